@@ -1,0 +1,146 @@
+"""Pinhole camera with its distortion, and the one place where pixel conventions meet.
+
+Everywhere in this package a pixel coordinate has its origin at the *centre* of the first pixel,
+as in sensor_msgs/CameraInfo and OpenCV. A cell (i, j) of a feature map of stride s looks at pixel
+s * (i + 0.5) - 0.5; resizing by a factor f maps u to f * (u + 0.5) - 0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PINHOLE = "none"
+DISTORTION_MODELS = (PINHOLE, "plumb_bob", "rational_polynomial", "equidistant")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics of an image of width_px x height_px.
+
+    distortion_model: one of DISTORTION_MODELS (the names of sensor_msgs/CameraInfo).
+    distortion: its coefficients in OpenCV's order; empty for PINHOLE.
+    """
+
+    width_px: int
+    height_px: int
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+    distortion_model: str = PINHOLE
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, with a sentence, for intrinsics no camera can have."""
+        numbers = (self.fx_px, self.fy_px, self.cx_px, self.cy_px, *self.distortion)
+        if not np.isfinite(numbers).all():
+            raise ValueError("the camera's intrinsics hold a number that is not finite")
+        if self.width_px <= 0 or self.height_px <= 0:
+            raise ValueError(f"the camera's image size is {self.width_px}x{self.height_px}")
+        if not (self.fx_px > 1.0 and self.fy_px > 1.0):
+            raise ValueError(
+                f"the camera is not calibrated (fx = {self.fx_px:g}, fy = {self.fy_px:g})"
+            )
+        if self.distortion_model not in DISTORTION_MODELS:
+            raise ValueError(
+                f"the distortion model '{self.distortion_model}' is not one of "
+                f"{', '.join(DISTORTION_MODELS[1:])}"
+            )
+
+    @staticmethod
+    def from_camera_info(
+        width_px: int,
+        height_px: int,
+        k_9: NDArray[np.float64],
+        distortion_model: str,
+        d_n: NDArray[np.float64],
+    ) -> Camera:
+        """From the fields of a sensor_msgs/CameraInfo; all-zero `d` counts as no distortion.
+
+        Raises ValueError as `Camera` does.
+        """
+        k_33 = np.asarray(k_9, dtype=np.float64).reshape(3, 3)
+        distortion = tuple(float(d) for d in np.asarray(d_n, dtype=np.float64).ravel())
+        model = {"fisheye": "equidistant", "": "plumb_bob"}.get(distortion_model, distortion_model)
+        if not any(distortion):
+            model, distortion = PINHOLE, ()
+        return Camera(
+            int(width_px), int(height_px),
+            float(k_33[0, 0]), float(k_33[1, 1]), float(k_33[0, 2]), float(k_33[1, 2]),
+            model, distortion,
+        )  # fmt: skip
+
+    @property
+    def matrix_33(self) -> NDArray[np.float64]:
+        """The intrinsic matrix K."""
+        return np.array(
+            [[self.fx_px, 0.0, self.cx_px], [0.0, self.fy_px, self.cy_px], [0.0, 0.0, 1.0]]
+        )
+
+    @property
+    def undistorted(self) -> Camera:
+        """The pinhole camera that `undistort` makes images of: same size and K, no distortion."""
+        return replace(self, distortion_model=PINHOLE, distortion=())
+
+    def undistort(self, image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image (height, width, channels) as the pinhole camera `undistorted` sees it.
+
+        Raises ValueError where the image has another size than the camera.
+        """
+        if image_hwc.shape[:2] != (self.height_px, self.width_px):
+            raise ValueError(
+                f"the image is {image_hwc.shape[1]}x{image_hwc.shape[0]}, "
+                f"but its camera_info says {self.width_px}x{self.height_px}"
+            )
+        if self.distortion_model == PINHOLE:
+            return image_hwc
+        map_x, map_y = _undistortion_maps(self)
+        return np.asarray(cv2.remap(image_hwc, map_x, map_y, cv2.INTER_LINEAR), dtype=np.uint8)
+
+    def scaled_to(self, width_px: int, height_px: int) -> Camera:
+        """The camera of the image resized to another size, each axis by its own factor."""
+        scale_x, scale_y = width_px / self.width_px, height_px / self.height_px
+        return replace(
+            self,
+            width_px=width_px,
+            height_px=height_px,
+            fx_px=self.fx_px * scale_x,
+            fy_px=self.fy_px * scale_y,
+            cx_px=(self.cx_px + 0.5) * scale_x - 0.5,
+            cy_px=(self.cy_px + 0.5) * scale_y - 0.5,
+        )
+
+    def project(self, points_n3: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels (n, 2) of points (n, 3) in the camera frame (REP-103 optical), without distortion."""
+        xy_n2 = points_n3[:, :2] / points_n3[:, 2:]
+        return xy_n2 * [self.fx_px, self.fy_px] + [self.cx_px, self.cy_px]
+
+    def bearings(self, pixels_n2: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rays (n, 3) with z = 1 through pixels (n, 2), without distortion."""
+        xy_n2 = (pixels_n2 - [self.cx_px, self.cy_px]) / [self.fx_px, self.fy_px]
+        return np.concatenate([xy_n2, np.ones((len(xy_n2), 1))], axis=1)
+
+
+def cell_centres(height_cells: int, width_cells: int, stride_px: int) -> NDArray[np.float64]:
+    """Pixels (height_cells, width_cells, 2), as (u, v), at which the cells of a feature map look."""
+    v_h, u_w = (stride_px * (np.arange(n) + 0.5) - 0.5 for n in (height_cells, width_cells))
+    return np.stack(np.broadcast_arrays(u_w[None, :], v_h[:, None]), axis=-1)
+
+
+@lru_cache(maxsize=8)
+def _undistortion_maps(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    size = (camera.width_px, camera.height_px)
+    k_33, d_n, eye_33 = camera.matrix_33, np.array(camera.distortion), np.eye(3)
+    if camera.distortion_model == "equidistant":
+        maps = cv2.fisheye.initUndistortRectifyMap(k_33, d_n[:4], eye_33, k_33, size, cv2.CV_32FC1)
+    else:
+        maps = cv2.initUndistortRectifyMap(k_33, d_n, eye_33, k_33, size, cv2.CV_32FC1)
+    return np.asarray(maps[0], dtype=np.float32), np.asarray(maps[1], dtype=np.float32)

@@ -1,0 +1,138 @@
+"""Rigid transforms in float64. Named `target_from_source`, so that names chain under `@`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """A rigid transform `target_from_source`: p_target = rotation_33 @ p_source + translation_3.
+
+    rotation_33: float64 (3, 3), a rotation matrix; translation_3: float64 (3,), metres.
+    """
+
+    rotation_33: NDArray[np.float64]
+    translation_3: NDArray[np.float64]
+
+    @staticmethod
+    def identity() -> Pose:
+        """The transform between a frame and itself. Never a stand-in for one that is missing."""
+        return Pose(np.eye(3), np.zeros(3))
+
+    @staticmethod
+    def from_quaternion(translation_3: ArrayLike, quaternion_xyzw: ArrayLike) -> Pose:
+        """From metres and an (x, y, z, w) quaternion of any non-zero norm.
+
+        Raises ValueError where a number is not finite or the quaternion is (nearly) zero.
+        """
+        translation_3 = np.array(translation_3, dtype=np.float64).reshape(3)
+        quaternion_xyzw = np.array(quaternion_xyzw, dtype=np.float64).reshape(4)
+        if not (np.isfinite(translation_3).all() and np.isfinite(quaternion_xyzw).all()):
+            raise ValueError("the pose has a number that is not finite")
+        if np.linalg.norm(quaternion_xyzw) < 0.1:
+            raise ValueError("the pose has a zero quaternion")
+        return Pose(Rotation.from_quat(quaternion_xyzw).as_matrix(), translation_3)
+
+    @staticmethod
+    def from_rotation_vector(translation_3: ArrayLike, rotation_vector_3: ArrayLike) -> Pose:
+        """From metres and a rotation vector (axis times angle in radians)."""
+        return Pose(
+            Rotation.from_rotvec(np.asarray(rotation_vector_3, dtype=np.float64)).as_matrix(),
+            np.array(translation_3, dtype=np.float64).reshape(3),
+        )
+
+    @staticmethod
+    def from_matrix(matrix_44: ArrayLike) -> Pose:
+        """From a (4, 4) or (3, 4) matrix. Raises ValueError where it is no rigid transform."""
+        matrix_44 = np.asarray(matrix_44, dtype=np.float64)
+        rotation_33 = matrix_44[:3, :3]
+        if not np.isfinite(matrix_44).all():
+            raise ValueError("the pose has a number that is not finite")
+        if np.linalg.det(rotation_33) < 0.5 or not np.allclose(
+            rotation_33 @ rotation_33.T, np.eye(3), atol=1e-3
+        ):
+            raise ValueError("the pose's 3x3 part is not a rotation")
+        # the nearest rotation, so that errors of a text file do not add up in products
+        left_33, _, right_33 = np.linalg.svd(rotation_33)
+        return Pose(left_33 @ right_33, matrix_44[:3, 3].copy())
+
+    @staticmethod
+    def from_planar(x_m: float, y_m: float, yaw_rad: float) -> Pose:
+        """A pose in the x-y plane (REP-103: x forward, y left, z up, yaw counter-clockwise)."""
+        return Pose.from_rotation_vector([x_m, y_m, 0.0], [0.0, 0.0, yaw_rad])
+
+    def __matmul__(self, other: Pose) -> Pose:
+        """a_from_b @ b_from_c = a_from_c."""
+        return Pose(
+            self.rotation_33 @ other.rotation_33,
+            self.rotation_33 @ other.translation_3 + self.translation_3,
+        )
+
+    def inverse(self) -> Pose:
+        """source_from_target."""
+        rotation_33 = self.rotation_33.T
+        return Pose(rotation_33, -rotation_33 @ self.translation_3)
+
+    def transform(self, points_n3: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (n, 3) in the source frame, given in the target frame."""
+        return points_n3 @ self.rotation_33.T + self.translation_3
+
+    def planar(self) -> Pose:
+        """The pose's x, y and yaw alone (`two_d_mode`)."""
+        return Pose.from_planar(self.translation_3[0], self.translation_3[1], self.yaw_rad)
+
+    @property
+    def matrix_44(self) -> NDArray[np.float64]:
+        """The homogeneous (4, 4) matrix."""
+        matrix_44 = np.eye(4)
+        matrix_44[:3, :3] = self.rotation_33
+        matrix_44[:3, 3] = self.translation_3
+        return matrix_44
+
+    @property
+    def quaternion_xyzw(self) -> NDArray[np.float64]:
+        """The unit quaternion (4,) with w >= 0."""
+        return np.asarray(Rotation.from_matrix(self.rotation_33).as_quat(canonical=True))
+
+    @property
+    def rotation_vector_3(self) -> NDArray[np.float64]:
+        """Axis times angle (3,), radians."""
+        return np.asarray(Rotation.from_matrix(self.rotation_33).as_rotvec())
+
+    @property
+    def yaw_rad(self) -> float:
+        """Heading of the x axis in the target's x-y plane."""
+        return float(np.arctan2(self.rotation_33[1, 0], self.rotation_33[0, 0]))
+
+    def distance_m(self, other: Pose) -> float:
+        """Distance between the two origins, metres."""
+        return float(np.linalg.norm(self.translation_3 - other.translation_3))
+
+    def angle_rad(self, other: Pose) -> float:
+        """Angle of the rotation between the two, radians in [0, pi]."""
+        relative_33 = self.rotation_33.T @ other.rotation_33
+        return float(np.linalg.norm(Rotation.from_matrix(relative_33).as_rotvec()))
+
+
+def interpolate(before: Pose, after: Pose, fraction: float) -> Pose:
+    """The pose at `fraction` in [0, 1] of the way: linear in translation, slerp in rotation."""
+    rotations = Rotation.from_matrix(np.stack([before.rotation_33, after.rotation_33]))
+    return Pose(
+        np.asarray(Slerp([0.0, 1.0], rotations)(fraction).as_matrix()),
+        (1.0 - fraction) * before.translation_3 + fraction * after.translation_3,
+    )
+
+
+def stack(poses: Sequence[Pose]) -> NDArray[np.float64]:
+    """The poses as one float64 array (n, 3, 4)."""
+    return np.stack([pose.matrix_44[:3] for pose in poses])

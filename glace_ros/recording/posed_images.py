@@ -1,0 +1,28 @@
+"""What a recording yields: images with the pose at which they were taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.pose import Pose
+
+
+@dataclass(frozen=True, eq=False)
+class PosedImage:
+    """One image of a recording, undistorted.
+
+    stamp_ns: exposure time. image_rgb_hwc: uint8 (height, width, 3). camera: a pinhole.
+    map_from_camera: camera in REP-103 optical axes (z forward), or None where the recording
+    has no pose at `stamp_ns` (such images are only yielded when asked for).
+    """
+
+    stamp_ns: int
+    image_rgb_hwc: NDArray[np.uint8]
+    camera: Camera
+    map_from_camera: Pose | None
