@@ -1,0 +1,1 @@
+"""Recordings: a bag becomes posed images. The only place that imports rosbags."""

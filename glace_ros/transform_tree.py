@@ -1,0 +1,345 @@
+"""The tree of coordinate frames over time: the same one for a bag and for the live node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.errors import GlaceError
+from glace_ros.pose import Pose, interpolate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Stamps that went through a float64 of seconds differ by this much and mean the same instant.
+SAME_INSTANT_NS = 1_000
+# A parent that has been silent for so long has given its child away.
+REPARENT_AFTER_NS = 1_000_000_000
+
+
+class TransformError(GlaceError):
+    """A transform is not known at the time asked for, or one was added that cannot be true.
+
+    reason: why, as a few words to count by ("unknown frame", "not connected", "no transform yet",
+    "no newer transform", "gap between transforms", "conflict").
+    """
+
+    exit_code = 2
+
+    def __init__(self, sentence: str, reason: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class TimedTransforms:
+    """The samples of one parent_from_child over time, in arrays that grow (104 bytes a sample).
+
+    history_ns: samples older than this before the newest are dropped; None keeps all.
+    Not thread-safe by itself.
+    """
+
+    def __init__(self, history_ns: int | None = None) -> None:
+        self._history_ns = history_ns
+        self._stamps_n = np.empty(16, dtype=np.int64)
+        self._poses_n34 = np.empty((16, 3, 4))
+        self._start, self._end = 0, 0
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    @property
+    def stamps_n(self) -> NDArray[np.int64]:
+        """The stamps in ns, ascending: a view that is valid until the next `add`."""
+        return self._stamps_n[self._start : self._end]
+
+    def add(self, stamp_ns: int, pose: Pose) -> bool:
+        """Keeps the sample; False where it is a repeated stamp (the first one stays, as in tf2)
+        or older than the history."""
+        at = self._end
+        if len(self) and stamp_ns <= self._stamps_n[self._end - 1]:
+            at = self._start + int(np.searchsorted(self.stamps_n, stamp_ns))
+            if self._stamps_n[at] == stamp_ns or self._is_too_old(stamp_ns):
+                return False
+        if self._end == len(self._stamps_n):
+            at -= self._make_room()
+        self._stamps_n[at + 1 : self._end + 1] = self._stamps_n[at : self._end]
+        self._poses_n34[at + 1 : self._end + 1] = self._poses_n34[at : self._end]
+        self._stamps_n[at] = stamp_ns
+        self._poses_n34[at, :, :3] = pose.rotation_33
+        self._poses_n34[at, :, 3] = pose.translation_3
+        self._end += 1
+        while self._is_too_old(int(self._stamps_n[self._start])):
+            self._start += 1
+        return True
+
+    def _is_too_old(self, stamp_ns: int) -> bool:
+        return (
+            self._history_ns is not None
+            and stamp_ns < int(self._stamps_n[self._end - 1]) - self._history_ns
+        )
+
+    def _make_room(self) -> int:
+        """Moves the samples to the front of arrays with room; returns by how far they moved."""
+        count, moved = len(self), self._start
+        capacity = max(16, 2 * count)
+        for name in ("_stamps_n", "_poses_n34"):
+            old = getattr(self, name)
+            new = np.empty((capacity, *old.shape[1:]), dtype=old.dtype)
+            new[:count] = old[self._start : self._end]
+            setattr(self, name, new)
+        self._start, self._end = 0, count
+        return moved
+
+    def neighbours(self, stamp_ns: int) -> tuple[int, int]:
+        """Indices into `stamps_n` of the samples before and after; equal at a sample's own stamp.
+
+        Before the first sample the left one is -1; after the last the right one is len(self).
+        """
+        stamps_n = self.stamps_n
+        right = int(np.searchsorted(stamps_n, stamp_ns))
+        for index in (right, right - 1):
+            if (
+                0 <= index < len(self)
+                and abs(int(stamps_n[index]) - stamp_ns) <= SAME_INSTANT_NS
+            ):
+                return index, index
+        return right - 1, right
+
+    def pose(self, index: int) -> Pose:
+        """The sample at an index into `stamps_n`."""
+        pose_34 = self._poses_n34[self._start + index]
+        return Pose(pose_34[:, :3].copy(), pose_34[:, 3].copy())
+
+
+@dataclass
+class _Edge:
+    """The link from a child frame to its parent: static, or with samples over time."""
+
+    parent: str
+    static: Pose | None
+    samples: TimedTransforms
+
+
+class TransformTree:
+    """Who is where: add transforms as they come, look them up at an exposure time.
+
+    history_s: how far back timed transforms are kept (None: all of them, for a bag).
+    max_gap_s: between two samples further apart nothing is interpolated (None: always).
+    Every method may be called from any thread. Frame names lose ROS 1's leading slash.
+    """
+
+    def __init__(
+        self, history_s: float | None = None, max_gap_s: float | None = None
+    ) -> None:
+        self._history_ns = None if history_s is None else round(history_s * 1e9)
+        self._max_gap_ns = None if max_gap_s is None else round(max_gap_s * 1e9)
+        self._edges: dict[str, _Edge] = {}
+        self._lock = RLock()
+
+    def add(self, parent: str, child: str, stamp_ns: int, pose: Pose) -> None:
+        """A sample of /tf: `pose` is parent_from_child at `stamp_ns`, in any order.
+
+        Raises TransformError where it contradicts the tree: a loop, a child that another parent
+        still moves, a transform that is static already. The tree then stays as it was.
+        """
+        with self._lock:
+            edge = self._edge(parent, child, stamp_ns, pose)
+            if edge.static is not None:
+                raise TransformError(
+                    f"{edge.parent}->{child} comes on /tf and on /tf_static; stop one of them",
+                    "conflict",
+                )
+            edge.samples.add(stamp_ns, pose)
+
+    def add_static(self, parent: str, child: str, pose: Pose) -> None:
+        """A transform of /tf_static: `pose` is parent_from_child, at all times; newer replaces.
+
+        Raises TransformError as `add` does.
+        """
+        with self._lock:
+            edge = self._edge(parent, child, None, pose)
+            if len(edge.samples):
+                raise TransformError(
+                    f"{edge.parent}->{child} comes on /tf and on /tf_static; stop one of them",
+                    "conflict",
+                )
+            edge.static = pose
+
+    def clear(self) -> None:
+        """Forgets everything (after a backward jump of the clock)."""
+        with self._lock:
+            self._edges.clear()
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
+        """target_from_source at `stamp_ns`, interpolated; never extrapolated, never made up.
+
+        Raises TransformError naming the link that is missing at that time, as parent->child.
+        """
+        target, source = _plain(target), _plain(source)
+        with self._lock:
+            up_from_source, up_from_target = self._paths(target, source)
+            target_from_source = Pose.identity()
+            for (
+                child
+            ) in up_from_source:  # each step: common ancestor's side @ what we have
+                target_from_source = self._at(child, stamp_ns) @ target_from_source
+            target_side = Pose.identity()
+            for child in up_from_target:
+                target_side = self._at(child, stamp_ns) @ target_side
+        if up_from_target:
+            target_from_source = target_side.inverse() @ target_from_source
+        return target_from_source
+
+    def latest_stamp_ns(self, target: str, source: str) -> int | None:
+        """The newest time at which `lookup` can answer; None where the way is static throughout.
+
+        Raises TransformError where the two frames are not connected.
+        """
+        with self._lock:
+            paths = self._paths(_plain(target), _plain(source))
+            edges = [self._edges[child] for path in paths for child in path]
+            stamps = [
+                int(edge.samples.stamps_n[-1]) for edge in edges if edge.static is None
+            ]
+        return min(stamps, default=None)
+
+    def path(self, target: str, source: str) -> list[str]:
+        """The frames on the way from `source` to `target`, both included.
+
+        Raises TransformError where the two frames are not connected.
+        """
+        target, source = _plain(target), _plain(source)
+        with self._lock:
+            up_from_source, up_from_target = self._paths(target, source)
+            tops = [self._edges[child].parent for child in up_from_source]
+        frames = [source, *tops]
+        return frames + [
+            frame for frame in reversed(up_from_target) if frame not in frames
+        ]
+
+    def static_root(self, frame: str) -> str:
+        """The topmost frame from which static transforms alone lead down to `frame`."""
+        frame = _plain(frame)
+        with self._lock:
+            while (
+                edge := self._edges.get(frame)
+            ) is not None and edge.static is not None:
+                frame = edge.parent
+        return frame
+
+    def ancestors(self, frame: str) -> list[str]:
+        """`frame`, its parent, and so on to the root."""
+        frames = [_plain(frame)]
+        with self._lock:
+            while (edge := self._edges.get(frames[-1])) is not None:
+                frames.append(edge.parent)
+        return frames
+
+    def frames(self) -> set[str]:
+        """All frames that are known."""
+        with self._lock:
+            return set(self._edges) | {edge.parent for edge in self._edges.values()}
+
+    def stamps_n(self, child: str) -> NDArray[np.int64]:
+        """Stamps (n,) in ns of the samples that link `child` to its parent; empty where static."""
+        with self._lock:
+            edge = self._edges.get(_plain(child))
+            return (
+                np.empty(0, np.int64) if edge is None else edge.samples.stamps_n.copy()
+            )
+
+    def _edge(self, parent: str, child: str, stamp_ns: int | None, pose: Pose) -> _Edge:
+        """The link to add to, made where it is new; raises TransformError as `add` does."""
+        parent, child = _plain(parent), _plain(child)
+        if not (
+            np.isfinite(pose.rotation_33).all()
+            and np.isfinite(pose.translation_3).all()
+        ):
+            raise TransformError(f"{parent}->{child} is not finite", "conflict")
+        edge = self._edges.get(child)
+        if edge is not None and edge.parent == parent:
+            return edge
+        if (
+            not parent
+            or not child
+            or parent == child
+            or child in self.ancestors(parent)
+        ):
+            raise TransformError(
+                f"{parent or '?'}->{child or '?'} closes a loop", "conflict"
+            )
+        if edge is not None and not _given_away(edge, stamp_ns):
+            raise TransformError(
+                f"{child} has two parents, {edge.parent} and {parent}; stop one of them",
+                "conflict",
+            )
+        edge = _Edge(parent, None, TimedTransforms(self._history_ns))
+        self._edges[child] = edge
+        return edge
+
+    def _paths(self, target: str, source: str) -> tuple[list[str], list[str]]:
+        """The child frames whose links lead from source and from target up to where they meet."""
+        if target == source:
+            return [], []
+        known = self.frames()
+        for frame in (target, source):
+            if frame not in known:
+                raise TransformError(
+                    f"No transform has a frame '{frame}' (known: {', '.join(sorted(known))})",
+                    "unknown frame",
+                )
+        from_source, from_target = self.ancestors(source), self.ancestors(target)
+        meeting = next((frame for frame in from_source if frame in from_target), None)
+        if meeting is None:
+            raise TransformError(
+                f"No transforms lead from {target} to {source} "
+                f"({source} hangs from {from_source[-1]})",
+                "not connected",
+            )
+        return (
+            from_source[: from_source.index(meeting)],
+            from_target[: from_target.index(meeting)],
+        )
+
+    def _at(self, child: str, stamp_ns: int) -> Pose:
+        """parent_from_child at the time, or TransformError."""
+        edge = self._edges[child]
+        if edge.static is not None:
+            return edge.static
+        samples, stamps_n = edge.samples, edge.samples.stamps_n
+        left, right = samples.neighbours(stamp_ns)
+        if left == right:
+            return samples.pose(left)
+        missing = f"No {edge.parent}->{child} at image time"
+        if right == len(samples):
+            late_s = (stamp_ns - int(stamps_n[-1])) / 1e9
+            raise TransformError(
+                f"{missing} (latest is {late_s:.2f} s older)", "no newer transform"
+            )
+        if left < 0:
+            early_s = (int(stamps_n[0]) - stamp_ns) / 1e9
+            raise TransformError(
+                f"{missing} (earliest is {early_s:.2f} s newer)", "no transform yet"
+            )
+        gap_ns = int(stamps_n[right]) - int(stamps_n[left])
+        if self._max_gap_ns is not None and gap_ns > self._max_gap_ns:
+            raise TransformError(
+                f"{missing} (its neighbours are {gap_ns / 1e9:.2f} s apart)",
+                "gap between transforms",
+            )
+        fraction = (stamp_ns - int(stamps_n[left])) / gap_ns
+        return interpolate(samples.pose(left), samples.pose(right), fraction)
+
+
+def _given_away(edge: _Edge, stamp_ns: int | None) -> bool:
+    """Whether the old parent has fallen silent before a new one speaks."""
+    if edge.static is not None or stamp_ns is None:
+        return False
+    return stamp_ns - int(edge.samples.stamps_n[-1]) > REPARENT_AFTER_NS
+
+
+def _plain(frame: str) -> str:
+    return frame.lstrip("/")
