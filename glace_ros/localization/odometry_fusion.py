@@ -1,0 +1,179 @@
+"""Fixes and odometry together: where the odometry frame lies in the map, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.pose import Pose
+
+LARGEST_COVARIANCE = 1e3  # m^2 or rad^2; beyond it a consumer's filter loses its footing
+LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say nothing
+
+
+class LocalizationState(IntEnum):
+    """The numbers are those of glace_ros/msg/LocalizationStatus."""
+
+    UNLOCALIZED = 0
+    TRACKING = 1
+    DEGRADED = 2
+    LOST = 3
+
+
+@dataclass(frozen=True)
+class OdometryFusionConfig:
+    """two_d_mode: the robot drives on the map's x-y plane, so a fix counts with x, y and yaw alone.
+
+    degraded_timeout_s, lost_timeout_s: age of the last fix from which the state is DEGRADED, LOST.
+    covariance_scale: factor on the solver's covariance. min_sigma_xy_m, min_sigma_yaw_rad: no
+    published standard deviation of a position (an angle) is smaller.
+    """
+
+    two_d_mode: bool = True
+    degraded_timeout_s: float = 2.0
+    lost_timeout_s: float = 10.0
+    covariance_scale: float = 1.0
+    min_sigma_xy_m: float = 0.02
+    min_sigma_yaw_rad: float = 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class Fix:
+    """An accepted pose, as it is published.
+
+    stamp_ns: exposure time. map_from_base: planar in two_d_mode. covariance_66: float64, symmetric,
+    positive definite, of the base's position (x y z, metres) and of small rotations about the map's
+    axes (roll pitch yaw, radians). map_from_odom: None where the odometry at stamp_ns is not known.
+    """
+
+    stamp_ns: int
+    map_from_base: Pose
+    covariance_66: NDArray[np.float64]
+    map_from_odom: Pose | None
+
+
+@dataclass(frozen=True)
+class FixRejection:
+    """A pose that is not to be used, and why (half a sentence)."""
+
+    reason: str
+
+
+class OdometryFusion:
+    """Turns poses of the past into `map_from_odom`, which holds now.
+
+    Between two fixes the robot's pose is map_from_odom @ odom_from_base(now). A fix is as old as its
+    image, so it is composed with the odometry of that moment, never with the latest.
+    """
+
+    def __init__(self, config: OdometryFusionConfig | None = None) -> None:
+        self._config = config or OdometryFusionConfig()
+        self._last_fix: Fix | None = None
+        self._map_from_odom: Pose | None = None
+
+    @property
+    def last_fix(self) -> Fix | None:
+        """The newest accepted fix since `clear`."""
+        return self._last_fix
+
+    @property
+    def map_from_odom(self) -> Pose | None:
+        """None before the first fix with odometry: there is no transform to publish then."""
+        return self._map_from_odom
+
+    def fix(
+        self,
+        stamp_ns: int,
+        map_from_base: Pose,
+        covariance_66: NDArray[np.float64],
+        odom_from_base: Pose | None,
+    ) -> Fix | FixRejection:
+        """Takes the base's pose at stamp_ns with its covariance (axes as in `Fix`).
+
+        odom_from_base: odometry at that same stamp_ns; None where the caller needs no map_from_odom.
+        A rejected pose changes nothing.
+        """
+        if self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns:
+            return FixRejection("its image is not newer than that of the last fix")
+        if not _is_covariance(covariance_66):
+            return FixRejection("its covariance is not positive definite")
+        if self._config.two_d_mode:
+            tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
+            if tilt_rad > LARGEST_TILT_RAD:
+                return FixRejection(
+                    f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
+                    "but two_d_mode needs a map with z up and a base that stands on its floor"
+                )
+            covariance_66 = _planar_covariance(covariance_66, map_from_base)
+            map_from_base = map_from_base.planar()
+        covariance_66 = self._scaled_and_floored(covariance_66)
+        if np.abs(covariance_66).max() > LARGEST_COVARIANCE:
+            sigma_m = math.sqrt(covariance_66[:3, :3].diagonal().max())
+            sigma_rad = math.sqrt(covariance_66[3:, 3:].diagonal().max())
+            return FixRejection(f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad")
+        map_from_odom = None if odom_from_base is None else map_from_base @ odom_from_base.inverse()
+        fix = Fix(stamp_ns, map_from_base, covariance_66, map_from_odom)
+        self._last_fix = fix
+        if map_from_odom is not None:
+            self._map_from_odom = map_from_odom
+        return fix
+
+    def seconds_since_fix(self, now_ns: int) -> float:
+        """From the last fix's exposure until now_ns, at least 0; NaN before the first fix."""
+        if self._last_fix is None:
+            return math.nan
+        return max(0.0, (now_ns - self._last_fix.stamp_ns) * 1e-9)
+
+    def state(self, now_ns: int) -> LocalizationState:
+        """How far the last fix can be trusted at now_ns (the clock that stamps the images)."""
+        if self._last_fix is None:
+            return LocalizationState.UNLOCALIZED
+        age_s = self.seconds_since_fix(now_ns)
+        if age_s >= self._config.lost_timeout_s:
+            return LocalizationState.LOST
+        if age_s >= self._config.degraded_timeout_s:
+            return LocalizationState.DEGRADED
+        return LocalizationState.TRACKING
+
+    def clear(self) -> None:
+        """Forgets every fix: UNLOCALIZED again, without a map_from_odom."""
+        self._last_fix = None
+        self._map_from_odom = None
+
+    def _scaled_and_floored(self, covariance_66: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Adding to the diagonal alone keeps the matrix positive definite."""
+        config = self._config
+        covariance_66 = config.covariance_scale * 0.5 * (covariance_66 + covariance_66.T)
+        floor_6 = np.repeat([config.min_sigma_xy_m, config.min_sigma_yaw_rad], 3) ** 2
+        missing_6 = np.maximum(0.0, floor_6 - covariance_66.diagonal())
+        return covariance_66 + np.diag(missing_6)
+
+
+def _is_covariance(covariance_66: NDArray[np.float64]) -> bool:
+    if covariance_66.shape != (6, 6) or not np.isfinite(covariance_66).all():
+        return False
+    if not np.allclose(covariance_66, covariance_66.T, rtol=1e-6, atol=1e-12):
+        return False
+    return bool(np.linalg.eigvalsh(covariance_66).min() > 0.0)
+
+
+def _planar_covariance(
+    covariance_66: NDArray[np.float64], map_from_base: Pose
+) -> NDArray[np.float64]:
+    """Covariance of `map_from_base.planar()`: of x, y and yaw; z, roll and pitch are given, so 0.
+
+    A small rotation w turns the base's x axis c by w x c, hence its heading by
+    w_z - c_z (c_x w_x + c_y w_y) / (c_x^2 + c_y^2). The floors make the result definite.
+    """
+    c_x, c_y, c_z = map_from_base.rotation_33[:, 0]
+    jacobian_66 = np.zeros((6, 6))
+    jacobian_66[0, 0] = jacobian_66[1, 1] = jacobian_66[5, 5] = 1.0
+    jacobian_66[5, 3:5] = -c_z / (c_x**2 + c_y**2) * np.array([c_x, c_y])
+    return jacobian_66 @ covariance_66 @ jacobian_66.T
