@@ -1,4 +1,4 @@
-"""Bytes of image messages -> RGB arrays. Shared by the bag reader and the live node; no ROS here."""
+"""Bytes of image messages -> RGB arrays, for the bag reader and the live node; no ROS here."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def _rows(
         raise ValueError(
             f"the image's step of {step} bytes is less than {width} pixels of {encoding}"
         )
-    used = (
-        height - 1
-    ) * step + width * pixel_bytes  # some drivers leave out the last padding
+    used = (height - 1) * step + width * pixel_bytes  # some drivers leave out the last padding
     if len(bytes_n) < used:
         raise ValueError(
             f"the image has {len(bytes_n)} bytes, but {width}x{height} {encoding} with a step of "
@@ -129,11 +127,7 @@ def decode_compressed(
     try:
         image_bgr_hwc = cv2.imdecode(bytes_n, flags) if len(bytes_n) else None
     except cv2.error as error:
-        raise ValueError(
-            f"the '{format_name}' image cannot be decoded ({error.err})"
-        ) from None
+        raise ValueError(f"the '{format_name}' image cannot be decoded ({error.err})") from None
     if image_bgr_hwc is None:
-        raise ValueError(
-            f"the {len(bytes_n)} bytes of the '{format_name}' image are no picture"
-        )
+        raise ValueError(f"the {len(bytes_n)} bytes of the '{format_name}' image are no picture")
     return np.asarray(cv2.cvtColor(image_bgr_hwc, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -101,10 +101,7 @@ class TimedTransforms:
         stamps_n = self.stamps_n
         right = int(np.searchsorted(stamps_n, stamp_ns))
         for index in (right, right - 1):
-            if (
-                0 <= index < len(self)
-                and abs(int(stamps_n[index]) - stamp_ns) <= SAME_INSTANT_NS
-            ):
+            if 0 <= index < len(self) and abs(int(stamps_n[index]) - stamp_ns) <= SAME_INSTANT_NS:
                 return index, index
         return right - 1, right
 
@@ -131,9 +128,7 @@ class TransformTree:
     Every method may be called from any thread. Frame names lose ROS 1's leading slash.
     """
 
-    def __init__(
-        self, history_s: float | None = None, max_gap_s: float | None = None
-    ) -> None:
+    def __init__(self, history_s: float | None = None, max_gap_s: float | None = None) -> None:
         self._history_ns = None if history_s is None else round(history_s * 1e9)
         self._max_gap_ns = None if max_gap_s is None else round(max_gap_s * 1e9)
         self._edges: dict[str, _Edge] = {}
@@ -182,9 +177,7 @@ class TransformTree:
         with self._lock:
             up_from_source, up_from_target = self._paths(target, source)
             target_from_source = Pose.identity()
-            for (
-                child
-            ) in up_from_source:  # each step: common ancestor's side @ what we have
+            for child in up_from_source:  # each step: common ancestor's side @ what we have
                 target_from_source = self._at(child, stamp_ns) @ target_from_source
             target_side = Pose.identity()
             for child in up_from_target:
@@ -201,9 +194,7 @@ class TransformTree:
         with self._lock:
             paths = self._paths(_plain(target), _plain(source))
             edges = [self._edges[child] for path in paths for child in path]
-            stamps = [
-                int(edge.samples.stamps_n[-1]) for edge in edges if edge.static is None
-            ]
+            stamps = [int(edge.samples.stamps_n[-1]) for edge in edges if edge.static is None]
         return min(stamps, default=None)
 
     def path(self, target: str, source: str) -> list[str]:
@@ -216,17 +207,13 @@ class TransformTree:
             up_from_source, up_from_target = self._paths(target, source)
             tops = [self._edges[child].parent for child in up_from_source]
         frames = [source, *tops]
-        return frames + [
-            frame for frame in reversed(up_from_target) if frame not in frames
-        ]
+        return frames + [frame for frame in reversed(up_from_target) if frame not in frames]
 
     def static_root(self, frame: str) -> str:
         """The topmost frame from which static transforms alone lead down to `frame`."""
         frame = _plain(frame)
         with self._lock:
-            while (
-                edge := self._edges.get(frame)
-            ) is not None and edge.static is not None:
+            while (edge := self._edges.get(frame)) is not None and edge.static is not None:
                 frame = edge.parent
         return frame
 
@@ -247,30 +234,18 @@ class TransformTree:
         """Stamps (n,) in ns of the samples that link `child` to its parent; empty where static."""
         with self._lock:
             edge = self._edges.get(_plain(child))
-            return (
-                np.empty(0, np.int64) if edge is None else edge.samples.stamps_n.copy()
-            )
+            return np.empty(0, np.int64) if edge is None else edge.samples.stamps_n.copy()
 
     def _edge(self, parent: str, child: str, stamp_ns: int | None, pose: Pose) -> _Edge:
         """The link to add to, made where it is new; raises TransformError as `add` does."""
         parent, child = _plain(parent), _plain(child)
-        if not (
-            np.isfinite(pose.rotation_33).all()
-            and np.isfinite(pose.translation_3).all()
-        ):
+        if not (np.isfinite(pose.rotation_33).all() and np.isfinite(pose.translation_3).all()):
             raise TransformError(f"{parent}->{child} is not finite", "conflict")
         edge = self._edges.get(child)
         if edge is not None and edge.parent == parent:
             return edge
-        if (
-            not parent
-            or not child
-            or parent == child
-            or child in self.ancestors(parent)
-        ):
-            raise TransformError(
-                f"{parent or '?'}->{child or '?'} closes a loop", "conflict"
-            )
+        if not parent or not child or parent == child or child in self.ancestors(parent):
+            raise TransformError(f"{parent or '?'}->{child or '?'} closes a loop", "conflict")
         if edge is not None and not _given_away(edge, stamp_ns):
             raise TransformError(
                 f"{child} has two parents, {edge.parent} and {parent}; stop one of them",

@@ -1,0 +1,223 @@
+"""Opening a bag, whatever its kind, and reading its messages; every fault becomes one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+
+from glace_ros.errors import RecordingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+_BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+_COMPRESSED_SUFFIXES = (".zst", ".zstd")
+
+
+@dataclass(frozen=True)
+class BagTopic:
+    """A topic of a bag. msgtype: such as "sensor_msgs/msg/Image"; empty where types differ."""
+
+    name: str
+    msgtype: str
+    count: int
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """One message. received_ns: when it was recorded, not when it was measured."""
+
+    topic: str
+    received_ns: int
+    content: Any
+
+
+class BagFile:
+    """A bag (rosbag2 folder, bare .mcap or .db3, ROS 1 .bag), read as a stream. Context manager.
+
+    notes: sentences about what is odd but usable. unreadable: messages by topic that could not
+    be parsed, of all the passes made. Raises RecordingError with a sentence, also while reading.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.notes: list[str] = []
+        self.unreadable: Counter[str] = Counter()
+        self.topics: dict[str, BagTopic] = {}
+        self.duration_s = 0.0
+        self.start_ns = 0
+        self._reader: AnyReader | None = None
+
+    def __enter__(self) -> BagFile:
+        paths = self._files_to_open()
+        try:
+            reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
+            reader.open()
+        except Exception as error:  # a damaged file makes rosbags raise nearly anything
+            raise RecordingError(_cannot_open(self.path, paths, error)) from error
+        self._reader = reader
+        self.topics = {
+            name: BagTopic(name, info.msgtype or "", info.msgcount)
+            for name, info in reader.topics.items()
+        }
+        if reader.message_count == 0:
+            self.__exit__(None, None, None)
+            raise RecordingError(f"{self.path} holds no messages")
+        self.duration_s = max(0, reader.duration) / 1e9
+        self.start_ns = reader.start_time
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def messages(self, topics: Iterable[str]) -> Iterator[BagMessage]:
+        """The messages of these topics in order of recording, parsed.
+
+        Unparsable ones are left out and counted in `unreadable`. After the last one the counts
+        are held against the bag's index; what is missing is said in `notes`.
+        """
+        if self._reader is None:
+            raise RecordingError(f"{self.path} is not open")
+        wanted = set(topics)
+        connections = [c for c in self._reader.connections if c.topic in wanted]
+        if not connections:
+            return
+        stream = self._reader.messages(connections=connections)
+        seen: Counter[str] = Counter()
+        while True:
+            try:
+                connection, received_ns, raw = next(stream)
+            except StopIteration:
+                break
+            except Exception as error:
+                raise RecordingError(_cannot_read_on(self.path, error)) from error
+            seen[connection.topic] += 1
+            try:
+                content = self._reader.deserialize(raw, connection.msgtype)
+            except Exception:  # a damaged message makes rosbags raise nearly anything
+                self.unreadable[connection.topic] += 1
+                continue
+            yield BagMessage(connection.topic, received_ns, content)
+        self._compare_counts(wanted, seen)
+
+    def _compare_counts(self, wanted: set[str], seen: Counter[str]) -> None:
+        for topic in sorted(wanted & set(self.topics)):
+            promised = self.topics[topic].count
+            if seen[topic] != promised:
+                self.note(
+                    f"{topic}: {seen[topic]} messages were found where the bag's index promises "
+                    f"{promised}; the file is damaged in the middle"
+                )
+            if self.unreadable[topic]:
+                self.note(f"{topic}: some messages are damaged and were left out")
+
+    def note(self, sentence: str) -> None:
+        """Adds a note, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def content_hash(self) -> str:
+        """sha256 (hex) over the data files in order of their names; the metadata is not in it."""
+        digest = hashlib.sha256()
+        try:
+            for path in self._data_files():
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+        except OSError as error:
+            raise RecordingError(f"{self.path} cannot be read: {error.strerror}") from error
+        return digest.hexdigest()
+
+    def _data_files(self) -> list[Path]:
+        if not self.path.is_dir():
+            return [self.path]
+        suffixes = (*_BAG_SUFFIXES, *_COMPRESSED_SUFFIXES)
+        return sorted(p for p in self.path.iterdir() if p.is_file() and p.suffix in suffixes)
+
+    def _files_to_open(self) -> list[Path]:
+        """What rosbags is to open: the folder, the file, or the bare files of a folder."""
+        path = self.path
+        if not path.exists():
+            raise RecordingError(f"There is no bag at {path}")
+        files = self._data_files()
+        for file in files:
+            log = file.with_name(file.name + "-wal")
+            if log.exists() and log.stat().st_size > 0:
+                raise RecordingError(
+                    f"{file} was not closed by its recorder ({log.name} holds messages); "
+                    f"run 'sqlite3 {file} \"PRAGMA wal_checkpoint(TRUNCATE)\"' first"
+                )
+        if not path.is_dir():
+            if path.suffix not in _BAG_SUFFIXES:
+                raise RecordingError(
+                    f"{path} is no bag: a folder with metadata.yaml, or a file that ends in "
+                    f"{', '.join(_BAG_SUFFIXES)}, is needed"
+                )
+            return [path]
+        if (path / "metadata.yaml").exists():
+            return [path]
+        return self._bare_files(files)
+
+    def _bare_files(self, files: list[Path]) -> list[Path]:
+        """The data files of a folder without metadata.yaml, which is what a crash leaves."""
+        for suffix in _BAG_SUFFIXES:
+            bare = [file for file in files if file.suffix == suffix]
+            if bare:
+                self.note(
+                    f"{self.path} has no metadata.yaml (the recorder did not finish, or it was "
+                    f"not copied along); reading {', '.join(file.name for file in bare)}"
+                )
+                return bare
+        if files:
+            raise RecordingError(
+                f"{self.path} has no metadata.yaml and its files are compressed; "
+                f"run 'ros2 bag reindex {self.path}' first"
+            )
+        raise RecordingError(f"{self.path} holds no bag (no metadata.yaml, no .mcap, .db3 or .bag)")
+
+
+def _cannot_open(path: Path, paths: list[Path], error: Exception) -> str:
+    reason = _one_line(error)
+    if isinstance(error, PermissionError):
+        return f"{path} cannot be read: permission denied"
+    files = [file for p in paths for file in (sorted(p.iterdir()) if p.is_dir() else [p])]
+    mcap = next((file for file in files if file.suffix == ".mcap"), None)
+    if mcap is not None and ("end magic" in reason or "footer" in reason or "Errno 22" in reason):
+        return (
+            f"{mcap} is cut off or damaged at its end ({reason}); get back what is whole with "
+            f"'mcap recover {mcap.name} -o recovered.mcap' and give that file"
+        )
+    if isinstance(error, EOFError) or "ompress" in reason or "zstd" in type(error).__module__:
+        return f"{path} is cut off or damaged (its compressed file ends early: {reason})"
+    if "metadata" in reason.lower() or "YAML" in reason:
+        return f"{path} cannot be opened ({reason}); run 'ros2 bag reindex {path}'"
+    if "index" in reason:
+        return f"{path} cannot be opened ({reason}); run 'rosbag reindex {path}'"
+    return f"{path} is no readable bag ({reason})"
+
+
+def _cannot_read_on(path: Path, error: Exception) -> str:
+    return (
+        f"{path} is damaged in the middle ({_one_line(error)}); copy it again, or get back what "
+        "is whole with 'mcap recover', 'sqlite3 .recover' or 'ros2 bag reindex'"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    """The error's text without line breaks and full stop, to stand in a sentence."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return (text if len(text) < 200 else text[:200] + "...") or type(error).__name__

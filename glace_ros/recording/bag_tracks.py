@@ -1,0 +1,215 @@
+"""The small messages of a bag, read in one pass: transforms, poses, camera calibrations."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from glace_ros.camera_info import camera_of_image_topic
+from glace_ros.errors import RecordingError
+from glace_ros.recording.messages import (
+    TF_TYPES,
+    frame_of,
+    pose_of,
+    stamp_ns,
+    transform_of,
+)
+from glace_ros.transform_tree import TransformError, TransformTree
+
+if TYPE_CHECKING:
+    from glace_ros.camera import Camera
+    from glace_ros.recording.bag_file import BagFile
+
+# More samples than this (about 300 MB) are not kept without knowing that they are needed.
+_MAX_SAMPLES = 3_000_000
+
+
+class TransformTrack:
+    """All of /tf and /tf_static in a TransformTree; unusable ones are counted, not kept.
+
+    only: keep no other child frames than these (None: all, as long as they are few enough).
+    """
+
+    def __init__(self, max_gap_s: float, only: set[str] | None = None) -> None:
+        self.tree = TransformTree(max_gap_s=max_gap_s)
+        self.parents: dict[str, str] = {}
+        self.unusable: Counter[str] = Counter()
+        self.conflicts: Counter[str] = Counter()
+        self.overflowed = False
+        self._only = only
+        self._samples = 0
+
+    def take(self, topic: str, message: Any) -> None:
+        """Adds the transforms of one TFMessage."""
+        static = topic.endswith("tf_static")
+        for transform in message.transforms:
+            parent, child = frame_of(transform.header.frame_id), frame_of(transform.child_frame_id)
+            self.parents.setdefault(child, parent)
+            if self._only is not None and child not in self._only:
+                continue
+            if self._only is None and self._samples >= _MAX_SAMPLES:
+                self.overflowed = True
+                continue
+            self._samples += 1
+            self._add(parent, child, None if static else stamp_ns(transform.header), transform)
+
+    def _add(self, parent: str, child: str, stamp: int | None, transform: Any) -> None:
+        try:
+            pose = transform_of(transform)
+            if stamp is None:
+                self.tree.add_static(parent, child, pose)
+            else:
+                self.tree.add(parent, child, stamp, pose)
+        except ValueError:
+            self.unusable[f"{parent}->{child}"] += 1
+        except TransformError as error:
+            self.conflicts[str(error)] += 1
+
+    def ancestors(self, frames: list[str]) -> set[str]:
+        """These frames and all that they hang from."""
+        found: set[str] = set()
+        for frame in frames:
+            while frame not in found:
+                found.add(frame)
+                frame = self.parents.get(frame, frame)
+        return found
+
+    def notes(self) -> list[str]:
+        """What was wrong, as sentences."""
+        return [
+            *(f"/tf: {n} transforms {edge} are not finite numbers, or a zero quaternion; left out"
+              for edge, n in self.unusable.items()),
+            *(f"/tf: {sentence} ({n} transforms left out)"
+              for sentence, n in self.conflicts.items()),
+        ]  # fmt: skip
+
+
+class PoseTrack:
+    """The poses of one topic over time. frame: what they are in; child: of what, or empty."""
+
+    def __init__(self, topic: str, max_gap_s: float) -> None:
+        self.topic = topic
+        self.frame = ""
+        self.child = ""
+        self.tree = TransformTree(max_gap_s=max_gap_s)
+        self.count = 0
+        self.unusable: Counter[str] = Counter()
+
+    def take(self, message: Any) -> None:
+        """Adds one message, or counts why not."""
+        frame, child = frame_of(message.header.frame_id), frame_of(_child_of(message))
+        stamp = stamp_ns(message.header)
+        try:
+            pose = pose_of(message)
+        except ValueError as error:
+            self.unusable[str(error)] += 1
+            return
+        if not self.count:
+            self.frame, self.child = frame, child
+        if (frame, child) != (self.frame, self.child):
+            self.unusable[f"the pose is of {child or 'something'} in {frame}"] += 1
+        elif stamp == 0:
+            self.unusable["the pose has no time stamp"] += 1
+        else:
+            self.tree.add(self.parent_name, self.child_name, stamp, pose)
+            self.count += 1
+
+    @property
+    def parent_name(self) -> str:
+        """The parent frame in `tree`: never equal to the child's name."""
+        return self.frame or f"frame of {self.topic}"
+
+    @property
+    def child_name(self) -> str:
+        """The child frame in `tree`: the topic's name where the messages name no child."""
+        return self.child if self.child and self.child != self.frame else self.topic
+
+    def require_poses(self) -> None:
+        """RecordingError where not one pose is usable."""
+        if self.count:
+            return
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in self.unusable.items())
+        raise RecordingError(
+            f"None of the poses on {self.topic} can be used: {reasons or 'it has no messages'}"
+        )
+
+    def notes(self) -> list[str]:
+        """What was left out, as sentences."""
+        return [f"{self.topic}: {why}; {n} poses left out" for why, n in self.unusable.items()]
+
+
+class CameraTrack:
+    """The calibration over time, kept where it changes."""
+
+    def __init__(self, topic: str, image_topic: str) -> None:
+        self.topic = topic
+        self.frame = ""
+        self._image_topic = image_topic
+        self._stamps_ns: list[int] = []
+        self._cameras: list[Camera] = []
+        self.unusable: Counter[str] = Counter()
+
+    def take(self, message: Any) -> None:
+        """Adds one CameraInfo, or counts why not."""
+        try:
+            camera = camera_of_image_topic(message, self._image_topic)
+        except ValueError as error:
+            self.unusable[str(error)] += 1
+            return
+        self.frame = self.frame or frame_of(message.header.frame_id)
+        if not self._cameras or camera != self._cameras[-1]:
+            self._stamps_ns.append(stamp_ns(message.header))
+            self._cameras.append(camera)
+
+    def at(self, image_stamp_ns: int) -> Camera:
+        """The calibration in force: the latest one up to the image's time, else the first."""
+        return self._cameras[max(0, bisect_right(self._stamps_ns, image_stamp_ns) - 1)]
+
+    def require_camera(self) -> None:
+        """RecordingError where not one calibration is usable."""
+        if not self._cameras:
+            why = next(iter(self.unusable), "it has no messages")
+            raise RecordingError(f"{self.topic} gives no usable calibration: {why}")
+
+    def notes(self) -> list[str]:
+        """What is odd, as sentences."""
+        notes = [f"{self.topic}: {why}; {n} left out" for why, n in self.unusable.items()]
+        if len(self._cameras) > 1:
+            notes.append(
+                f"{self.topic}: the calibration changes {len(self._cameras) - 1} times; each "
+                "image is read with the one in force"
+            )
+        return notes
+
+
+def read_tracks(
+    bag: BagFile,
+    camera_track: CameraTrack,
+    pose_track: PoseTrack | None,
+    camera_frame: str,
+    max_gap_s: float,
+    only: set[str] | None = None,
+) -> TransformTrack:
+    """Fills the two tracks and returns the bag's transforms; a second pass only for huge /tf."""
+    transforms = TransformTrack(max_gap_s, only)
+    tf_topics = {t.name for t in bag.topics.values() if t.msgtype in TF_TYPES}
+    wanted = set(tf_topics)
+    if only is None:
+        wanted |= {camera_track.topic} | ({pose_track.topic} if pose_track else set())
+    for message in bag.messages(wanted):
+        if message.topic in tf_topics:
+            transforms.take(message.topic, message.content)
+        elif message.topic == camera_track.topic:
+            camera_track.take(message.content)
+        elif pose_track is not None:
+            pose_track.take(message.content)
+    if transforms.overflowed:
+        frames = [camera_frame or camera_track.frame, *([pose_track.child] if pose_track else [])]
+        needed = transforms.ancestors(frames)
+        return read_tracks(bag, camera_track, pose_track, camera_frame, max_gap_s, needed)
+    return transforms
+
+
+def _child_of(message: Any) -> str:
+    return str(getattr(message, "child_frame_id", ""))

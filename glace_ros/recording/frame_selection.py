@@ -1,0 +1,87 @@
+"""Which frames of a recording are worth learning from: keyframes, sharp and not repeated."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.pose import Pose
+
+_SHARPNESS_WIDTH_PX = 480
+_SHARPNESS_HISTORY = 50
+_SHARPNESS_MIN_HISTORY = 5
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """keyframe_distance_m, keyframe_angle_deg: a keyframe is as far from the last one, or turned
+    as much; both 0 takes every frame.
+    min_sharpness: variance of the Laplacian, over the running median of the recording, below
+    which a frame counts as blurred; 0 takes them all.
+    skip_repeated: leave out images with the bytes of the one before (a frozen camera driver).
+    """
+
+    keyframe_distance_m: float = 0.1
+    keyframe_angle_deg: float = 5.0
+    min_sharpness: float = 0.2
+    skip_repeated: bool = True
+
+
+class FrameSelector:
+    """Decides frame after frame, in order of time. Each question returns a reason or None."""
+
+    def __init__(self, selection: FrameSelection) -> None:
+        self._selection = selection
+        self._last_bytes: tuple[int, int] | None = None
+        self._last_keyframe: Pose | None = None
+        self._sharpness: deque[float] = deque(maxlen=_SHARPNESS_HISTORY)
+
+    def repeated(self, data: NDArray[np.uint8]) -> str | None:
+        """Whether the message's bytes are those of the message before. Ask for every message."""
+        previous, self._last_bytes = self._last_bytes, (len(data), zlib.crc32(data.data))
+        if self._selection.skip_repeated and previous == self._last_bytes:
+            return "repeated image"
+        return None
+
+    def too_close(self, map_from_camera: Pose) -> str | None:
+        """Whether the camera has hardly moved since the last keyframe."""
+        last = self._last_keyframe
+        if last is None:
+            return None
+        if last.distance_m(map_from_camera) >= self._selection.keyframe_distance_m:
+            return None
+        if np.rad2deg(last.angle_rad(map_from_camera)) >= self._selection.keyframe_angle_deg:
+            return None
+        return "too close to the last keyframe"
+
+    def blurred(self, image_rgb_hwc: NDArray[np.uint8]) -> str | None:
+        """Whether the image is much less sharp than those before it."""
+        sharpness = sharpness_of(image_rgb_hwc)
+        median = float(np.median(self._sharpness)) if self._sharpness else 0.0
+        enough = len(self._sharpness) >= _SHARPNESS_MIN_HISTORY
+        self._sharpness.append(sharpness)
+        if enough and sharpness < self._selection.min_sharpness * median:
+            return "blurred"
+        return None
+
+    def keep(self, map_from_camera: Pose) -> None:
+        """The frame became a keyframe: the next ones are measured from here."""
+        self._last_keyframe = map_from_camera
+
+
+def sharpness_of(image_rgb_hwc: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of the grey image, at one width for all cameras."""
+    grey_hw = cv2.cvtColor(image_rgb_hwc, cv2.COLOR_RGB2GRAY)
+    height, width = grey_hw.shape
+    if width > _SHARPNESS_WIDTH_PX:
+        size = (_SHARPNESS_WIDTH_PX, max(1, round(height * _SHARPNESS_WIDTH_PX / width)))
+        grey_hw = cv2.resize(grey_hw, size, interpolation=cv2.INTER_AREA)
+    return float(cv2.Laplacian(grey_hw, cv2.CV_32F).var())

@@ -1,0 +1,142 @@
+"""Which topics of a bag to read: what was asked for, held against what there is, or found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glace_ros.camera_info import sibling_camera_info_topic
+from glace_ros.errors import RecordingError
+from glace_ros.recording.messages import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
+from glace_ros.transform_tree import TransformError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.recording.bag_file import BagFile
+    from glace_ros.transform_tree import TransformTree
+
+
+def choose_image_topic(bag: BagFile, requested: str | None) -> str:
+    """The image topic; RecordingError where there is none, or several and none was asked for."""
+    there = _topics_of(bag, IMAGE_TYPES)
+    if requested is not None:
+        name = _absolute(requested)
+        if name not in bag.topics and f"{name}/compressed" in there:
+            name += "/compressed"
+            bag.note(f"{requested} is not recorded; reading {name}")
+        return _existing(bag, name, IMAGE_TYPES, "image", "--image-topic")
+    pictures = [name for name in there if not name.endswith("/compressedDepth")]
+    if not pictures:
+        raise RecordingError(f"{bag.path} has no image topic {_having(bag)}")
+    # a camera recorded raw and compressed is one camera; raw has no artefacts
+    cameras = [n for n in pictures if n.removesuffix("/compressed") not in set(pictures) - {n}]
+    if len(cameras) > 1:
+        raise RecordingError(
+            f"{bag.path} has several image topics ({', '.join(cameras)}); "
+            "choose one with --image-topic"
+        )
+    return cameras[0]
+
+
+def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | None) -> str:
+    """The camera_info topic: as asked for, the image topic's sibling, or the only one."""
+    if requested is not None:
+        name = _absolute(requested)
+        return _existing(bag, name, (CAMERA_INFO,), "camera_info", "--camera-info-topic")
+    there = _topics_of(bag, (CAMERA_INFO,))
+    sibling = sibling_camera_info_topic(image_topic)
+    if sibling in there:
+        return sibling
+    if len(there) == 1 and len(_topics_of(bag, (RAW_IMAGE,))) <= 1:
+        bag.note(f"{sibling} is not recorded; the calibration is taken from {there[0]}")
+        return there[0]
+    if not there:
+        raise RecordingError(
+            f"{bag.path} has no camera_info topic for {image_topic}; record {sibling}"
+        )
+    raise RecordingError(
+        f"{bag.path} has no {sibling}; choose the calibration of {image_topic} with "
+        f"--camera-info-topic out of {', '.join(there)}"
+    )
+
+
+def choose_pose_topic(bag: BagFile, requested: str | None) -> str | None:
+    """The topic whose poses to read: as asked for, else the only odometry; None for `tf:`.
+
+    None, too, where nothing was asked for and there is not exactly one odometry topic.
+    """
+    if requested is None:
+        odometry = _topics_of(bag, (ODOMETRY,))
+        return odometry[0] if len(odometry) == 1 else None
+    if requested.startswith("tf:"):
+        return None
+    return _existing(bag, _absolute(requested), POSE_TYPES, "pose", "--pose-source")
+
+
+def choose_pose_source(
+    bag: BagFile, tree: TransformTree, camera_frame: str, requested: str | None
+) -> str:
+    """`tf:FRAME` or a topic. Found in this order: tf:map, the only odometry topic, tf:odom."""
+    if requested is not None:
+        if not requested.startswith("tf:"):
+            return _absolute(requested)
+        frame = requested[3:].lstrip("/")
+        try:
+            tree.path(frame, camera_frame)
+        except TransformError as error:
+            raise RecordingError(f"--pose-source {requested}: {error}") from error
+        return f"tf:{frame}"
+    if _connected(tree, "map", camera_frame):
+        return "tf:map"
+    odometry = _topics_of(bag, (ODOMETRY,))
+    if len(odometry) == 1:
+        return odometry[0]
+    if not odometry and _connected(tree, "odom", camera_frame):
+        return "tf:odom"
+    there = _topics_of(bag, POSE_TYPES)
+    if there:
+        raise RecordingError(
+            f"{bag.path} has no transform from map to {camera_frame} and not exactly one odometry "
+            f"topic; choose the poses with --pose-source out of {', '.join(there)}"
+        )
+    raise RecordingError(
+        f"{bag.path} has no poses: neither transforms from map or odom to {camera_frame} nor a "
+        f"topic of {', '.join(POSE_TYPES)}; record /tf, or odometry"
+    )
+
+
+def _connected(tree: TransformTree, frame: str, camera_frame: str) -> bool:
+    try:
+        tree.path(frame, camera_frame)
+    except TransformError:
+        return False
+    return True
+
+
+def _topics_of(bag: BagFile, types: Sequence[str]) -> list[str]:
+    return sorted(t.name for t in bag.topics.values() if t.msgtype in types and t.count)
+
+
+def _existing(bag: BagFile, name: str, types: Sequence[str], kind: str, flag: str) -> str:
+    topic = bag.topics.get(name)
+    there = ", ".join(_topics_of(bag, types)) or "none"
+    if topic is None:
+        raise RecordingError(
+            f"{bag.path} has no topic {name}; {flag} can be one of its {kind} topics: {there}"
+        )
+    if topic.msgtype not in types:
+        raise RecordingError(
+            f"{name} is of type {topic.msgtype}, not {' or '.join(types)}; "
+            f"{flag} can be one of: {there}"
+        )
+    if topic.count == 0:
+        raise RecordingError(f"{name} has no messages in {bag.path}; {flag} can be one of: {there}")
+    return name
+
+
+def _having(bag: BagFile) -> str:
+    return f"(its topics: {', '.join(sorted(bag.topics)) or 'none'})"
+
+
+def _absolute(name: str) -> str:
+    return name if name.startswith("/") else f"/{name}"
