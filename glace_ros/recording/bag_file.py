@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rosbags.highlevel import AnyReader
@@ -54,13 +56,18 @@ class BagFile:
         self.duration_s = 0.0
         self.start_ns = 0
         self._reader: AnyReader | None = None
+        self._links = ExitStack()
 
     def __enter__(self) -> BagFile:
         paths = self._files_to_open()
         try:
-            reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
+            reader = AnyReader(
+                [self._named_for_rosbags(path) for path in paths],
+                default_typestore=get_typestore(Stores.ROS2_JAZZY),
+            )
             reader.open()
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
+            self._links.close()
             raise RecordingError(_cannot_open(self.path, paths, error)) from error
         self._reader = reader
         self.topics = {
@@ -83,6 +90,7 @@ class BagFile:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        self._links.close()
 
     def messages(self, topics: Iterable[str]) -> Iterator[BagMessage]:
         """The messages of these topics in order of recording, parsed.
@@ -171,6 +179,14 @@ class BagFile:
         if (path / "metadata.yaml").exists():
             return [path]
         return self._bare_files(files)
+
+    def _named_for_rosbags(self, path: Path) -> Path:
+        """The path; a rosbag2 folder called x.bag, which rosbags takes for ROS 1, by a link."""
+        if not (path.is_dir() and path.suffix == ".bag"):
+            return path
+        folder = Path(self._links.enter_context(TemporaryDirectory()))
+        (folder / "bag").symlink_to(path.resolve(), target_is_directory=True)
+        return folder / "bag"
 
     def _bare_files(self, files: list[Path]) -> list[Path]:
         """The data files of a folder without metadata.yaml, which is what a crash leaves."""
