@@ -1,0 +1,72 @@
+# make demo | test | setup | lint | benchmark | clean     (docs/installation.md says more)
+#   PYTHON=python3.12     the Python to use (3.10 to 3.13)
+#   VENV=.venv            the virtual environment that is made and used
+#   TORCH_INDEX=URL       an extra package index for torch, such as PyTorch's CPU-only builds
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+
+# ROS traffic stays on this machine.
+export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
+export TORCH_INDEX
+# The environment has a ROS of its own: nothing of one that is sourced in this shell gets in.
+ifdef AMENT_PREFIX_PATH
+unexport LD_LIBRARY_PATH
+endif
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport MAKEFLAGS
+
+DEPENDENCIES := $(VENV)/.dependencies
+INSTALLED := $(VENV)/.installed
+# What the installed package has a copy of; our modules are used where they lie.
+COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/pypi_wheels.cmake \
+  dev/fastdds_big_shm.xml $(wildcard dev/tf2_msgs/* dev/tf2_msgs/msg/*) \
+  $(wildcard msg/* launch/* config/*)
+
+.PHONY: setup dependencies demo test lint benchmark clean
+.DEFAULT_GOAL := setup
+
+setup: $(INSTALLED)
+dependencies: $(DEPENDENCIES)
+
+$(DEPENDENCIES): pyproject.toml dev/constraints.txt dev/requirements.py dev/environment.sh
+	@dev/environment.sh $(VENV) $(PYTHON)
+	@touch $@
+
+$(INSTALLED): $(DEPENDENCIES) $(COPIED)
+	@echo "setup: building the messages and installing glace_ros into $(VENV)"
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
+	  --no-build-isolation --editable . \
+	  || { echo "setup: glace_ros could not be built (see above)" >&2; exit 1; }
+	@touch $@
+
+demo: setup
+	@$(BIN)/glace demo --output demo_output
+
+# All three run, whatever fails. pytest's exit code 5 (no such tests) is a failure like any other.
+test: setup
+	@failed=; for tests in "not ros and not slow" "ros and not slow" "slow"; do \
+	  echo "test: $$tests"; \
+	  $(BIN)/python -m pytest -q -m "$$tests"; code=$$?; \
+	  [ $$code -ne 5 ] || echo "test: no test is marked '$$tests'" >&2; \
+	  [ $$code -ne 130 ] && [ $$code -ne 2 ] || exit $$code; \
+	  [ $$code -eq 0 ] || failed="$$failed [$$tests]"; \
+	done; \
+	[ -z "$$failed" ] || { echo "test: FAILED:$$failed" >&2; exit 1; }
+
+lint: $(DEPENDENCIES)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "lint: run $(VENV)/bin/ruff format" >&2; exit 1; }
+	@$(BIN)/mypy
+	@echo "lint: ok"
+
+benchmark: setup
+	@$(BIN)/python -m benchmark
+
+clean:
+	rm -rf $(VENV) .venv-colcon build install log demo_output *.egg-info \
+	  .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find glace_ros test benchmark dev -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,22 @@
+#!/bin/bash
+# `colcon build` and `colcon test` on the wheels, as docs/installation.md tells it, in an
+# environment of its own: one that has glace_ros from pip must never see it from colcon too.
+set -eu
+cd "$(dirname "$0")/.."
+export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
+
+make --silent dependencies VENV=.venv-colcon
+source .venv-colcon/bin/activate
+colcon build --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=ON
+set +u
+source install/setup.sh
+set -u
+for name in build_map localize evaluate demo; do # what `ros2 run glace_ros NAME` starts
+    "install/glace_ros/lib/glace_ros/$name" --help >/dev/null
+    echo "colcon: $name --help works"
+done
+colcon test --return-code-on-test-failure ||
+    { cat build/glace_ros/ament_cmake_pytest/pytest.txt; exit 1; }
+tail -n 5 build/glace_ros/ament_cmake_pytest/pytest.txt
+colcon test-result --verbose
