@@ -69,8 +69,8 @@ class FixRejection:
 class OdometryFusion:
     """Turns poses of the past into `map_from_odom`, which holds now.
 
-    Between two fixes the robot's pose is map_from_odom @ odom_from_base(now). A fix is as old as its
-    image, so it is composed with the odometry of that moment, never with the latest.
+    Between two fixes the robot's pose is map_from_odom @ odom_from_base(now). A fix is as old as
+    its image, so it is composed with the odometry of that moment, never with the latest.
     """
 
     def __init__(self, config: OdometryFusionConfig | None = None) -> None:
@@ -97,7 +97,7 @@ class OdometryFusion:
     ) -> Fix | FixRejection:
         """Takes the base's pose at stamp_ns with its covariance (axes as in `Fix`).
 
-        odom_from_base: odometry at that same stamp_ns; None where the caller needs no map_from_odom.
+        odom_from_base: odometry at that same stamp_ns; None where no map_from_odom is needed.
         A rejected pose changes nothing.
         """
         if self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns:

@@ -1,0 +1,136 @@
+"""ROS messages <-> the types of the core. A message that makes no sense is a ValueError.
+
+CameraInfo is read by glace_ros.camera_info, which takes the messages of bags and nodes alike.
+On a ROS installation cv_bridge decodes raw images and tf_transformations the quaternions, as every
+other node there does it. Without them the same work is done by glace_ros.image_decoding and SciPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion, Transform, Vector3
+from geometry_msgs.msg import Pose as PoseMessage
+
+from glace_ros.image_decoding import decode_compressed, decode_raw
+from glace_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+    from sensor_msgs.msg import CompressedImage, Image
+
+# What cv_bridge turns into rgb8 exactly as image_decoding does. 16-bit and unnamed encodings
+# (8UC3: it refuses those) stay with image_decoding.
+CV_BRIDGE_ENCODINGS = frozenset(
+    {"rgb8", "bgr8", "rgba8", "bgra8", "mono8"}
+    | {f"bayer_{pattern}8" for pattern in ("rggb", "bggr", "gbrg", "grbg")}
+)
+
+
+def import_from_ros(name: str) -> ModuleType | None:
+    """The Python module of a ROS package, or None where it is not part of the ROS installation.
+
+    PyPI has packages of the same names: its cv-bridge is ROS 1's and silently decodes padded images
+    wrongly. So a module only counts if it lies below the prefix where ament says the package is.
+    """
+    from ament_index_python.packages import get_package_prefix
+
+    try:
+        prefix = Path(get_package_prefix(name)).resolve()
+        module = importlib.import_module(name)
+    except Exception:  # not there, nothing sourced at all, or built for another NumPy
+        return None
+    origin = Path(module.__file__ or "/").resolve()
+    return module if prefix in origin.parents else None
+
+
+_cv_bridge = import_from_ros("cv_bridge")
+_tf_transformations = import_from_ros("tf_transformations")
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """builtin_interfaces/Time in integer nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def ns_to_stamp(stamp_ns: int) -> Time:
+    """Nanoseconds as builtin_interfaces/Time; exact. Raises ValueError outside of its range."""
+    sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)
+    if not -(2**31) <= sec < 2**31:
+        raise ValueError(f"{stamp_ns} ns do not fit into a builtin_interfaces/Time")
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def image_to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """The pixels as uint8 (height, width, 3). Raises ValueError with a sentence."""
+    if hasattr(message, "format"):
+        return decode_compressed(message.format, message.data)
+    if _cv_bridge is not None and message.encoding in CV_BRIDGE_ENCODINGS:
+        with suppress(Exception):  # its compiled part may be for another NumPy; or the image is bad
+            image = _cv_bridge.CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8")
+            return np.ascontiguousarray(image, dtype=np.uint8)
+    return decode_raw(
+        message.encoding,
+        message.height,
+        message.width,
+        message.step,
+        message.is_bigendian,
+        message.data,
+    )
+
+
+def pose_to_message(pose: Pose) -> PoseMessage:
+    """Pose as geometry_msgs/Pose."""
+    x, y, z, w = _quaternion_xyzw(pose)
+    position = Point(**dict(zip("xyz", map(float, pose.translation_3), strict=True)))
+    return PoseMessage(position=position, orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def pose_from_message(message: PoseMessage) -> Pose:
+    """geometry_msgs/Pose as Pose. Raises ValueError where it is not finite or has no rotation."""
+    return _pose(message.position, message.orientation)
+
+
+def pose_to_transform(pose: Pose) -> Transform:
+    """Pose as geometry_msgs/Transform."""
+    x, y, z, w = _quaternion_xyzw(pose)
+    translation = Vector3(**dict(zip("xyz", map(float, pose.translation_3), strict=True)))
+    return Transform(translation=translation, rotation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def pose_from_transform(message: Transform) -> Pose:
+    """geometry_msgs/Transform as Pose. Raises ValueError as `pose_from_message` does."""
+    return _pose(message.translation, message.rotation)
+
+
+def pose_with_covariance(
+    frame_id: str, stamp_ns: int, pose: Pose, covariance_66: NDArray[np.float64]
+) -> PoseWithCovarianceStamped:
+    """The message of a pose whose covariance is in the order x y z roll pitch yaw."""
+    message = PoseWithCovarianceStamped()
+    message.header.frame_id = frame_id
+    message.header.stamp = ns_to_stamp(stamp_ns)
+    message.pose.pose = pose_to_message(pose)
+    message.pose.covariance = np.asarray(covariance_66, dtype=np.float64).reshape(36)
+    return message
+
+
+def _quaternion_xyzw(pose: Pose) -> tuple[float, ...]:
+    if _tf_transformations is None:
+        return tuple(map(float, pose.quaternion_xyzw))
+    quaternion_xyzw = np.asarray(_tf_transformations.quaternion_from_matrix(pose.matrix_44))
+    return tuple(map(float, quaternion_xyzw if quaternion_xyzw[3] >= 0.0 else -quaternion_xyzw))
+
+
+def _pose(position: Any, orientation: Any) -> Pose:
+    return Pose.from_quaternion(
+        [position.x, position.y, position.z],
+        [orientation.x, orientation.y, orientation.z, orientation.w],
+    )

@@ -1,0 +1,152 @@
+"""Subscriptions that notice when nothing comes, and can say why by the topic's name."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from sensor_msgs.msg import CompressedImage, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+SILENCE_S = 5.0  # discovery takes up to 3 s
+COMPRESSED = "/compressed"
+SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+IMAGE_QOS = {
+    "sensor_data": SENSOR_QOS,
+    "reliable": QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE),
+}
+
+
+class WatchedTopic:
+    """A subscription that counts its messages. topic: its full name, after remapping."""
+
+    def __init__(
+        self,
+        node: Node,
+        message_type: Any,
+        topic: str,
+        qos: QoSProfile,
+        callback: Callable[[Any], None],
+    ) -> None:
+        self._node = node
+        self._type_name = "/msg/".join(
+            [message_type.__module__.split(".", 1)[0], message_type.__name__]
+        )
+        self._qos = qos
+        self._callback = callback
+        self._last_s = time.monotonic()  # of arrival; at first: since when we listen
+        self.received = 0
+        self._subscription = node.create_subscription(message_type, topic, self._on_message, qos)
+        self.topic: str = self._subscription.topic_name
+
+    def problem(self) -> str | None:
+        """A sentence where nothing has come for SILENCE_S; None where all is well."""
+        if time.monotonic() - self._last_s < SILENCE_S:
+            return None
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            return f"Nothing is published on {self.topic}: start its publisher or remap the topic."
+        for publisher in publishers:
+            if publisher.topic_type != self._type_name:
+                return (
+                    f"{self.topic} is published as {publisher.topic_type}, "
+                    f"but {self._type_name} is expected."
+                )
+            compatibility, reason = qos_check_compatible(publisher.qos_profile, self._qos)
+            if compatibility == QoSCompatibility.ERROR:
+                return (
+                    f"The QoS of {self.topic} does not match its publisher's "
+                    f"({reason.strip(' ;')}): nothing will come; "
+                    "for images, image_qos:=sensor_data takes any."
+                )
+        return (
+            f"Nothing has come on {self.topic} for {SILENCE_S:g} s, although it has "
+            f"{len(publishers)} publisher{'s' * (len(publishers) > 1)}: is it running, and on "
+            "this machine is the shared-memory segment large enough for its messages?"
+        )
+
+    def destroy(self) -> None:
+        """Ends the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_message(self, message: Any) -> None:
+        self.received += 1
+        self._last_s = time.monotonic()
+        self._callback(message)
+
+
+class ImageInput:
+    """The image topic, raw or compressed; with the transport auto, the one that is published.
+
+    Like image_transport, the compressed topic is the remapped `image` with /compressed added.
+    topic: what is listened to; before auto has found one, the raw topic.
+    """
+
+    def __init__(
+        self, node: Node, transport: str, qos_name: str, callback: Callable[[Any], None]
+    ) -> None:
+        self._node = node
+        self._qos = IMAGE_QOS[qos_name]
+        self._callback = callback
+        self._since_s = time.monotonic()
+        self._watched: WatchedTopic | None = None
+        self._topics = _image_topics(node)
+        self.topic = self._topics["raw"]
+        if transport == "auto" and self.topic.endswith(COMPRESSED):
+            transport = "compressed"
+        if transport != "auto":
+            self._listen(transport)
+
+    @property
+    def received(self) -> int:
+        """How many images have come."""
+        return 0 if self._watched is None else self._watched.received
+
+    def choose(self) -> None:
+        """With the transport auto: listens once one of the topics is published."""
+        if self._watched is not None:
+            return
+        for transport, topic in self._topics.items():
+            if self._node.get_publishers_info_by_topic(topic):
+                self._listen(transport)
+                return
+
+    def problem(self) -> str | None:
+        """As WatchedTopic.problem."""
+        if self._watched is not None:
+            return self._watched.problem()
+        if time.monotonic() - self._since_s < SILENCE_S:
+            return None
+        topics = " or ".join(self._topics.values())
+        return f"Nothing is published on {topics}: start the camera or remap the topic `image`."
+
+    def destroy(self) -> None:
+        """Ends the subscription."""
+        if self._watched is not None:
+            self._watched.destroy()
+
+    def _listen(self, transport: str) -> None:
+        self.topic = self._topics[transport]
+        message_type = Image if transport == "raw" else CompressedImage
+        self._watched = WatchedTopic(
+            self._node, message_type, self.topic, self._qos, self._callback
+        )
+
+
+def _image_topics(node: Node) -> dict[str, str]:
+    """Full names by transport. A remapping of `image/compressed` itself counts too."""
+    raw = node.resolve_topic_name("image")
+    compressed = node.resolve_topic_name("image" + COMPRESSED)
+    if compressed == node.resolve_topic_name("image", only_expand=True) + COMPRESSED:
+        compressed = raw.removesuffix(COMPRESSED) + COMPRESSED
+    return {"raw": raw, "compressed": compressed}

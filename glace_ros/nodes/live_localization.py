@@ -1,0 +1,228 @@
+"""What runs while the node is active: subscriptions, timers, and the thread that localizes.
+
+Callbacks only store what comes; the worker thread localizes the newest image. A backward jump of
+the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from sensor_msgs.msg import CameraInfo
+
+from glace_ros.localization.odometry_fusion import LocalizationState
+from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage
+from glace_ros.nodes.conversions import pose_with_covariance
+from glace_ros.nodes.image_worker import NewestFirstWorker
+from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
+from glace_ros.nodes.localization_run import LocalizationRun
+from glace_ros.nodes.status import (
+    diagnostic_array,
+    key_values,
+    run_tasks,
+    status_message,
+    task,
+)
+from glace_ros.nodes.transforms import MapOdomBroadcaster
+from glace_ros.nodes.transitions import TransitionLog
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.publisher import Publisher
+
+    from glace_ros.localization.odometry_fusion import Fix
+    from glace_ros.nodes.loaded_map import LoadedMap
+    from glace_ros.nodes.localization_run import RunReport
+    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.nodes.transforms import TransformListener
+    from glace_ros.pose import Pose
+
+TICK_S = 0.2
+REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
+NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
+
+
+class Publishers(NamedTuple):
+    """What the node publishes besides TF."""
+
+    pose: Publisher
+    status: Publisher
+    diagnostics: Publisher
+
+
+class LiveLocalization:
+    """Works from construction until `destroy`."""
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: LocalizeParameters,
+        loaded_map: LoadedMap,
+        tf: TransformListener,
+        publishers: Publishers,
+    ) -> None:
+        self._node, self._log = node, node.get_logger()
+        self._parameters = parameters
+        self._map = loaded_map
+        self._tf = tf
+        self._publishers = publishers
+        self._locator = BaseLocator(parameters, loaded_map.localizer, tf)
+        self._transitions = TransitionLog()
+        self._run = LocalizationRun(parameters, self._log, self._publish_pose)
+        self._camera_info: CameraInfo | None = None
+        self._worker: NewestFirstWorker[tuple[LocalizationRun, IncomingImage]] = NewestFirstWorker(
+            self._work, self._on_exception, parameters.max_rate
+        )
+        self._infos = WatchedTopic(
+            node, CameraInfo, "camera_info", SENSOR_QOS, self._on_camera_info
+        )
+        self._images = ImageInput(
+            node, parameters.image_transport, parameters.image_qos, self._on_image
+        )
+        self._broadcaster = (
+            MapOdomBroadcaster(node, parameters, self._map_from_odom)
+            if parameters.tf_broadcast
+            else None
+        )
+        self._reported_s = self._warned_s = time.monotonic()
+        # not by the ROS clock: that /clock is silent has to be noticed, too
+        self._timer = node.create_timer(
+            TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._jumps = node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=self._on_clock_jump,
+        )
+
+    def destroy(self) -> None:
+        """Returns when the image that is being worked on is done with; it publishes nothing."""
+        self._run.close()
+        self._jumps.unregister()
+        self._node.destroy_timer(self._timer)
+        self._images.destroy()
+        self._infos.destroy()
+        if self._broadcaster is not None:
+            self._broadcaster.destroy()
+        self._worker.stop()
+
+    # In the executor's thread
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _on_image(self, message: Any) -> None:
+        image = IncomingImage(message, self._images.topic, self._camera_info, self._infos.topic)
+        self._worker.offer((self._run, image))
+
+    def _on_clock_jump(self, jump: Any) -> None:
+        """Also called when the simulated clock takes over: what came before was another time."""
+        self._run.close()
+        self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
+        self._worker.clear()
+        self._tf.clear()
+        if self._broadcaster is not None:
+            self._broadcaster.clear()
+        back_s = -jump.delta.nanoseconds * 1e-9
+        if back_s > 0.0:
+            self._log.warning(f"The clock jumped back by {back_s:.1f} s: all fixes are forgotten.")
+
+    def _map_from_odom(self) -> Pose | None:
+        return self._run.map_from_odom(self._now_ns())
+
+    def _tick(self) -> None:
+        self._images.choose()
+        now_ns, now_s = self._now_ns(), time.monotonic()
+        changed = self._run.watch(now_ns)
+        if not changed and now_s - self._reported_s < REPORT_PERIOD_S:
+            return
+        self._reported_s = now_s
+        report, input_problem = self._run.report(now_ns), self._input_problem()
+        self._publish_status(report, now_ns)
+        self._publish_diagnostics(report, input_problem, now_ns)
+        self._say_what_is_missing(report, input_problem, now_s)
+
+    def _say_what_is_missing(
+        self, report: RunReport, input_problem: str | None, now_s: float
+    ) -> None:
+        if report.state == LocalizationState.UNLOCALIZED:
+            if now_s - self._warned_s >= NO_FIX_PERIOD_S:
+                self._warned_s = now_s
+                reason = input_problem or report.rejection_reason or "No image has come yet."
+                self._log.warning(f"No fix yet, hence no pose and no transform. {reason}")
+        elif input_problem is not None:
+            self._transitions.enter(
+                "input", input_problem, lambda: self._log.warning(input_problem)
+            )
+        elif self._transitions.leave("input"):
+            self._log.info(f"Images come again on {self._images.topic}.")
+
+    # In the worker's thread
+
+    def _work(self, job: tuple[LocalizationRun, IncomingImage]) -> None:
+        run, image = job
+        try:
+            located = self._locator.locate(image, self._now_ns())
+            run.accept(image.stamp_ns, self._age_s(image), located)
+        except ImageRejected as rejection:
+            run.reject(image.stamp_ns, self._age_s(image), rejection)
+        now_ns = self._now_ns()
+        self._publish_status(self._run.report(now_ns), now_ns)
+
+    def _on_exception(self, job: tuple[LocalizationRun, IncomingImage], error: Exception) -> None:
+        if self._node.context.ok():  # else it comes of shutting down
+            run, image = job
+            run.fail(image.stamp_ns, self._age_s(image), error)
+
+    def _age_s(self, image: IncomingImage) -> float:
+        return (self._now_ns() - image.stamp_ns) * 1e-9
+
+    # In either
+
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
+    def _publish_pose(self, fix: Fix) -> None:
+        frame_id = self._parameters.global_frame_id
+        message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
+        self._publishers.pose.publish(message)
+
+    def _publish_status(self, report: RunReport, now_ns: int) -> None:
+        frame_id = self._parameters.global_frame_id
+        message = status_message(report, self._map.map_id, frame_id, now_ns)
+        self._publishers.status.publish(message)
+
+    def _publish_diagnostics(
+        self, report: RunReport, input_problem: str | None, now_ns: int
+    ) -> None:
+        parameters = self._parameters
+        tasks = run_tasks(report, self._run.counts, input_problem)
+        tasks["input"].values += key_values(
+            {
+                "image topic": self._images.topic,
+                "images received": self._images.received,
+                "images replaced by a newer one": self._worker.dropped,
+                "camera_info topic": self._infos.topic,
+                "camera_info received": self._infos.received,
+            }
+        )
+        tasks["tf"].values += key_values(
+            {
+                "global_frame_id": parameters.global_frame_id,
+                "odom_frame_id": parameters.odom_frame_id,
+                "base_frame_id": parameters.base_frame_id,
+                "published": self._broadcaster is not None
+                and self._run.map_from_odom(now_ns) is not None,
+            }
+        )
+        tasks["map"] = task(self._map.map_id, {"made in frame": self._map.map_frame})
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))
+
+    def _input_problem(self) -> str | None:
+        """What keeps images from coming, by the topic's name."""
+        if self._now_ns() == 0:
+            return "There is no time: use_sim_time is true, but nothing is published on /clock."
+        return self._images.problem() or self._infos.problem()

@@ -1,0 +1,192 @@
+"""What the node knows from activation (or a backward jump of the clock) until the next one."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections import Counter
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from glace_ros.localization.odometry_fusion import (
+    Fix,
+    FixRejection,
+    LocalizationState,
+    OdometryFusion,
+)
+from glace_ros.nodes.base_locator import ImageRejected
+from glace_ros.nodes.transitions import TransitionLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.nodes.base_locator import LocatedBase
+    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.pose import Pose
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A snapshot; units as in msg/LocalizationStatus."""
+
+    state: LocalizationState
+    seconds_since_fix: float
+    last_fix: Fix | None
+    image_stamp_ns: int = 0
+    accepted: bool = False
+    points: int = 0
+    inliers: int = 0
+    inference_s: float = math.nan
+    latency_s: float = math.nan
+    reprojection_px: float = math.nan
+    rejection_stamp_ns: int = 0
+    rejection_kind: str = ""
+    rejection_reason: str = ""
+
+
+class LocalizationRun:
+    """Takes outcomes of images from the worker thread, and answers the timers. Thread-safe.
+
+    log: an rclpy logger. publish_pose: called with each accepted fix, never after `close`.
+    counts: images by what became of them ("fix", else the kind of rejection).
+    """
+
+    def __init__(
+        self, parameters: LocalizeParameters, log: Any, publish_pose: Callable[[Fix], None]
+    ) -> None:
+        self._parameters = parameters
+        self._log = log
+        self._publish_pose = publish_pose
+        self._fusion = OdometryFusion(parameters.fusion)
+        self._transitions = TransitionLog()
+        self._state = LocalizationState.UNLOCALIZED
+        self._newest: dict[str, Any] = {}  # the fields of RunReport that images fill
+        self._lock = Lock()
+        self._closed = False
+        self.counts: Counter[str] = Counter()
+
+    def close(self) -> None:
+        """An image that is still being worked on changes nothing and publishes nothing."""
+        with self._lock:
+            self._closed = True
+
+    def accept(self, stamp_ns: int, latency_s: float, located: LocatedBase) -> None:
+        """Fuses and publishes the pose. Raises ImageRejected where it does not fit."""
+        estimate = located.estimate
+        with self._lock:
+            if self._closed:
+                return
+            since_fix_s = self._fusion.seconds_since_fix(stamp_ns)
+            fix = self._fusion.fix(
+                stamp_ns, located.map_from_base, located.covariance_66, located.odom_from_base
+            )
+            if isinstance(fix, FixRejection):
+                raise ImageRejected("fusion", f"Rejected fix: {fix.reason}", estimate)
+            self.counts["fix"] += 1
+            self._note_image(stamp_ns, latency_s, estimate, accepted=True)
+            self._newest["reprojection_px"] = estimate.reprojection_px
+            self._publish_pose(fix)
+            self._transitions.leave("image")
+            what = _describe(fix, estimate)
+            if self._state == LocalizationState.UNLOCALIZED:
+                self._log.info(f"First fix: {what}")
+            elif self._state != LocalizationState.TRACKING:
+                self._log.info(f"Tracking again after {since_fix_s:.1f} s: {what}")
+            self._state = LocalizationState.TRACKING
+
+    def reject(self, stamp_ns: int, latency_s: float, rejection: ImageRejected) -> None:
+        """The image gave no fix."""
+        with self._lock:
+            if self._closed:
+                return
+            self.counts[rejection.kind] += 1
+            self._note_image(stamp_ns, latency_s, rejection.outcome, accepted=False)
+            self._note_rejection(stamp_ns, rejection.kind, str(rejection))
+            self._transitions.enter(
+                "image", rejection.kind, lambda: self._log.warning(str(rejection))
+            )
+
+    def fail(self, stamp_ns: int, latency_s: float, error: Exception) -> None:
+        """The image has led to an exception: counted, and said with its traceback."""
+        sentence = f"{type(error).__name__}: {error}"
+        with self._lock:
+            if self._closed:
+                return
+            self.counts["exception"] += 1
+            self._note_image(stamp_ns, latency_s, None, accepted=False)
+            self._note_rejection(stamp_ns, "exception", sentence)
+            lines = "".join(traceback.format_exception(error))
+            self._transitions.enter(
+                f"exception {sentence}",
+                str(self.counts["exception"]),  # each is a new one, but see QUIET_S
+                lambda: self._log.error(f"The localizer failed, going on:\n{lines}"),
+            )
+
+    def _note_image(
+        self,
+        stamp_ns: int,
+        latency_s: float,
+        outcome: PoseEstimate | Rejection | None,
+        accepted: bool,
+    ) -> None:
+        self._newest.update(
+            image_stamp_ns=stamp_ns,
+            accepted=accepted,
+            latency_s=latency_s,
+            points=0 if outcome is None else outcome.points,
+            inliers=0 if outcome is None else outcome.inliers,
+            inference_s=math.nan if outcome is None else outcome.seconds,
+        )
+
+    def _note_rejection(self, stamp_ns: int, kind: str, reason: str) -> None:
+        self._newest.update(
+            rejection_stamp_ns=stamp_ns, rejection_kind=kind, rejection_reason=reason
+        )
+
+    def watch(self, now_ns: int) -> bool:
+        """Says when the last fix has become too old; returns whether the state has changed."""
+        with self._lock:
+            state = self._fusion.state(now_ns)
+            if state <= self._state:  # it gets better by a fix alone
+                return False
+            self._state = state
+            age_s = self._fusion.seconds_since_fix(now_ns)
+            reason = self._newest.get("rejection_reason") or "no image has come"
+            if state == LocalizationState.LOST:
+                holds = "holding" if self._parameters.tf_on_lost == "hold" else "stopping"
+                transform = f"{holds} {self._frames()}" if self._parameters.tf_broadcast else reason
+                self._log.error(f"LOST: no fix for {age_s:.1f} s; {transform}")
+            else:
+                self._log.warning(f"DEGRADED: no fix for {age_s:.1f} s ({reason})")
+            return True
+
+    def map_from_odom(self, now_ns: int) -> Pose | None:
+        """What is to be published now; None before the first fix, and where tf_on_lost is stop."""
+        with self._lock:
+            lost = self._fusion.state(now_ns) == LocalizationState.LOST
+            if lost and self._parameters.tf_on_lost == "stop":
+                return None
+            return self._fusion.map_from_odom
+
+    def report(self, now_ns: int) -> RunReport:
+        """Where things stand at now_ns."""
+        with self._lock:
+            return RunReport(
+                state=self._fusion.state(now_ns),
+                seconds_since_fix=self._fusion.seconds_since_fix(now_ns),
+                last_fix=self._fusion.last_fix,
+                **self._newest,
+            )
+
+    def _frames(self) -> str:
+        return f"{self._parameters.global_frame_id}->{self._parameters.odom_frame_id}"
+
+
+def _describe(fix: Fix, estimate: PoseEstimate) -> str:
+    x_m, y_m, _ = fix.map_from_base.translation_3
+    return (
+        f"x={x_m:.2f} y={y_m:.2f} yaw={fix.map_from_base.yaw_rad:.3f}, "
+        f"{estimate.inliers} inliers, {estimate.seconds * 1e3:.0f} ms"
+    )

@@ -1,0 +1,234 @@
+"""The live node `glace_localizer` and its command line: images in, poses and map->odom out."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.utilities import remove_ros_args
+
+from glace_ros.errors import GlaceError
+from glace_ros.msg import LocalizationStatus
+from glace_ros.nodes.live_localization import LiveLocalization, Publishers
+from glace_ros.nodes.loaded_map import LoadedMap, load_map
+from glace_ros.nodes.parameters import LocalizeParameters, ParameterServer
+from glace_ros.nodes.transforms import TransformListener
+from glace_ros.nodes.transitions import TransitionLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NODE_NAME = "glace_localizer"
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+
+
+class GlaceLocalizer(LifecycleNode):
+    """The lifecycle of the node; what it does while active is in LiveLocalization.
+
+    load: makes a LoadedMap of the parameters (tests give one of their own).
+    failure: what the user has to mend after a configure that failed; None otherwise.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[LocalizeParameters], LoadedMap] = load_map,
+        parameter_overrides: list[Parameter] | None = None,
+    ) -> None:
+        super().__init__(
+            NODE_NAME,
+            parameter_overrides=parameter_overrides,
+            automatically_declare_parameters_from_overrides=True,
+        )
+        self.failure: GlaceError | None = None
+        self._load = load
+        self._parameter_server = ParameterServer(self)
+        self._said = TransitionLog()
+        self._settings: LocalizeParameters | None = None
+        self._map: LoadedMap | None = None
+        self._tf: TransformListener | None = None
+        self._outputs: Publishers | None = None
+        self._live: LiveLocalization | None = None
+
+    def autostart(self) -> bool:
+        """Configures and activates; returns False where that has failed (the log says why)."""
+        return (
+            self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        )
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Validates the parameters, loads the map, listens to TF."""
+        return self._attempt("configure", self._configure)
+
+    def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes to images, starts to publish."""
+        return self._attempt("activate", self._activate)
+
+    def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends what activate has begun."""
+        return self._attempt("deactivate", self._deactivate)
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Lets go of the map; parameters can be set again."""
+        return self._attempt("clean up", self.release)
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Comes from any state; the process lives until it is stopped."""
+        return self._attempt("shut down", self.release)
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """After an exception in a transition: unconfigured again."""
+        return self._attempt("recover", self.release)
+
+    def release(self) -> None:
+        """Ends everything that configure and activate have begun."""
+        self._deactivate()
+        if self._tf is not None:
+            self._tf.destroy()
+        if self._outputs is not None:
+            for publisher in self._outputs:
+                self.destroy_publisher(publisher)
+        self._tf = self._outputs = self._map = None
+        self._parameter_server.lock(False)
+
+    def _configure(self) -> None:
+        parameters = self._parameter_server.read()
+        self._map = self._load(parameters)
+        self._settings = parameters
+        self._parameter_server.lock(True)
+        self._tf = TransformListener(self, self._on_tf_problem)
+        self._outputs = Publishers(
+            self.create_publisher(PoseWithCovarianceStamped, "pose", LATCHED),
+            self.create_publisher(LocalizationStatus, "~/status", LATCHED),
+            self.create_publisher(DiagnosticArray, "/diagnostics", 10),
+        )
+        self.get_logger().info(f"Map {self._map.map_id} is loaded.")
+        map_frame, frame_id = self._map.map_frame, parameters.global_frame_id
+        if map_frame.lstrip("/") != frame_id.lstrip("/"):
+            self.get_logger().info(
+                f"The map's recording calls its frame '{map_frame}'; poses in it are published "
+                f"as '{frame_id}' (global_frame_id)."
+            )
+
+    def _activate(self) -> None:
+        assert self._map is not None
+        assert self._tf is not None
+        assert self._outputs is not None
+        assert self._settings is not None
+        self._live = LiveLocalization(self, self._settings, self._map, self._tf, self._outputs)
+
+    def _deactivate(self) -> None:
+        if self._live is not None:
+            self._live.destroy()
+            self._live = None
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        """rclpy swallows what a transition raises, so it has to be said here."""
+        try:
+            action()
+        except GlaceError as error:
+            self.failure = error
+            self.get_logger().error(f"Cannot {what}: {error}")
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().fatal(f"Cannot {what}:\n{traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+        self.failure = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def _on_tf_problem(self, sentence: str) -> None:
+        self._said.enter(sentence, "bad", lambda: self.get_logger().warning(sentence))
+
+
+def main(
+    argv: list[str] | None = None,
+    load: Callable[[LocalizeParameters], LoadedMap] = load_map,
+) -> int:
+    """`glace localize`: runs the node until it is interrupted. Returns the exit code.
+
+    0: interrupted or stopped. 2: the command line is of no use. With autostart, a node that cannot
+    start ends with the code of the error (2 parameters, 4 map, 5 weights): there is no lifecycle
+    manager that could try again. load: as in GlaceLocalizer.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    node = None
+    try:
+        arguments = _parse(argv)
+        rclpy.init(args=_ros_arguments(arguments, argv))
+        node = GlaceLocalizer(load, _overrides(arguments))
+        if node.get_parameter("autostart").value and not node.autostart():
+            return 1 if node.failure is None else node.failure.exit_code
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (RuntimeError, ValueError, TypeError) as error:
+        if node is not None:
+            raise
+        # malformed --ros-args, a missing params file, a name or a value that rclpy cannot take
+        print(f"glace localize: {error}", file=sys.stderr)
+        return 2
+    finally:
+        # a launched node gets a terminal's Ctrl-C twice: the second must not end this
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.release()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="glace localize",
+        description="Localizes a robot's camera images in a map: the ROS 2 lifecycle node "
+        f"{NODE_NAME}. Everything else is set with --ros-args: remappings, parameters "
+        "(`-p two_d_mode:=false`, `--params-file FILE`).",
+    )
+    parser.add_argument(
+        "--map",
+        type=Path,
+        help="map file (.glace); the node then configures and activates itself "
+        "(the parameters map and autostart)",
+    )
+    parser.add_argument(
+        "--image-topic", help="topic of the images, raw or ending in /compressed (remaps `image`)"
+    )
+    parser.add_argument(
+        "--camera-info-topic", help="topic of their camera_info (remaps `camera_info`)"
+    )
+    return parser.parse_args(remove_ros_args(["", *argv])[1:])
+
+
+def _ros_arguments(arguments: argparse.Namespace, argv: list[str]) -> list[str]:
+    """The flags as remappings, before the caller's own: the first rule that fits wins."""
+    remappings = {"image": arguments.image_topic, "camera_info": arguments.camera_info_topic}
+    flags = [
+        part
+        for name, topic in remappings.items()
+        if topic is not None
+        for part in ("-r", f"{name}:={topic}")
+    ]
+    return ["--ros-args", *flags, "--", *argv]
+
+
+def _overrides(arguments: argparse.Namespace) -> list[Parameter]:
+    if arguments.map is None:
+        return []
+    return [Parameter("map", value=str(arguments.map)), Parameter("autostart", value=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""The parameters of the localize node: names, defaults, ranges, descriptions, in this one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+
+from glace_ros.errors import GlaceError
+from glace_ros.localization.localizer import LocalizerConfig
+from glace_ros.localization.odometry_fusion import OdometryFusionConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from dataclasses import Field
+
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+# declared by rclpy itself, or by any node that is launched with them
+NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+
+
+class ParameterError(GlaceError):
+    """A parameter is unknown, out of its range or of another type."""
+
+    exit_code = 2
+
+
+def _parameter(
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field with what a ParameterDescriptor says."""
+    metadata = {"description": description, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class LocalizeParameters:
+    """Every parameter of the node, under its ROS name. Times in s, lengths in m, angles in rad."""
+
+    map: str = _parameter("", "Map file (.glace); empty: latest.glace in $ROS_HOME/glace")
+    autostart: bool = _parameter(
+        False, "Configure and activate at start, without a lifecycle manager"
+    )
+    image_transport: str = _parameter(
+        "auto",
+        "Topic of the images: raw is `image`, compressed is `image` with /compressed added, auto "
+        "is the one of the two that is published (raw if both are)",
+        choices=("auto", "raw", "compressed"),
+    )
+    image_qos: str = _parameter(
+        "sensor_data",
+        "sensor_data (best effort) takes images from any publisher; reliable loses none of the "
+        "large ones, but needs a reliable publisher",
+        choices=("sensor_data", "reliable"),
+    )
+    global_frame_id: str = _parameter("map", "Frame of the published poses")
+    odom_frame_id: str = _parameter("odom", "Frame of the odometry")
+    base_frame_id: str = _parameter("base_footprint", "Frame of the robot, whose pose is published")
+    tf_broadcast: bool = _parameter(
+        True, "Publish map->odom; without it no odometry is needed for a pose"
+    )
+    transform_tolerance: float = _parameter(
+        0.1, "How far ahead of now map->odom is stamped, s", 0.0, 2.0
+    )
+    tf_publish_rate: float = _parameter(20.0, "How often map->odom is published, Hz", 1.0, 100.0)
+    transform_timeout: float = _parameter(
+        0.3, "How long an image waits for the transforms of its exposure time, s", 0.0, 2.0
+    )
+    tf_on_lost: str = _parameter(
+        "hold", "Whether map->odom is still published when LOST", choices=("hold", "stop")
+    )
+    two_d_mode: bool = _parameter(
+        OdometryFusionConfig.two_d_mode, "Poses are x, y and yaw alone (a robot on a flat floor)"
+    )
+    max_rate: float = _parameter(5.0, "Images looked at in a second, at most, Hz", 0.1, 60.0)
+    max_image_age: float = _parameter(
+        0.5, "Images older than this when their turn comes are left out, s", 0.05, 60.0
+    )
+    min_inliers: int = _parameter(
+        LocalizerConfig.min_inliers, "Scene points that must agree with a pose", 4, 100_000
+    )
+    ransac_px: float = _parameter(
+        LocalizerConfig.ransac_px, "Largest reprojection error of an inlier, px", 0.5, 100.0
+    )
+    covariance_scale: float = _parameter(
+        OdometryFusionConfig.covariance_scale, "Factor on the covariance of poses", 0.01, 100.0
+    )
+    min_sigma_xy: float = _parameter(
+        OdometryFusionConfig.min_sigma_xy_m, "Smallest standard deviation of a position, m",
+        0.0001, 10.0,
+    )  # fmt: skip
+    min_sigma_yaw: float = _parameter(
+        OdometryFusionConfig.min_sigma_yaw_rad, "Smallest standard deviation of an angle, rad",
+        0.0001, 3.0,
+    )  # fmt: skip
+    degraded_timeout: float = _parameter(
+        OdometryFusionConfig.degraded_timeout_s, "Age of the last fix for state DEGRADED, s",
+        0.1, 3600.0,
+    )  # fmt: skip
+    lost_timeout: float = _parameter(
+        OdometryFusionConfig.lost_timeout_s, "Age of the last fix for state LOST, s", 0.1, 3600.0
+    )
+    device: str = _parameter(
+        "auto", "Where the network runs; auto is cuda where there is one",
+        choices=("auto", "cpu", "cuda"),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Raises ParameterError where two values contradict each other or a frame has no name."""
+        if self.lost_timeout < self.degraded_timeout:
+            raise ParameterError(
+                f"Parameter 'lost_timeout' ({self.lost_timeout:g}) must not be less than "
+                f"'degraded_timeout' ({self.degraded_timeout:g})."
+            )
+        frames = {name: getattr(self, name) for name in FRAME_PARAMETERS}
+        for name, frame in frames.items():
+            if not frame.strip("/"):
+                raise ParameterError(f"Parameter '{name}' is empty: give the name of a frame.")
+        if len({frame.lstrip("/") for frame in frames.values()}) < len(frames):
+            raise ParameterError(
+                f"The frames of {', '.join(frames)} must differ, but are {list(frames.values())}."
+            )
+
+    @property
+    def fusion(self) -> OdometryFusionConfig:
+        """What OdometryFusion is made with."""
+        return OdometryFusionConfig(
+            two_d_mode=self.two_d_mode,
+            degraded_timeout_s=self.degraded_timeout,
+            lost_timeout_s=self.lost_timeout,
+            covariance_scale=self.covariance_scale,
+            min_sigma_xy_m=self.min_sigma_xy,
+            min_sigma_yaw_rad=self.min_sigma_yaw,
+        )
+
+    @property
+    def localizer(self) -> LocalizerConfig:
+        """What Localizer is made with."""
+        return LocalizerConfig(min_inliers=self.min_inliers, ransac_px=self.ransac_px)
+
+
+FRAME_PARAMETERS = ("global_frame_id", "odom_frame_id", "base_frame_id")
+PARAMETERS: dict[str, Field[Any]] = {field_.name: field_ for field_ in fields(LocalizeParameters)}
+
+
+def checked(name: str, value: object) -> Any:
+    """The value as the parameter's type. Raises ParameterError with name, value and range."""
+    if name not in PARAMETERS:
+        near = get_close_matches(name, PARAMETERS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(PARAMETERS)}."
+        raise ParameterError(f"Unknown parameter '{name}': {hint}")
+    metadata = PARAMETERS[name].metadata
+    wanted = type(PARAMETERS[name].default)
+    if wanted is float and type(value) is int:
+        value = float(value)  # `max_rate: 5` in a YAML file
+    if type(value) is not wanted:
+        raise ParameterError(
+            f"Parameter '{name}' is {value!r}, but must be {_TYPE_NAMES[wanted]}{_range(name)}."
+        )
+    low, high = metadata["low"], metadata["high"]
+    if (low is not None and not low <= value <= high) or (  # type: ignore[operator]
+        metadata["choices"] and value not in metadata["choices"]
+    ):
+        raise ParameterError(f"Parameter '{name}' is {value!r}, but must be{_range(name)}.")
+    return value
+
+
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
+
+
+def _range(name: str) -> str:
+    metadata = PARAMETERS[name].metadata
+    if metadata["choices"]:
+        return f" one of {', '.join(metadata['choices'])}"
+    if metadata["low"] is not None:
+        return f" in the range {metadata['low']:g} to {metadata['high']:g}"
+    return ""
+
+
+def from_values(values: Mapping[str, object]) -> LocalizeParameters:
+    """The parameters with these values, defaults elsewhere. Raises ParameterError."""
+    return LocalizeParameters(**{name: checked(name, value) for name, value in values.items()})
+
+
+def descriptor(name: str) -> ParameterDescriptor:
+    """What `ros2 param describe` shows, and what rclpy checks later changes against."""
+    metadata = PARAMETERS[name].metadata
+    message = ParameterDescriptor(name=name, description=metadata["description"])
+    if metadata["choices"]:
+        message.additional_constraints = f"one of {', '.join(metadata['choices'])}"
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and type(PARAMETERS[name].default) is int:
+        message.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    elif low is not None:
+        message.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return message
+
+
+class ParameterServer:
+    """Declares the parameters on a node that was made with
+    `automatically_declare_parameters_from_overrides`, and reads them when it is configured.
+
+    What is wrong with an override is kept until `read`, because a lifecycle node has to live to
+    say so: its default stands in until then, and `read` raises.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._problems: dict[str, str] = {}
+        self._locked = False
+        overrides = {
+            name: parameter.value
+            for name, parameter in node.get_parameters_by_prefix("").items()
+            if not name.startswith(NOT_OURS)
+        }
+        for name in overrides:
+            node.undeclare_parameter(name)
+        for name, value in overrides.items():
+            try:
+                overrides[name] = checked(name, value)
+            except ParameterError as error:
+                self._problems[name] = str(error)
+        for name, field_ in PARAMETERS.items():
+            good = name in overrides and name not in self._problems
+            value = overrides[name] if good else field_.default
+            node.declare_parameter(name, value, descriptor(name), ignore_override=True)
+        node.add_on_set_parameters_callback(self._may_set)
+        node.add_post_set_parameters_callback(self._was_set)
+
+    def read(self) -> LocalizeParameters:
+        """The values as they are now. Raises ParameterError with the first thing that is wrong."""
+        if self._problems:
+            raise ParameterError(" ".join(self._problems.values()))
+        return from_values({name: self._node.get_parameter(name).value for name in PARAMETERS})
+
+    def lock(self, locked: bool) -> None:
+        """While locked, changes are refused: the node works with what it has read."""
+        self._locked = locked
+
+    def _may_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name not in PARAMETERS:
+                continue
+            if self._locked:
+                reason = f"'{parameter.name}' is read at configure: deactivate and clean up first"
+                return SetParametersResult(successful=False, reason=reason)
+            try:
+                checked(parameter.name, parameter.value)
+            except ParameterError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _was_set(self, parameters: list[Parameter]) -> None:
+        for parameter in parameters:
+            self._problems.pop(parameter.name, None)

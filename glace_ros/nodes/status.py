@@ -1,0 +1,124 @@
+"""The status message and the diagnostics, made of what the run reports."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from glace_ros.localization.odometry_fusion import LocalizationState
+from glace_ros.msg import LocalizationStatus
+from glace_ros.nodes.conversions import ns_to_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from glace_ros.nodes.localization_run import RunReport
+
+LEVEL_OF_STATE = {
+    LocalizationState.UNLOCALIZED: DiagnosticStatus.WARN,
+    LocalizationState.TRACKING: DiagnosticStatus.OK,
+    LocalizationState.DEGRADED: DiagnosticStatus.WARN,
+    LocalizationState.LOST: DiagnosticStatus.ERROR,
+}
+# kinds of ImageRejected, and the exception, by the task that shows them
+KINDS_OF_TASK = {
+    "input": ("age", "camera_info", "frame", "image"),
+    "inference": ("exception",),
+    "tf": ("tf",),
+}
+
+
+def status_message(
+    report: RunReport, map_id: str, frame_id: str, now_ns: int
+) -> LocalizationStatus:
+    """~/status as of now_ns."""
+    sigma_6 = [math.nan] * 6
+    if report.last_fix is not None:
+        sigma_6 = [math.sqrt(v) for v in report.last_fix.covariance_66.diagonal()]
+    message = LocalizationStatus(
+        state=int(report.state),
+        map_id=map_id,
+        seconds_since_fix=report.seconds_since_fix,
+        image_stamp=ns_to_stamp(report.image_stamp_ns),
+        accepted=report.accepted,
+        points=report.points,
+        inliers=report.inliers,
+        inlier_ratio=report.inliers / report.points if report.points else math.nan,
+        inference_time=report.inference_s,
+        latency=report.latency_s,
+        reprojection_error=report.reprojection_px,
+        sigma_x=sigma_6[0],
+        sigma_y=sigma_6[1],
+        sigma_yaw=sigma_6[5],
+        rejection_stamp=ns_to_stamp(report.rejection_stamp_ns),
+        rejection_reason=report.rejection_reason,
+    )
+    message.header.frame_id, message.header.stamp = frame_id, ns_to_stamp(now_ns)
+    return message
+
+
+def run_tasks(
+    report: RunReport, counts: Mapping[str, int], input_problem: str | None
+) -> dict[str, DiagnosticStatus]:
+    """The tasks localization, input, inference and tf. counts: images by what became of them."""
+    rejected = None if report.accepted else report.rejection_kind
+    reason = report.rejection_reason
+
+    def problem(task_name: str) -> str | None:
+        return reason if rejected in KINDS_OF_TASK[task_name] else None
+
+    message = f"{report.state.name}. {reason}" if rejected else report.state.name
+    localization = task(
+        message,
+        {
+            "seconds since fix": f"{report.seconds_since_fix:.2f}",
+            "inliers": report.inliers,
+            "points": report.points,
+            "reprojection error px": f"{report.reprojection_px:.2f}",
+        },
+        LEVEL_OF_STATE[report.state],
+    )
+    inference_values = {
+        "latency s": f"{report.latency_s:.3f}",
+        "inference s": f"{report.inference_s:.3f}",
+        **{f"images: {kind}": count for kind, count in sorted(counts.items())},
+    }
+    return {
+        "localization": localization,
+        "input": _problem_task(input_problem or problem("input"), "Images come", {}),
+        "inference": _problem_task(problem("inference"), "Runs", inference_values),
+        "tf": _problem_task(problem("tf"), "Transforms come", {}),
+    }
+
+
+def task(
+    message: str, values: Mapping[str, object], level: bytes = DiagnosticStatus.OK
+) -> DiagnosticStatus:
+    """One task of the diagnostics; `diagnostic_array` gives it its name."""
+    return DiagnosticStatus(level=level, message=message, values=key_values(values))
+
+
+def key_values(values: Mapping[str, object]) -> list[KeyValue]:
+    """As diagnostics want them: text."""
+    return [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+
+
+def diagnostic_array(
+    node_name: str, now_ns: int, tasks: Mapping[str, DiagnosticStatus]
+) -> DiagnosticArray:
+    """The tasks under the node's name, in the form of diagnostic_updater (which has no wheel)."""
+    message = DiagnosticArray()
+    message.header.stamp = ns_to_stamp(now_ns)
+    for name, status in tasks.items():
+        status.hardware_id = node_name
+        status.name = f"{node_name}: {name}"
+        message.status.append(status)
+    return message
+
+
+def _problem_task(problem: str | None, good: str, values: Mapping[str, object]) -> DiagnosticStatus:
+    if problem is None:
+        return task(good, values)
+    return task(problem, values, DiagnosticStatus.WARN)

@@ -1,0 +1,206 @@
+"""The other side of the live node in a test: a robot's topics, and what comes back."""
+
+from __future__ import annotations
+
+import array
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import rclpy
+from fake_localizer_process import HEIGHT, POSE, WIDTH, image_bytes
+from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_msgs.msg import TFMessage
+
+from glace_ros.msg import LocalizationStatus
+from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
+from glace_ros.pose import Pose
+
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+STATIC = QoSProfile(
+    depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+# a camera 0.2 m ahead of the base and 0.5 m above it, looking ahead (optical axes: z forward)
+BASE_FROM_CAMERA = Pose.from_quaternion([0.2, 0.0, 0.5], [-0.5, 0.5, -0.5, 0.5])
+NS = 1_000_000_000
+
+
+def wait_until(condition: Any, timeout_s: float = 10.0) -> Any:
+    """What `condition` returns once it is true; fails the test where it never is."""
+    deadline = time.monotonic() + timeout_s
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.02)
+    return result
+
+
+class Robot:
+    """A robot with a camera, odometry and TF, in a ROS domain of its own.
+
+    poses, transforms, statuses: what has come from the node, in order.
+    """
+
+    def __init__(self, domain_id: int) -> None:
+        self.domain_id = domain_id
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain_id)
+        self.node = rclpy.create_node("robot", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = Thread(target=self._spin, daemon=True)
+        self._images = self.node.create_publisher(Image, "image", 10)
+        self._infos = self.node.create_publisher(CameraInfo, "camera_info", 10)
+        self._tf = self.node.create_publisher(TFMessage, "/tf", 100)
+        self._tf_static = self.node.create_publisher(TFMessage, "/tf_static", STATIC)
+        self.poses: list[PoseWithCovarianceStamped] = []
+        self.statuses: list[LocalizationStatus] = []
+        self.transforms: list[TransformStamped] = []
+        self.node.create_subscription(PoseWithCovarianceStamped, "pose", self.poses.append, LATCHED)
+        self.node.create_subscription(
+            LocalizationStatus, "glace_localizer/status", self.statuses.append, LATCHED
+        )
+        self.node.create_subscription(TFMessage, "/tf", self._on_tf, 100)
+        self.change_state = self.node.create_client(ChangeState, "glace_localizer/change_state")
+        self.get_state = self.node.create_client(GetState, "glace_localizer/get_state")
+        self._thread.start()
+
+    def _spin(self) -> None:
+        self._executor.spin()
+
+    def _on_tf(self, message: TFMessage) -> None:
+        self.transforms += [t for t in message.transforms if t.header.frame_id == "map"]
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+        self._context.shutdown()
+
+    def now_ns(self) -> int:
+        return self.node.get_clock().now().nanoseconds
+
+    def publish_static(self, parent: str = "base_footprint", child: str = "camera") -> None:
+        message = TransformStamped(transform=pose_to_transform(BASE_FROM_CAMERA))
+        message.header.frame_id, message.child_frame_id = parent, child
+        self._tf_static.publish(TFMessage(transforms=[message]))
+
+    def publish_odometry(self, stamp_ns: int, odom_from_base: Pose) -> None:
+        message = TransformStamped(transform=pose_to_transform(odom_from_base))
+        message.header.frame_id, message.child_frame_id = "odom", "base_footprint"
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        self._tf.publish(TFMessage(transforms=[message]))
+
+    def publish_camera_info(self, stamp_ns: int) -> None:
+        message = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob")
+        message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
+        message.k = [30.0, 0.0, 15.5, 0.0, 30.0, 11.5, 0.0, 0.0, 1.0]
+        message.d = [0.0] * 5
+        self._infos.publish(message)
+
+    def publish_image(
+        self, stamp_ns: int, map_from_base: Pose | None = None, what: float = POSE
+    ) -> None:
+        map_from_camera = (map_from_base or Pose.identity()) @ BASE_FROM_CAMERA
+        message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
+        message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
+        message.data = array.array("B", image_bytes(map_from_camera, what))
+        self._images.publish(message)
+
+    def drive(
+        self, map_from_odom: Pose, seconds: float, what: float = POSE, hz: float = 10.0
+    ) -> None:
+        """Drives a curve. Odometry comes 50 ms after the image that it belongs to, as on robots."""
+        for _ in range(round(seconds * hz)):
+            stamp_ns = self.now_ns()
+            self.publish_camera_info(stamp_ns)
+            self.publish_image(stamp_ns, map_from_odom @ odometry_at(stamp_ns), what)
+            time.sleep(0.05)
+            self.publish_odometry(stamp_ns - 30_000_000, odometry_at(stamp_ns - 30_000_000))
+            self.publish_odometry(stamp_ns + 30_000_000, odometry_at(stamp_ns + 30_000_000))
+            time.sleep(1.0 / hz - 0.05)
+
+    def wait_for_node(self) -> None:
+        """Until images, TF and answers can go both ways."""
+        assert self.get_state.wait_for_service(15.0)
+        wait_until(lambda: self.state() is not None)
+
+    def wait_for_listeners(self) -> None:
+        wait_until(
+            lambda: (
+                self._images.get_subscription_count()
+                and self._infos.get_subscription_count()
+                and self._tf.get_subscription_count() >= 2  # the node's and our own
+                and self._tf_static.get_subscription_count()
+            )
+        )
+
+    def state(self, timeout_s: float = 5.0) -> str:
+        answer = self._call(self.get_state, GetState.Request(), timeout_s)
+        return str(answer.current_state.label)
+
+    def transition(self, transition_id: int, timeout_s: float = 15.0) -> bool:
+        request = ChangeState.Request()
+        request.transition.id = transition_id
+        return bool(self._call(self.change_state, request, timeout_s).success)
+
+    def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
+        future = client.call_async(request)
+        return wait_until(lambda: future.done() and future.result(), timeout_s)
+
+
+def odometry_at(stamp_ns: int) -> Pose:
+    """odom_from_base: straight on at 0.8 m/s (so that interpolation is exact), turned by 0.6 rad."""
+    seconds = (stamp_ns % (1000 * NS)) / NS
+    return Pose.from_planar(0.8 * seconds, -0.3 * seconds, 0.6)
+
+
+class NodeProcess:
+    """The node as a process of its own; its log lines are in `log()`."""
+
+    def __init__(self, domain_id: int, folder: Path, *arguments: str, fake: bool = True) -> None:
+        self._log_path = folder / f"node_{time.monotonic_ns()}.log"
+        environment = dict(os.environ, ROS_DOMAIN_ID=str(domain_id), ROS_HOME=str(folder))
+        environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        script = str(Path(__file__).with_name("fake_localizer_process.py"))
+        module = [script] if fake else ["-m", "glace_ros.nodes.localize"]
+        with self._log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *module, *arguments],
+                stdout=log, stderr=subprocess.STDOUT, env=environment,
+                cwd=Path(__file__).parents[1],
+            )  # fmt: skip
+
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    def wait_for(self, sentence: str, timeout_s: float = 15.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while sentence not in self.log():
+            assert time.monotonic() < deadline, f"'{sentence}' is not in:\n{self.log()}"
+            time.sleep(0.05)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; returns the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(15.0)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def stamp_of(message: Any) -> int:
+    return stamp_to_ns(message.header.stamp)
