@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,9 @@ BASE_FROM_CAMERA = Pose.from_quaternion([0.1, 0.02, 0.3], [0, 0, 0, 1]) @ OPTICA
 def map_from_base(stamp_ns: int) -> Pose:
     """A drive along a line while turning: what interpolation must recover exactly."""
     t_s = (stamp_ns - START_NS) / 1e9
-    return Pose.from_rotation_vector([1.0 + 0.8 * t_s, -0.3 * t_s, 0.1], [0.0, 0.0, 0.5 + 0.4 * t_s])
+    return Pose.from_rotation_vector(
+        [1.0 + 0.8 * t_s, -0.3 * t_s, 0.1], [0.0, 0.0, 0.5 + 0.4 * t_s]
+    )
 
 
 def picture(index: int) -> np.ndarray:
@@ -37,15 +40,22 @@ def picture(index: int) -> np.ndarray:
     return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
 
 
+@cache
+def _store(ros1: bool):
+    if not ros1:
+        return get_typestore(Stores.ROS2_JAZZY)
+    store = get_typestore(Stores.ROS1_NOETIC)
+    tf_message = "geometry_msgs/TransformStamped[] transforms"  # not part of rosbags' own store
+    store.register(get_types_from_msg(tf_message, "tf2_msgs/msg/TFMessage"))
+    return store
+
+
 class BagWriter:
     """Messages by short names, in ROS 2 or ROS 1 form."""
 
     def __init__(self, writer, ros1: bool) -> None:
         self.ros1 = ros1
-        self.store = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_JAZZY)
-        if ros1:  # not part of rosbags' store of ROS 1
-            tf_message = "geometry_msgs/TransformStamped[] transforms"
-            self.store.register(get_types_from_msg(tf_message, "tf2_msgs/msg/TFMessage"))
+        self.store = _store(ros1)
         self._writer = writer
         self._connections = {}
 
@@ -118,7 +128,9 @@ class BagWriter:
                 "geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36)
             )
         kind = "PoseWithCovarianceStamped" if covariance else "PoseStamped"
-        self.write(topic, self.make(f"geometry_msgs/msg/{kind}", header=header, pose=pose), stamp_ns)
+        self.write(
+            topic, self.make(f"geometry_msgs/msg/{kind}", header=header, pose=pose), stamp_ns
+        )
 
     def image(self, topic: str, stamp_ns: int, rgb, frame="camera", received_ns=None) -> None:
         header = self.header(stamp_ns, frame)
@@ -199,9 +211,9 @@ def write_drive(
     camera_info: bool = True,
     tf_static: bool = True,
 ) -> Path:
-    """The drive `map_from_base`, seen by one camera. poses: odometry, tf:FRAME, pose, pose_cov, none.
+    """The drive `map_from_base`, seen by one camera.
 
-    The poses begin with the first image's time and end after the last one's.
+    poses: odometry, tf:FRAME, pose, pose_cov, none. They begin before the first image and end after the last.
     """
     with bag_writer(path, storage, compression) as bag:
         if tf_static:

@@ -201,7 +201,9 @@ class RecordingReader:
         self._resolve_camera_frame()
         for note in transforms.notes() + self._cameras.notes():
             bag.note(note)
-        self.pose_source = choose_pose_source(bag, self._tree, self.camera_frame, pose_source)
+        self.pose_source, self.pose_source_why = choose_pose_source(
+            bag, self._tree, self.camera_frame, pose_source
+        )
         self._track = None if self.pose_source.startswith("tf:") else track
         if self._track is None:
             self._resolve_tf_frames(base_frame)
@@ -214,10 +216,9 @@ class RecordingReader:
         for message in self._bag.messages([self.image_topic]):
             stamp = stamp_ns(message.content.header)
             if stamp and abs(stamp - message.received_ns) > _ONE_DAY_NS:
-                days = (message.received_ns - stamp) / _ONE_DAY_NS
+                days = abs(message.received_ns - stamp) / _ONE_DAY_NS
                 self._bag.note(
-                    f"{self.image_topic}: its stamps are {days:.1f} days older than the time of "
-                    "recording"
+                    f"{self.image_topic}: its stamps are {days:.1f} days off the time of recording"
                 )
             return message.content
         raise RecordingError(f"None of the messages on {self.image_topic} can be read")
@@ -250,8 +251,15 @@ class RecordingReader:
             raise RecordingError(f"{track.topic} has no frame_id, so its poses have no known frame")
         self.map_frame = track.frame
         self.base_frame = base_frame or track.child
-        if self.base_frame:
-            return
+        if not self.base_frame:
+            self._take_static_root(track)
+        if self.base_frame == self.map_frame:
+            raise RecordingError(
+                f"{track.topic} gives the pose of {self.base_frame} in itself; its child_frame_id "
+                "must be the frame that moves"
+            )
+
+    def _take_static_root(self, track: PoseTrack) -> None:
         self.base_frame = self._tree.static_root(self.camera_frame)
         if self.base_frame == self.camera_frame:
             raise RecordingError(
@@ -267,6 +275,11 @@ class RecordingReader:
         base, camera = self.base_frame, self.camera_frame
         try:
             latest_ns = self._tree.latest_stamp_ns(base, camera)
+            if self._track is not None and self.map_frame in self._tree.path(base, camera):
+                raise RecordingError(
+                    f"The way from {base} to {camera} leads over {self.map_frame}, in which "
+                    f"{self.pose_source} gives its poses; the motion would count twice"
+                )
             try:
                 return self._tree.lookup(base, camera, at_ns)
             except TransformError:
@@ -322,8 +335,5 @@ class RecordingReader:
             return
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())
         details = [self._why_no_pose, *(n for n in self.notes if n.startswith(self.image_topic))]
-        detail = next((d for d in details if d), "")
-        raise RecordingError(
-            f"None of the {self.image_count} images on {self.image_topic} can be used: {reasons}"
-            + (f"; {detail}" if detail else "")
-        )
+        sentence = f"None of the {self.image_count} images on {self.image_topic} can be used"
+        raise RecordingError("; ".join([f"{sentence}: {reasons}", *filter(None, details)]))

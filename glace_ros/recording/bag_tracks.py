@@ -118,12 +118,12 @@ class PoseTrack:
     @property
     def parent_name(self) -> str:
         """The parent frame in `tree`: never equal to the child's name."""
-        return self.frame or f"frame of {self.topic}"
+        return self.frame or f"(frame of {self.topic})"
 
     @property
     def child_name(self) -> str:
-        """The child frame in `tree`: the topic's name where the messages name no child."""
-        return self.child if self.child and self.child != self.frame else self.topic
+        """The child frame in `tree`, made up from the topic where the messages name none."""
+        return self.child if self.child and self.child != self.frame else f"(pose of {self.topic})"
 
     def require_poses(self) -> None:
         """RecordingError where not one pose is usable."""

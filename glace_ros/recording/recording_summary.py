@@ -37,6 +37,7 @@ class RecordingSummary:
     image_topic: str
     camera_info_topic: str
     pose_source: str
+    pose_source_why: str
     map_frame: str
     base_frame: str
     camera_frame: str
@@ -63,6 +64,7 @@ def summarize(reader: RecordingReader) -> RecordingSummary:
         image_topic=reader.image_topic,
         camera_info_topic=reader.camera_info_topic,
         pose_source=reader.pose_source,
+        pose_source_why=reader.pose_source_why,
         map_frame=reader.map_frame,
         base_frame=reader.base_frame,
         camera_frame=reader.camera_frame,
@@ -89,7 +91,8 @@ def describe(summary: RecordingSummary) -> str:
         f"{camera.width_px}x{camera.height_px} in {summary.camera_frame}",
         f"calibration: {summary.camera_info_topic}, fx {camera.fx_px:.1f} fy {camera.fy_px:.1f} "
         f"cx {camera.cx_px:.1f} cy {camera.cy_px:.1f}, distortion {camera.distortion_model}",
-        f"poses:       {summary.pose_source}, of {summary.base_frame} in {summary.map_frame}",
+        f"poses:       {summary.pose_source}, of {summary.base_frame} in {summary.map_frame} "
+        f"({summary.pose_source_why})",
     ]
     if summary.frames_used is not None:
         lines.append(f"frames used: {summary.frames_used}")

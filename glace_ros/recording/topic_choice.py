@@ -20,7 +20,7 @@ def choose_image_topic(bag: BagFile, requested: str | None) -> str:
     """The image topic; RecordingError where there is none, or several and none was asked for."""
     there = _topics_of(bag, IMAGE_TYPES)
     if requested is not None:
-        name = _absolute(requested)
+        name = _named(bag, requested)
         if name not in bag.topics and f"{name}/compressed" in there:
             name += "/compressed"
             bag.note(f"{requested} is not recorded; reading {name}")
@@ -41,7 +41,7 @@ def choose_image_topic(bag: BagFile, requested: str | None) -> str:
 def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | None) -> str:
     """The camera_info topic: as asked for, the image topic's sibling, or the only one."""
     if requested is not None:
-        name = _absolute(requested)
+        name = _named(bag, requested)
         return _existing(bag, name, (CAMERA_INFO,), "camera_info", "--camera-info-topic")
     there = _topics_of(bag, (CAMERA_INFO,))
     sibling = sibling_camera_info_topic(image_topic)
@@ -70,38 +70,39 @@ def choose_pose_topic(bag: BagFile, requested: str | None) -> str | None:
         return odometry[0] if len(odometry) == 1 else None
     if requested.startswith("tf:"):
         return None
-    return _existing(bag, _absolute(requested), POSE_TYPES, "pose", "--pose-source")
+    return _existing(bag, _named(bag, requested), POSE_TYPES, "pose", "--pose-source")
 
 
 def choose_pose_source(
     bag: BagFile, tree: TransformTree, camera_frame: str, requested: str | None
-) -> str:
-    """`tf:FRAME` or a topic. Found in this order: tf:map, the only odometry topic, tf:odom."""
+) -> tuple[str, str]:
+    """`tf:FRAME` or a topic, and why. Found in this order: tf:map, the only odometry, tf:odom."""
     if requested is not None:
         if not requested.startswith("tf:"):
-            return _absolute(requested)
+            return _named(bag, requested), "as asked for"
         frame = requested[3:].lstrip("/")
         try:
             tree.path(frame, camera_frame)
         except TransformError as error:
             raise RecordingError(f"--pose-source {requested}: {error}") from error
-        return f"tf:{frame}"
+        return f"tf:{frame}", "as asked for"
     if _connected(tree, "map", camera_frame):
-        return "tf:map"
+        return "tf:map", "found: transforms lead from map to the camera"
     odometry = _topics_of(bag, (ODOMETRY,))
     if len(odometry) == 1:
-        return odometry[0]
+        return odometry[0], "found: the only odometry, and no transforms from map"
     if not odometry and _connected(tree, "odom", camera_frame):
-        return "tf:odom"
+        return "tf:odom", "found: transforms lead from odom to the camera, and none from map"
     there = _topics_of(bag, POSE_TYPES)
     if there:
         raise RecordingError(
             f"{bag.path} has no transform from map to {camera_frame} and not exactly one odometry "
             f"topic; choose the poses with --pose-source out of {', '.join(there)}"
         )
+    unusable = [note for note in bag.notes if note.startswith("/tf:")]
     raise RecordingError(
         f"{bag.path} has no poses: neither transforms from map or odom to {camera_frame} nor a "
-        f"topic of {', '.join(POSE_TYPES)}; record /tf, or odometry"
+        f"topic of {', '.join(POSE_TYPES)}; {'; '.join(unusable) or 'record /tf, or odometry'}"
     )
 
 
@@ -138,5 +139,6 @@ def _having(bag: BagFile) -> str:
     return f"(its topics: {', '.join(sorted(bag.topics)) or 'none'})"
 
 
-def _absolute(name: str) -> str:
-    return name if name.startswith("/") else f"/{name}"
+def _named(bag: BagFile, name: str) -> str:
+    """The topic as the bag calls it: with a leading slash, but for some ROS 1 bags."""
+    return name if name.startswith("/") or name in bag.topics else f"/{name}"
