@@ -17,7 +17,7 @@ from glace_ros.pose import Pose
 
 HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP = 0.0, 1.0, 2.0, 3.0
-SLEEP_S = 4.0
+SLEEP_S = 3.0
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 9e-4, 1e-5, 4e-5, 9e-5])
 
 
@@ -38,7 +38,9 @@ class FakeLocalizer:
         if what == SLEEP:
             time.sleep(SLEEP_S)
         pose = Pose.from_quaternion([x, y, z], quaternion_xyzw)
-        return PoseEstimate(pose, COVARIANCE_66, 400, 1000, 1.5, 0.01)
+        return PoseEstimate(
+            pose, COVARIANCE_66, 400, 1000, 1.5, 0.01, np.zeros((0, 2)), np.zeros((0, 3))
+        )
 
 
 if __name__ == "__main__":

@@ -12,17 +12,25 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import cv2
+import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from fake_localizer_process import HEIGHT, POSE, WIDTH, image_bytes
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
 from glace_ros.pose import Pose
 
@@ -59,6 +67,9 @@ class Robot:
         self.node = rclpy.create_node("robot", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self.set_parameters = self.node.create_client(
+            SetParameters, "glace_localizer/set_parameters"
+        )
         self._thread = Thread(target=self._spin, daemon=True)
         self._images = self.node.create_publisher(Image, "image", 10)
         self._infos = self.node.create_publisher(CameraInfo, "camera_info", 10)
@@ -72,8 +83,12 @@ class Robot:
             LocalizationStatus, "glace_localizer/status", self.statuses.append, LATCHED
         )
         self.node.create_subscription(TFMessage, "/tf", self._on_tf, 100)
+        self.diagnostics: list[DiagnosticArray] = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        self._clock: Publisher | None = None
         self.change_state = self.node.create_client(ChangeState, "glace_localizer/change_state")
         self.get_state = self.node.create_client(GetState, "glace_localizer/get_state")
+        self._clock_offset_ns = 0
         self._thread.start()
 
     def _spin(self) -> None:
@@ -89,7 +104,28 @@ class Robot:
         self._context.shutdown()
 
     def now_ns(self) -> int:
-        return self.node.get_clock().now().nanoseconds
+        return time.time_ns() + self._clock_offset_ns
+
+    def simulate_clock(self, stamp_ns: int) -> None:
+        """From now on /clock runs from stamp_ns at the speed of real time."""
+        self._clock_offset_ns = stamp_ns - time.time_ns()
+        if self._clock is None:
+            self._clock = self.node.create_publisher(Clock, "/clock", 10)
+            self.node.create_timer(0.01, self._publish_clock)
+        time.sleep(0.3)
+
+    def _publish_clock(self) -> None:
+        self._clock.publish(Clock(clock=ns_to_stamp(self.now_ns())))
+
+    def compress(self) -> None:
+        """Publishes its images as PNG on image/compressed only."""
+        self.node.destroy_publisher(self._images)
+        self._images = self.node.create_publisher(CompressedImage, "image/compressed", 10)
+
+    def publish_images_best_effort(self) -> None:
+        self.node.destroy_publisher(self._images)
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._images = self.node.create_publisher(Image, "image", qos)
 
     def publish_static(self, parent: str = "base_footprint", child: str = "camera") -> None:
         message = TransformStamped(transform=pose_to_transform(BASE_FROM_CAMERA))
@@ -113,9 +149,16 @@ class Robot:
         self, stamp_ns: int, map_from_base: Pose | None = None, what: float = POSE
     ) -> None:
         map_from_camera = (map_from_base or Pose.identity()) @ BASE_FROM_CAMERA
-        message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
+        pixels = image_bytes(map_from_camera, what)
+        if self._images.msg_type is CompressedImage:
+            image_rgb_hwc = np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH, 3)
+            png = cv2.imencode(".png", image_rgb_hwc[:, :, ::-1])[1]
+            message = CompressedImage(format="rgb8; png compressed bgr8")
+            message.data = array.array("B", png.tobytes())
+        else:
+            message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
+            message.data = array.array("B", pixels)
         message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
-        message.data = array.array("B", image_bytes(map_from_camera, what))
         self._images.publish(message)
 
     def drive(
@@ -155,13 +198,18 @@ class Robot:
         request.transition.id = transition_id
         return bool(self._call(self.change_state, request, timeout_s).success)
 
+    def set_parameter(self, name: str, value: object) -> SetParametersResult:
+        parameter = Parameter(name, value=value).to_parameter_msg()
+        request = SetParameters.Request(parameters=[parameter])
+        return self._call(self.set_parameters, request, 5.0).results[0]
+
     def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)
         return wait_until(lambda: future.done() and future.result(), timeout_s)
 
 
 def odometry_at(stamp_ns: int) -> Pose:
-    """odom_from_base: straight on at 0.8 m/s (so that interpolation is exact), turned by 0.6 rad."""
+    """odom_from_base: straight on, so that interpolation is exact, at 0.85 m/s."""
     seconds = (stamp_ns % (1000 * NS)) / NS
     return Pose.from_planar(0.8 * seconds, -0.3 * seconds, 0.6)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from itertools import count, pairwise
+from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,22 +14,21 @@ pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
 from fake_localizer_process import RAISE, REJECT, SLEEP
+from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
 from robot import LATCHED, NS, NodeProcess, Robot, odometry_at, stamp_of, wait_until
 
-from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.pose import Pose
 
 pytestmark = pytest.mark.ros
 
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
-DOMAINS = count(40)
 
 
 @pytest.fixture
-def robot():
-    robot = Robot(next(DOMAINS))
+def robot(ros_domain_id):
+    robot = Robot(ros_domain_id)
     yield robot
     robot.close()
 
@@ -77,3 +78,302 @@ def test_poses_and_map_to_odom_of_a_moving_robot(robot, start):
     stamps = [stamp_of(transform) for transform in robot.transforms]
     assert all(earlier < later for earlier, later in pairwise(stamps))
     assert 0.0 < (stamps[-1] - robot.now_ns()) / NS + 0.15 < 0.3  # ahead by transform_tolerance
+
+
+def test_status_and_diagnostics_say_what_happens(robot, start):
+    start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.5)
+    robot.drive(MAP_FROM_ODOM, 1.0, REJECT)
+    status = robot.statuses[-1]
+    assert status.state == LocalizationStatus.TRACKING
+    assert status.header.frame_id == "map"
+    assert status.map_id == "fake.glace 01234567"
+    assert not status.accepted
+    assert (status.points, status.inliers) == (1000, 9)
+    assert status.rejection_reason == "Rejected fix: 9 of 1000 points agree"
+    assert stamp_of_time(status.rejection_stamp) == stamp_of_time(status.image_stamp)
+    assert 0.0 < status.latency < 1.0
+    assert 0.5 < status.seconds_since_fix < 2.0
+    assert status.reprojection_error == 1.5
+    # the camera is 0.2 m beside the yaw axis, so its heading's variance moves the base, too
+    assert status.sigma_x == pytest.approx(0.02)  # min_sigma_xy
+    assert status.sigma_yaw == pytest.approx(np.sqrt(9e-5))
+    tasks = wait_until(lambda: robot.diagnostics and robot.diagnostics[-1].status)
+    names = [task.name.removeprefix("glace_localizer: ") for task in tasks]
+    assert names == ["localization", "input", "inference", "tf", "map"]
+
+
+def test_nothing_is_published_before_the_first_fix(robot, start):
+    node = start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 6.0, REJECT)
+    assert robot.poses == []
+    assert robot.transforms == []
+    assert robot.statuses[-1].state == LocalizationStatus.UNLOCALIZED
+    assert np.isnan(robot.statuses[-1].seconds_since_fix)
+    assert node.log().count("Rejected fix: 9 of 1000 points agree") == 2  # once, and in:
+    assert node.log().count("No fix yet, hence no pose and no transform.") == 1  # every 5 s
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    node.wait_for("First fix: x=")
+    wait_until(lambda: robot.transforms)
+
+
+def test_without_odometry_no_pose_and_a_sentence(robot, start):
+    node = start(autostart="true")
+    robot.publish_static()
+    robot.publish_odometry(robot.now_ns(), odometry_at(robot.now_ns()))
+    time.sleep(0.5)
+    for _ in range(5):
+        robot.publish_camera_info(robot.now_ns())
+        robot.publish_image(robot.now_ns())
+        time.sleep(0.3)
+    node.wait_for("No odom->base_footprint at image time (latest is 0.")
+    assert robot.poses == []
+    assert robot.transforms == []
+
+
+def test_without_the_camera_s_transform_no_pose_and_a_sentence(robot, start):
+    node = start(autostart="true", transform_timeout=0.1)
+    robot.drive(MAP_FROM_ODOM, 1.5)
+    node.wait_for("No transform has a frame 'camera'")
+    assert robot.poses == []
+    robot.publish_static()  # and the node goes on as soon as it is there
+    robot.drive(MAP_FROM_ODOM, 1.5)
+    assert robot.poses != []
+
+
+def test_without_tf_broadcast_a_pose_needs_no_odometry(robot, start):
+    start(autostart="true", tf_broadcast="false", two_d_mode="false")
+    robot.publish_static()
+    truth = Pose.from_rotation_vector([1.0, 2.0, 0.3], [0.05, -0.1, 0.4])
+    for _ in range(8):
+        robot.publish_camera_info(robot.now_ns())
+        robot.publish_image(robot.now_ns(), truth)
+        time.sleep(0.2)
+    pose = pose_from_message(robot.poses[-1].pose.pose)
+    assert pose.distance_m(truth) < 1e-9
+    assert pose.angle_rad(truth) < 1e-9
+    assert robot.transforms == []
+
+
+def test_two_rounds_of_the_lifecycle_and_answers_during_inference(robot, start):
+    node = start()
+    assert robot.state() == "unconfigured"
+    for _ in range(2):
+        assert robot.transition(Transition.TRANSITION_CONFIGURE)
+        assert robot.state() == "inactive"
+        robot.publish_static()
+        robot.drive(MAP_FROM_ODOM, 0.5)
+        assert robot.poses == []
+        assert robot.transition(Transition.TRANSITION_ACTIVATE)
+        robot.wait_for_listeners()
+        robot.drive(MAP_FROM_ODOM, 1.0)
+        wait_until(lambda: robot.transforms)
+        robot.publish_image(robot.now_ns(), None, SLEEP)  # 4 s
+        time.sleep(0.5)
+        began_s = time.monotonic()
+        assert robot.state() == "active"
+        assert time.monotonic() - began_s < 1.0
+        assert robot.transition(Transition.TRANSITION_DEACTIVATE)
+        robot.poses.clear()
+        robot.transforms.clear()
+        robot.drive(MAP_FROM_ODOM, 0.5)
+        assert (robot.poses, robot.transforms) == ([], [])
+        assert robot.transition(Transition.TRANSITION_CLEANUP)
+        assert robot.state() == "unconfigured"
+    assert node.interrupt() == 0
+    assert "Traceback" not in node.log()
+
+
+def test_the_newest_image_wins_and_an_image_that_sleeps_loses_no_transforms(robot, start):
+    start(autostart="true", max_rate=60.0)
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    robot.publish_image(robot.now_ns(), None, SLEEP)
+    before = len(robot.transforms)
+    last_ns = 0
+    for _ in range(45):  # while it sleeps
+        last_ns = robot.now_ns()
+        robot.publish_odometry(last_ns - 1, odometry_at(last_ns - 1))
+        robot.publish_odometry(last_ns + 1, odometry_at(last_ns + 1))
+        robot.publish_image(last_ns, MAP_FROM_ODOM @ odometry_at(last_ns))
+        time.sleep(0.1)
+    assert len(robot.transforms) - before > 50  # 20 Hz, from the timer
+    wait_until(lambda: stamp_of(robot.poses[-1]) == last_ns)
+    assert sum(stamp_of(pose) > last_ns - 4 * NS for pose in robot.poses) < 15
+
+
+def test_an_exception_is_said_and_the_next_image_is_localized(robot, start):
+    node = start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0, RAISE)
+    node.wait_for("RuntimeError: a bug in the network")
+    assert node.log().count("Traceback (most recent call last)") == 1
+    assert robot.poses == []
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    assert robot.poses != []
+    node.wait_for("First fix: ")
+
+
+def test_a_late_joiner_gets_the_last_pose(robot, start):
+    start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    late = []
+    time.sleep(0.5)
+    robot.node.create_subscription(type(robot.poses[-1]), "pose", late.append, LATCHED)
+    wait_until(lambda: late)
+    assert late == robot.poses[-1:]
+
+
+def test_degraded_then_lost_then_found(robot, start):
+    node = start(autostart="true", degraded_timeout=0.5, lost_timeout=1.0, tf_on_lost="stop")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    robot.drive(MAP_FROM_ODOM, 1.5, REJECT)
+    node.wait_for("DEGRADED: no fix for 0.")
+    node.wait_for("LOST: no fix for 1.")
+    assert "s; stopping map->odom" in node.log()
+    assert robot.statuses[-1].state == LocalizationStatus.LOST
+    robot.transforms.clear()
+    time.sleep(0.3)
+    assert robot.transforms == []
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    node.wait_for("Tracking again after ")
+    assert robot.transforms != []
+
+
+def test_a_clock_that_jumps_back_clears_everything(robot, start):
+    node = start(autostart="true", use_sim_time="true")
+    robot.publish_static()
+    robot.simulate_clock(100 * NS)
+    robot.drive(MAP_FROM_ODOM, 1.5)
+    assert robot.poses != []
+    assert stamp_of(robot.poses[-1]) < 110 * NS
+    wait_until(lambda: robot.transforms)
+    robot.simulate_clock(50 * NS)
+    node.wait_for("The clock jumped back by ")
+    time.sleep(0.2)
+    robot.transforms.clear()
+    robot.poses.clear()
+    robot.drive(MAP_FROM_ODOM, 0.5, REJECT)
+    assert (robot.poses, robot.transforms) == ([], [])
+    assert robot.statuses[-1].state == LocalizationStatus.UNLOCALIZED
+    map_from_odom = Pose.from_planar(-1.0, 0.0, 0.1)  # the simulation was reset
+    robot.drive(map_from_odom, 1.5)
+    assert 50 * NS < stamp_of(robot.poses[-1]) < 60 * NS
+    assert pose_from_transform(robot.transforms[-1].transform).distance_m(map_from_odom) < 1e-5
+    assert all(50 * NS < stamp_of(transform) < 60 * NS for transform in robot.transforms)
+
+
+def test_old_images_are_left_out(robot, start):
+    node = start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    robot.poses.clear()
+    old_ns = robot.now_ns() - 2 * NS
+    robot.publish_image(old_ns)
+    node.wait_for("The image on /image is stamped 2.")
+    assert robot.poses == []
+
+
+def test_compressed_images_are_found(robot, start):
+    robot.compress()
+    start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    assert robot.poses != []
+    assert pose_from_transform(robot.transforms[-1].transform).distance_m(MAP_FROM_ODOM) < 1e-5
+
+
+def test_silence_is_said_by_topic(robot, start):
+    node = start("--image-topic", "/nope", autostart="true", wait=False)
+    node.wait_for("Nothing is published on /nope or /nope/compressed", 20.0)
+    input_task = wait_until(
+        lambda: (
+            robot.diagnostics
+            and next(t for t in robot.diagnostics[-1].status if t.name.endswith(": input"))
+        )
+    )
+    assert "/nope" in input_task.message
+    assert input_task.level == b"\x01"
+
+
+def test_a_qos_mismatch_is_said_by_topic(robot, start):
+    robot.publish_images_best_effort()
+    node = start(autostart="true", image_qos="reliable", wait=False)
+    node.wait_for("The QoS of /image does not match its publisher's", 20.0)
+
+
+def test_missing_camera_info_is_said(robot, start):
+    node = start(autostart="true")
+    robot.publish_static()
+    for _ in range(3):
+        robot.publish_image(robot.now_ns())
+        time.sleep(0.3)
+    node.wait_for("No camera_info on /camera_info yet.")
+
+
+def test_bad_parameters_fail_configure_by_name_and_range(robot, start):
+    node = start(two_d_mod="true", max_rate=200.0, transform_tolerance="fast")
+    assert not robot.transition(Transition.TRANSITION_CONFIGURE)
+    node.wait_for("Unknown parameter 'two_d_mod': did you mean 'two_d_mode'?")
+    node.wait_for("Parameter 'max_rate' is 200.0, but must be in the range 0.1 to 60.")
+    node.wait_for("'transform_tolerance' is 'fast', but must be a number in the range 0 to 2.")
+    assert robot.state() == "unconfigured"
+    assert node.interrupt() == 0
+    assert "Traceback" not in node.log()
+
+
+def test_a_parameter_can_be_mended_and_is_locked_while_in_use(robot, start):
+    start(max_rate=200.0)
+    assert not robot.transition(Transition.TRANSITION_CONFIGURE)
+    assert not robot.set_parameter("max_rate", 0.0).successful
+    assert robot.set_parameter("max_rate", 4.0).successful
+    assert robot.transition(Transition.TRANSITION_CONFIGURE)
+    refused = robot.set_parameter("max_rate", 3.0)
+    assert not refused.successful
+    assert "clean up first" in refused.reason
+
+
+def test_a_map_that_is_none_fails_configure_and_the_node_lives(robot, start, tmp_path):
+    picture = tmp_path / "office.glace"
+    picture.write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    node = start(fake=False, map=str(picture))
+    assert not robot.transition(Transition.TRANSITION_CONFIGURE)
+    node.wait_for("Cannot configure: ")
+    node.wait_for(str(picture))
+    assert robot.state() == "unconfigured"
+    assert robot.set_parameter("map", str(tmp_path / "missing.glace")).successful
+    assert not robot.transition(Transition.TRANSITION_CONFIGURE)
+    node.wait_for("missing.glace")
+    assert robot.state() == "unconfigured"
+    assert "Traceback" not in node.log()
+
+
+def test_a_bad_map_on_the_command_line_is_exit_code_4(robot, start, tmp_path):
+    picture = tmp_path / "office.glace"
+    picture.write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    node = start("--map", str(picture), fake=False, wait=False)
+    assert node.process.wait(20.0) == 4
+    assert "Traceback" not in node.log()
+    assert str(picture) in node.log()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_during_inference_is_exit_code_0(robot, start, times):
+    node = start(autostart="true")
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 0.5)
+    robot.publish_image(robot.now_ns(), None, SLEEP)
+    time.sleep(0.5)
+    for _ in range(times - 1):  # launch sends it again
+        node.process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    assert node.interrupt() == 0
+    assert "Traceback" not in node.log()
+
+
+def stamp_of_time(stamp):
+    return stamp.sec * NS + stamp.nanosec

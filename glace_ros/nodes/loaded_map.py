@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ class LocalizesImages(Protocol):
 
 @dataclass(frozen=True)
 class LoadedMap:
-    """localizer: ready for its first image. map_id: file name and start of the file's SHA-256.
+    """localizer: ready for its first image. map_id: file name and hash of the map's contents.
 
     map_frame: what the recording called the frame that its poses are in.
     """
@@ -52,7 +51,7 @@ def newest_map_path() -> Path:
 def load_map(parameters: LocalizeParameters) -> LoadedMap:
     """Reads the map, and localizes one blank image, so that the first real one is not slow.
 
-    Raises MapFileError or WeightsError with a sentence.
+    Raises MapFileError, WeightsError, or GlaceError for a device that is not there.
     """
     path = Path(parameters.map).expanduser() if parameters.map else newest_map_path()
     if not parameters.map and not path.exists():
@@ -64,6 +63,5 @@ def load_map(parameters: LocalizeParameters) -> LoadedMap:
     localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
     camera = scene_map.metadata.camera
     localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    map_id = f"{path.resolve().name} {digest[:8]}"
+    map_id = f"{path.resolve().name} {scene_map.map_id}"
     return LoadedMap(localizer, map_id, scene_map.metadata.map_frame)
