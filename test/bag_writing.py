@@ -213,7 +213,7 @@ def write_drive(
 ) -> Path:
     """The drive `map_from_base`, seen by one camera.
 
-    poses: odometry, tf:FRAME, pose, pose_cov, none. They begin before the first image and end after the last.
+    poses: odometry, tf:FRAME, pose, pose_cov or none; from before the first image till the end.
     """
     with bag_writer(path, storage, compression) as bag:
         if tf_static:

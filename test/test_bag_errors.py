@@ -176,7 +176,7 @@ def test_lost_messages_are_said(broken):
 
 @pytest.mark.parametrize("name", ["mcap", "sqlite3", "zstd_message", "zstd_file", "ros1"])
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(at=st.floats(0.0, 0.999), garbage=st.binary(min_size=1, max_size=400))
 def test_garbage_anywhere_is_refused_or_said_or_does_no_harm(
