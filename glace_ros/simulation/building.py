@@ -1,0 +1,263 @@
+"""A flat: a row of furnished rooms along a corridor.
+
+The map frame has its origin in the corridor's corner; x runs along the corridor, y into the rooms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.simulation import furniture, pictures, textures
+from glace_ros.simulation.panels import Panel, Placement, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from glace_ros.simulation.textures import Colour, Image
+
+_DOOR_WIDTH_M = 0.95
+_DOOR_HEIGHT_M = 2.05
+_WALL_M = 0.12
+_PAINTS: tuple[Colour, ...] = (
+    (206, 196, 172), (186, 198, 190), (198, 182, 178), (178, 188, 204), (210, 204, 196),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BuildingConfig:
+    """The building's plan. Lengths in metres.
+
+    rooms: how many, in a row. look_alike: every room has the same walls, furniture and
+    pictures, so that only what is seen through its door tells it from the others.
+    texels_per_m: detail of the textures.
+    """
+
+    rooms: int = 2
+    room_width_m: float = 4.0
+    room_depth_m: float = 4.2
+    corridor_width_m: float = 1.8
+    height_m: float = 2.6
+    look_alike: bool = False
+    texels_per_m: float = 220.0
+    seed: int = 7
+
+    @property
+    def length_m(self) -> float:
+        """Along the corridor."""
+        return self.rooms * self.room_width_m
+
+    def door_x_m(self, room: int) -> float:
+        """Where the middle of the room's door is."""
+        return (room + 0.5) * self.room_width_m
+
+
+@dataclass(frozen=True, eq=False)
+class Building:
+    """What there is to see and to bump into; see `Scene`."""
+
+    config: BuildingConfig
+    panels: list[Panel]
+    obstacles_m: NDArray[np.float64]
+
+
+def build(config: BuildingConfig) -> Building:
+    """The furnished building; equal configs give equal buildings, texture by texture."""
+    scene = Scene()
+    ground = Placement(scene, 0.0, 0.0, 0, config.texels_per_m)
+    _corridor(ground, config, np.random.default_rng([config.seed, 0]))
+    for room in range(config.rooms):
+        kind = 0 if config.look_alike else room % len(_FURNISHINGS)
+        rng = np.random.default_rng([config.seed, 1 if config.look_alike else 1 + room])
+        left_m = room * config.room_width_m + _WALL_M / 2
+        place = ground.at(left_m, config.corridor_width_m + _WALL_M)
+        _room(place, config, rng, kind)
+        _door_frame(ground.at(config.door_x_m(room), config.corridor_width_m), rng)
+    return Building(config, scene.panels, np.array(scene.obstacles).reshape(-1, 4))
+
+
+def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -> None:
+    width_m, depth_m = config.room_width_m - _WALL_M, config.room_depth_m - _WALL_M
+    _floor_and_ceiling(place, config, rng, (width_m, depth_m))
+    paints = [_wall_paint(rng, config.texels_per_m) for _ in range(2)]
+    shell = (
+        (place.at(0, depth_m, 0), width_m, paints[0], False),
+        (place.at(width_m, depth_m, 3), depth_m, paints[1], False),
+        (place.at(0, 0, 1), depth_m, paints[1], False),
+        (place.at(width_m, 0, 2), width_m, paints[0], True),
+    )
+    for wall, length_m, paint, has_door in shell:
+        doors_m = [length_m / 2] if has_door else []
+        _wall(wall, length_m, config.height_m, doors_m, paint)
+    _FURNISHINGS[kind](place, rng, width_m, depth_m)
+
+
+def _corridor(place: Placement, config: BuildingConfig, rng: Generator) -> None:
+    length_m, width_m = config.length_m, config.corridor_width_m
+    _floor_and_ceiling(place, config, rng, (length_m, width_m))
+    paint = _wall_paint(rng, config.texels_per_m)
+    doors_m = [config.door_x_m(room) for room in range(config.rooms)]
+    _wall(place.at(0, width_m, 0), length_m, config.height_m, doors_m, paint)
+    _wall(place.at(length_m, 0, 2), length_m, config.height_m, [], paint)
+    for x_m, y_m, turns in ((length_m, width_m, 3), (0.0, 0.0, 1)):
+        _wall(place.at(x_m, y_m, turns), width_m, config.height_m, [], paint)
+    furniture.front_door(place.at(0, width_m / 2, 1), rng)
+    furniture.window(place.at(length_m, width_m / 2, 3), rng)
+    furniture.cabinet(place.at(length_m, width_m / 2, 3), rng, (1.1, 0.35, 0.8))
+    for room in range(config.rooms):
+        _corridor_bay(place.at(room * config.room_width_m, 0), config, rng, room)
+
+
+def _corridor_bay(place: Placement, config: BuildingConfig, rng: Generator, room: int) -> None:
+    """What hangs and stands along the corridor before one room."""
+    bay_m, width_m = config.room_width_m, config.corridor_width_m
+    if room % 2 == 0:
+        furniture.coats(place.at(0.45 * bay_m, 0, 2), rng)
+    else:
+        furniture.cabinet(place.at(0.4 * bay_m, 0, 2), rng, (1.2, 0.3, 0.85))
+    for share, low_m in ((0.12, 0.9), (0.72, 0.7), (0.88, 1.1)):
+        size_m = (float(rng.uniform(0.5, 0.8)), float(rng.uniform(0.4, 0.6)))
+        furniture.picture(place.at(share * bay_m, 0, 2), rng, size_m, low_m + 0.2)
+    for share in (0.12, 0.27, 0.74, 0.9):
+        size_m = (float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.35, 0.5)))
+        furniture.picture(place.at(share * bay_m, width_m), rng, size_m, rng.uniform(0.8, 1.4))
+    furniture.rug(place.at(0.5 * bay_m, 0.55 * width_m), rng, (0.8, 1.6))
+
+
+def _living_room(place: Placement, rng: Generator, width_m: float, depth_m: float) -> None:
+    furniture.sofa(place.at(width_m, 0.56 * depth_m, 3), rng)
+    furniture.book_case(place.at(0, 0.36 * depth_m, 1), rng, 1.6, 1.95)
+    furniture.television(place.at(0.36 * width_m, depth_m), rng)
+    furniture.window(place.at(0.78 * width_m, depth_m), rng)
+    furniture.boxes(place.at(width_m - 0.35, depth_m - 0.05), rng)
+    furniture.cabinet(place.at(0, 0.82 * depth_m, 1), rng, (0.7, 0.4, 0.7))
+    furniture.rug(place.at(0.5 * width_m, 0.5 * depth_m), rng, (1.7, 2.3))
+    furniture.cabinet(place.at(0.16 * width_m, 0, 2), rng, (0.7, 0.35, 1.0))
+    _hang_pictures(place, rng, width_m, depth_m, (0.62, 0.82, 0.14), (0.72, 0.9))
+
+
+def _study(place: Placement, rng: Generator, width_m: float, depth_m: float) -> None:
+    furniture.desk(place.at(0.3 * width_m, depth_m), rng)
+    furniture.window(place.at(0.74 * width_m, depth_m), rng)
+    furniture.book_case(place.at(width_m, 0.66 * depth_m, 3), rng, 1.9, 1.7)
+    furniture.whiteboard(place.at(0, 0.45 * depth_m, 1), rng)
+    furniture.cabinet(place.at(0, 0.45 * depth_m, 1), rng, (1.5, 0.4, 0.5))
+    furniture.boxes(place.at(0.86 * width_m, 0.06, 2), rng)
+    furniture.cabinet(place.at(0.74 * width_m, depth_m), rng, (1.2, 0.35, 0.6))
+    furniture.rug(place.at(0.52 * width_m, 0.42 * depth_m), rng, (1.9, 1.6))
+    furniture.pin_board(place.at(0.17 * width_m, 0, 2), rng)
+    _hang_pictures(place, rng, width_m, depth_m, (0.2, 0.32), (0.78, 0.92))
+
+
+def _bedroom(place: Placement, rng: Generator, width_m: float, depth_m: float) -> None:
+    furniture.bed(place.at(width_m - 0.75, depth_m), rng)
+    furniture.cabinet(place.at(0.3 * width_m, depth_m), rng, (1.1, 0.5, 2.0))
+    furniture.window(place.at(0.62 * width_m, depth_m), rng)
+    furniture.cabinet(place.at(0, 0.4 * depth_m, 1), rng, (1.3, 0.4, 0.8))
+    furniture.book_case(place.at(0.83 * width_m, 0, 2), rng, 0.9, 1.4)
+    furniture.rug(place.at(0.4 * width_m, 0.45 * depth_m), rng, (1.8, 1.4))
+    _hang_pictures(place, rng, width_m, depth_m, (0.2, 0.62, 0.8), (0.3, 0.55, 0.85))
+
+
+def _hang_pictures(
+    place: Placement,
+    rng: Generator,
+    width_m: float,
+    depth_m: float,
+    right_shares: tuple[float, ...],
+    left_shares: tuple[float, ...],
+) -> None:
+    """Posters on the right and left walls, and to both sides of the door."""
+    spots = [place.at(width_m, share * depth_m, 3) for share in right_shares]
+    spots += [place.at(0, share * depth_m, 1) for share in left_shares]
+    spots += [place.at(share * width_m, 0, 2) for share in (0.08, 0.27, 0.73, 0.9)]
+    for spot in spots:
+        size_m = (float(rng.uniform(0.45, 0.9)), float(rng.uniform(0.4, 0.7)))
+        furniture.picture(spot, rng, size_m, rng.uniform(1.15, 1.55))
+
+
+_FURNISHINGS: tuple[Callable[[Placement, Generator, float, float], None], ...] = (
+    _living_room, _study, _bedroom,
+)  # fmt: skip
+
+
+def _wall_paint(rng: Generator, texels_per_m: float) -> Callable[[tuple[int, int]], Image]:
+    colour = _PAINTS[int(rng.integers(len(_PAINTS)))]
+    kind = rng.choice(["paper", "plaster", "brick"], p=[0.5, 0.25, 0.25])
+    if kind == "brick":
+        return lambda shape_px: textures.brick(rng, shape_px, texels_per_m, (158, 92, 72))
+    if kind == "plaster":
+        return lambda shape_px: textures.plaster(rng, shape_px, texels_per_m, colour)
+    ink = pictures.random_colour(rng, 60, 150)
+    return lambda shape_px: textures.wallpaper(rng, shape_px, texels_per_m, colour, ink)
+
+
+def _wall(
+    place: Placement,
+    length_m: float,
+    height_m: float,
+    doors_m: list[float],
+    paint: Callable[[tuple[int, int]], Image],
+) -> None:
+    """A wall with openings centred at `doors_m`: one picture, cut around them."""
+    image = paint(place.texels(height_m, length_m))
+    scale = image.shape[1] / length_m
+    lintel_px = round((height_m - _DOOR_HEIGHT_M) / height_m * image.shape[0])
+    left_m = 0.0
+    for door_m in [*doors_m, length_m + _DOOR_WIDTH_M / 2]:
+        right_m = door_m - _DOOR_WIDTH_M / 2
+        piece = image[:, round(left_m * scale) : round(right_m * scale)]
+        place.upright(left_m, 0, height_m, right_m - left_m, height_m, piece)
+        left_m = door_m + _DOOR_WIDTH_M / 2
+        if left_m < length_m:
+            piece = image[:lintel_px, round(right_m * scale) : round(left_m * scale)]
+            place.upright(right_m, 0, height_m, _DOOR_WIDTH_M, height_m - _DOOR_HEIGHT_M, piece)
+    ends = [0.0, *(m + s * _DOOR_WIDTH_M / 2 for m in doors_m for s in (-1, 1)), length_m]
+    for start_m, stop_m in zip(ends[::2], ends[1::2], strict=True):
+        (ax, ay, _), (bx, by, _) = place.point(start_m, 0, 0), place.point(stop_m, _WALL_M, 0)
+        place.scene.obstacles.append((min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)))
+
+
+def _door_frame(place: Placement, rng: Generator) -> None:
+    """The inside of the opening through the wall, centred on the placement."""
+    half_m, material = _DOOR_WIDTH_M / 2, furniture.wooden(place, rng)
+    jamb_px = place.texels(_DOOR_HEIGHT_M, _WALL_M)
+    place.at(-half_m, 0, 1).upright(0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px))
+    place.at(half_m, _WALL_M, 3).upright(
+        0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px)
+    )
+    for z_m, y_m, depth_m in ((_DOOR_HEIGHT_M, 0.0, _WALL_M), (0.0, _WALL_M, -_WALL_M)):
+        place.scene.rectangle(
+            place.point(-half_m, y_m, z_m),
+            place.vector(_DOOR_WIDTH_M, 0, 0),
+            place.vector(0, depth_m, 0),
+            material(place.texels(_WALL_M, _DOOR_WIDTH_M)),
+        )
+
+
+def _floor_and_ceiling(
+    place: Placement, config: BuildingConfig, rng: Generator, size_m: tuple[float, float]
+) -> None:
+    width_m, depth_m = size_m
+    colour = furniture.WOODS[int(rng.integers(3))]
+    shape_px = place.texels(depth_m, width_m)
+    floor = textures.plank_floor(rng, shape_px, config.texels_per_m, colour)
+    across_3 = place.vector(width_m, 0, 0)
+    place.scene.rectangle(place.point(0, depth_m, 0), across_3, place.vector(0, -depth_m, 0), floor)
+    shape_px = place.texels(depth_m, width_m, 0.6)
+    ceiling = textures.plaster(rng, shape_px, 0.6 * config.texels_per_m, (216, 214, 208))
+    overhead_3 = place.point(0, 0, config.height_m)
+    place.scene.rectangle(overhead_3, across_3, place.vector(0, depth_m, 0), ceiling)
+    lamps = max(1, round(width_m / 4.0))
+    for lamp in range(lamps):
+        x_m = (lamp + 0.5) / lamps * width_m
+        lit = np.full((40, 80, 3), 250, dtype=np.uint8)
+        place.scene.rectangle(
+            place.point(x_m - 0.4, depth_m / 2 - 0.15, config.height_m - 0.02),
+            place.vector(0.8, 0, 0), place.vector(0, 0.3, 0), lit, True,
+        )  # fmt: skip
