@@ -97,6 +97,17 @@ def test_compressed_images_are_found_under_the_raw_name(tmp_path):
             assert_is_the_drive(reader)
 
 
+def test_a_camera_recorded_raw_and_compressed_is_one_camera(tmp_path):
+    with bag_writer(tmp_path / "drive") as bag:
+        bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
+        bag.camera_info("/camera/camera_info", START_NS)
+        write_pose(bag, "odometry", START_NS)
+        for topic in ("/camera/image_raw/compressed", "/camera/image_raw"):
+            bag.image(topic, START_NS, picture(0))
+    with RecordingReader(tmp_path / "drive") as reader:
+        assert reader.image_topic == "/camera/image_raw"
+
+
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 def test_a_bag_without_metadata_is_read_and_said(tmp_path, storage):
     path = write_drive(tmp_path / "drive", storage)

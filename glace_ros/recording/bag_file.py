@@ -59,7 +59,10 @@ class BagFile:
         self._links = ExitStack()
 
     def __enter__(self) -> BagFile:
-        paths = self._files_to_open()
+        try:
+            paths = self._files_to_open()
+        except OSError as error:
+            raise RecordingError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
             reader = AnyReader(
                 [self._named_for_rosbags(path) for path in paths],
