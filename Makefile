@@ -22,8 +22,8 @@ unexport MAKEFLAGS
 DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
 # What the installed package has a copy of; our modules are used where they lie.
-COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/pypi_wheels.cmake \
-  dev/fastdds_big_shm.xml $(wildcard dev/tf2_msgs/* dev/tf2_msgs/msg/*) \
+COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml \
+  $(wildcard dev/*.cmake dev/tf2_msgs/*.* dev/tf2_msgs/msg/*) \
   $(wildcard msg/* launch/* config/*)
 
 .PHONY: setup dependencies demo test lint benchmark clean
