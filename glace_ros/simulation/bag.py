@@ -1,4 +1,4 @@
-"""The robot's recording as a rosbag2 (mcap): camera, odometry, TF, and the truth where it is wanted."""
+"""The robot's recording as a rosbag2 (mcap): camera, odometry, TF, and the truth if wanted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True)
 class RobotConfig:
-    """Where the camera sits: base_footprint (floor) -> base_link -> camera_link -> optical frame."""
+    """Where the camera sits: base_footprint (floor), base_link, camera_link, optical frame."""
 
     base_height_m: float = 0.09
     camera_xyz_m: tuple[float, float, float] = (0.17, 0.03, 0.36)
@@ -70,15 +70,15 @@ class RobotConfig:
 class BagConfig:
     """What is recorded and how.
 
-    jpeg_quality: 0 records raw rgb8 images instead. with_map_frame: /tf holds a true map -> odom, as
-    after a mapping run with SLAM. with_truth: /ground_truth/pose. duration_s: cuts the drive short.
+    jpeg_quality: 0 records raw rgb8 images instead. with_map_frame: /tf holds a true map -> odom,
+    as after a mapping run with SLAM. with_truth: /ground_truth/pose. duration_s: cuts the drive short.
     """
 
     camera: Camera = DEMO_CAMERA
     robot: RobotConfig = field(default_factory=RobotConfig)
     noise: OdometryNoise = field(default_factory=OdometryNoise)
     image_rate_hz: float = 2.5
-    odometry_rate_hz: float = 40.0
+    odometry_rate_hz: float = 50.0
     jpeg_quality: int = 90
     with_map_frame: bool = False
     with_truth: bool = False
@@ -105,7 +105,7 @@ def write_bag(
     config: BagConfig,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Records the drive to the folder `path`, which must not exist; it appears when it is complete."""
+    """Records the drive to the new folder `path`, which appears when it is complete."""
     samples = _samples(trajectory, config)
     exposures_s = _exposures(trajectory, config)
     cameras = [

@@ -227,7 +227,9 @@ def _door_frame(place: Placement, rng: Generator) -> None:
     """The inside of the opening through the wall, centred on the placement."""
     half_m, material = _DOOR_WIDTH_M / 2, furniture.wooden(place, rng)
     jamb_px = place.texels(_DOOR_HEIGHT_M, _WALL_M)
-    place.at(-half_m, 0, 1).upright(0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px))
+    place.at(-half_m, 0, 1).upright(
+        0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px)
+    )
     place.at(half_m, _WALL_M, 3).upright(
         0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px)
     )

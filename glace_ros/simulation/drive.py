@@ -1,4 +1,4 @@
-"""A differential-drive robot's way through the building: a route, and the smooth motion along it."""
+"""A differential-drive robot's way through the building: a route, and the motion along it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DriveConfig:
     speed_mps: float = 0.8
     turn_rate_radps: float = 1.3
     acceleration_mps2: float = 1.0
-    turn_acceleration_radps2: float = 4.0
+    turn_acceleration_radps2: float = 3.0
     clearance_m: float = 0.3
 
 
@@ -58,13 +58,13 @@ class Trajectory:
         """Length of the path."""
         return float(np.linalg.norm(np.diff(self.xy_yaw_n3[:, :2], axis=0), axis=1).sum())
 
-    def planar(self, time_s: float) -> NDArray[np.float64]:
-        """x, y, yaw at a time."""
-        return np.array([np.interp(time_s, self.times_s, v) for v in self.xy_yaw_n3.T])
+    def planar(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x, y, yaw (n, 3) at times (n,)."""
+        return np.stack([np.interp(times_s, self.times_s, v) for v in self.xy_yaw_n3.T], axis=1)
 
     def map_from_base(self, time_s: float) -> Pose:
         """The true pose at a time in [0, duration_s]."""
-        return Pose.from_planar(*self.planar(time_s))
+        return Pose.from_planar(*self.planar(np.array([time_s]))[0])
 
 
 def mapping_route(building: Building) -> list[Waypoint]:

@@ -45,7 +45,9 @@ class FreeSpace:
         self, start_2: NDArray[np.float64], goal_2: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Places (n, 2) a cell apart from one free place to another, rather far from obstacles."""
-        start, goal = (int(np.ravel_multi_index(self._cell(p), self._shape)) for p in (start_2, goal_2))
+        start, goal = (
+            int(np.ravel_multi_index(self._cell(p), self._shape)) for p in (start_2, goal_2)
+        )
         _, before = dijkstra(self._graph, indices=start, return_predecessors=True)
         cells = [goal]
         while cells[-1] != start:

@@ -1,6 +1,7 @@
 """Light baked into the textures: lamps with soft shadows, and the dark of corners.
 
-Light depends on the place alone, not on the onlooker; so it is computed once per panel, on a coarse grid, by rays.
+Light depends on the place alone, not on the onlooker; so rays compute it once, on a coarse grid
+over each panel.
 """
 
 from __future__ import annotations

@@ -36,21 +36,24 @@ def odometry(
 ) -> list[Pose]:
     """odom_from_base at increasing times; the odom frame is where the robot stood at the first."""
     rng = np.random.default_rng([seed, 303])
-    truth = [trajectory.planar(time_s) for time_s in times_s]
-    odom_from_base = Pose.identity()
-    poses = [odom_from_base]
-    for before_3, after_3 in zip(truth, truth[1:], strict=False):
-        moved = Pose.from_planar(*before_3).inverse() @ Pose.from_planar(*after_3)
-        distance_m = float(np.hypot(*moved.translation_3[:2]))
-        turn_rad = float(after_3[2] - before_3[2])
-        error_m, error_m_rad, error_rad = rng.standard_normal(3)
-        stretch = 1.0 + noise.distance_scale
-        if distance_m > 0:
-            stretch += error_m * noise.distance_per_root_m / np.sqrt(distance_m)
-        turn_rad += noise.yaw_per_m_rad * distance_m
-        turn_rad += error_m_rad * noise.yaw_per_root_m_rad * np.sqrt(distance_m)
-        turn_rad += error_rad * noise.yaw_per_root_rad * np.sqrt(abs(after_3[2] - before_3[2]))
-        x_m, y_m = stretch * moved.translation_3[:2]
-        odom_from_base = odom_from_base @ Pose.from_planar(float(x_m), float(y_m), turn_rad)
-        poses.append(odom_from_base)
-    return poses
+    truth_n3 = trajectory.planar(times_s)
+    moved_m2 = np.diff(truth_n3[:, :2], axis=0)
+    turned_m = np.diff(truth_n3[:, 2])
+    distance_m = np.linalg.norm(moved_m2, axis=1)
+    along_error_m, turn_error_m, spin_error_m = rng.standard_normal((3, len(distance_m)))
+    root_m = np.sqrt(distance_m)
+    stretched_m = (1.0 + noise.distance_scale) * distance_m
+    stretched_m = stretched_m + along_error_m * noise.distance_per_root_m * root_m
+    turned_m = (
+        turned_m
+        + noise.yaw_per_m_rad * distance_m
+        + turn_error_m * noise.yaw_per_root_m_rad * root_m
+        + spin_error_m * noise.yaw_per_root_rad * np.sqrt(np.abs(turned_m))
+    )
+    # in the robot's frame at the step's start, whose heading as odometry has it may be another
+    ahead_m = np.arctan2(moved_m2[:, 1], moved_m2[:, 0]) - truth_n3[:-1, 2]
+    yaw_n = np.concatenate([[0.0], np.cumsum(turned_m)])
+    direction_m = yaw_n[:-1] + ahead_m
+    steps_m2 = stretched_m[:, None] * np.stack([np.cos(direction_m), np.sin(direction_m)], axis=1)
+    xy_n2 = np.concatenate([np.zeros((1, 2)), np.cumsum(steps_m2, axis=0)])
+    return [Pose.from_planar(*xy_2, yaw) for xy_2, yaw in zip(xy_n2, yaw_n, strict=True)]

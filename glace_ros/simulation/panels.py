@@ -51,12 +51,11 @@ class Panel:
 class Scene:
     """Panels, and the places that a robot cannot drive through.
 
-    obstacles: rectangles (x0, y0, x1, y1) on the floor, metres. lamps: points (3,) that light shines from.
+    obstacles: rectangles (x0, y0, x1, y1) on the floor, metres.
     """
 
     panels: list[Panel] = field(default_factory=list)
     obstacles: list[tuple[float, float, float, float]] = field(default_factory=list)
-    lamps: list[NDArray[np.float64]] = field(default_factory=list)
 
     def rectangle(
         self,
@@ -92,7 +91,7 @@ class Placement:
 
     def point(self, x_m: float, y_m: float, z_m: float) -> NDArray[np.float64]:
         """A point of the own frame, in the map frame."""
-        return self.vector(x_m, y_m, z_m) + [self.x_m, self.y_m, 0.0]
+        return self.vector(x_m, y_m, z_m) + np.array([self.x_m, self.y_m, 0.0])
 
     def at(self, x_m: float, y_m: float, turns: int = 0) -> Placement:
         """Another placement, given in this one's frame."""

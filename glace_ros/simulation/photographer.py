@@ -1,4 +1,4 @@
-"""Photographs along a drive, taken by several processes at once: rendering is the recording's main work."""
+"""Photographs along a drive, by several processes: rendering is the recording's main work."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Things with a face of their own: posters, book backs, screens, boards, windows, doors.
 
-As in textures.py: each function draws an image uint8 (height, width, 3), RGB, from a random generator.
+As in textures.py: each function draws an RGB image uint8 (height, width, 3) from a random
+generator.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def paste(image: Image, patch: Image, top: int, left: int) -> None:
     region[:] = patch[: region.shape[0], : region.shape[1]]
 
 
-def write(rng: Generator, image: Image, left: int, base: int, height_px: float, ink: Colour) -> None:
+def write(
+    rng: Generator, image: Image, left: int, base: int, height_px: float, ink: Colour
+) -> None:
     """Writes one word of letters `height_px` tall with its lower left corner at (left, base)."""
     font = int(rng.choice(_FONTS))
     scale = height_px / 22.0

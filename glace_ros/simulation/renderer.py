@@ -28,8 +28,8 @@ _SUBPIXELS = 2
 class SensorConfig:
     """What a real camera adds to the light. Noise in grey values of 255.
 
-    exposure_spread: deviation of the log gain about the one that would be ideal. vignetting: loss of
-    light in the corners. blur_px: deviation of the lens's point spread.
+    mean_level: what automatic exposure aims at. exposure_spread: deviation of its log gain.
+    vignetting: loss of light in the corners. blur_px: deviation of the lens's point spread.
     """
 
     mean_level: float = 118.0
@@ -59,7 +59,7 @@ class Renderer:
         )
 
     def light(self, camera: Camera, map_from_camera: Pose) -> NDArray[np.float32]:
-        """The noiseless picture (height, width, 3) in [0, 255]; black where a ray leaves the building."""
+        """The noiseless picture (height, width, 3) in [0, 255]; black outside the building."""
         rays_n3 = pixel_rays(camera, _SUBPIXELS)
         directions_n3 = rays_n3 @ map_from_camera.rotation_33.T.astype(np.float32)
         hits = self._caster.cast(map_from_camera.translation_3, directions_n3)
@@ -90,7 +90,7 @@ class Renderer:
     def points(
         self, camera: Camera, map_from_camera: Pose, pixels_n2: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The points (n, 3), map frame, seen at (distorted) pixels (n, 2); NaN outside the building."""
+        """The points (n, 3) in the map seen at (distorted) pixels (n, 2); NaN outside."""
         rays_n3 = _bearings(camera, pixels_n2)
         directions_n3 = (rays_n3 @ map_from_camera.rotation_33.T).astype(np.float32)
         hits = self._caster.cast(map_from_camera.translation_3, directions_n3)
@@ -100,7 +100,7 @@ class Renderer:
 
 @lru_cache(maxsize=4)
 def pixel_rays(camera: Camera, subpixels: int) -> NDArray[np.float32]:
-    """Rays (height * width * subpixels^2, 3), z = 1, through a regular grid of points, row by row."""
+    """Rays (height * width * subpixels^2, 3), z = 1, through a grid of points, row by row."""
     u, v = (
         (np.arange(size * subpixels) + 0.5) / subpixels - 0.5
         for size in (camera.width_px, camera.height_px)

@@ -1,4 +1,4 @@
-"""All textures, at all scales, in one picture, so that one lookup colours a whole image without aliasing."""
+"""All textures at all scales in one picture: one lookup colours an image without aliasing."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ class TextureAtlas:
     def __init__(self, textures: Sequence[NDArray[np.uint8]]) -> None:
         pieces = [level for texture in textures for level in _pyramid(texture)]
         corners = _shelves([piece.shape[:2] for piece in pieces])
-        height_px = max(
-            y + piece.shape[0] for (_, y), piece in zip(corners, pieces, strict=True)
-        )
+        height_px = max(y + piece.shape[0] for (_, y), piece in zip(corners, pieces, strict=True))
         self._atlas_hwc = np.zeros((height_px, _WIDTH_PX, 3), dtype=np.uint8)
         for (x, y), piece in zip(corners, pieces, strict=True):
             self._atlas_hwc[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
@@ -40,7 +38,7 @@ class TextureAtlas:
     def colours(
         self, texture_n: NDArray[np.int64], row_n: Floats, column_n: Floats, level_n: Floats
     ) -> Floats:
-        """Colours (n, 3) in [0, 255] at fractions (row, column) of textures, at fractional levels."""
+        """Colours (n, 3) in [0, 255] at fractions of textures, at fractional levels."""
         row_n, column_n = np.clip(row_n, 0, 1), np.clip(column_n, 0, 1)
         level_n = np.clip(level_n, 0.0, _LEVELS - 1.001)
         lower_n = level_n.astype(np.int64)

@@ -31,8 +31,8 @@ def fractal_noise(
 ) -> NDArray[np.float32]:
     """Noise (height, width) of mean 0 and deviation 1, like clouds or plaster.
 
-    coarsest_px: size of its largest blobs; each octave halves it and weighs `persistence` of the one
-    before. stretch: how much longer the blobs are in x, for grain.
+    coarsest_px: size of its largest blobs; each octave halves it and weighs `persistence` of the
+    one before. stretch: how much longer the blobs are in x, for grain.
     """
     height, width = shape_px
     total = np.zeros(shape_px, dtype=np.float32)
@@ -73,7 +73,9 @@ def scratch(
         cv2.polylines(tone_hw, [*points], False, value, int(rng.integers(1, 3)), cv2.LINE_AA, 4)
 
 
-def plaster(rng: Generator, shape_px: tuple[int, int], texels_per_m: float, colour: Colour) -> Image:
+def plaster(
+    rng: Generator, shape_px: tuple[int, int], texels_per_m: float, colour: Colour
+) -> Image:
     """A painted wall: stains, roller marks, cracks and scuffs."""
     tone = 1.0 + 0.05 * fractal_noise(rng, shape_px, texels_per_m, 4)
     tone += 0.035 * fractal_noise(rng, shape_px, 0.06 * texels_per_m, 4, 0.8)
@@ -122,7 +124,7 @@ def _leaf(
 
 
 def _point(xy_2: NDArray[np.float64]) -> tuple[int, int]:
-    return int(round(xy_2[0] * 16)), int(round(xy_2[1] * 16))
+    return round(float(xy_2[0]) * 16), round(float(xy_2[1]) * 16)
 
 
 def _grained(rng: Generator, image: Image, deviation: float) -> Image:
@@ -153,9 +155,7 @@ def brick(rng: Generator, shape_px: tuple[int, int], texels_per_m: float, colour
     return as_image(image)
 
 
-def wood(
-    rng: Generator, shape_px: tuple[int, int], texels_per_m: float, colour: Colour
-) -> Image:
+def wood(rng: Generator, shape_px: tuple[int, int], texels_per_m: float, colour: Colour) -> Image:
     """One board with its grain along x, knots and dents."""
     height, width = shape_px
     rings = fractal_noise(rng, shape_px, 0.09 * texels_per_m, 5, 0.65, stretch=9.0)
