@@ -167,9 +167,8 @@ def checked(name: str, value: object) -> Any:
     if wanted is float and type(value) is int:
         value = float(value)  # `max_rate: 5` in a YAML file
     if type(value) is not wanted:
-        raise ParameterError(
-            f"Parameter '{name}' is {value!r}, but must be {_TYPE_NAMES[wanted]}{_range(name)}."
-        )
+        kind = "" if metadata["choices"] else f" {_TYPE_NAMES[wanted]}"
+        raise ParameterError(f"Parameter '{name}' is {value!r}, but must be{kind}{_range(name)}.")
     low, high = metadata["low"], metadata["high"]
     if (low is not None and not low <= value <= high) or (  # type: ignore[operator]
         metadata["choices"] and value not in metadata["choices"]

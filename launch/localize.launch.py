@@ -1,0 +1,76 @@
+"""Starts the live node where Nav2's localization_launch.py starts AMCL.
+
+With autostart:=false the node waits for a lifecycle manager: name glace_localizer among the
+node_names of lifecycle_manager_localization.
+"""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
+
+# name: (default, description). Relative names of topics follow the namespace.
+ARGUMENTS = {
+    "map": ("", "Map file (.glace); empty: the newest one, $ROS_HOME/glace/latest.glace"),
+    "image_topic": ("camera/image_raw", "Images; their /compressed is used if only that is there"),
+    "camera_info_topic": ("camera/camera_info", "Calibration of the camera of image_topic"),
+    "pose_topic": ("amcl_pose", "Where the robot's pose is published"),
+    "params_file": (
+        PathJoinSubstitution([FindPackageShare("glace_ros"), "config", "localize.yaml"]),
+        "Parameters of the node; the other arguments override it",
+    ),
+    "namespace": ("", "Namespace of the node, its topics and its TF"),
+    "use_sim_time": ("false", "Take the time from /clock"),
+    "autostart": ("true", "Configure and activate the node without a lifecycle manager"),
+    "use_respawn": ("false", "Start the node again when it has ended"),
+    "log_level": ("info", "debug, info, warn or error"),
+    "rviz": ("false", "Open RViz in the frame map"),
+}
+
+
+def generate_launch_description():
+    """Called by `ros2 launch glace_ros localize.launch.py`."""
+    declarations = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-f", "map"],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+        output="screen",
+    )
+    return LaunchDescription([*declarations, OpaqueFunction(function=_localizer), rviz])
+
+
+def _localizer(context):
+    overrides = {
+        "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
+        "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
+    }
+    if LaunchConfiguration("map").perform(context):  # else the one of params_file counts
+        overrides["map"] = ParameterValue(LaunchConfiguration("map"), value_type=str)
+    node = Node(
+        package="glace_ros",
+        executable="localize",
+        name="glace_localizer",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), overrides],
+        remappings=[
+            ("image", LaunchConfiguration("image_topic")),
+            ("camera_info", LaunchConfiguration("camera_info_topic")),
+            ("pose", LaunchConfiguration("pose_topic")),
+            ("/tf", "tf"),
+            ("/tf_static", "tf_static"),
+        ],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        respawn=LaunchConfiguration("use_respawn"),
+        respawn_delay=2.0,
+        output="screen",
+    )
+    return [node]

@@ -1,0 +1,112 @@
+"""The parameters' one source, and what holds against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+
+from glace_ros.localization.localizer import LocalizerConfig
+from glace_ros.localization.odometry_fusion import OdometryFusionConfig
+from glace_ros.nodes.parameters import (
+    PARAMETERS,
+    LocalizeParameters,
+    ParameterError,
+    checked,
+    descriptor,
+    from_values,
+)
+
+CONFIG = Path(__file__).parents[1] / "config" / "localize.yaml"
+
+
+def test_the_yaml_file_has_every_parameter_with_its_default():
+    (node,) = yaml.safe_load(CONFIG.read_text()).values()
+    values = node["ros__parameters"]
+    assert values == {name: field.default for name, field in PARAMETERS.items()}
+    types = {name: type(value) for name, value in values.items()}
+    assert types == {name: type(field.default) for name, field in PARAMETERS.items()}
+    assert from_values(values) == LocalizeParameters()
+
+
+def test_the_yaml_file_describes_every_parameter():
+    lines = CONFIG.read_text().splitlines()
+    for name, field in PARAMETERS.items():
+        line = next(i for i, text in enumerate(lines) if text.startswith(f"    {name}:"))
+        comment = []
+        while lines[line - 1].startswith("    # ") and "---" not in lines[line - 1]:
+            line -= 1
+            comment.insert(0, lines[line].removeprefix("    # "))
+        said = " ".join(comment)
+        assert field.metadata["description"] in said
+        if field.metadata["low"] is not None:
+            assert f"[{field.metadata['low']:g}, {field.metadata['high']:g}]" in said
+
+
+def test_every_default_is_in_its_range():
+    for name, field in PARAMETERS.items():
+        assert checked(name, field.default) == field.default
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("max_rat", 5.0, "Unknown parameter 'max_rat': did you mean 'max_rate'?"),
+        ("xyzzy", 5.0, "Unknown parameter 'xyzzy': there are map, "),
+        ("max_rate", 0.0, "'max_rate' is 0.0, but must be in the range 0.1 to 60"),
+        ("max_rate", 60.1, "in the range 0.1 to 60"),
+        ("max_rate", float("nan"), "in the range 0.1 to 60"),
+        ("max_rate", True, "'max_rate' is True, but must be a number in the range"),
+        ("max_rate", "5", "'max_rate' is '5', but must be a number in the range"),
+        ("max_rate", [5.0], "must be a number"),
+        ("min_inliers", 50.5, "'min_inliers' is 50.5, but must be an integer in the range 4 to"),
+        ("map", 7, "'map' is 7, but must be a string"),
+        ("two_d_mode", 1, "must be true or false"),
+        ("tf_on_lost", "pause", "must be one of hold, stop"),
+        ("tf_on_lost", None, "must be one of hold, stop"),
+    ],
+)
+def test_what_cannot_be_is_said_with_name_and_range(name, value, said):
+    with pytest.raises(ParameterError, match=r"^[^\n]*$") as error:
+        checked(name, value)
+    assert said in str(error.value)
+
+
+def test_an_integer_is_a_number_too():
+    assert checked("max_rate", 7) == 7.0
+    assert type(checked("max_rate", 7)) is float
+
+
+def test_values_that_contradict_each_other_are_refused():
+    with pytest.raises(ParameterError, match=r"'lost_timeout' .* less than 'degraded_timeout'"):
+        from_values({"lost_timeout": 1.0, "degraded_timeout": 2.0})
+    with pytest.raises(ParameterError, match="must differ"):
+        from_values({"odom_frame_id": "/map"})
+    with pytest.raises(ParameterError, match="'base_frame_id' is empty"):
+        from_values({"base_frame_id": ""})
+
+
+def test_values_reach_the_configs_that_they_are_for():
+    parameters = from_values(
+        {"min_inliers": 77, "ransac_px": 3.0, "two_d_mode": False, "degraded_timeout": 1.5,
+         "lost_timeout": 7.0, "covariance_scale": 2.0, "min_sigma_xy": 0.5, "min_sigma_yaw": 0.25}
+    )  # fmt: skip
+    assert parameters.localizer == LocalizerConfig(min_inliers=77, ransac_px=3.0)
+    assert parameters.fusion == OdometryFusionConfig(
+        two_d_mode=False, degraded_timeout_s=1.5, lost_timeout_s=7.0, covariance_scale=2.0,
+        min_sigma_xy_m=0.5, min_sigma_yaw_rad=0.25,
+    )  # fmt: skip
+    assert LocalizeParameters().localizer == LocalizerConfig()
+    assert LocalizeParameters().fusion == OdometryFusionConfig()
+
+
+def test_descriptors_say_range_and_choices():
+    rate = descriptor("max_rate").floating_point_range[0]
+    assert (rate.from_value, rate.to_value) == (0.1, 60.0)
+    inliers = descriptor("min_inliers").integer_range[0]
+    assert (inliers.from_value, inliers.to_value) == (4, 100_000)
+    assert descriptor("tf_on_lost").additional_constraints == "one of hold, stop"
+    assert all(descriptor(name).description for name in PARAMETERS)
