@@ -1,0 +1,33 @@
+"""`glace SUBCOMMAND`: one door to the programs that `ros2 run glace_ros SUBCOMMAND` starts."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+SUBCOMMANDS = {
+    "build_map": "a rosbag becomes a map",
+    "localize": "the live node: images become poses in a ROS 2 graph",
+    "evaluate": "localize every image of a bag and compare with the truth",
+    "demo": "a simulated building: record, map, localize live, report",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Dispatch to glace_ros.nodes.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in SUBCOMMANDS:
+        program = importlib.import_module(f"glace_ros.nodes.{argv[0]}")
+        return int(program.main(argv[1:]))
+    asked = bool(argv) and argv[0] in ("-h", "--help")
+    width = max(map(len, SUBCOMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in SUBCOMMANDS.items()]
+    text = "\n".join(["usage: glace SUBCOMMAND ...", "", *lines, "", "glace SUBCOMMAND --help"])
+    if argv and not asked:
+        text = f"glace: there is no subcommand '{argv[0]}'\n{text}"
+    print(text, file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

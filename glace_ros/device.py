@@ -1,0 +1,51 @@
+"""Where torch computes, and in which precision."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from glace_ros.errors import GlaceError
+
+
+def choose_device(name: str) -> torch.device:
+    """auto (CUDA where there is a GPU), cpu, cuda or cuda:N. Raises GlaceError for a device that
+    is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise GlaceError(f"there is no device '{name}': use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise GlaceError(f"the device '{name}' was asked for, but torch finds no CUDA GPU: use cpu")
+    return device
+
+
+def faster_dtype(device: torch.device, width: int, rows: int = 2048) -> torch.dtype:
+    """bfloat16 where a layer of this width is faster in it, else float32.
+
+    Tried rather than looked up: CPUs with AVX512-BF16 or AMX are several times faster in
+    bfloat16, others emulate it and are slower.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    seconds = {
+        dtype: _matmul_seconds(dtype, width, rows) for dtype in (torch.float32, torch.bfloat16)
+    }
+    return (
+        torch.bfloat16 if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else torch.float32
+    )
+
+
+def _matmul_seconds(dtype: torch.dtype, width: int, rows: int) -> float:
+    left, right = torch.randn(rows, width).to(dtype), torch.randn(width, width).to(dtype)
+    left @ right  # the first call sets up its kernel
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,157 @@
+"""How good poses are: errors, recall, consistency of the covariance, and the figures printed of
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from glace_ros.pose import Pose
+
+RECALL_THRESHOLDS = {
+    "5cm_5deg": (0.05, 5.0),
+    "10cm_5deg": (0.10, 5.0),
+    "25cm_2deg": (0.25, 2.0),
+    "50cm_5deg": (0.50, 5.0),
+    "5m_10deg": (5.0, 10.0),
+}
+FALSE_ACCEPT = (1.0, 10.0)
+"""An accepted pose further off than this (m, deg) would send a robot astray."""
+_FAR = f"{FALSE_ACCEPT[0]:g} m / {FALSE_ACCEPT[1]:g} deg"
+
+
+@dataclass(frozen=True, eq=False)
+class LocalizedFrame:
+    """One image's outcome. truth and estimate are of the same frame (base or camera); None: there
+    is none.
+
+    covariance_66 as in localization/pose_covariance.py. reason: why it was rejected.
+    """
+
+    stamp_ns: int
+    truth: Pose | None
+    estimate: Pose | None
+    covariance_66: NDArray[np.float64] | None
+    inliers: int
+    points: int
+    seconds: float
+    reason: str = ""
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """(m, deg); infinite where nothing was localized."""
+        if self.estimate is None or self.truth is None:
+            return float("inf"), float("inf")
+        angle_deg = float(np.degrees(self.estimate.angle_rad(self.truth)))
+        return self.estimate.distance_m(self.truth), angle_deg
+
+    @property
+    def nees(self) -> float | None:
+        """Normalised estimation error squared over its 6 degrees of freedom: 1 is calibrated."""
+        if self.estimate is None or self.truth is None or self.covariance_66 is None:
+            return None
+        error_6 = pose_error(self.estimate, self.truth)
+        return float(error_6 @ np.linalg.solve(self.covariance_66, error_6)) / 6.0
+
+
+def pose_error(estimate: Pose, truth: Pose) -> NDArray[np.float64]:
+    """(6,) position and small rotation about the map's axes that lead from the estimate to the
+    truth.
+    """
+    turn = Rotation.from_matrix(truth.rotation_33 @ estimate.rotation_33.T)
+    return np.concatenate([truth.translation_3 - estimate.translation_3, turn.as_rotvec()])
+
+
+def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
+    """The figures of docs/ros_interface.md. A refused frame counts as infinitely wrong; frames
+    without truth count in `frames_without_truth` alone.
+
+    NaN-free: what cannot be computed is None.
+    """
+    judged = [frame for frame in frames if frame.truth is not None]
+    errors_n2 = np.array([frame.errors for frame in judged]).reshape(-1, 2)
+    nees = [value for frame in judged if (value := frame.nees) is not None]
+    latency_ms = [1e3 * frame.seconds for frame in frames]
+    astray_n = np.isfinite(errors_n2[:, 0]) & (
+        (errors_n2[:, 0] > FALSE_ACCEPT[0]) | (errors_n2[:, 1] > FALSE_ACCEPT[1])
+    )
+    return {
+        "frames": len(judged),
+        "frames_without_truth": len(frames) - len(judged),
+        "localized": sum(frame.estimate is not None for frame in judged),
+        "median_translation_m": _finite(np.median(errors_n2[:, 0])) if judged else None,
+        "median_rotation_deg": _finite(np.median(errors_n2[:, 1])) if judged else None,
+        "recall": {
+            name: float(np.mean((errors_n2[:, 0] <= metres) & (errors_n2[:, 1] <= degrees)))
+            if judged
+            else None
+            for name, (metres, degrees) in RECALL_THRESHOLDS.items()
+        },
+        "false_accepts": int(astray_n.sum()),
+        "nees_mean": float(np.mean(nees)) if nees else None,
+        "nees_median": float(np.median(nees)) if nees else None,
+        "latency_ms": {
+            name: float(np.percentile(latency_ms, percent)) if latency_ms else None
+            for name, percent in (("p50", 50), ("p95", 95))
+        },
+        "rejections": _counts(frame.reason for frame in frames if frame.estimate is None),
+    }
+
+
+def figures_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same as rows of words, for a person."""
+
+    def show(value: float | None, factor: float, unit: str) -> str:
+        return "none" if value is None else f"{factor * value:.2f} {unit}"
+
+    rows = [
+        ("frames", f"{figures['frames']} with truth, {figures['frames_without_truth']} without"),
+        ("localized", str(figures["localized"])),
+        ("median error", f"{show(figures['median_translation_m'], 100, 'cm')}, "
+         f"{show(figures['median_rotation_deg'], 1, 'deg')}"),
+    ]  # fmt: skip
+    for name, share in figures["recall"].items():
+        words = name.replace("_", " / ").replace("cm", " cm").replace("deg", " deg")
+        rows.append((f"within {words.replace('5m', '5 m')}", show(share, 100, "%")))
+    rows += [
+        (f"off by over {_FAR}", str(figures["false_accepts"])),
+        ("NEES (1 = calibrated)", show(figures["nees_mean"], 1, "mean") + ", "
+         + show(figures["nees_median"], 1, "median")),
+        ("latency", f"{show(figures['latency_ms']['p50'], 1, 'ms median')}, "
+         f"{show(figures['latency_ms']['p95'], 1, 'ms p95')}"),
+    ]  # fmt: skip
+    return rows
+
+
+def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
+    """Accepted poses as TUM lines: seconds x y z qx qy qz qw."""
+    lines = []
+    for frame in frames:
+        if frame.estimate is not None:
+            numbers = [*frame.estimate.translation_3, *frame.estimate.quaternion_xyzw]
+            seconds = f"{frame.stamp_ns // 10**9}.{frame.stamp_ns % 10**9:09d}"
+            lines.append(" ".join([seconds, *(f"{number:.9f}" for number in numbers)]))
+    path.write_text("".join(line + "\n" for line in lines))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _counts(reasons: Any) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for reason in reasons:
+        # numbers out: "12 inliers of 900 points ..." are one reason
+        words = " ".join(word for word in reason.split() if not word.strip(",.").isdigit())
+        counted[words] = counted.get(words, 0) + 1
+    return counted

@@ -1,0 +1,1 @@
+"""Image -> features: local descriptors of patches, and one global code."""

@@ -1,0 +1,105 @@
+"""Global encoder: one code per image that tells which views see the same things.
+
+VLAD (Jegou et al., CVPR 2010) over the local descriptors that are computed anyway, so a robot
+needs no second backbone. Vocabulary and PCA are learned from the recording and travel in the map.
+With a
+few hundred frames PCA alone tells co-visible views apart best; whitening lifts noise to the
+level of the signal (docs/method.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.features.local_encoder import LocalFeatures
+
+
+@dataclass(frozen=True)
+class VladConfig:
+    """words: size of the vocabulary. channels: of the code. patches: how many of an image count."""
+
+    words: int = 32
+    channels: int = 32
+    patches: int = 500
+
+
+class VladEncoder:
+    """Soft data, hard assignment: residuals to the nearest word, weighted by the patch's score.
+
+    vocabulary_wC, mean_d, components_kd (d = words * C, k = channels): float32.
+    """
+
+    name = "vlad"
+
+    def __init__(
+        self, vocabulary_wC: torch.Tensor, mean_d: torch.Tensor, components_kd: torch.Tensor,
+        patches: int,
+    ) -> None:  # fmt: skip
+        self.vocabulary_wC = vocabulary_wC
+        self.mean_d = mean_d
+        self.components_kd = components_kd
+        self.patches = patches
+
+    @property
+    def channels(self) -> int:
+        """Length of the code."""
+        return int(self.components_kd.shape[0])
+
+    @staticmethod
+    def learn(features: Sequence[LocalFeatures], config: VladConfig, seed: int) -> VladEncoder:
+        """Vocabulary and projection from the mapping images' patches.
+
+        A recording of fewer images than channels gets a shorter code.
+        """
+        rng = np.random.default_rng(seed)
+        all_nC = torch.cat([f.head(config.patches).descriptors_nC for f in features])
+        patches_nC = all_nC.float().cpu().numpy()
+        chosen_n = rng.permutation(len(patches_nC))[: 400 * config.words]
+        words_wC, _ = kmeans2(patches_nC[chosen_n], config.words, iter=20, minit="++", seed=rng)
+        vocabulary_wC = torch.from_numpy(words_wC.astype(np.float32))
+        vlads_nd = torch.stack([_vlad(f.head(config.patches), vocabulary_wC) for f in features])
+        mean_d = vlads_nd.mean(dim=0)
+        _, _, components_rd = torch.linalg.svd(vlads_nd - mean_d, full_matrices=False)
+        channels = min(config.channels, max(1, len(vlads_nd) - 1))
+        return VladEncoder(vocabulary_wC, mean_d, components_rd[:channels], config.patches)
+
+    def encode(self, features: LocalFeatures) -> torch.Tensor:
+        """The unit-norm code (channels,) of an image with these patches."""
+        vlad_d = _vlad(features.head(self.patches), self.vocabulary_wC)
+        return functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
+
+    def to(self, device: torch.device) -> VladEncoder:
+        """The same encoder on another device."""
+        return VladEncoder(
+            self.vocabulary_wC.to(device), self.mean_d.to(device), self.components_kd.to(device),
+            self.patches,
+        )  # fmt: skip
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What a map file has to hold of it."""
+        return {
+            "vocabulary_wC": self.vocabulary_wC,
+            "mean_d": self.mean_d,
+            "components_kd": self.components_kd,
+        }
+
+
+def _vlad(features: LocalFeatures, vocabulary_wC: torch.Tensor) -> torch.Tensor:
+    descriptors_nC = features.descriptors_nC.float()
+    words = len(vocabulary_wC)
+    word_n = torch.cdist(descriptors_nC, vocabulary_wC).argmin(dim=1)
+    weight_n1 = features.scores_n.float().sqrt()[:, None]
+    residuals_nC = weight_n1 * (descriptors_nC - vocabulary_wC[word_n])
+    sums_wC = torch.zeros_like(vocabulary_wC).index_add_(0, word_n, residuals_nC)
+    # intra-normalisation (Arandjelovic & Zisserman, CVPR 2013): no word may drown the others
+    per_word_wC = functional.normalize(sums_wC, dim=1)
+    return functional.normalize(per_word_wC.flatten(), dim=0) if words else per_word_wC.flatten()

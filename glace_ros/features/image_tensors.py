@@ -1,0 +1,54 @@
+"""From an RGB image of any size to the grey tensor that the encoders take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+
+SIZE_MULTIPLE_PX = 32
+"""XFeat's deepest layer has stride 32; other sizes shift its cells against the pixels."""
+
+
+def working_size(width_px: int, height_px: int, short_side_px: int) -> tuple[int, int]:
+    """(width, height) at which an image is encoded.
+
+    The short side becomes at most `short_side_px` (the paper resizes to 480 px; nothing is ever
+    enlarged beyond rounding), portrait and landscape alike, and both sides become multiples
+    of SIZE_MULTIPLE_PX. The two axes' factors differ slightly: `Camera.scaled_to` knows both.
+    """
+    factor = min(1.0, short_side_px / min(width_px, height_px))
+    width, height = (
+        max(SIZE_MULTIPLE_PX, SIZE_MULTIPLE_PX * round(side * factor / SIZE_MULTIPLE_PX))
+        for side in (width_px, height_px)
+    )
+    return width, height
+
+
+def grey_at_working_size(
+    image_rgb_hwc: NDArray[np.uint8], camera: Camera, short_side_px: int
+) -> tuple[NDArray[np.uint8], Camera]:
+    """The undistorted image in grey at its working size, and the pinhole camera that fits it.
+
+    Raises ValueError where image and camera differ in size.
+    """
+    image_rgb_hwc = camera.undistort(image_rgb_hwc)
+    width, height = working_size(camera.width_px, camera.height_px, short_side_px)
+    grey_hw = cv2.cvtColor(image_rgb_hwc, cv2.COLOR_RGB2GRAY)
+    if (width, height) != (camera.width_px, camera.height_px):
+        shrinks = width < camera.width_px
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        grey_hw = cv2.resize(grey_hw, (width, height), interpolation=interpolation)
+    return np.asarray(grey_hw, dtype=np.uint8), camera.undistorted.scaled_to(width, height)
+
+
+def to_tensor(grey_hw: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """(H, W) uint8 -> (1, 1, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(grey_hw))[None, None].to(device).float() / 255.0

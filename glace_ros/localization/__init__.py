@@ -1,0 +1,1 @@
+"""Image -> pose or rejection, and its fusion with odometry."""

@@ -1,0 +1,183 @@
+"""Localizer: an image and its camera -> a pose in the map, or a rejection with its reason."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.device import choose_device
+from glace_ros.errors import WeightsError
+from glace_ros.features.image_encoder import encode_image
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.localization.pose_covariance import camera_covariance
+from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
+from glace_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.scene.scene_map import SceneMap
+
+
+@dataclass(frozen=True)
+class LocalizerConfig:
+    """points: patches of an image that are regressed, best first. ransac_px: in the encoded image.
+
+    min_inliers: fewer are a rejection; the map's own min_inlier_ratio applies besides.
+    max_sigma_m: so is a position that its own inliers leave less certain than this.
+    """
+
+    points: int = 1000
+    ransac_px: float = 10.0
+    min_inliers: int = 50
+    max_sigma_m: float = 1.0
+    max_iterations: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PoseEstimate:
+    """An accepted pose of the camera (optical axes) in the map.
+
+    covariance_66: see pose_covariance. points: regressed, inliers: of these. reprojection_px:
+    median of the
+    inliers. pixels_m2, points_m3: the inliers in the *given* image's undistorted pixels and in
+    the map.
+    """
+
+    map_from_camera: Pose
+    covariance_66: NDArray[np.float64]
+    inliers: int
+    points: int
+    reprojection_px: float
+    seconds: float
+    pixels_m2: NDArray[np.float64]
+    points_m3: NDArray[np.float64]
+
+    @property
+    def inlier_ratio(self) -> float:
+        """Share of the regressed points that agree with the pose."""
+        return self.inliers / self.points
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """No pose, and why, in words for a log line."""
+
+    reason: str
+    inliers: int
+    points: int
+    seconds: float
+
+    @property
+    def inlier_ratio(self) -> float:
+        """Share of the regressed points that agreed with the best pose found."""
+        return self.inliers / self.points if self.points else 0.0
+
+
+class Localizer:
+    """Holds a map on a device. `localize` is for one thread at a time.
+
+    Raises WeightsError where the local encoder's weights are not those that the map was made with.
+    """
+
+    def __init__(
+        self, scene_map: SceneMap, config: LocalizerConfig | None = None, device: str = "auto"
+    ) -> None:
+        self.config = config or LocalizerConfig()
+        self.device = choose_device(device)
+        metadata = scene_map.metadata
+        self._encoder = local_encoder(metadata.local_encoder, self.device)
+        if self._encoder.weights_hash != metadata.local_encoder_hash:
+            raise WeightsError(
+                f"the map was made with other weights of '{metadata.local_encoder}' than are "
+                "installed: install the version it was made with, or build the map anew"
+            )
+        self.scene_map = scene_map.to(self.device)
+        self._origin_3 = np.array(metadata.origin_m)
+
+    def localize(
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
+    ) -> PoseEstimate | Rejection:
+        """The pose of the camera at exposure, from this image alone.
+
+        image_rgb_hwc: uint8 (height, width, 3) as the camera made it: distortion is removed here.
+        Raises ValueError where image and camera differ in size.
+        """
+        start = time.perf_counter()
+        pixels_n2, points_n3, working_camera = self.regress(image_rgb_hwc, camera)
+        solution = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
+        count = len(pixels_n2)
+        if solution is None:
+            reason = f"no pose fits any of {count} points"
+            return Rejection(reason, 0, count, time.perf_counter() - start)
+        pose = solution.map_from_camera
+        inlier_points_m3 = points_n3[solution.inlier_n]
+        covariance_66 = camera_covariance(
+            inlier_points_m3, solution.residuals_m2, working_camera, pose, self._refine_px
+        )
+        reason = self._doubt(solution.inliers, count, covariance_66)
+        if reason or covariance_66 is None:
+            return Rejection(reason, solution.inliers, count, time.perf_counter() - start)
+        scale_2 = np.array(
+            [camera.width_px / working_camera.width_px, camera.height_px / working_camera.height_px]
+        )
+        return PoseEstimate(
+            map_from_camera=Pose(pose.rotation_33, pose.translation_3 + self._origin_3),
+            covariance_66=covariance_66 * self.scene_map.metadata.covariance_scale,
+            inliers=solution.inliers,
+            points=count,
+            reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
+            seconds=time.perf_counter() - start,
+            pixels_m2=(pixels_n2[solution.inlier_n] + 0.5) * scale_2 - 0.5,
+            points_m3=inlier_points_m3 + self._origin_3,
+        )
+
+    def regress(
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Camera]:
+        """Pixels (n, 2) in the working image, points (n, 3) from the map's origin, and its
+        camera.
+        """
+        features, working_camera = encode_image(
+            self._encoder, image_rgb_hwc, camera,
+            self.scene_map.metadata.short_side_px, self.config.points,
+        )  # fmt: skip
+        encoder = self.scene_map.global_encoder
+        code_G = encoder.encode(features) if encoder else None
+        points_n3 = self.scene_map.points(features.descriptors_nC, code_G)
+        return (
+            features.pixels_n2.cpu().numpy().astype(np.float64),
+            points_n3.cpu().numpy().astype(np.float64),
+            working_camera,
+        )
+
+    @property
+    def _refine_px(self) -> float:
+        return PoseSolverConfig().refine_px
+
+    def _solver_config(self) -> PoseSolverConfig:
+        return PoseSolverConfig(
+            ransac_px=self.config.ransac_px,
+            max_iterations=self.config.max_iterations,
+            seed=self.config.seed,
+        )
+
+    def _doubt(self, inliers: int, count: int, covariance_66: NDArray[np.float64] | None) -> str:
+        """Why the best pose is not to be trusted; empty where nothing speaks against it."""
+        if inliers < self.config.min_inliers:
+            return f"{inliers} inliers of {count} points, fewer than {self.config.min_inliers}"
+        needed = self.scene_map.metadata.min_inlier_ratio
+        if inliers < needed * count:
+            return f"{inliers} inliers of {count} points, a smaller share than {needed:.2f}"
+        if covariance_66 is None:
+            return f"the {inliers} inliers do not fix the pose"
+        scale = self.scene_map.metadata.covariance_scale
+        sigma_m = float(np.sqrt(scale * np.linalg.eigvalsh(covariance_66[:3, :3])[-1]))
+        if not sigma_m < self.config.max_sigma_m:
+            return f"the position is uncertain by {sigma_m:.2f} m"
+        return ""

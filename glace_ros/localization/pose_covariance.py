@@ -1,0 +1,83 @@
+"""Covariance of a solved pose: from the inliers' Jacobian and residuals.
+
+Convention (that of geometry_msgs/PoseWithCovariance): x y z in metres and small rotations about
+the *map's*
+fixed x y z axes in radians, of a stated point: p_true = p + dp, R_true = exp(dr) R.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.pose import Pose
+
+
+def camera_covariance(
+    points_m3: NDArray[np.float64],
+    residuals_m2: NDArray[np.float64],
+    camera: Camera,
+    map_from_camera: Pose,
+    refine_px: float,
+) -> NDArray[np.float64] | None:
+    """(6, 6) of the camera from its m inlier points in the map and their residuals in px.
+
+    Cauchy weights as in the refinement, and the sandwich H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber
+    1967), which does
+    not take the residuals for equally large everywhere. None where the points do not fix the pose.
+    """
+    jacobian_m26 = projection_jacobian(points_m3, camera, map_from_camera)
+    weight_m = 1.0 / (1.0 + (residuals_m2**2).sum(axis=1) / refine_px**2)
+    hessian_66 = np.einsum("m,mki,mkj->ij", weight_m, jacobian_m26, jacobian_m26)
+    score_m6 = weight_m[:, None] * np.einsum("mki,mk->mi", jacobian_m26, residuals_m2)
+    degrees = max(1, 2 * len(points_m3) - 6)
+    scatter_66 = score_m6.T @ score_m6 * (2 * len(points_m3) / degrees)
+    if np.linalg.cond(hessian_66) > 1e14:
+        return None
+    inverse_66 = np.linalg.inv(hessian_66)
+    covariance_66 = inverse_66 @ scatter_66 @ inverse_66
+    covariance_66 = 0.5 * (covariance_66 + covariance_66.T)
+    return covariance_66 if np.isfinite(covariance_66).all() else None
+
+
+def projection_jacobian(
+    points_m3: NDArray[np.float64], camera: Camera, map_from_camera: Pose
+) -> NDArray[np.float64]:
+    """d pixel / d (dp, dr) as (m, 2, 6), in the convention above."""
+    camera_from_map = map_from_camera.inverse()
+    in_camera_m3 = camera_from_map.transform(points_m3)
+    x_m, y_m, z_m = in_camera_m3.T
+    by_point_m23 = np.zeros((len(points_m3), 2, 3))
+    by_point_m23[:, 0, 0] = camera.fx_px / z_m
+    by_point_m23[:, 0, 2] = -camera.fx_px * x_m / z_m**2
+    by_point_m23[:, 1, 1] = camera.fy_px / z_m
+    by_point_m23[:, 1, 2] = -camera.fy_px * y_m / z_m**2
+    # q = R^T exp(-dr) (X - p - dp): dq/ddp = -R^T, dq/ddr = R^T [X - p]_x
+    by_position_m23 = -by_point_m23 @ camera_from_map.rotation_33
+    lever_m33 = skew(points_m3 - map_from_camera.translation_3)
+    return np.concatenate([by_position_m23, -by_position_m23 @ lever_m33], axis=2)
+
+
+def base_covariance(
+    covariance_66: NDArray[np.float64], map_from_camera: Pose, map_from_base: Pose
+) -> NDArray[np.float64]:
+    """The camera's covariance moved to the base's origin, rigidly attached to the camera."""
+    # base = camera + lever, and the lever turns with dr: d base = dp + dr x lever = dp -
+    # [lever]_x dr
+    lever_3 = map_from_base.translation_3 - map_from_camera.translation_3
+    moved_66 = np.eye(6)
+    moved_66[:3, 3:] = -skew(lever_3[None])[0]
+    return moved_66 @ covariance_66 @ moved_66.T
+
+
+def skew(vectors_n3: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 3, 3) with skew(a) @ b = a x b."""
+    matrices_n33 = np.zeros((len(vectors_n3), 3, 3))
+    x_n, y_n, z_n = vectors_n3.T
+    matrices_n33[:, 0, 1], matrices_n33[:, 0, 2], matrices_n33[:, 1, 2] = -z_n, y_n, -x_n
+    return matrices_n33 - matrices_n33.transpose(0, 2, 1)

@@ -1,0 +1,90 @@
+"""Scene coordinates -> camera pose: LO-RANSAC with a cap on its work (PoseLib, BSD-3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import poselib
+
+from glace_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+
+
+@dataclass(frozen=True)
+class PoseSolverConfig:
+    """ransac_px: inlier threshold in the encoded image. max_iterations bounds the latency, found
+    or not.
+
+    refine_px: scale of the Cauchy loss of the last refinement.
+    """
+
+    ransac_px: float = 10.0
+    min_iterations: int = 200
+    max_iterations: int = 2000
+    refine_px: float = 2.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PoseSolution:
+    """map_from_camera; inlier_n: bool (n,); residuals_m2: px (m, 2) of the m inliers, projected -
+    observed.
+    """
+
+    map_from_camera: Pose
+    inlier_n: NDArray[np.bool_]
+    residuals_m2: NDArray[np.float64]
+
+    @property
+    def inliers(self) -> int:
+        """How many points agree."""
+        return int(self.inlier_n.sum())
+
+
+def solve_pose(
+    pixels_n2: NDArray[np.float64],
+    points_n3: NDArray[np.float64],
+    camera: Camera,
+    config: PoseSolverConfig,
+) -> PoseSolution | None:
+    """The pose from which the points (n, 3) in the map are seen at the pixels (n, 2) of a pinhole.
+
+    None where no three points agree with a fourth in front of the camera.
+    """
+    if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
+        return None
+    found, _ = poselib.estimate_absolute_pose(
+        pixels_n2,
+        points_n3,
+        {
+            "model": "PINHOLE",
+            "width": camera.width_px,
+            "height": camera.height_px,
+            "params": [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px],
+        },
+        {
+            "max_reproj_error": config.ransac_px,
+            "min_iterations": config.min_iterations,
+            "max_iterations": config.max_iterations,
+            "seed": config.seed,
+        },
+        {"loss_type": "CAUCHY", "loss_scale": config.refine_px},
+    )
+    matrix_34 = np.column_stack([found.R, found.t])
+    if not np.isfinite(matrix_34).all() or abs(np.linalg.det(found.R) - 1.0) > 1e-6:
+        return None
+    camera_from_map = Pose(np.array(found.R), np.array(found.t))
+    in_camera_n3 = camera_from_map.transform(points_n3)
+    in_front_n = in_camera_n3[:, 2] > 0.05
+    in_camera_n3[~in_front_n, 2] = 1.0
+    residuals_n2 = camera.project(in_camera_n3) - pixels_n2
+    inlier_n = in_front_n & (np.linalg.norm(residuals_n2, axis=1) < config.ransac_px)
+    if inlier_n.sum() < 4:
+        return None
+    return PoseSolution(camera_from_map.inverse(), inlier_n, residuals_n2[inlier_n])

@@ -1,0 +1,1 @@
+"""Posed images -> scene map."""

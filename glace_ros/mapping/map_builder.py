@@ -1,0 +1,232 @@
+"""Map builder: posed images in, scene map out. The order of the steps, and how the minutes are
+spent.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+
+from glace_ros.errors import MappingError
+from glace_ros.features.global_encoder import VladConfig, VladEncoder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
+from glace_ros.mapping.feature_diffusion import CodeStatistics, measure_codes
+from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
+from glace_ros.mapping.triangulation import TriangulationConfig
+from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.scene_map import MapMetadata, SceneMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+    from glace_ros.recording.posed_images import PosedImage
+
+MIN_VIEWS = 10
+
+
+@dataclass(frozen=True)
+class MapBuilderConfig:
+    """minutes: of wall time for the whole build, 0 = train for trainer.iterations instead.
+
+    global_encoder: "vlad" or "none". sigma: of the feature diffusion, negative = measured.
+    triangulation None: points are left to the network, as in the paper.
+    """
+
+    minutes: float = 5.0
+    local_encoder: str = "xfeat"
+    global_encoder: str = "vlad"
+    sigma: float = -1.0
+    preset: str = "default"
+    seed: int = 0
+    head: CoordinateHeadConfig = field(default_factory=CoordinateHeadConfig)
+    vlad: VladConfig = field(default_factory=VladConfig)
+    buffer: FeatureBufferConfig = field(default_factory=FeatureBufferConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    triangulation: TriangulationConfig | None = field(default_factory=TriangulationConfig)
+    trainer: MapTrainerConfig = field(default_factory=MapTrainerConfig)
+
+
+@dataclass(frozen=True)
+class RecordingDescription:
+    """What a map keeps of the recording it was made from."""
+
+    map_frame: str
+    base_frame: str
+    camera_frame: str
+    image_topic: str
+    camera_info_topic: str
+    camera: Camera
+    bag_name: str
+    bag_hash: str
+
+
+class MapBuilder:
+    """Call `encode`, then `train`, then `scene_map`. Each takes its share of the minutes.
+
+    seconds: what each step took. started: perf_counter at construction, from which minutes count.
+    """
+
+    def __init__(self, config: MapBuilderConfig, device: torch.device) -> None:
+        self.config = config
+        self._device = device
+        self._started = time.perf_counter()
+        self._encoder = local_encoder(config.local_encoder, device)
+        self.seconds: dict[str, float] = {}
+        self.encoded = EncodedViews(self._encoder, config.buffer, config.augmentation, config.seed)
+        self.codes: CodeStatistics | None = None
+        self.points_share = 0.0
+        self.steps = 0
+
+    def encode(
+        self, images: Iterable[PosedImage], on_image: Callable[[], None] = lambda: None
+    ) -> None:
+        """All mapping images. Raises MappingError for fewer than MIN_VIEWS."""
+        start, reading = time.perf_counter(), 0.0
+        iterator = iter(images)
+        while True:
+            read_at = time.perf_counter()
+            image = next(iterator, None)
+            reading += time.perf_counter() - read_at
+            if image is None:
+                break
+            self.encoded.add(image)
+            on_image()
+        self.seconds["read"] = reading
+        self.seconds["encode"] = time.perf_counter() - start - reading
+        if len(self.encoded.views) < MIN_VIEWS:
+            raise MappingError(
+                f"only {len(self.encoded.views)} usable keyframes, a map needs {MIN_VIEWS}: record "
+                "a longer drive, or lower --keyframe-dist and --keyframe-angle"
+            )
+
+    def train(
+        self,
+        reserve_s: float = 0.0,
+        on_view: Callable[[], None] = lambda: None,
+        on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+        checkpoint: TrainingCheckpoint | None = None,
+    ) -> None:
+        """Triangulate, learn the codes, train. reserve_s of the minutes are left over for the
+        caller.
+        """
+        start = time.perf_counter()
+        views = self.encoded.views
+        positions_v3 = np.stack([view.map_from_camera.translation_3 for view in views])
+        self._origin_3 = positions_v3.mean(axis=0)
+        buffer = self.encoded.buffer(
+            self._origin_3, self.config.triangulation, self._device, on_view
+        )
+        self.points_share = float(buffer.samples.has_point_n.float().mean())
+        self.seconds["triangulate"] = time.perf_counter() - start
+        codes_vG = self._learn_codes()
+        trainer = MapTrainer(
+            replace(self.config.trainer, seed=self.config.seed),
+            buffer,
+            codes_vG,
+            self._sigma,
+            self._head_config(),
+            self._centres(positions_v3 - self._origin_3),
+            self._device,
+        )
+        start = time.perf_counter()
+        self.seconds["prepare"] = start - self._started
+        trainer.train(self._training_seconds(reserve_s), on_progress, checkpoint)
+        self.seconds["train"] = time.perf_counter() - start
+        self.steps = trainer.step
+        self._head: CoordinateHead = trainer.head
+
+    @property
+    def samples_per_second(self) -> float:
+        """Patches trained on a second."""
+        return self.steps * self.config.trainer.batch / max(1e-9, self.seconds["train"])
+
+    def scene_map(self, description: RecordingDescription) -> SceneMap:
+        """The trained map, not judged yet."""
+        config = self.config
+        metadata = MapMetadata(
+            **vars(description),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            preset=config.preset,
+            seed=config.seed,
+            local_encoder=config.local_encoder,
+            local_encoder_hash=self._encoder.weights_hash,
+            global_encoder=config.global_encoder,
+            vlad_patches=config.vlad.patches,
+            sigma=self._sigma,
+            short_side_px=config.buffer.short_side_px,
+            origin_m=tuple(float(value) for value in self._origin_3),  # type: ignore[arg-type]
+            head=self._head_config(),
+            training={
+                "steps": self.steps,
+                "views": len(self.encoded.views),
+                "points_share": self.points_share,
+            },
+        )
+        # through fp16, as the file will have it: what is judged is what is saved
+        head = CoordinateHead(self._head_config())
+        exact = set(head.full_precision_parameters())
+        for name, tensor in self._head.state_dict().items():
+            rounded = tensor.cpu() if name in exact else tensor.cpu().half().float()
+            head.state_dict()[name].copy_(rounded)
+        return SceneMap(metadata, head, self._vlad)
+
+    def _learn_codes(self) -> torch.Tensor | None:
+        views, config = self.encoded.views, self.config
+        self._vlad: VladEncoder | None = None
+        self._sigma = 0.0
+        if config.global_encoder == "none":
+            return None
+        if config.global_encoder != VladEncoder.name:
+            raise MappingError(
+                f"the global encoder '{config.global_encoder}' is unknown: use vlad or none"
+            )
+        features = [view.features for view in views]
+        learned = VladEncoder.learn(features, config.vlad, config.seed)
+        self._vlad = VladEncoder(  # through fp16, as the file will have it
+            **{k: v.half().float() for k, v in learned.tensors().items()}, patches=learned.patches
+        )
+        codes_vG = torch.stack([self._vlad.encode(view.features) for view in views])
+        self.codes = measure_codes(codes_vG.numpy(), [view.map_from_camera for view in views])
+        if config.sigma >= 0:
+            self._sigma = config.sigma
+        elif self.codes:
+            self._sigma = self.codes.sigma
+        else:
+            raise MappingError(
+                "the strength of feature diffusion cannot be measured, since no two views are "
+                "co-visible, or all are: give --sigma, or use --global-encoder none"
+            )
+        return codes_vG
+
+    def _head_config(self) -> CoordinateHeadConfig:
+        channels = self._vlad.channels if self._vlad else 0
+        clusters = min(self.config.head.clusters, len(self.encoded.views))
+        return replace(self.config.head, global_channels=channels, clusters=clusters)
+
+    def _centres(self, positions_v3: NDArray[np.float64]) -> torch.Tensor:
+        clusters = self._head_config().clusters
+        if clusters == 1:
+            centres_k3 = positions_v3.mean(axis=0, keepdims=True)
+        else:
+            rng = np.random.default_rng(self.config.seed)
+            centres_k3, _ = kmeans2(positions_v3, clusters, minit="++", seed=rng)
+        return torch.from_numpy(centres_k3).float()
+
+    def _training_seconds(self, reserve_s: float) -> float | None:
+        if self.config.minutes <= 0:
+            return None
+        left = 60 * self.config.minutes - (time.perf_counter() - self._started) - reserve_s
+        # a schedule squeezed into nothing would give a map of noise: rather late than useless
+        return max(left, 0.3 * 60 * self.config.minutes)

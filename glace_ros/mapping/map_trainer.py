@@ -1,0 +1,204 @@
+"""Map trainer: a feature buffer and its views' codes -> a coordinate head.
+
+Paper section 3 and supplement: batches of patches from all over the recording, codes diffused
+anew at each
+step, AdamW under a one-cycle schedule. The schedule follows a clock where minutes are given, so
+that a busy machine takes fewer steps and not a longer time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from glace_ros.device import faster_dtype
+from glace_ros.errors import MappingError
+from glace_ros.features.image_encoder import head_input
+from glace_ros.mapping.feature_diffusion import diffuse
+from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss
+from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glace_ros.mapping.feature_buffer import FeatureBuffer
+    from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+
+
+@dataclass(frozen=True)
+class MapTrainerConfig:
+    """One-cycle: learning_rate is reached at warm_up of the way from a 25th of it, and falls to
+    nothing.
+
+    point_share: share of each batch drawn from samples with a triangulated point (as far as there
+    are any).
+    iterations: length of the schedule where no minutes are given.
+    """
+
+    batch: int = 4096
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.3
+    point_share: float = 0.5
+    iterations: int = 3000
+    checkpoint_every_s: float = 60.0
+    seed: int = 0
+    loss: ReprojectionLossConfig = field(default_factory=ReprojectionLossConfig)
+
+
+class TrainingProgress(NamedTuple):
+    """Where training stands: done in [0, 1], steps taken, mean loss and inlier share of late."""
+
+    done: float
+    step: int
+    loss: float
+    inlier_share: float
+    seconds: float
+
+
+def one_cycle(progress: float, peak: float, warm_up: float) -> float:
+    """Learning rate at `progress` in [0, 1]: peak / 25 -> peak at warm_up -> peak / 250,000."""
+
+    def cosine(start: float, end: float, fraction: float) -> float:
+        return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * fraction))
+
+    if progress < warm_up:
+        return cosine(peak / 25, peak, progress / warm_up)
+    return cosine(peak, peak / 250_000, (progress - warm_up) / (1.0 - warm_up))
+
+
+class MapTrainer:
+    """Trains one head. `seconds_left` in `train` is asked once, when the schedule begins."""
+
+    def __init__(
+        self,
+        config: MapTrainerConfig,
+        buffer: FeatureBuffer,
+        codes_vG: torch.Tensor | None,
+        sigma: float,
+        head_config: CoordinateHeadConfig,
+        centres_k3: torch.Tensor,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self._buffer = buffer
+        self._codes_vG = None if codes_vG is None else codes_vG.to(device)
+        self._sigma = sigma
+        self._device = device
+        torch.manual_seed(config.seed)
+        self.head = CoordinateHead(head_config)
+        self.head.centres_k3.copy_(centres_k3)
+        self.head.to(device)
+        self._generator = torch.Generator(device).manual_seed(config.seed)
+        self._optimizer = torch.optim.AdamW(
+            self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
+            fused=True,
+        )  # fmt: skip
+        (self._with_point_m,) = torch.nonzero(buffer.samples.has_point_n, as_tuple=True)
+        self._dtype = faster_dtype(device, head_config.width)
+        self.step = 0
+        self.seconds = 0.0
+        self.done = 0.0
+
+    def train(
+        self,
+        seconds: float | None,
+        on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+        checkpoint: TrainingCheckpoint | None = None,
+    ) -> CoordinateHead:
+        """Train for `seconds`, or for config.iterations where that is None; goes on from a
+        checkpoint.
+
+        Raises MappingError where the loss stops being finite. KeyboardInterrupt passes through
+        after the checkpoint is written.
+        """
+        resumed = checkpoint.load(self) if checkpoint else False
+        if resumed and seconds is not None:
+            seconds = max(seconds, 1.0) / max(1e-3, 1.0 - self.done)  # the rest of the schedule
+        start, done_before = time.perf_counter(), self.done
+        seconds_before, saved_at = self.seconds, time.perf_counter()
+        try:
+            while self.done < 1.0:
+                loss, inlier_share = self._take_step()
+                self.step += 1
+                elapsed = time.perf_counter() - start
+                self.seconds = seconds_before + elapsed
+                self.done = min(
+                    1.0,
+                    self.step / self.config.iterations
+                    if seconds is None
+                    else done_before + elapsed / seconds,
+                )
+                if self.step % 20 == 0:
+                    self._report(loss, inlier_share, on_progress)
+                if checkpoint and time.perf_counter() - saved_at > self.config.checkpoint_every_s:
+                    checkpoint.save(self)
+                    saved_at = time.perf_counter()
+        except KeyboardInterrupt:
+            if checkpoint:
+                checkpoint.save(self)
+            raise
+        return self.head
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """For the checkpoint."""
+        return self._optimizer
+
+    @property
+    def generator(self) -> torch.Generator:
+        """For the checkpoint."""
+        return self._generator
+
+    def _take_step(self) -> tuple[torch.Tensor, torch.Tensor]:
+        rate = one_cycle(self.done, self.config.learning_rate, self.config.warm_up)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        index_n = self._draw()
+        codes_nG = None
+        if self._codes_vG is not None:
+            view_n = self._buffer.samples.view_n[index_n]
+            codes_nG = diffuse(self._codes_vG[view_n], self._sigma, self._generator)
+        input_nC = head_input(self._buffer.samples.descriptors_nC[index_n], codes_nG)
+        half = self._dtype == torch.bfloat16
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half):
+            predicted_n3 = self.head(input_nC)
+        observed = self._buffer.observations(index_n)
+        loss, inlier_share = reprojection_loss(predicted_n3, observed, self.done, self.config.loss)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return loss.detach(), inlier_share
+
+    def _draw(self) -> torch.Tensor:
+        """Indices of a batch, drawn where the buffer lies: nothing crosses to the CPU."""
+        with_point = round(self.config.batch * self.config.point_share)
+        if len(self._with_point_m) == 0:
+            with_point = 0
+        anywhere_n = self._randint(len(self._buffer), self.config.batch - with_point)
+        if with_point == 0:
+            return anywhere_n
+        chosen_n = self._with_point_m[self._randint(len(self._with_point_m), with_point)]
+        return torch.cat([chosen_n, anywhere_n])
+
+    def _randint(self, high: int, count: int) -> torch.Tensor:
+        return torch.randint(high, (count,), generator=self._generator, device=self._device)
+
+    def _report(
+        self,
+        loss: torch.Tensor,
+        inlier_share: torch.Tensor,
+        on_progress: Callable[[TrainingProgress], None],
+    ) -> None:
+        value = float(loss)
+        if not math.isfinite(value):
+            raise MappingError(
+                f"the loss is no longer finite at step {self.step}: are the recorded poses right?"
+            )
+        on_progress(
+            TrainingProgress(self.done, self.step, value, float(inlier_share), self.seconds)
+        )

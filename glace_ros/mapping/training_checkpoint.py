@@ -1,0 +1,97 @@
+"""Checkpoint of a training run: what `--resume` goes on from. A safetensors file, written
+atomically.
+
+It holds the head, the optimiser and the random state. The buffer is made anew from the bag: with
+the same seed it is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from glace_ros.errors import MappingError
+
+if TYPE_CHECKING:
+    from glace_ros.mapping.map_trainer import MapTrainer
+
+
+class TrainingCheckpoint:
+    """The file beside the map to be. `fingerprint` names bag and settings: only the same ones go
+    on.
+
+    resume: whether an existing file is to be read; otherwise training starts anew.
+    """
+
+    def __init__(self, path: Path | str, fingerprint: str, *, resume: bool) -> None:
+        self.path = Path(path)
+        self._fingerprint = fingerprint
+        self._resume = resume
+
+    def save(self, trainer: MapTrainer) -> None:
+        """Write the trainer's state; an older file stays whole until this one is. Raises
+        MappingError.
+        """
+        tensors = {f"head.{k}": v.detach().cpu() for k, v in trainer.head.state_dict().items()}
+        for index, state in trainer.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v.detach().cpu() for k, v in state.items()}
+        tensors["generator"] = trainer.generator.get_state()
+        progress = {"step": trainer.step, "seconds": trainer.seconds, "done": trainer.done}
+        header = {"fingerprint": self._fingerprint, "progress": json.dumps(progress)}
+        partial = self.path.with_name(self.path.name + ".partial")
+        try:
+            partial.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, header))
+            partial.replace(self.path)
+        except OSError as error:
+            raise MappingError(
+                f"the checkpoint {self.path} cannot be written: {error.strerror}"
+            ) from error
+
+    def load(self, trainer: MapTrainer) -> bool:
+        """Put the trainer where the file left off. False where there is nothing to go on from.
+
+        Raises MappingError for a file of another bag or other settings, or a damaged one.
+        """
+        if not self._resume or not self.path.is_file():
+            return False
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header.get("fingerprint") != self._fingerprint:
+                raise MappingError(
+                    f"{self.path} is of another bag or other settings: "
+                    "leave out --resume to start anew"
+                )
+            self._restore(trainer, tensors, json.loads(header["progress"]))
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise MappingError(
+                f"the checkpoint {self.path} is damaged: leave out --resume to start anew"
+            ) from error
+        return True
+
+    def remove(self) -> None:
+        """Training is done: the file has served."""
+        self.path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _restore(
+        trainer: MapTrainer, tensors: dict[str, torch.Tensor], progress: dict[str, float]
+    ) -> None:
+        head = {k[5:]: v for k, v in tensors.items() if k.startswith("head.")}
+        trainer.head.load_state_dict(head)
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = tensor
+        whole = trainer.optimizer.state_dict()
+        trainer.optimizer.load_state_dict({**whole, "state": state})
+        trainer.generator.set_state(tensors["generator"])
+        trainer.step, trainer.seconds = int(progress["step"]), progress["seconds"]
+        trainer.done = progress["done"]

@@ -1,0 +1,112 @@
+"""`evaluate`: localize every image of a bag, with the localizer of the live node, and compare
+with the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from glace_ros.evaluation import LocalizedFrame, figures_table, summarize_frames, write_tum
+from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
+from glace_ros.localization.pose_covariance import base_covariance
+from glace_ros.nodes.command_line import add_bag_arguments, progress_bar, run
+from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.scene.scene_map import SceneMap
+
+if TYPE_CHECKING:
+    from glace_ros.pose import Pose
+    from glace_ros.recording.posed_images import PosedImage
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 done, 2 bag unusable, 4 map unusable, 130 interrupted."""
+    args = _parser().parse_args(argv)
+    return run("evaluate", lambda: _evaluate(args))
+
+
+def localize_frame(
+    localizer: Localizer, image: PosedImage, base_from_camera: Pose
+) -> LocalizedFrame:
+    """One image through the localizer, truth and estimate of the base as the node publishes it."""
+    camera_from_base = base_from_camera.inverse()
+    truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None
+    result = localizer.localize(image.image_rgb_hwc, image.camera)
+    common = {
+        "stamp_ns": image.stamp_ns,
+        "truth": truth,
+        "inliers": result.inliers,
+        "points": result.points,
+        "seconds": result.seconds,
+    }
+    if not isinstance(result, PoseEstimate):
+        return LocalizedFrame(estimate=None, covariance_66=None, reason=result.reason, **common)
+    map_from_base = result.map_from_camera @ camera_from_base
+    covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
+    return LocalizedFrame(estimate=map_from_base, covariance_66=covariance_66, **common)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    console = Console(stderr=True)
+    scene_map = SceneMap.load(args.map)
+    config = LocalizerConfig()
+    overrides = {"min_inliers": args.min_inliers, "ransac_px": args.ransac_px, "seed": args.seed}
+    config = replace(config, **{k: v for k, v in overrides.items() if v is not None})
+    localizer = Localizer(scene_map, config, args.device)
+    frames: list[LocalizedFrame] = []
+    with RecordingReader(
+        args.bag, args.image_topic, args.camera_info_topic, args.pose_source
+    ) as reader:
+        for note in reader.notes:
+            console.print(f"note: {note}", highlight=False)
+        console.print(
+            f"truth: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
+            f"in {reader.map_frame}",
+            highlight=False,
+        )
+        if reader.map_frame != scene_map.metadata.map_frame:
+            console.print(
+                f"note: the truth is in the frame '{reader.map_frame}', the map was recorded in "
+                f"'{scene_map.metadata.map_frame}'; they are taken for the same",
+                highlight=False,
+            )
+        with progress_bar(console, "localize", reader.image_count) as advance:
+            for image in reader.images():
+                frames.append(localize_frame(localizer, image, reader.base_from_camera))
+                advance()
+    figures = {**summarize_frames(frames), "map_bytes": scene_map.file_bytes}
+    table = Table(title=f"{Path(args.map).name} on {Path(args.bag).name}", show_header=False)
+    for row in [*figures_table(figures), ("map", f"{scene_map.file_bytes / 1e6:.2f} MB")]:
+        table.add_row(*row)
+    Console().print(table)
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+    if args.tum:
+        write_tum(Path(args.tum), frames)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evaluate", description=__doc__)
+    parser.add_argument("--map", required=True, metavar="MAP.glace")
+    add_bag_arguments(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--tum", metavar="FILE", help="write the accepted poses of the base, TUM format"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument("--min-inliers", type=int, help=f"default {LocalizerConfig.min_inliers}")
+    parser.add_argument("--ransac-px", type=float, help=f"default {LocalizerConfig.ransac_px:g}")
+    parser.add_argument("--seed", type=int, help=f"of RANSAC, default {LocalizerConfig.seed}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

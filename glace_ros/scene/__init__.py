@@ -1,0 +1,1 @@
+"""Features -> map coordinates: the coordinate head and the map file."""

@@ -1,0 +1,217 @@
+"""The map file: one `.glace` file = safetensors with a JSON header. Loading one can run no code.
+
+Weights are fp16, the position decoder's centres fp32, the map's origin float64: a map in UTM
+coordinates keeps its millimetres.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from glace_ros.camera import Camera
+from glace_ros.errors import MapFileError
+from glace_ros.features.global_encoder import VladEncoder
+from glace_ros.features.image_encoder import head_input
+from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+
+FORMAT_VERSION = 1
+_FORMAT = "glace"
+_MAX_PARAMETERS = 200_000_000
+
+
+@dataclass(frozen=True)
+class MapMetadata:
+    """Everything about a map that is not a tensor.
+
+    origin_m: of the map's local coordinates in map_frame, float64. map_frame, base_frame,
+    camera_frame and the topics: as recorded. short_side_px: working size of images
+    (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on the blocks
+    that training never saw. covariance_scale: what the solver's covariance has to be multiplied
+    by to be true on these. min_inlier_ratio: of a pose that is accepted.
+    """
+
+    map_frame: str
+    base_frame: str
+    camera_frame: str
+    image_topic: str
+    camera_info_topic: str
+    camera: Camera
+    bag_name: str
+    bag_hash: str
+    created: str
+    preset: str
+    seed: int
+    local_encoder: str
+    local_encoder_hash: str
+    global_encoder: str
+    vlad_patches: int
+    sigma: float
+    short_side_px: int
+    origin_m: tuple[float, float, float]
+    head: CoordinateHeadConfig
+    held_out: dict[str, Any] | None = None
+    covariance_scale: float = 1.0
+    min_inlier_ratio: float = 0.1
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+class SceneMap:
+    """A trained scene: metadata, coordinate head, global encoder (None: no global code).
+
+    map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
+    from or saved to.
+    """
+
+    def __init__(
+        self, metadata: MapMetadata, head: CoordinateHead, global_encoder: VladEncoder | None
+    ) -> None:
+        self.metadata = metadata
+        self.head = head.eval().requires_grad_(False)
+        self.global_encoder = global_encoder
+        self.map_id = _hash(self._tensors())[:12]
+        self.file_bytes = 0
+
+    @torch.inference_mode()
+    def points(self, descriptors_nC: torch.Tensor, code_G: torch.Tensor | None) -> torch.Tensor:
+        """Float32 points (n, 3) of an image's patches, metres from `metadata.origin_m`."""
+        codes_nG = None if code_G is None else code_G.expand(len(descriptors_nC), -1)
+        return torch.as_tensor(self.head(head_input(descriptors_nC, codes_nG)))
+
+    def to(self, device: torch.device) -> SceneMap:
+        """The same map for inference on a device."""
+        encoder = self.global_encoder
+        moved = SceneMap(
+            self.metadata, self.head.to(device), encoder.to(device) if encoder else None
+        )
+        moved.file_bytes = self.file_bytes
+        return moved
+
+    def with_metadata(self, **changes: Any) -> SceneMap:
+        """The same map with some metadata replaced."""
+        return SceneMap(replace(self.metadata, **changes), self.head, self.global_encoder)
+
+    def save(self, path: Path | str) -> None:
+        """Write the file, replacing an older one only once the new one is whole.
+
+        Raises MapFileError where it cannot be written.
+        """
+        path = Path(path)
+        tensors = self._tensors()
+        header = {"version": FORMAT_VERSION, "sha256": _hash(tensors), **asdict(self.metadata)}
+        data = save(tensors, metadata={_FORMAT: json.dumps(header)})
+        partial = path.with_name(path.name + ".partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(data)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise MapFileError(f"the map {path} cannot be written: {error.strerror}") from error
+        self.file_bytes = len(data)
+
+    @staticmethod
+    def load(path: Path | str) -> SceneMap:
+        """Read and check a map. Raises MapFileError, one sentence, for anything but a whole one."""
+        path = Path(path)
+        if not path.is_file():
+            raise MapFileError(f"there is no map file {path}: make one with `build_map`")
+        header, tensors = _read(path)
+        version = header.get("version")
+        if version != FORMAT_VERSION:
+            raise MapFileError(
+                f"the map {path} has format version {version}, this glace_ros reads version "
+                f"{FORMAT_VERSION}: update glace_ros or build the map anew"
+            )
+        if header.get("sha256") != _hash(tensors):
+            raise MapFileError(
+                f"the map {path} was changed after it was made (its checksum does not match): "
+                "copy it anew or build it anew"
+            )
+        try:
+            scene_map = _rebuild(header, tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise MapFileError(
+                f"the map {path} is damaged ({what}): copy it anew or build it anew"
+            ) from error
+        scene_map.file_bytes = path.stat().st_size
+        return scene_map
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        keep = set(self.head.full_precision_parameters())
+        tensors = {
+            f"head.{name}": tensor.detach().cpu().to(
+                torch.float32 if name in keep else torch.float16
+            ).contiguous()
+            for name, tensor in self.head.state_dict().items()
+        }  # fmt: skip
+        if self.global_encoder is not None:
+            for name, tensor in self.global_encoder.tensors().items():
+                tensors[f"global.{name}"] = tensor.detach().cpu().half().contiguous()
+        return tensors
+
+
+def _hash(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = json.loads((file.metadata() or {}).get(_FORMAT, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError, OSError, RecursionError) as error:
+        raise MapFileError(
+            f"{path} is not a whole .glace map (cut off, or another kind of file): "
+            "name a file that build_map wrote, or copy it anew"
+        ) from error
+    if not isinstance(header, dict):
+        raise MapFileError(f"{path} is a safetensors file, but not a .glace map")
+    return header, tensors
+
+
+def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SceneMap:
+    fields = {k: v for k, v in header.items() if k not in ("version", "sha256")}
+    fields["camera"] = Camera(
+        **{**fields["camera"], "distortion": tuple(fields["camera"]["distortion"])}
+    )
+    fields["head"] = CoordinateHeadConfig(**fields["head"])
+    fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
+    metadata = MapMetadata(**fields)
+    if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
+        raise ValueError("its origin is not three finite numbers")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"the tensor {name} has a number that is not finite")
+    shape = metadata.head
+    if (
+        not 0
+        < shape.width * max(1.0, shape.mlp_ratio) * shape.width * (shape.blocks + 3)
+        < _MAX_PARAMETERS
+    ):
+        raise ValueError("its network has an impossible size")
+    head = CoordinateHead(shape)
+    head.load_state_dict({k[5:]: v.float() for k, v in tensors.items() if k.startswith("head.")})
+    encoder = None
+    if metadata.global_encoder == VladEncoder.name:
+        parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
+        encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
+        if encoder.channels != shape.global_channels:
+            raise ValueError("its global code has another length than its network takes")
+    elif metadata.global_encoder != "none":
+        raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
+    return SceneMap(metadata, head, encoder)
