@@ -73,7 +73,7 @@ class RecordingDescription:
 
 
 class MapBuilder:
-    """Call `encode`, then `train`, then `scene_map`. Each takes its share of the minutes.
+    """Call `encode`, `prepare`, `train`, then `scene_map`. Training gets the minutes that are left.
 
     seconds: what each step took. started: perf_counter at construction, from which minutes count.
     """
@@ -111,37 +111,36 @@ class MapBuilder:
                 "a longer drive, or lower --keyframe-dist and --keyframe-angle"
             )
 
+    def prepare(self, on_view: Callable[[], None] = lambda: None) -> None:
+        """Triangulate what matches, and learn the global codes."""
+        start = time.perf_counter()
+        views = self.encoded.views
+        self._positions_v3 = np.stack([view.map_from_camera.translation_3 for view in views])
+        self._origin_3 = self._positions_v3.mean(axis=0)
+        self._buffer = self.encoded.buffer(
+            self._origin_3, self.config.triangulation, self._device, on_view
+        )
+        self.points_share = float(self._buffer.samples.has_point_n.float().mean())
+        self._codes_vG = self._learn_codes()
+        self.seconds["prepare"] = time.perf_counter() - start
+
     def train(
         self,
         reserve_s: float = 0.0,
-        on_view: Callable[[], None] = lambda: None,
         on_progress: Callable[[TrainingProgress], None] = lambda _: None,
         checkpoint: TrainingCheckpoint | None = None,
     ) -> None:
-        """Triangulate, learn the codes, train. reserve_s of the minutes are left over for the
-        caller.
-        """
+        """Train the head. reserve_s of the minutes are left over for the caller."""
         start = time.perf_counter()
-        views = self.encoded.views
-        positions_v3 = np.stack([view.map_from_camera.translation_3 for view in views])
-        self._origin_3 = positions_v3.mean(axis=0)
-        buffer = self.encoded.buffer(
-            self._origin_3, self.config.triangulation, self._device, on_view
-        )
-        self.points_share = float(buffer.samples.has_point_n.float().mean())
-        self.seconds["triangulate"] = time.perf_counter() - start
-        codes_vG = self._learn_codes()
         trainer = MapTrainer(
             replace(self.config.trainer, seed=self.config.seed),
-            buffer,
-            codes_vG,
+            self._buffer,
+            self._codes_vG,
             self._sigma,
             self._head_config(),
-            self._centres(positions_v3 - self._origin_3),
+            self._centres(self._positions_v3 - self._origin_3),
             self._device,
         )
-        start = time.perf_counter()
-        self.seconds["prepare"] = start - self._started
         trainer.train(self._training_seconds(reserve_s), on_progress, checkpoint)
         self.seconds["train"] = time.perf_counter() - start
         self.steps = trainer.step

@@ -99,7 +99,7 @@ def _build(args: argparse.Namespace) -> int:
             _fingerprint(config, args, bag_hash),
             resume=args.resume,
         )
-        _train(builder, checkpoint, console, len(kept), output)
+        _train(builder, checkpoint, console, len(kept))
         scene_map = builder.scene_map(
             RecordingDescription(
                 reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
@@ -127,8 +127,8 @@ def _build(args: argparse.Namespace) -> int:
     if usable is False:
         print(
             f"build_map: the map failed its check: under {USABLE_RECALL:.0%} of the "
-            "held-out frames came within 50 cm / 5 deg; record more views of the same places, or give it more "
-            "--minutes",
+            "held-out frames came within 50 cm / 5 deg; record more views of the same places, "
+            "or give it more --minutes",
             file=sys.stderr,
         )
         return FAILED_HELD_OUT
@@ -151,32 +151,25 @@ def _mapping_images(
 
 
 def _train(
-    builder: MapBuilder,
-    checkpoint: TrainingCheckpoint,
-    console: Console,
-    held_out: int,
-    output: Path,
+    builder: MapBuilder, checkpoint: TrainingCheckpoint, console: Console, held_out: int
 ) -> None:
-    per_image_s = builder.seconds["encode"] / max(1, len(builder.encoded.views))
-    reserve_s = 2.0 + 1.5 * per_image_s * held_out
-    with progress_bar(console, "triangulate", len(builder.encoded.views)) as advance_view:
-        bars: list[Any] = []
+    views = len(builder.encoded.views)
+    with progress_bar(console, "triangulate", views) as advance:
+        builder.prepare(advance)
+    reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * held_out
+    try:
+        with progress_bar(console, "train", 1.0) as advance:
 
-        def on_progress(progress: TrainingProgress) -> None:
-            if not bars:
-                bars.append(progress_bar(console, "train", 1.0))
-                advance_view(len(builder.encoded.views))
-                bars.append(None)
-            advance_view(
-                note=f"train {progress.done:4.0%} step {progress.step} loss {progress.loss:.2f} "
-                f"within 10 px {progress.inlier_share:.0%}"
-            )
+            def show(progress: TrainingProgress) -> None:
+                advance(
+                    progress.done,
+                    f"step {progress.step}, loss {progress.loss:.2f}, "
+                    f"{progress.inlier_share:.0%} within 10 px",
+                )
 
-        try:
-            builder.train(reserve_s, advance_view, on_progress, checkpoint)
-        except KeyboardInterrupt:
-            note = f"; go on with --resume (the state is in {checkpoint.path})"
-            raise KeyboardInterrupt(note if checkpoint.path.is_file() else "") from None
+            builder.train(reserve_s, show, checkpoint)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"; --resume goes on from {checkpoint.path}") from None
 
 
 def _judge(
