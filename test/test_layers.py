@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "glace_ros"
 # Two on one line never meet.
 LAYERS = (
     {"errors"},
-    {"pose", "camera"},
+    {"pose", "camera", "device"},
     {"camera_info", "image_decoding", "transform_tree"},
     {"recording"},
     {"features", "simulation"},
