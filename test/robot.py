@@ -19,6 +19,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fake_localizer_process import HEIGHT, POSE, WIDTH, image_bytes
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from glace_ros.msg import LocalizationStatus
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
@@ -32,6 +33,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
+from glace_ros.nodes.parameters import PARAMETERS
 from glace_ros.pose import Pose
 
 LATCHED = QoSProfile(
@@ -189,6 +191,29 @@ class Robot:
             )
         )
 
+    def activate(self, matched: bool = True, **parameters: object) -> None:
+        """Takes the node, in whatever state, through its lifecycle until it is active.
+
+        parameters: where they differ from the defaults. matched: whether its subscriptions will
+        match our publishers.
+        """
+        state = self.state()
+        if state == "active":
+            assert self.transition(Transition.TRANSITION_DEACTIVATE)
+        if state in ("active", "inactive"):
+            assert self.transition(Transition.TRANSITION_CLEANUP)
+        for name, field in PARAMETERS.items():
+            result = self.set_parameter(name, parameters.get(name, field.default))
+            assert result.successful, result.reason
+        assert self.transition(Transition.TRANSITION_CONFIGURE)
+        assert self.transition(Transition.TRANSITION_ACTIVATE)
+        if matched:
+            self.wait_for_listeners()
+        self.poses.clear()
+        self.statuses.clear()
+        self.transforms.clear()
+        self.diagnostics.clear()
+
     def state(self, timeout_s: float = 5.0) -> str:
         answer = self._call(self.get_state, GetState.Request(), timeout_s)
         return str(answer.current_state.label)
@@ -215,23 +240,27 @@ def odometry_at(stamp_ns: int) -> Pose:
 
 
 class NodeProcess:
-    """The node as a process of its own; its log lines are in `log()`."""
+    """The node as a process of its own. `log()`: what it has printed since `forget_log`."""
 
-    def __init__(self, domain_id: int, folder: Path, *arguments: str, fake: bool = True) -> None:
+    def __init__(self, folder: Path, *arguments: str, fake: bool = True) -> None:
         self._log_path = folder / f"node_{time.monotonic_ns()}.log"
-        environment = dict(os.environ, ROS_DOMAIN_ID=str(domain_id), ROS_HOME=str(folder))
-        environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        self._log_start = 0
         script = str(Path(__file__).with_name("fake_localizer_process.py"))
-        module = [script] if fake else ["-m", "glace_ros.nodes.localize"]
+        module = [script] if fake else ["-m", "glace_ros.cli", "localize"]
+        repository = str(Path(__file__).parents[1])
+        python_path = os.pathsep.join([repository, os.environ.get("PYTHONPATH", "")])
         with self._log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *module, *arguments],
-                stdout=log, stderr=subprocess.STDOUT, env=environment,
-                cwd=Path(__file__).parents[1],
+                stdout=log, stderr=subprocess.STDOUT, cwd=repository,
+                env=dict(os.environ, ROS_HOME=str(folder), PYTHONPATH=python_path),
             )  # fmt: skip
 
+    def forget_log(self) -> None:
+        self._log_start += len(self.log())
+
     def log(self) -> str:
-        return self._log_path.read_text()
+        return self._log_path.read_text()[self._log_start :]
 
     def wait_for(self, sentence: str, timeout_s: float = 15.0) -> None:
         deadline = time.monotonic() + timeout_s

@@ -168,16 +168,20 @@ class LiveLocalization:
             run.accept(image.stamp_ns, self._age_s(image), located)
         except ImageRejected as rejection:
             run.reject(image.stamp_ns, self._age_s(image), rejection)
-        now_ns = self._now_ns()
-        self._publish_status(self._run.report(now_ns), now_ns)
+        self._publish_outcome()
 
     def _on_exception(self, job: tuple[LocalizationRun, IncomingImage], error: Exception) -> None:
         if self._node.context.ok():  # else it comes of shutting down
             run, image = job
             run.fail(image.stamp_ns, self._age_s(image), error)
+            self._publish_outcome()
 
     def _age_s(self, image: IncomingImage) -> float:
         return (self._now_ns() - image.stamp_ns) * 1e-9
+
+    def _publish_outcome(self) -> None:
+        now_ns = self._now_ns()
+        self._publish_status(self._run.report(now_ns), now_ns)
 
     # In either
 
