@@ -1,0 +1,208 @@
+"""Parts of the live node without a graph: its thread, its view of TF, what it says when."""
+
+from __future__ import annotations
+
+import time
+from threading import Event, Thread
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("tf2_msgs")
+pytest.importorskip("glace_ros.msg", reason="the messages are not built")
+
+from geometry_msgs.msg import TransformStamped
+from tf2_msgs.msg import TFMessage
+
+from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
+from glace_ros.nodes.image_worker import NewestFirstWorker
+from glace_ros.nodes.parameters import LocalizeParameters
+from glace_ros.nodes.transforms import MapOdomBroadcaster, TransformListener
+from glace_ros.nodes.transitions import TransitionLog
+from glace_ros.pose import Pose
+from glace_ros.transform_tree import TransformError
+
+NS = 1_000_000_000
+
+
+def test_the_worker_takes_the_newest_job_and_survives_exceptions():
+    started, go_on, done, errors = Event(), Event(), [], []
+
+    def work(job):
+        started.set()
+        assert go_on.wait(5.0)
+        done.append(job)
+        if job == 4:
+            raise RuntimeError("four")
+
+    worker = NewestFirstWorker(work, lambda job, error: errors.append((job, str(error))), 1e6)
+    worker.offer(0)
+    assert started.wait(5.0)
+    for job in (1, 2, 3, 4):
+        worker.offer(job)
+    assert worker.dropped == 3
+    go_on.set()
+    wait_until(lambda: errors)
+    worker.offer(5)
+    wait_until(lambda: len(done) == 3)
+    worker.stop()
+    assert done == [0, 4, 5]
+    assert errors == [(4, "four")]
+
+
+def test_the_worker_keeps_to_its_rate_and_clear_drops_what_waits():
+    times = []
+    worker = NewestFirstWorker(lambda _: times.append(time.monotonic()), print, 20.0)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:
+        worker.offer(0)
+        time.sleep(0.002)
+    assert 15 <= len(times) <= 21
+    worker.offer(1)
+    worker.clear()
+    before = len(times)
+    time.sleep(0.2)
+    assert len(times) <= before + 1
+    worker.stop()
+
+
+class FakeNode:
+    """As much of a node as TF needs."""
+
+    def __init__(self):
+        self.callbacks, self.published, self.now_ns = {}, [], 0
+        self.timer = None
+
+    def create_subscription(self, _type, topic, callback, _qos):
+        self.callbacks[topic] = callback
+
+    def create_publisher(self, _type, _topic, _qos):
+        return SimpleNamespace(publish=lambda message: self.published.extend(message.transforms))
+
+    def create_timer(self, _period_s, callback):
+        self.timer = callback
+
+    def get_clock(self):
+        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now_ns))
+
+    def hear(self, topic, parent, child, stamp_ns, pose):
+        message = TransformStamped(transform=pose_to_transform(pose))
+        message.header.frame_id, message.child_frame_id = parent, child
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        self.callbacks[topic](TFMessage(transforms=[message]))
+
+
+@pytest.fixture
+def node():
+    return FakeNode()
+
+
+@pytest.fixture
+def problems():
+    return []
+
+
+@pytest.fixture
+def listener(node, problems):
+    return TransformListener(node, problems.append)
+
+
+def test_a_lookup_waits_for_the_transform_that_is_on_its_way(node, listener):
+    node.hear("/tf", "odom", "base", 1 * NS, Pose.from_planar(1.0, 0.0, 0.0))
+    with pytest.raises(TransformError, match=r"No odom->base at image time \(latest is 0.50 s"):
+        listener.lookup("odom", "base", 3 * NS // 2)
+
+    def robot():
+        time.sleep(0.2)
+        node.hear("/tf", "odom", "other", 2 * NS, Pose.identity())  # not yet
+        time.sleep(0.1)
+        node.hear("/tf", "odom", "base", 2 * NS, Pose.from_planar(3.0, 0.0, 0.0))
+
+    Thread(target=robot).start()
+    found = listener.lookup("odom", "base", 3 * NS // 2, timeout_s=5.0)
+    assert found.translation_3 == pytest.approx([2.0, 0.0, 0.0])  # half of the way, at half time
+    began = time.monotonic()
+    with pytest.raises(TransformError):
+        listener.lookup("odom", "base", 3 * NS, timeout_s=0.2)
+    assert 0.15 < time.monotonic() - began < 2.0
+
+
+def test_clear_forgets_tf_but_not_tf_static(node, listener):
+    node.hear("/tf_static", "base", "camera", 0, Pose.from_planar(0.0, 1.0, 0.0))
+    node.hear("/tf", "odom", "base", 5 * NS, Pose.identity())
+    assert listener.lookup("odom", "camera", 5 * NS).translation_3[1] == pytest.approx(1.0)
+    listener.clear()
+    assert listener.lookup("base", "camera", 5 * NS).translation_3[1] == pytest.approx(1.0)
+    with pytest.raises(TransformError):
+        listener.lookup("odom", "base", 5 * NS)
+
+
+def test_a_recording_that_starts_again_is_followed(node, listener):
+    node.hear("/tf", "odom", "base", 1000 * NS, Pose.from_planar(9.0, 9.0, 0.0))
+    node.hear("/tf", "odom", "base", 1 * NS, Pose.from_planar(1.0, 0.0, 0.0))
+    assert listener.lookup("odom", "base", 1 * NS).translation_3[0] == pytest.approx(1.0)
+
+
+def test_a_transform_that_is_none_is_left_out_and_said(node, listener, problems):
+    bad = Pose(np.eye(3), np.array([np.nan, 0.0, 0.0]))
+    node.hear("/tf", "odom", "base", NS, bad)
+    node.hear("/tf", "base", "base", NS, Pose.identity())
+    assert len(problems) == 2
+    assert "odom->base is left out: the pose has a number that is not finite" in problems[0]
+    assert "base->base" in problems[1]
+    with pytest.raises(TransformError):
+        listener.lookup("odom", "base", NS)
+
+
+def test_map_to_odom_is_stamped_ahead_and_never_twice_the_same(node):
+    known = []
+    broadcaster = MapOdomBroadcaster(
+        node, LocalizeParameters(transform_tolerance=0.25), lambda: known[-1] if known else None
+    )
+    node.now_ns = 10 * NS
+    node.timer()
+    assert node.published == []  # before the first fix
+    known.append(Pose.from_planar(1.0, 2.0, 0.5))
+    for now_ns in (10 * NS, 10 * NS, 10 * NS - 5, 10 * NS + 1):  # /clock is coarse
+        node.now_ns = now_ns
+        node.timer()
+    stamps = [stamp_to_ns(transform.header.stamp) for transform in node.published]
+    assert stamps == [10 * NS + NS // 4, 10 * NS + NS // 4 + 1]
+    broadcaster.clear()
+    node.now_ns = 3 * NS
+    node.timer()
+    assert stamp_to_ns(node.published[-1].header.stamp) == 3 * NS + NS // 4
+    assert (node.published[-1].header.frame_id, node.published[-1].child_frame_id) == (
+        "map", "odom",
+    )  # fmt: skip
+
+
+def test_a_condition_is_said_when_it_begins(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    said, log = [], TransitionLog()
+
+    def enter(condition):
+        log.enter("image", condition, lambda: said.append(condition))
+
+    enter("blurred")
+    enter("blurred")
+    assert said == ["blurred"]
+    assert log.leave("image")
+    assert not log.leave("image")
+    enter("dark")  # too soon after the last line ...
+    assert said == ["blurred"]
+    now[0] += 6.0
+    enter("dark")  # ... but it lasts
+    now[0] += 6.0
+    enter("dark")
+    assert said == ["blurred", "dark"]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 5.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
