@@ -71,7 +71,8 @@ class BagConfig:
     """What is recorded and how.
 
     jpeg_quality: 0 records raw rgb8 images instead. with_map_frame: /tf holds a true map -> odom,
-    as after a mapping run with SLAM. with_truth: /ground_truth/pose. duration_s: cuts the drive short.
+    as after a mapping run with SLAM. with_truth: /ground_truth/pose. duration_s: ends the drive
+    early.
     """
 
     camera: Camera = DEMO_CAMERA

@@ -222,7 +222,7 @@ def _hang(
     glows: bool = False,
     before_m: float = 0.008,
 ) -> None:
-    """`before_m`: how far before the wall; never the same twice, lest two pictures share a plane."""
+    """before_m: how far before the wall; never the same twice, lest pictures share a plane."""
     height_m, width_m = size_m
     top_m = middle_m + height_m / 2
     place.upright(-width_m / 2, -before_m, top_m, width_m, height_m, image, glows)

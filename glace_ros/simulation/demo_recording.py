@@ -1,0 +1,99 @@
+"""The demo's two recordings: a mapping drive, and another drive through the same building."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.simulation import drive
+from glace_ros.simulation.bag import BagConfig, write_bag
+from glace_ros.simulation.building import BuildingConfig, build
+from glace_ros.simulation.photographer import Photographer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+_DAY_NS = 86_400 * 1_000_000_000
+
+
+@dataclass(frozen=True)
+class DemoRecordingConfig:
+    """mapping, query: what is recorded on the two drives; see their classes for the defaults."""
+
+    building: BuildingConfig = field(default_factory=BuildingConfig)
+    mapping: BagConfig = field(default_factory=lambda: BagConfig(with_map_frame=True, seed=1))
+    query: BagConfig = field(
+        default_factory=lambda: BagConfig(
+            with_truth=True, image_rate_hz=1.6, seed=2, start_ns=BagConfig.start_ns + _DAY_NS
+        )
+    )
+
+    def with_seed(self, seed: int) -> DemoRecordingConfig:
+        """Another building and other drives for another seed."""
+        return replace(
+            self,
+            building=replace(self.building, seed=self.building.seed + seed),
+            mapping=replace(self.mapping, seed=self.mapping.seed + 2 * seed),
+            query=replace(self.query, seed=self.query.seed + 2 * seed),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DemoRecording:
+    """mapping, query: the bags. obstacles_m: (n, 4) x0, y0, x1, y1 of walls and furniture.
+
+    new: recorded now, not found from before.
+    """
+
+    mapping: Path
+    query: Path
+    obstacles_m: NDArray[np.float64]
+    new: bool
+
+
+def record_demo(folder: Path, config: DemoRecordingConfig, progress: Progress) -> DemoRecording:
+    """Records both drives into `folder`, unless they are there already, of the same config.
+
+    progress: opened for each drive with its name; is then called with images done and in all.
+    """
+    note = folder / "recording.json"
+    made_of = {"config": repr(config), "program": _program_hash()}
+    paths = folder / "mapping", folder / "query"
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found = json.loads(note.read_text())
+        if found["made_of"] == made_of:
+            return DemoRecording(*paths, np.array(found["obstacles_m"]), new=False)
+    note.unlink(missing_ok=True)
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+    with progress("build the flat"):
+        building = build(config.building)
+        photographer = Photographer(building)
+    routes = drive.mapping_route(building), drive.query_route(building, config.query.seed)
+    with photographer:
+        for path, route, bag in zip(paths, routes, (config.mapping, config.query), strict=True):
+            with progress(f"record {path.name}") as advance:
+                write_bag(path, drive.drive(building, route), photographer, bag, advance)
+    obstacles_m = building.obstacles_m
+    note.write_text(json.dumps({"made_of": made_of, "obstacles_m": obstacles_m.tolist()}))
+    return DemoRecording(*paths, obstacles_m, new=True)
+
+
+def _program_hash() -> str:
+    """Of the simulation's source: a recording by another version is not reused."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
