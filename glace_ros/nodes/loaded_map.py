@@ -34,12 +34,13 @@ class LocalizesImages(Protocol):
 class LoadedMap:
     """localizer: ready for its first image. map_id: file name and hash of the map's contents.
 
-    map_frame: what the recording called the frame that its poses are in.
+    map_frame, base_frame: what the recording called the frame that its poses are in, and the robot.
     """
 
     localizer: LocalizesImages
     map_id: str
     map_frame: str
+    base_frame: str
 
 
 def newest_map_path() -> Path:
@@ -64,4 +65,5 @@ def load_map(parameters: LocalizeParameters) -> LoadedMap:
     camera = scene_map.metadata.camera
     localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
     map_id = f"{path.resolve().name} {scene_map.map_id}"
-    return LoadedMap(localizer, map_id, scene_map.metadata.map_frame)
+    metadata = scene_map.metadata
+    return LoadedMap(localizer, map_id, metadata.map_frame, metadata.base_frame)

@@ -115,12 +115,21 @@ class GlaceLocalizer(LifecycleNode):
             self.create_publisher(LocalizationStatus, "~/status", LATCHED),
             self.create_publisher(DiagnosticArray, "/diagnostics", 10),
         )
-        self.get_logger().info(f"Map {self._map.map_id} is loaded.")
-        map_frame, frame_id = self._map.map_frame, parameters.global_frame_id
-        if map_frame.lstrip("/") != frame_id.lstrip("/"):
+        self._say_what_is_loaded(self._map, parameters)
+
+    def _say_what_is_loaded(self, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:
+        """Frames of other names than the recording's may be right, but are worth a line."""
+        self.get_logger().info(f"Map {loaded_map.map_id} is loaded.")
+        frame_id = parameters.global_frame_id
+        if loaded_map.map_frame.lstrip("/") != frame_id.lstrip("/"):
             self.get_logger().info(
-                f"The map's recording calls its frame '{map_frame}'; poses in it are published "
-                f"as '{frame_id}' (global_frame_id)."
+                f"The map's recording calls its frame '{loaded_map.map_frame}'; poses in it are "
+                f"published as '{frame_id}' (global_frame_id)."
+            )
+        if loaded_map.base_frame.lstrip("/") != parameters.base_frame_id.lstrip("/"):
+            self.get_logger().info(
+                f"The map's recording calls the robot '{loaded_map.base_frame}'; here it is "
+                f"'{parameters.base_frame_id}' (base_frame_id)."
             )
 
     def _activate(self) -> None:
