@@ -47,7 +47,7 @@ BASE_FROM_CAMERA = Pose.from_quaternion([0.2, 0.0, 0.5], [-0.5, 0.5, -0.5, 0.5])
 NS = 1_000_000_000
 
 
-def wait_until(condition: Any, timeout_s: float = 10.0) -> Any:
+def wait_until(condition: Any, timeout_s: float = 20.0) -> Any:
     """What `condition` returns once it is true; fails the test where it never is."""
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
@@ -178,7 +178,7 @@ class Robot:
 
     def wait_for_node(self) -> None:
         """Until images, TF and answers can go both ways."""
-        assert self.get_state.wait_for_service(15.0)
+        assert self.get_state.wait_for_service(60.0)
         wait_until(lambda: self.state() is not None)
 
     def wait_for_listeners(self) -> None:
@@ -218,7 +218,7 @@ class Robot:
         answer = self._call(self.get_state, GetState.Request(), timeout_s)
         return str(answer.current_state.label)
 
-    def transition(self, transition_id: int, timeout_s: float = 15.0) -> bool:
+    def transition(self, transition_id: int, timeout_s: float = 40.0) -> bool:
         request = ChangeState.Request()
         request.transition.id = transition_id
         return bool(self._call(self.change_state, request, timeout_s).success)
@@ -262,7 +262,7 @@ class NodeProcess:
     def log(self) -> str:
         return self._log_path.read_text()[self._log_start :]
 
-    def wait_for(self, sentence: str, timeout_s: float = 15.0) -> None:
+    def wait_for(self, sentence: str, timeout_s: float = 40.0) -> None:
         deadline = time.monotonic() + timeout_s
         while sentence not in self.log():
             assert time.monotonic() < deadline, f"'{sentence}' is not in:\n{self.log()}"
@@ -271,7 +271,7 @@ class NodeProcess:
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(15.0)
+        return self.process.wait(40.0)
 
     def close(self) -> None:
         if self.process.poll() is None:
