@@ -147,7 +147,7 @@ def test_only_the_topics_asked_for_are_in_the_graph_and_it_can_be_stopped(graph,
 
 
 def test_a_topic_that_is_not_there_is_named(graph, bags):
-    with pytest.raises(RecordingError, match="has no topic /nope .it has .*/odom"):
+    with pytest.raises(RecordingError, match=r"has no topic /nope .it has .*/odom"):
         BagPlayer(graph, bags / "jpeg", ["/nope"])
 
 

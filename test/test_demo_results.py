@@ -95,7 +95,7 @@ def test_the_verdict_needs_both_many_poses_and_exact_ones(results):
     assert "13 of 13" in many.verdict
     assert not with_errors(many, np.full(13, 0.06), np.full(13, 0.5)).passed
     assert not with_errors(many, np.full(13, 0.03), np.full(13, 1.2)).passed
-    # 12 of 13 are enough; the missing one counts as infinitely wrong, so the 7th of 13 is the median
+    # the missing one counts as infinitely wrong, so that the 7th of 13 is the median
     missing = np.arange(1.0, 14.0) * 0.01
     missing[0] = np.nan
     assert with_errors(many, missing, np.full(13, 0.5)).median_m == pytest.approx(0.08)

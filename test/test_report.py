@@ -99,7 +99,8 @@ def test_the_page_asks_for_nothing_outside_itself(page, tags):
 def test_all_parts_are_there(page, tags):
     assert tags.headings == [
         "A <title> & more", "Figures", "Seen from above", "How many images are how exact",
-        "Error along the drive", "The map", "Pictures", "Left out, and why", "Time it took", "Notes",
+        "Error along the drive", "The map", "Pictures", "Left out, and why", "Time it took",
+        "Notes",
     ]  # fmt: skip
     assert page.count("Plotly.newPlot(") >= 4
     for text in ("19 of 20 images got a pose.", "at most 5 cm", "blurred", "240.0 s", "simulated"):

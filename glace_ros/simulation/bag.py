@@ -163,7 +163,7 @@ def _exposures(trajectory: Trajectory, config: BagConfig) -> NDArray[np.float64]
 def _samples(trajectory: Trajectory, config: BagConfig) -> list[_Sample]:
     duration_s = min(trajectory.duration_s, config.duration_s)
     times_s = np.arange(0.0, duration_s, 1.0 / config.odometry_rate_hz)
-    poses = odometry(trajectory, times_s, config.noise, config.seed)
+    poses = odometry(trajectory, np.asarray(times_s), config.noise, config.seed)
     samples = []
     for before, now, time_s in zip([poses[0], *poses], poses, times_s, strict=False):
         moved = before.inverse() @ now

@@ -75,9 +75,9 @@ def mapping_route(building: Building) -> list[Waypoint]:
     for room in range(config.rooms):
         corners = _room_corners(building, room, shrink_m=0.0)
         inner = _room_corners(building, room, shrink_m=0.3)
-        centre = np.mean(corners, axis=0)
+        x_m, y_m = np.mean(corners, axis=0).tolist()
         route += [_before_door(building, room), *_waypoints(corners, rng, 0.1)]
-        route += [Waypoint(*centre, spin_rad=2 * np.pi), *_waypoints(inner[::-1], rng, 0.1)]
+        route += [Waypoint(x_m, y_m, spin_rad=2 * np.pi), *_waypoints(inner[::-1], rng, 0.1)]
         route += [_before_door(building, room)]
     route += [Waypoint(config.length_m - 0.8, middle_m, spin_rad=2 * np.pi)]
     route += [Waypoint(0.5 * config.length_m, 0.6 * config.corridor_width_m)]
@@ -140,8 +140,9 @@ def drive(
             leg = [place_2[None]]
     robot.follow(np.concatenate(leg))
     robot.rest(0.3)
-    xy_yaw_n3 = np.array(robot.track)
-    return Trajectory(np.arange(len(xy_yaw_n3)) * _STEP_S, xy_yaw_n3)
+    xy_yaw_n3 = np.array(robot.track, dtype=np.float64)
+    times_s = np.linspace(0.0, (len(xy_yaw_n3) - 1) * _STEP_S, len(xy_yaw_n3))
+    return Trajectory(times_s, xy_yaw_n3)
 
 
 class _Robot:

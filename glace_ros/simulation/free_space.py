@@ -66,7 +66,7 @@ class FreeSpace:
         )
 
     def _centre(self, cells_n2: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._low_2 + (cells_n2 + 0.5) * _CELL_M
+        return np.asarray(self._low_2 + (cells_n2 + 0.5) * _CELL_M)
 
     def _connect(self) -> coo_array:
         """Edges between free neighbours; those near obstacles count as longer."""

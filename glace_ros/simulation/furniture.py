@@ -173,7 +173,7 @@ def coats(place: Placement, rng: Generator, width_m: float = 1.2) -> None:
     """Coats on hooks, above a bench."""
     half = width_m / 2
     place.box((-half, -0.34, 0.38), (half, 0.0, 0.44), wooden(place, rng))
-    for shoe_m in np.arange(-half + 0.05, half - 0.3, 0.33):
+    for shoe_m in np.arange(-half + 0.05, half - 0.3, 0.33).tolist():
         shoe = clothed(rng)
         place.box((shoe_m, -0.3, 0.0), (shoe_m + 0.2, -0.05, 0.13), shoe, solid=False)
     left_m = -half

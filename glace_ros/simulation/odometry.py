@@ -56,4 +56,4 @@ def odometry(
     direction_m = yaw_n[:-1] + ahead_m
     steps_m2 = stretched_m[:, None] * np.stack([np.cos(direction_m), np.sin(direction_m)], axis=1)
     xy_n2 = np.concatenate([np.zeros((1, 2)), np.cumsum(steps_m2, axis=0)])
-    return [Pose.from_planar(*xy_2, yaw) for xy_2, yaw in zip(xy_n2, yaw_n, strict=True)]
+    return [Pose.from_planar(x, y, yaw) for (x, y), yaw in zip(xy_n2, yaw_n, strict=True)]

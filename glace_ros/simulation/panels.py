@@ -66,8 +66,10 @@ class Scene:
         glows: bool = False,
     ) -> None:
         """Adds one panel."""
-        edges = (np.asarray(v, dtype=np.float64) for v in (corner_3, across_3, down_3))
-        self.panels.append(Panel(*edges, texture_hwc, glows))
+        corner, across, down = (
+            np.asarray(v, dtype=np.float64) for v in (corner_3, across_3, down_3)
+        )
+        self.panels.append(Panel(corner, across, down, texture_hwc, glows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class Placement:
 
     def point(self, x_m: float, y_m: float, z_m: float) -> NDArray[np.float64]:
         """A point of the own frame, in the map frame."""
-        return self.vector(x_m, y_m, z_m) + np.array([self.x_m, self.y_m, 0.0])
+        return np.asarray(self.vector(x_m, y_m, z_m) + np.array([self.x_m, self.y_m, 0.0]))
 
     def at(self, x_m: float, y_m: float, turns: int = 0) -> Placement:
         """Another placement, given in this one's frame."""

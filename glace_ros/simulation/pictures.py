@@ -232,7 +232,7 @@ def pin_board(rng: Generator, shape_px: tuple[int, int]) -> Image:
         card = poster(rng, size)
         centre = rng.uniform(0.08, 0.92, 2) * [width, height]
         turn = cv2.getRotationMatrix2D((size[1] / 2, size[0] / 2), rng.normal(0, 9), 1.0)
-        turn[:, 2] += centre - np.array([size[1], size[0]]) / 2
+        turn = np.column_stack([turn[:, :2], turn[:, 2] + centre - np.array(size[::-1]) / 2])
         mask = cv2.warpAffine(np.full(size, 255, np.uint8), turn, (width, height))
         pasted = cv2.warpAffine(card, turn, (width, height))
         image[mask > 127] = pasted[mask > 127]

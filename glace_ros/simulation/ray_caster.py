@@ -61,7 +61,7 @@ class RayCaster:
         self._embree = self._intersector()
 
     def first_panels(
-        self, origins_n3: NDArray[np.float64], directions_n3: NDArray[np.float64]
+        self, origins_n3: NDArray[np.float64], directions_n3: NDArray[np.float64] | Floats
     ) -> NDArray[np.int64]:
         """Index of the first panel along each ray, or -1."""
         faces_n = self._embree.intersects_first(origins_n3, directions_n3)

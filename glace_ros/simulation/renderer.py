@@ -82,10 +82,11 @@ class Renderer:
         gain = sensor.mean_level / max(float(light_hwc.mean()), 20.0)
         gain = np.clip(gain, 0.6, 1.7) * np.exp(rng.normal(0.0, sensor.exposure_spread))
         light_hwc = light_hwc * (np.float32(gain) * _vignette(camera, sensor.vignetting))
-        light_hwc = cv2.GaussianBlur(light_hwc, (0, 0), sensor.blur_px)
+        blurred = cv2.GaussianBlur(light_hwc, (0, 0), sensor.blur_px)
+        light_hwc = np.asarray(blurred, dtype=np.float32)
         deviation = np.sqrt(sensor.read_noise**2 + sensor.shot_noise**2 * light_hwc)
         noise = rng.standard_normal(light_hwc.shape, dtype=np.float32) * deviation
-        return np.clip(light_hwc + noise + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(light_hwc + noise + 0.5, 0, 255), dtype=np.uint8)
 
     def points(
         self, camera: Camera, map_from_camera: Pose, pixels_n2: NDArray[np.float64]
@@ -112,16 +113,13 @@ def pixel_rays(camera: Camera, subpixels: int) -> NDArray[np.float32]:
 def _bearings(camera: Camera, pixels_n2: NDArray[np.float64]) -> NDArray[np.float64]:
     if camera.distortion_model == PINHOLE:
         return camera.bearings(pixels_n2)
-    undistort = cv2.undistortPointsIter
+    k_33, d_n = camera.matrix_33, np.array(camera.distortion)
     if camera.distortion_model == "equidistant":
-        flat = cv2.fisheye.undistortPoints(
-            pixels_n2[:, None], camera.matrix_33, np.array(camera.distortion)
-        )
+        flat = cv2.fisheye.undistortPoints(pixels_n2[:, None], k_33, d_n)
     else:
         stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-10)
-        flat = undistort(
-            pixels_n2[:, None], camera.matrix_33, np.array(camera.distortion), None, None, stop
-        )
+        eye_33 = np.eye(3)
+        flat = cv2.undistortPointsIter(pixels_n2[:, None], k_33, d_n, eye_33, eye_33, stop)
     return np.concatenate([flat[:, 0], np.ones((len(pixels_n2), 1))], axis=1)
 
 
@@ -129,4 +127,4 @@ def _bearings(camera: Camera, pixels_n2: NDArray[np.float64]) -> NDArray[np.floa
 def _vignette(camera: Camera, loss: float) -> NDArray[np.float32]:
     """Gain (height, width, 1): 1 in the middle, 1 - loss in the corners."""
     u, v = np.meshgrid(np.linspace(-1, 1, camera.width_px), np.linspace(-1, 1, camera.height_px))
-    return (1.0 - loss * (u**2 + v**2) / 2)[..., None].astype(np.float32)
+    return np.asarray((1.0 - loss * (u**2 + v**2) / 2)[..., None], dtype=np.float32)

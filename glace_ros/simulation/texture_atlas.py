@@ -24,7 +24,7 @@ class TextureAtlas:
 
     def __init__(self, textures: Sequence[NDArray[np.uint8]]) -> None:
         pieces = [level for texture in textures for level in _pyramid(texture)]
-        corners = _shelves([piece.shape[:2] for piece in pieces])
+        corners = _shelves([(piece.shape[0], piece.shape[1]) for piece in pieces])
         height_px = max(y + piece.shape[0] for (_, y), piece in zip(corners, pieces, strict=True))
         self._atlas_hwc = np.zeros((height_px, _WIDTH_PX, 3), dtype=np.uint8)
         for (x, y), piece in zip(corners, pieces, strict=True):
@@ -68,7 +68,8 @@ def _pyramid(texture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         size = (max(1, texture.shape[1] >> level), max(1, texture.shape[0] >> level))
         scaled = cv2.resize(texture, size, interpolation=cv2.INTER_AREA) if level else texture
         border = (_BORDER_PX,) * 4
-        levels.append(cv2.copyMakeBorder(scaled, *border, borderType=cv2.BORDER_REPLICATE))
+        bordered = cv2.copyMakeBorder(scaled, *border, borderType=cv2.BORDER_REPLICATE)
+        levels.append(np.asarray(bordered, dtype=np.uint8))
     return levels
 
 

@@ -210,16 +210,17 @@ def carpet(rng: Generator, shape_px: tuple[int, int], colours: list[Colour]) -> 
         shade = tuple(float(c) for c in colours[1 + inset % (len(colours) - 1)])
         cv2.rectangle(image, (edge, edge), (width - edge, height - edge), shade, 5 + 3 * inset)
     for _ in range(170):
-        shade = np.array(colours[int(rng.integers(1, len(colours)))]) * rng.uniform(0.6, 1.3)
+        ink = np.array(colours[int(rng.integers(1, len(colours)))]) * rng.uniform(0.6, 1.3)
         centre = rng.uniform(0.16, 0.84, 2) * [width, height]
         size = min(height, width) * rng.uniform(0.012, 0.06, 2)
         diamond = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]) * size + centre
         if rng.random() < 0.4:
             diamond = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * size + centre
-        fill = tuple(float(c) for c in shade)
+        fill = tuple(float(c) for c in ink)
         cv2.fillPoly(image, [np.round(diamond * 16).astype(np.int32)], fill, cv2.LINE_AA, 4)
     weave = rng.uniform(0.84, 1.12, shape_px).astype(np.float32)
-    return as_image(image * cv2.GaussianBlur(weave, (0, 0), 0.8)[..., None])
+    woven_hw = np.asarray(cv2.GaussianBlur(weave, (0, 0), 0.8), dtype=np.float32)
+    return as_image(image * woven_hw[..., None])
 
 
 def fabric(rng: Generator, shape_px: tuple[int, int], colour: Colour, other: Colour) -> Image:
