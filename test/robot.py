@@ -32,6 +32,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.camera import Camera
 from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
 from glace_ros.nodes.parameters import PARAMETERS
 from glace_ros.pose import Pose
@@ -161,6 +162,19 @@ class Robot:
             message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
             message.data = array.array("B", pixels)
         message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
+        self._images.publish(message)
+
+    def publish_picture(self, stamp_ns: int, image_rgb_hwc: np.ndarray, camera: Camera) -> None:
+        """Any rgb8 picture, and the camera_info of a camera with plumb_bob distortion."""
+        info = CameraInfo(width=camera.width_px, height=camera.height_px)
+        info.distortion_model, info.d = camera.distortion_model, list(camera.distortion)
+        info.k = camera.matrix_33.ravel()
+        message = Image(width=camera.width_px, height=camera.height_px, encoding="rgb8")
+        message.step, message.data = 3 * message.width, array.array("B", image_rgb_hwc.tobytes())
+        for stamped in (info, message):
+            stamped.header.frame_id, stamped.header.stamp = "camera", ns_to_stamp(stamp_ns)
+        self._infos.publish(info)
+        time.sleep(0.05)
         self._images.publish(message)
 
     def drive(

@@ -17,10 +17,20 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 from fake_localizer_process import RAISE, REJECT, SLEEP, SLEEP_S
 from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
-from robot import LATCHED, NS, NodeProcess, Robot, odometry_at, stamp_of, wait_until
+from robot import (
+    BASE_FROM_CAMERA,
+    LATCHED,
+    NS,
+    NodeProcess,
+    Robot,
+    odometry_at,
+    stamp_of,
+    wait_until,
+)
 
 from glace_ros.camera import Camera
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
@@ -422,7 +432,48 @@ def test_the_true_localizer_refuses_what_a_map_without_training_says(robot, star
     assert "Traceback" not in node.log()
 
 
-def random_map(path):
+def test_the_live_node_publishes_what_the_localizer_computes_offline(robot, start, tmp_path):
+    """A map of noise that accepts anything gives wrong poses, but the same ones for an image."""
+    path = tmp_path / "random.glace"
+    random_map(path, min_inlier_ratio=0.0)
+    camera = Camera(160, 120, 120.0, 118.0, 80.0, 58.0, "plumb_bob", (0.1, -0.05, 0.001, 0.0, 0.0))
+    start(
+        "--map", str(path), fake=False,
+        min_inliers=4, ransac_px=30.0, two_d_mode="false", max_image_age=20.0,
+    )  # fmt: skip
+    robot.wait_for_listeners()
+    robot.publish_static()
+    config = LocalizerConfig(min_inliers=4, ransac_px=30.0)
+    localizer = Localizer(SceneMap.load(path), config, device="cpu")
+    random, agreed = np.random.default_rng(0), 0
+    for _ in range(5):
+        noise = random.integers(0, 256, (15, 20, 3), dtype=np.uint8)
+        image_rgb_hwc = cv2.resize(noise, (160, 120), interpolation=cv2.INTER_CUBIC)
+        stamp_ns = robot.now_ns()
+        for odometry_ns in (stamp_ns - 1, stamp_ns + 1):
+            robot.publish_odometry(odometry_ns, odometry_at(odometry_ns))
+        robot.publish_picture(stamp_ns, image_rgb_hwc, camera)
+        offline = localizer.localize(camera.undistort(image_rgb_hwc), camera.undistorted)
+        status = wait_until(
+            lambda now=stamp_ns: next(
+                (s for s in robot.statuses if stamp_of_time(s.image_stamp) == now), None
+            )
+        )
+        assert status.accepted == isinstance(offline, PoseEstimate)
+        assert status.inliers == offline.inliers
+        if status.accepted:
+            live = wait_until(lambda now=stamp_ns: [p for p in robot.poses if stamp_of(p) == now])[
+                0
+            ]
+            pose = pose_from_message(live.pose.pose)
+            expected = offline.map_from_camera @ BASE_FROM_CAMERA.inverse()
+            assert pose.distance_m(expected) < 1e-6
+            assert pose.angle_rad(expected) < 1e-6
+            agreed += 1
+    assert agreed >= 3
+
+
+def random_map(path, **changes):
     torch.manual_seed(0)
     shape = CoordinateHeadConfig(global_channels=0, width=32)
     encoder = local_encoder("xfeat", torch.device("cpu"))
@@ -431,9 +482,12 @@ def random_map(path):
         camera_info_topic="/camera_info", camera=Camera(64, 48, 60.0, 60.0, 31.5, 23.5),
         bag_name="none", bag_hash="", created="2026-01-01T00:00:00", preset="none", seed=0,
         local_encoder="xfeat", local_encoder_hash=encoder.weights_hash, global_encoder="none",
-        vlad_patches=0, sigma=0.0, short_side_px=160, origin_m=(0.0, 0.0, 0.0), head=shape,
+        vlad_patches=0, sigma=0.0, short_side_px=240, origin_m=(1.0, 2.0, 3.0), head=shape,
     )  # fmt: skip
-    SceneMap(metadata, CoordinateHead(shape), None).save(path)
+    head = CoordinateHead(shape)
+    with torch.no_grad():
+        head.fc3.weight *= 30.0  # points metres apart
+    SceneMap(metadata, head, None).with_metadata(**changes).save(path)
 
 
 @pytest.mark.parametrize("times", [1, 2])
