@@ -27,10 +27,11 @@ from glace_ros.nodes.command_line import progress_bar, run
 from glace_ros.nodes.demo_results import DemoResults, compare
 from glace_ros.nodes.live_run import play_to_localizer
 from glace_ros.simulation.bag_messages import CAMERA_INFO_TOPIC, IMAGE_TOPIC, TRUTH_TOPIC
-from glace_ros.simulation.demo_recording import DemoRecording, DemoRecordingConfig, record_demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from glace_ros.simulation.demo_recording import DemoRecording
 
 NOT_REACHED = 3
 _SENSORS = (f"{IMAGE_TOPIC}/compressed", CAMERA_INFO_TOPIC, "/tf", "/tf_static", "/odom")
@@ -57,8 +58,7 @@ def _demo(args: argparse.Namespace) -> int:
     folder = _writable(Path(args.output))
     map_path, seconds = folder / "flat.glace", dict[str, float]()
     with _stage(console, seconds, "1/4 recording two drives through a simulated flat"):
-        bars = _bars(console)
-        recording = record_demo(folder / "recording", _recording_config(args), bars)
+        recording = _record(console, args, folder / "recording")
         if not recording.new:
             console.print(f"  {folder / 'recording'} has them already", highlight=False)
     with _stage(console, seconds, "2/4 building the map of the first"):
@@ -78,6 +78,24 @@ def _demo(args: argparse.Namespace) -> int:
         return 0
     print(f"demo: {results.verdict}", file=sys.stderr)
     return NOT_REACHED
+
+
+def _record(console: Console, args: argparse.Namespace, folder: Path) -> DemoRecording:
+    try:
+        from glace_ros.simulation.demo_recording import DemoRecordingConfig, record_demo
+    except ModuleNotFoundError as error:
+        raise GlaceError(
+            f"The simulated flat needs {error.name}; install it with: pip install 'glace_ros[demo]'"
+        ) from error
+    config = DemoRecordingConfig().with_seed(args.seed)
+    if args.size == "small":
+        config = replace(
+            config,
+            building=replace(config.building, rooms=1),
+            mapping=replace(config.mapping, image_rate_hz=2.0),
+            query=replace(config.query, duration_s=20.0),
+        )
+    return record_demo(folder, config, _bars(console))
 
 
 def _build_map(args: argparse.Namespace, bag: Path, output: Path, figures: Path) -> dict[str, int]:
@@ -108,18 +126,6 @@ def _localize(console: Console, recording: DemoRecording, map_path: Path, log: P
             lambda done_s, total_s: advance(done_s / total_s),
         )
     return compare(recording.mapping, recording.query, TRUTH_TOPIC, live)
-
-
-def _recording_config(args: argparse.Namespace) -> DemoRecordingConfig:
-    config = DemoRecordingConfig().with_seed(args.seed)
-    if args.size == "small":
-        config = replace(
-            config,
-            building=replace(config.building, rooms=1),
-            mapping=replace(config.mapping, image_rate_hz=2.0),
-            query=replace(config.query, duration_s=20.0),
-        )
-    return config
 
 
 def _writable(folder: Path) -> Path:

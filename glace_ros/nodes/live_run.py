@@ -97,7 +97,7 @@ def play_to_localizer(
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             _change_state(node, transition, process, log)
         player = BagPlayer(node, bag, topics)
-        _wait(lambda: player.subscribers(image_topic), 20.0, process, log, "subscribe to images")
+        _wait(lambda: player.subscribers(image_topic), 60.0, process, log, "subscribe to images")
         played = player.play(progress=progress)
         time.sleep(1.5)  # for the last image
         if process.poll() is not None:
@@ -190,10 +190,10 @@ def _change_state(node: Node, transition: int, process: subprocess.Popen[str], l
     """Asks the node for a lifecycle transition and waits until it is done."""
     name = {Transition.TRANSITION_CONFIGURE: "configure"}.get(transition, "activate")
     client = node.create_client(ChangeState, f"{_NODE}/change_state")
-    _wait(client.service_is_ready, 60.0, process, log, "start")
+    _wait(client.service_is_ready, 180.0, process, log, "start")
     request = ChangeState.Request(transition=Transition(id=transition))
     answer = client.call_async(request)
-    _wait(answer.done, 120.0, process, log, name)
+    _wait(answer.done, 180.0, process, log, name)
     if not answer.result().success:
         raise LiveRunError(f"localize could not {name}: {_last_words(log)}")
     node.destroy_client(client)

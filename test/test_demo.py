@@ -1,0 +1,124 @@
+"""The demo as a person runs it: one command, real processes, and Ctrl-C at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One output folder for all tests here: what is recorded once serves the later ones."""
+    return tmp_path_factory.mktemp("demo")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    log = (folder / f"stderr{len(list(folder.glob('stderr*')))}").open("w")
+    return subprocess.Popen(
+        [sys.executable, "-m", "glace_ros.cli", "demo", "--output", str(folder / "output"),
+         "--size", "small", *arguments],
+        stdout=log, stderr=log, text=True,
+    )  # fmt: skip
+
+
+def said(folder: Path) -> str:
+    newest = max(folder.glob("stderr*"), key=lambda path: path.stat().st_mtime_ns)
+    return newest.read_text()
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that `pid` has started, and theirs."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = int(text.rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C; asserts that the demo ends as it says and leaves no process behind."""
+    children = descendants(process.pid)
+    assert children
+    process.send_signal(signal.SIGINT)
+    assert process.wait(40) == 130
+    deadline_s = time.monotonic() + 5.0
+    while left := {pid for pid in children if alive(pid)}:
+        assert time.monotonic() < deadline_s, f"still there: {left}"
+        time.sleep(0.1)
+
+
+def wait_for(condition, process: subprocess.Popen[str], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "the demo has ended"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+def test_ctrl_c_while_recording_leaves_nothing_behind_and_no_half_bag(folder):
+    process = start(folder)
+    mapping = folder / "output" / "recording" / ".unfinished" / "mapping"
+    wait_for(mapping.is_dir, process, 120)
+    interrupt(process)
+    assert said(folder).rstrip().endswith("demo: interrupted")
+    assert not (folder / "output" / "recording" / "recording.json").exists()
+    assert not (folder / "output" / "recording" / "mapping").exists()
+
+
+def test_ctrl_c_while_building_the_map_ends_build_map_too(folder):
+    process = start(folder, "--minutes", "5")
+    wait_for(lambda: "poses: tf:map" in said(folder), process, 300)
+    interrupt(process)
+    assert not (folder / "output" / "flat.glace").exists()
+
+
+def test_the_small_demo_reaches_what_it_should(folder):
+    before = (folder / "output" / "recording" / "recording.json").stat().st_mtime_ns
+    process = start(folder, "--minutes", os.environ.get("GLACE_TEST_DEMO_MINUTES", "1.5"))
+    code = process.wait(540)
+    text = said(folder)
+    assert code == 0, text
+    # the recordings of the interrupted run were complete, and are used again
+    assert (folder / "output" / "recording" / "recording.json").stat().st_mtime_ns == before
+    figures = json.loads((folder / "output" / "demo.json").read_text())
+    assert figures["passed"]
+    assert figures["localized"] >= 0.9 * figures["frames"] > 20
+    assert figures["median_translation_m"] <= 0.05
+    assert figures["median_rotation_deg"] <= 1.0
+    assert figures["map_odom_base"]["samples"] > 500
+    assert figures["map_odom_base"]["median_translation_m"] <= 0.1
+    page = (folder / "output" / "report.html").read_text()
+    assert f"{figures['localized']} of {figures['frames']} images" in page
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(folder):
+    (folder / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "glace_ros.cli", "demo", "--output", str(folder / "file" / "x")],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
