@@ -34,17 +34,17 @@ class MapTrainerConfig:
     """One-cycle: learning_rate is reached at warm_up of the way from a 25th of it, and falls to
     nothing.
 
-    point_share: share of each batch drawn from samples with a triangulated point (as far as there
-    are any).
+    point_preference: how much likelier a sample with a triangulated point is drawn than another: those
+    without are mostly patches that no second view found again.
     iterations: length of the schedule where no minutes are given.
     """
 
-    batch: int = 4096
-    learning_rate: float = 5e-3
+    batch: int = 1024
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     warm_up: float = 0.3
-    point_share: float = 0.5
-    iterations: int = 3000
+    point_preference: float = 8.0
+    iterations: int = 6000
     checkpoint_every_s: float = 60.0
     seed: int = 0
     loss: ReprojectionLossConfig = field(default_factory=ReprojectionLossConfig)
@@ -176,9 +176,9 @@ class MapTrainer:
 
     def _draw(self) -> torch.Tensor:
         """Indices of a batch, drawn where the buffer lies: nothing crosses to the CPU."""
-        with_point = round(self.config.batch * self.config.point_share)
-        if len(self._with_point_m) == 0:
-            with_point = 0
+        weighted = self.config.point_preference * len(self._with_point_m)
+        share = weighted / (weighted + len(self._buffer) - len(self._with_point_m))
+        with_point = round(self.config.batch * share)
         anywhere_n = self._randint(len(self._buffer), self.config.batch - with_point)
         if with_point == 0:
             return anywhere_n

@@ -20,20 +20,21 @@ class TriangulationConfig:
     """Which views are matched and which points are believed.
 
     neighbours: views that each view is matched to. distance_m, angle_deg: how far they may be.
-    min_cosine: of two descriptors (XFeat's own threshold).
+    min_cosine: of two descriptors; the epipolar test and the agreement of
+    several views allow less than a matcher without poses would ask for.
     epipolar_px, reprojection_px: in the encoded image. min_views: that agree, the view itself
     counted.
     min_parallax_deg: between the rays of the two outermost of these.
     """
 
-    neighbours: int = 10
-    distance_m: float = 2.5
-    angle_deg: float = 50.0
-    min_cosine: float = 0.82
+    neighbours: int = 16
+    distance_m: float = 1.5
+    angle_deg: float = 35.0
+    min_cosine: float = 0.65
     epipolar_px: float = 4.0
     reprojection_px: float = 3.0
     min_views: int = 3
-    min_parallax_deg: float = 1.5
+    min_parallax_deg: float = 1.2
 
 
 class View(NamedTuple):
