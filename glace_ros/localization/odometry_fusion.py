@@ -176,4 +176,5 @@ def _planar_covariance(
     jacobian_66 = np.zeros((6, 6))
     jacobian_66[0, 0] = jacobian_66[1, 1] = jacobian_66[5, 5] = 1.0
     jacobian_66[5, 3:5] = -c_z / (c_x**2 + c_y**2) * np.array([c_x, c_y])
-    return jacobian_66 @ covariance_66 @ jacobian_66.T
+    planar_66: NDArray[np.float64] = jacobian_66 @ covariance_66 @ jacobian_66.T
+    return planar_66
