@@ -4,7 +4,8 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,9 @@ RECALL_THRESHOLDS = {
 }
 FALSE_ACCEPT = (1.0, 10.0)
 """An accepted pose further off than this (m, deg) would send a robot astray."""
+ASTRAY = (0.5, 10.0)
+"""(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
+RATIO_BOUNDS = (0.10, 0.25)
 _FAR = f"{FALSE_ACCEPT[0]:g} m / {FALSE_ACCEPT[1]:g} deg"
 
 
@@ -55,6 +59,19 @@ class LocalizedFrame:
         angle_deg = float(np.degrees(self.estimate.angle_rad(self.truth)))
         return self.estimate.distance_m(self.truth), angle_deg
 
+    def accepted_from(self, min_inlier_ratio: float) -> LocalizedFrame:
+        """The frame as a localizer with that threshold would have it."""
+        if self.estimate is None or self.inliers >= min_inlier_ratio * self.points:
+            return self
+        reason = f"a smaller share of inliers than {min_inlier_ratio:.2f}"
+        return replace(self, estimate=None, covariance_66=None, reason=reason)
+
+    def with_covariance_scaled(self, scale: float) -> LocalizedFrame:
+        """The frame with its covariance multiplied."""
+        if self.covariance_66 is None:
+            return self
+        return replace(self, covariance_66=scale * self.covariance_66)
+
     @property
     def nees(self) -> float | None:
         """Normalised estimation error squared over its 6 degrees of freedom: 1 is calibrated."""
@@ -62,6 +79,35 @@ class LocalizedFrame:
             return None
         error_6 = pose_error(self.estimate, self.truth)
         return float(error_6 @ np.linalg.solve(self.covariance_66, error_6)) / 6.0
+
+
+def acceptance_threshold(frames: Sequence[LocalizedFrame]) -> float:
+    """Inlier ratio from which none of these held-out frames was astray.
+
+    frames: accepted whatever their ratio. See ASTRAY; the result is within RATIO_BOUNDS.
+    """
+    astray = [
+        frame.inliers / frame.points
+        for frame in frames
+        if frame.points
+        and math.isfinite(frame.errors[0])
+        and (frame.errors[0] > ASTRAY[0] or frame.errors[1] > ASTRAY[1])
+    ]
+    lowest, highest = RATIO_BOUNDS
+    return float(np.clip(1.05 * max(astray, default=0.0), lowest, highest))
+
+
+def covariance_scale(frames: Sequence[LocalizedFrame]) -> float:
+    """What makes the mean NEES of these held-out frames that of a consistent filter, at least 1.
+
+    The residuals of neighbouring patches err together, which the solver's Jacobian cannot know.
+    The largest tenth is left out, so that one wrong pose does not blur all others. 1 where fewer
+    than five frames can tell.
+    """
+    nees = sorted(value for frame in frames if (value := frame.nees) is not None)
+    if len(nees) < 5:
+        return 1.0
+    return max(1.0, float(np.mean(nees[: math.ceil(0.9 * len(nees))])))
 
 
 def pose_error(estimate: Pose, truth: Pose) -> NDArray[np.float64]:

@@ -15,13 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
-from glace_ros.evaluation import LocalizedFrame, figures_table, summarize_frames
+from glace_ros.evaluation import (
+    acceptance_threshold,
+    covariance_scale,
+    figures_table,
+    summarize_frames,
+)
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
@@ -47,8 +51,10 @@ _HELD_OUT_FIGURES = (
     "median_rotation_deg",
     "recall",
 )
-USABLE_RECALL = 0.5
-"""Share of held-out frames that must come within 50 cm / 5 deg for a map to count as usable."""
+USABLE_RECALL = 0.3
+"""Share of held-out frames that must come within 50 cm / 5 deg for a map to count as usable.
+Held-out blocks are gaps in the map's coverage: a robot that drives where the recording did sees more.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -175,35 +181,23 @@ def _train(
 def _judge(
     scene_map: SceneMap, kept: list[PosedImage], reader: RecordingReader, device: str
 ) -> tuple[SceneMap, dict[str, Any], bool | None]:
-    """The map with its held-out accuracy and covariance scale, the figures, and whether it is
-    usable (None: not judged).
+    """The map with its held-out accuracy, acceptance threshold and covariance scale, the figures,
+    and whether it is usable (None: nothing was held out).
     """
-    localizer = Localizer(scene_map, device=device)
-    frames = [localize_frame(localizer, image, reader.base_from_camera) for image in kept]
+    lenient = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), device=device)
+    frames = [localize_frame(lenient, image, reader.base_from_camera) for image in kept]
     if not frames:
         return scene_map, summarize_frames([]), None
-    scale = _covariance_scale(frames)
-    frames = [
-        replace(f, covariance_66=None if f.covariance_66 is None else f.covariance_66 * scale)
-        for f in frames
-    ]
-    figures = summarize_frames(frames)
+    threshold = acceptance_threshold(frames)
+    frames = [frame.accepted_from(threshold) for frame in frames]
+    scale = covariance_scale(frames)
+    figures = summarize_frames([frame.with_covariance_scaled(scale) for frame in frames])
     judged = scene_map.with_metadata(
-        held_out={name: figures[name] for name in _HELD_OUT_FIGURES}, covariance_scale=scale
+        held_out={name: figures[name] for name in _HELD_OUT_FIGURES},
+        covariance_scale=scale,
+        min_inlier_ratio=threshold,
     )
     return judged, figures, figures["recall"]["50cm_5deg"] >= USABLE_RECALL
-
-
-def _covariance_scale(frames: list[LocalizedFrame]) -> float:
-    """What makes the median NEES of the held-out frames that of a chi-square with 6 degrees of
-    freedom.
-
-    The residuals of neighbouring patches err together, which the Jacobian cannot know. The
-    median, so that one wrong pose does not blur all others.
-    """
-    nees = [value for frame in frames if (value := frame.nees) is not None]
-    median_of_chi_square = 5.348 / 6.0
-    return max(1.0, float(np.median(nees)) / median_of_chi_square) if len(nees) >= 5 else 1.0
 
 
 def _dry_run(reader: RecordingReader, selection: FrameSelection, config: MapBuilderConfig) -> int:
