@@ -53,7 +53,7 @@ _HELD_OUT_FIGURES = (
 )
 USABLE_RECALL = 0.3
 """Share of held-out frames that must come within 50 cm / 5 deg for a map to count as usable.
-Held-out blocks are gaps in the map's coverage: a robot that drives where the recording did sees more.
+Held-out blocks are gaps in the map's coverage: a robot on the recording's own way sees more.
 """
 
 
