@@ -48,7 +48,7 @@ BASE_FROM_CAMERA = Pose.from_quaternion([0.2, 0.0, 0.5], [-0.5, 0.5, -0.5, 0.5])
 NS = 1_000_000_000
 
 
-def wait_until(condition: Any, timeout_s: float = 20.0) -> Any:
+def wait_until(condition: Any, timeout_s: float = 40.0) -> Any:
     """What `condition` returns once it is true; fails the test where it never is."""
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
@@ -192,7 +192,7 @@ class Robot:
 
     def wait_for_node(self) -> None:
         """Until images, TF and answers can go both ways."""
-        assert self.get_state.wait_for_service(60.0)
+        assert self.get_state.wait_for_service(150.0)
         wait_until(lambda: self.state() is not None)
 
     def wait_for_listeners(self) -> None:
@@ -228,7 +228,7 @@ class Robot:
         self.transforms.clear()
         self.diagnostics.clear()
 
-    def state(self, timeout_s: float = 5.0) -> str:
+    def state(self, timeout_s: float = 40.0) -> str:
         answer = self._call(self.get_state, GetState.Request(), timeout_s)
         return str(answer.current_state.label)
 
@@ -240,7 +240,7 @@ class Robot:
     def set_parameter(self, name: str, value: object) -> SetParametersResult:
         parameter = Parameter(name, value=value).to_parameter_msg()
         request = SetParameters.Request(parameters=[parameter])
-        return self._call(self.set_parameters, request, 5.0).results[0]
+        return self._call(self.set_parameters, request, 40.0).results[0]
 
     def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)

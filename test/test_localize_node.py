@@ -116,7 +116,7 @@ def test_poses_and_map_to_odom_of_a_moving_robot(live):
 
 def test_status_and_diagnostics_say_what_happens(live):
     robot, _ = live
-    robot.activate()
+    robot.activate(degraded_timeout=60.0, lost_timeout=60.0)
     robot.publish_static()
     robot.drive(MAP_FROM_ODOM, 1.5)
     robot.drive(MAP_FROM_ODOM, 1.0, REJECT)
@@ -128,8 +128,8 @@ def test_status_and_diagnostics_say_what_happens(live):
     assert (status.points, status.inliers) == (1000, 9)
     assert status.rejection_reason == "Rejected fix: 9 of 1000 points agree"
     assert stamp_of_time(status.rejection_stamp) == stamp_of_time(status.image_stamp)
-    assert 0.0 < status.latency < 1.0
-    assert 0.5 < status.seconds_since_fix < 2.0
+    assert 0.0 < status.latency < 0.7  # max_image_age, and what the localizer takes
+    assert 0.5 < status.seconds_since_fix < 30.0
     assert status.reprojection_error == 1.5
     # the camera is 0.2 m beside the yaw axis, so its heading's variance moves the base, too
     assert status.sigma_x == pytest.approx(0.02)  # min_sigma_xy
@@ -339,7 +339,7 @@ def test_compressed_images_are_found(live):
 
 def test_silence_is_said_by_topic(robot, start):
     node = start("--image-topic", "/nope", autostart="true", wait=False)
-    node.wait_for("Nothing is published on /nope or /nope/compressed")
+    node.wait_for("Nothing is published on /nope or /nope/compressed", 150.0)
     input_task = wait_until(
         lambda: (
             robot.diagnostics
@@ -412,7 +412,7 @@ def test_a_bad_map_on_the_command_line_is_exit_code_4(robot, start, tmp_path):
     picture = tmp_path / "office.glace"
     picture.write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     node = start("--map", str(picture), fake=False, wait=False)
-    assert node.process.wait(60.0) == 4
+    assert node.process.wait(150.0) == 4
     assert "Traceback" not in node.log()
     assert str(picture) in node.log()
 

@@ -153,7 +153,7 @@ class OdometryFusion:
         covariance_66 = config.covariance_scale * 0.5 * (covariance_66 + covariance_66.T)
         floor_6 = np.repeat([config.min_sigma_xy_m, config.min_sigma_yaw_rad], 3) ** 2
         missing_6 = np.maximum(0.0, floor_6 - covariance_66.diagonal())
-        return covariance_66 + np.diag(missing_6)
+        return np.asarray(covariance_66 + np.diag(missing_6))
 
 
 def _is_covariance(covariance_66: NDArray[np.float64]) -> bool:

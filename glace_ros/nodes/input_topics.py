@@ -104,7 +104,8 @@ class ImageInput:
         self.topic = self._topics["raw"]
         if transport == "auto" and self.topic.endswith(COMPRESSED):
             transport = "compressed"
-        if transport != "auto":
+        self._auto = transport == "auto"
+        if not self._auto:
             self._listen(transport)
 
     @property
@@ -113,13 +114,17 @@ class ImageInput:
         return 0 if self._watched is None else self._watched.received
 
     def choose(self) -> None:
-        """With the transport auto: listens once one of the topics is published."""
-        if self._watched is not None:
+        """With the transport auto: listens to the topic that is published, until images come."""
+        if not self._auto or self.received:
             return
-        for transport, topic in self._topics.items():
-            if self._node.get_publishers_info_by_topic(topic):
-                self._listen(transport)
-                return
+        published = [
+            transport
+            for transport, topic in self._topics.items()
+            if self._node.get_publishers_info_by_topic(topic)
+        ]
+        listening = self._watched is not None
+        if published and not (listening and self.topic in map(self._topics.get, published)):
+            self._listen(published[0])
 
     def problem(self) -> str | None:
         """As WatchedTopic.problem."""
@@ -136,6 +141,7 @@ class ImageInput:
             self._watched.destroy()
 
     def _listen(self, transport: str) -> None:
+        self.destroy()
         self.topic = self._topics[transport]
         message_type = Image if transport == "raw" else CompressedImage
         self._watched = WatchedTopic(
