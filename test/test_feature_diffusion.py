@@ -1,0 +1,101 @@
+"""Noise turns a code by the angle that it should, and the recording says which angle that is."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from core_scenes import unit_rows
+
+from glace_ros.mapping.feature_diffusion import ANGLE_MAX_DEG, diffuse, measure_codes
+from glace_ros.pose import Pose
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("sigma", "channels"), [(0.1, 256), (0.2, 32), (0.05, 64)])
+def test_noise_turns_codes_by_atan_of_its_length(sigma, channels):
+    """sigma = 0.1 in 256 dimensions is the paper's: 58 degrees."""
+    codes_nG = torch.from_numpy(unit_rows(np.random.default_rng(0), 1500, channels)).float()
+    noisy_nG = diffuse(codes_nG, sigma, generator())
+    assert torch.allclose(noisy_nG.norm(dim=1), torch.ones(1500), atol=1e-5)
+    angle_n = torch.rad2deg(torch.acos((codes_nG * noisy_nG).sum(dim=1)))
+    expected_deg = math.degrees(math.atan(sigma * math.sqrt(channels)))
+    assert angle_n.mean().item() == pytest.approx(expected_deg, abs=1.5)
+
+
+def test_every_row_gets_noise_of_its_own_and_a_seed_repeats_it():
+    codes_nG = torch.eye(8)[:1].expand(50, 8)
+    first_nG, again_nG = (diffuse(codes_nG, 0.2, generator(3)) for _ in range(2))
+    assert torch.equal(first_nG, again_nG)
+    assert not torch.equal(first_nG, diffuse(codes_nG, 0.2, generator(4)))
+    assert torch.unique(first_nG, dim=0).shape[0] == 50
+
+
+def test_no_noise_is_no_change():
+    codes_nG = torch.from_numpy(unit_rows(np.random.default_rng(0), 10, 16)).float()
+    assert torch.allclose(diffuse(codes_nG, 0.0, generator()), codes_nG, atol=1e-6)
+
+
+def three_places(turn_deg: float, views: int = 6) -> tuple[np.ndarray, list[Pose]]:
+    """Views of three places 10 m apart; codes of a place lie `turn_deg` around its own axis."""
+    channels = 3 + 3 * views
+    codes, poses = [], []
+    for place in range(3):
+        for view in range(views):
+            code_G = np.zeros(channels)
+            code_G[place] = math.cos(math.radians(turn_deg))
+            code_G[3 + place * views + view] = math.sin(math.radians(turn_deg))
+            codes.append(code_G)
+            poses.append(Pose(np.eye(3), np.array([10.0 * place, 0.1 * view, 0.0])))
+    return np.array(codes, dtype=np.float32), poses
+
+
+def test_known_codes_give_the_known_angles():
+    codes_nG, poses = three_places(turn_deg=20.0)
+    measured = measure_codes(codes_nG, poses)
+    covisible_deg = math.degrees(math.acos(math.cos(math.radians(20.0)) ** 2))
+    assert measured.covisible_deg == pytest.approx(covisible_deg, abs=0.01)
+    assert measured.other_deg == pytest.approx(90.0, abs=0.01)
+    assert measured.auc == pytest.approx(1.0)
+    # sigma turns a code as far as co-visible views differ
+    turned_deg = math.degrees(math.atan(measured.sigma * math.sqrt(codes_nG.shape[1])))
+    assert turned_deg == pytest.approx(covisible_deg, abs=0.01)
+
+
+def test_noise_is_never_stronger_than_the_papers():
+    codes_nG, poses = three_places(turn_deg=60.0)
+    measured = measure_codes(codes_nG, poses)
+    assert measured.covisible_deg > ANGLE_MAX_DEG
+    turned_deg = math.degrees(math.atan(measured.sigma * math.sqrt(codes_nG.shape[1])))
+    assert turned_deg == pytest.approx(58.0, abs=0.1)
+
+
+def test_codes_that_know_nothing_have_an_auc_of_one_half():
+    _, poses = three_places(20.0, views=12)
+    codes_nG = unit_rows(np.random.default_rng(0), 36, 16).astype(np.float32)
+    assert measure_codes(codes_nG, poses).auc == pytest.approx(0.5, abs=0.08)
+
+
+def test_codes_that_tell_the_opposite_have_an_auc_near_0():
+    codes_nG, poses = three_places(20.0)
+    shuffled = [poses[i] for i in np.arange(18).reshape(3, 6).T.ravel()]
+    assert measure_codes(codes_nG, shuffled).auc < 0.5
+
+
+def test_views_of_one_place_in_opposite_directions_are_not_covisible():
+    codes_nG = np.eye(4, dtype=np.float32)
+    codes_nG[1] = codes_nG[0]
+    back = Pose.from_rotation_vector([0, 0, 0], [0, np.pi, 0])
+    measured = measure_codes(codes_nG, [Pose.identity(), Pose.identity(), back, back])
+    assert measured.covisible_deg == pytest.approx((0.0 + 90.0) / 2, abs=0.1)
+    assert measured.other_deg == pytest.approx(90.0, abs=0.1)
+
+
+@pytest.mark.parametrize("spacing_m", [0.01, 50.0])
+def test_where_all_views_are_alike_or_none_nothing_is_measured(spacing_m):
+    codes_nG = unit_rows(np.random.default_rng(0), 5, 8).astype(np.float32)
+    poses = [Pose(np.eye(3), np.array([spacing_m * i, 0.0, 0.0])) for i in range(5)]
+    assert measure_codes(codes_nG, poses) is None
