@@ -69,7 +69,9 @@ class TrainingCheckpoint:
                     "leave out --resume to start anew"
                 )
             self._restore(trainer, tensors, json.loads(header["progress"]))
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        except (
+            SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError
+        ) as error:  # fmt: skip
             raise MappingError(
                 f"the checkpoint {self.path} is damaged: leave out --resume to start anew"
             ) from error
