@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ class SceneMap:
         """
         path = Path(path)
         tensors = self._tensors()
-        header = {"version": FORMAT_VERSION, "sha256": _hash(tensors), **asdict(self.metadata)}
+        header = {"version": FORMAT_VERSION, **asdict(self.metadata)}
+        header["sha256"] = _checksum(header, tensors)
         data = save(tensors, metadata={_FORMAT: json.dumps(header)})
         partial = path.with_name(path.name + ".partial")
         try:
@@ -114,7 +116,8 @@ class SceneMap:
             partial.write_bytes(data)
             partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise MapFileError(f"the map {path} cannot be written: {error.strerror}") from error
         self.file_bytes = len(data)
 
@@ -122,7 +125,11 @@ class SceneMap:
     def load(path: Path | str) -> SceneMap:
         """Read and check a map. Raises MapFileError, one sentence, for anything but a whole one."""
         path = Path(path)
-        if not path.is_file():
+        try:
+            is_there = path.is_file()
+        except OSError:  # a name that is too long, a folder that may not be read
+            is_there = False
+        if not is_there:
             raise MapFileError(f"there is no map file {path}: make one with `build_map`")
         header, tensors = _read(path)
         version = header.get("version")
@@ -131,14 +138,16 @@ class SceneMap:
                 f"the map {path} has format version {version}, this glace_ros reads version "
                 f"{FORMAT_VERSION}: update glace_ros or build the map anew"
             )
-        if header.get("sha256") != _hash(tensors):
+        if header.get("sha256") != _checksum(header, tensors):
             raise MapFileError(
                 f"the map {path} was changed after it was made (its checksum does not match): "
                 "copy it anew or build it anew"
             )
         try:
             scene_map = _rebuild(header, tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (
+            KeyError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError
+        ) as error:  # fmt: skip
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MapFileError(
                 f"the map {path} is damaged ({what}): copy it anew or build it anew"
@@ -165,8 +174,14 @@ def _hash(tensors: dict[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
+    """Of all that a pose depends on: an origin that was edited is as wrong as a weight."""
+    described = json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True)
+    return hashlib.sha256(f"{described} {_hash(tensors)}".encode()).hexdigest()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -174,7 +189,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = json.loads((file.metadata() or {}).get(_FORMAT, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, OSError, RecursionError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise MapFileError(
             f"{path} is not a whole .glace map (cut off, or another kind of file): "
             "name a file that build_map wrote, or copy it anew"
@@ -198,11 +213,10 @@ def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SceneM
         if not torch.isfinite(tensor).all():
             raise ValueError(f"the tensor {name} has a number that is not finite")
     shape = metadata.head
-    if (
-        not 0
-        < shape.width * max(1.0, shape.mlp_ratio) * shape.width * (shape.blocks + 3)
-        < _MAX_PARAMETERS
-    ):
+    channels = shape.local_channels + shape.global_channels
+    widest = shape.width * max(1.0, shape.mlp_ratio)
+    parameters = widest * (shape.width * (shape.blocks + 3) + channels + shape.clusters)
+    if not 0 < parameters < _MAX_PARAMETERS:
         raise ValueError("its network has an impossible size")
     head = CoordinateHead(shape)
     head.load_state_dict({k[5:]: v.float() for k, v in tensors.items() if k.startswith("head.")})
