@@ -1,0 +1,153 @@
+"""Figures: a refused frame is infinitely wrong, calibration is measured, files parse back."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from glace_ros.evaluation import (
+    LocalizedFrame,
+    figures_table,
+    pose_error,
+    summarize_frames,
+    write_tum,
+)
+from glace_ros.pose import Pose
+
+TRUTH = Pose.from_rotation_vector([4.0, 5.0, 6.0], [0.3, -0.2, 1.0])
+DOCUMENTED = {
+    "frames", "localized", "median_translation_m", "median_rotation_deg", "recall", "nees_mean",
+    "latency_ms",
+}  # fmt: skip
+RECALLS = {"5cm_5deg", "10cm_5deg", "25cm_2deg", "50cm_5deg", "5m_10deg"}
+
+
+def frame(off_m=0.0, off_deg=0.0, stamp_ns=0, seconds=0.01, covariance_66=None, truth=TRUTH):
+    estimate = Pose(
+        Rotation.from_rotvec([0, 0, math.radians(off_deg)]).as_matrix() @ TRUTH.rotation_33,
+        TRUTH.translation_3 + [off_m, 0, 0],
+    )
+    return LocalizedFrame(stamp_ns, truth, estimate, covariance_66, 100, 200, seconds)
+
+
+def refused(reason="10 inliers of 900 points, fewer than 50", truth=TRUTH):
+    return LocalizedFrame(0, truth, None, None, 10, 900, 0.02, reason)
+
+
+def test_errors_are_metres_and_degrees():
+    assert frame(0.3, 4.0).errors == pytest.approx((0.3, 4.0))
+    assert refused().errors == (math.inf, math.inf)
+
+
+def test_recall_counts_refused_frames_as_wrong():
+    frames = [frame(0.04, 1.0), frame(0.2, 1.0), frame(0.2, 3.0), frame(3.0, 9.0), refused()]
+    figures = summarize_frames(frames)
+    assert (figures["frames"], figures["localized"]) == (5, 4)
+    assert figures["recall"] == {
+        "5cm_5deg": 0.2, "10cm_5deg": 0.2, "25cm_2deg": 0.4, "50cm_5deg": 0.6, "5m_10deg": 0.8,
+    }  # fmt: skip
+    # over all frames: the third of five errors, infinity being the last
+    assert figures["median_translation_m"] == pytest.approx(0.2)
+    assert figures["median_rotation_deg"] == pytest.approx(3.0)
+    assert figures["false_accepts"] == 1
+
+
+def test_with_most_frames_refused_there_is_no_median():
+    figures = summarize_frames([frame(), refused(), refused()])
+    assert figures["median_translation_m"] is None
+    assert figures["median_rotation_deg"] is None
+    assert figures["recall"]["5m_10deg"] == pytest.approx(1 / 3)
+
+
+def test_frames_without_truth_are_counted_apart():
+    figures = summarize_frames([frame(), frame(truth=None), refused(truth=None)])
+    assert figures["frames"] == 1
+    assert figures["frames_without_truth"] == 2
+    assert figures["localized"] == 1
+    assert figures["recall"]["5cm_5deg"] == 1.0
+
+
+def test_latency_is_over_all_frames():
+    figures = summarize_frames([frame(seconds=s / 1000) for s in range(1, 102)])
+    assert figures["latency_ms"] == {"p50": pytest.approx(51.0), "p95": pytest.approx(96.0)}
+
+
+def test_rejections_are_counted_by_reason_without_their_numbers():
+    reasons = ["10 inliers of 900 points, fewer than 50", "7 inliers of 800 points, fewer than 50"]
+    figures = summarize_frames([*map(refused, reasons), refused("no pose fits any of 3 points")])
+    assert sorted(figures["rejections"].values()) == [1, 2]
+
+
+def some_covariance(rng) -> np.ndarray:
+    """Full, with metres and radians of different size."""
+    root_66 = rng.normal(size=(6, 6)) * [[0.05]] * 3 + np.diag([0.1, 0.05, 0.02, 0.01, 0.02, 0.03])
+    return root_66 @ root_66.T * 0.01
+
+
+def sampled_frames(count: int, scale: float) -> list[LocalizedFrame]:
+    """Estimates drawn from the covariance, which is then claimed to be `scale` times as large."""
+    rng = np.random.default_rng(0)
+    covariance_66 = some_covariance(rng)
+    frames = []
+    for error_6 in rng.multivariate_normal(np.zeros(6), covariance_66, count):
+        # truth = exp(dr) R, p + dp
+        turn_33 = Rotation.from_rotvec(error_6[3:]).as_matrix()
+        estimate = Pose(turn_33.T @ TRUTH.rotation_33, TRUTH.translation_3 - error_6[:3])
+        assert np.allclose(pose_error(estimate, TRUTH), error_6)
+        frames.append(LocalizedFrame(0, TRUTH, estimate, scale * covariance_66, 100, 200, 0.01))
+    return frames
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, 1.0), (4.0, 0.25)])
+def test_nees_is_1_where_errors_are_as_large_as_claimed(scale, expected):
+    figures = summarize_frames(sampled_frames(800, scale))
+    assert figures["nees_mean"] == pytest.approx(expected, rel=0.1)
+
+
+def test_without_a_covariance_there_is_no_nees():
+    assert summarize_frames([frame(), refused()])["nees_mean"] is None
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[], [refused()], [frame(), refused()], [frame(truth=None)], sampled_frames(3, 1.0)],
+    ids=["none", "refused", "mixed", "no_truth", "good"],
+)
+def test_figures_are_valid_json_with_the_documented_keys(frames):
+    """Whoever reads them must not stumble over NaN or Infinity, which are no JSON."""
+    figures = summarize_frames(frames)
+    again = json.loads(json.dumps(figures, allow_nan=False))
+    assert again == figures
+    assert set(figures) >= DOCUMENTED
+    assert set(figures["recall"]) == RECALLS
+    assert set(figures["latency_ms"]) == {"p50", "p95"}
+    assert all(isinstance(word, str) for row in figures_table(figures) for word in row)
+
+
+def test_the_table_shows_the_figures():
+    rows = dict(figures_table(summarize_frames([frame(0.04, 1.0), frame(0.12, 1.5), refused()])))
+    assert rows["localized"] == "2"
+    assert rows["median error"] == "12.00 cm, 1.50 deg"
+    assert rows["within 5 cm / 5 deg"] == "33.33 %"
+    assert rows["within 5 m / 10 deg"] == "66.67 %"
+
+
+def test_tum_lines_hold_the_accepted_poses_to_the_nanosecond(tmp_path):
+    stamps_ns = [1_700_000_000_123_456_789, 1_700_000_001_000_000_001]
+    frames = [frame(0.1, 2.0, stamps_ns[0]), refused(), frame(0.2, 1.0, stamps_ns[1])]
+    write_tum(tmp_path / "poses.txt", frames)
+    lines = (tmp_path / "poses.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["1700000000.123456789", "1700000001.000000001"]
+    for line, kept in zip(lines, (frames[0], frames[2]), strict=True):
+        numbers = [float(word) for word in line.split()[1:]]
+        assert len(numbers) == 7
+        again = Pose.from_quaternion(numbers[:3], numbers[3:])
+        assert again.distance_m(kept.estimate) < 1e-8
+        assert again.angle_rad(kept.estimate) < 1e-7
+
+
+def test_without_an_accepted_pose_the_tum_file_is_empty(tmp_path):
+    write_tum(tmp_path / "poses.txt", [refused()])
+    assert (tmp_path / "poses.txt").read_text() == ""
