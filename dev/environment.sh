@@ -37,7 +37,13 @@ END
 create() { # a new environment, which finds the packages beside PYTHON's torch behind its own
     echo "setup: creating $venv with $("$python" --version)"
     base=$("$python" -c 'import sys; print(sys._base_executable)')
-    [ "$("$python" -c 'import sys; print(sys.prefix)')" != "$(realpath -m "$venv")" ] || python=$base
+    # Not if these hold ROS wheels, whose libraries are found only in the environment of their own,
+    # nor if PYTHON is of the folder that is about to be removed.
+    if "$python" -c 'import importlib.util as u, sys
+sys.exit(u.find_spec("ros_wheels_bootstrapper") is None and sys.prefix != sys.argv[1])' \
+        "$(realpath -m "$venv")"; then
+        python=$base
+    fi
     torch=$(find_torch "$python")
     rm -rf "$venv"
     "$base" -m venv "$venv" || fail "cannot create $venv (see above)."
