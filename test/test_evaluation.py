@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.evaluation import (
     LocalizedFrame,
+    acceptance_threshold,
+    covariance_scale,
     figures_table,
     pose_error,
     summarize_frames,
     write_tum,
 )
 from glace_ros.pose import Pose
+from glace_ros.recording.held_out import BLOCK_S, HeldOutBlocks
 
 TRUTH = Pose.from_rotation_vector([4.0, 5.0, 6.0], [0.3, -0.2, 1.0])
 DOCUMENTED = {
@@ -132,6 +136,71 @@ def test_the_table_shows_the_figures():
     assert rows["median error"] == "12.00 cm, 1.50 deg"
     assert rows["within 5 cm / 5 deg"] == "33.33 %"
     assert rows["within 5 m / 10 deg"] == "66.67 %"
+
+
+# --- what the held-out frames of a new map decide ---
+
+
+def with_ratio(ratio: float, off_m: float = 0.0, off_deg: float = 0.0) -> LocalizedFrame:
+    return replace(frame(off_m, off_deg), inliers=round(1000 * ratio), points=1000)
+
+
+def test_a_frame_below_a_threshold_is_refused():
+    accepted, rejected = with_ratio(0.31).accepted_from(0.3), with_ratio(0.29).accepted_from(0.3)
+    assert accepted.estimate is not None
+    assert rejected.estimate is None
+    assert rejected.covariance_66 is None
+    assert "0.30" in rejected.reason
+
+
+@pytest.mark.parametrize("astray", [with_ratio(0.17, 0.8), with_ratio(0.17, 0.0, 12.0)])
+def test_the_threshold_refuses_every_frame_that_went_astray(astray):
+    good = [with_ratio(ratio) for ratio in (0.12, 0.2, 0.4)]
+    threshold = acceptance_threshold([*good, astray, with_ratio(0.11, 3.0)])
+    assert 0.17 < threshold < 0.2
+    assert astray.accepted_from(threshold).estimate is None
+    assert good[1].accepted_from(threshold).estimate is not None
+    assert acceptance_threshold(good) == acceptance_threshold([]) == 0.10
+    # one frame that is wrong about everything does not forbid them all
+    assert acceptance_threshold([*good, with_ratio(0.9, 5.0)]) == 0.25
+
+
+@pytest.mark.parametrize("too_small", [9.0, 100.0])
+def test_the_covariance_scale_makes_claims_true(too_small):
+    frames = sampled_frames(400, 1.0 / too_small)
+    scale = covariance_scale(frames)
+    assert scale == pytest.approx(too_small, rel=0.3)
+    scaled = summarize_frames([frame.with_covariance_scaled(scale) for frame in frames])
+    assert scaled["nees_mean"] == pytest.approx(1.0, rel=0.3)
+
+
+def test_the_covariance_is_never_made_smaller_nor_judged_by_a_few():
+    assert covariance_scale(sampled_frames(100, 50.0)) == 1.0
+    assert covariance_scale(sampled_frames(4, 0.01)) == 1.0
+    assert covariance_scale([]) == 1.0
+
+
+def test_one_wrong_pose_does_not_blur_all_others():
+    frames = sampled_frames(30, 0.25)
+    astray = replace(frames[0], estimate=frame(40.0).estimate)
+    assert covariance_scale([*frames, astray]) < 1.5 * covariance_scale(frames)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3])
+def test_held_out_blocks_are_contiguous_and_spread_over_the_drive(fraction):
+    stamps_n = 1_700_000_000 * 10**9 + np.arange(0, 60 * 10**9, 10**8)
+    blocks = HeldOutBlocks(stamps_n, fraction)
+    held_out_n = np.array([int(stamp) in blocks for stamp in stamps_n])
+    assert held_out_n.mean() == pytest.approx(fraction, abs=0.02)
+    edges = np.flatnonzero(np.diff(held_out_n.astype(int)))
+    lengths_s = np.diff(edges)[::2] / 10
+    assert lengths_s == pytest.approx(np.full(len(lengths_s), BLOCK_S), abs=0.11)
+    thirds = held_out_n.reshape(3, -1).mean(axis=1)
+    assert thirds.min() > 0.5 * fraction
+    assert not any(int(stamp) in HeldOutBlocks(stamps_n, 0.0) for stamp in stamps_n)
+
+
+# --- files ---
 
 
 def test_tum_lines_hold_the_accepted_poses_to_the_nanosecond(tmp_path):

@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import sys
 import time
@@ -19,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.device import choose_device
-from glace_ros.errors import GlaceError
 from glace_ros.evaluation import (
     acceptance_threshold,
     covariance_scale,
@@ -29,7 +27,17 @@ from glace_ros.evaluation import (
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
-from glace_ros.nodes.command_line import add_bag_arguments, progress_bar, run
+from glace_ros.nodes.command_line import (
+    add_bag_arguments,
+    finite,
+    not_negative,
+    positive,
+    progress_bar,
+    require_writable,
+    run,
+    share,
+    whole_number,
+)
 from glace_ros.nodes.evaluate import localize_frame
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
@@ -84,7 +92,9 @@ def _build(args: argparse.Namespace) -> int:
         output = (
             Path(args.output) if args.output else default_folder() / f"{_bag_name(args.bag)}.glace"
         )
-        _require_writable(output)
+        require_writable("--output", output)
+        if args.json:
+            require_writable("--json", Path(args.json))
         console.print(
             f"poses: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
             f"in {reader.map_frame}; images: {reader.image_topic}; on {device}",
@@ -226,16 +236,6 @@ def _print_result(output: Path, figures: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _require_writable(output: Path) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        probe = output.with_name(output.name + ".probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise GlaceError(f"--output {output} cannot be written: {error.strerror}") from error
-
-
 def _point_latest_at(output: Path) -> None:
     link = output.with_name("latest.glace")
     partial = link.with_name("latest.glace.partial")
@@ -287,20 +287,20 @@ def _parser() -> argparse.ArgumentParser:
         help="left out: BAGNAME.glace in ~/.ros/glace, with latest.glace pointing at it",
     )
     parser.add_argument(
-        "--minutes", type=_positive, default=defaults.minutes, help="wall time, everything included"
+        "--minutes", type=positive, default=defaults.minutes, help="wall time, everything included"
     )
     parser.add_argument(
-        "--iterations", type=int, help="train for so many steps, however long they take"
+        "--iterations", type=whole_number(1), help="train for so many steps, however long they take"
     )
     parser.add_argument(
-        "--keyframe-dist", type=_not_negative, default=frames.keyframe_distance_m, metavar="M"
+        "--keyframe-dist", type=not_negative, default=frames.keyframe_distance_m, metavar="M"
     )
     parser.add_argument(
-        "--keyframe-angle", type=_not_negative, default=frames.keyframe_angle_deg, metavar="DEG"
+        "--keyframe-angle", type=not_negative, default=frames.keyframe_angle_deg, metavar="DEG"
     )
     parser.add_argument(
         "--holdout",
-        type=_share,
+        type=share,
         default=0.1,
         help="share of the drive, in contiguous blocks, that judges the map",
     )
@@ -310,15 +310,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sigma",
-        type=float,
+        type=finite,
         default=defaults.sigma,
         help="of the feature diffusion, negative: measured",
     )
     parser.add_argument(
-        "--clusters", type=int, default=defaults.head.clusters, help="K of the position decoder"
+        "--clusters",
+        type=whole_number(1),
+        default=defaults.head.clusters,
+        help="K of the position decoder",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--seed", type=whole_number(0), default=defaults.seed)
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint of an interrupted run"
     )
@@ -329,27 +332,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     return parser
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError("must be greater than 0")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 0.5:
-        raise argparse.ArgumentTypeError("must be between 0 and 0.5")
-    return value
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ hold.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -48,6 +50,66 @@ def add_bag_arguments(parser: argparse.ArgumentParser) -> None:
         help="tf:FRAME, or a topic of Odometry, PoseStamped or PoseWithCovarianceStamped; left "
         "out: tf:map if the bag has it, else the odometry topic",
     )  # fmt: skip
+
+
+def finite(text: str) -> float:
+    """An argument that is a number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError("must be a finite number")
+    return value
+
+
+def positive(text: str) -> float:
+    """An argument greater than 0."""
+    value = finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """An argument of 0 or more."""
+    value = finite(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def share(text: str) -> float:
+    """An argument between 0 and 0.5."""
+    value = finite(text)
+    if not 0 <= value <= 0.5:
+        raise argparse.ArgumentTypeError("must be between 0 and 0.5")
+    return value
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """For an argument that is a whole number, `least` or more."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if not least <= value < 2**31:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, and below 2^31")
+        return value
+
+    parse.__name__ = "whole number"  # argparse: "invalid whole number value: 'x'"
+    return parse
+
+
+def require_writable(option: str, path: Path) -> None:
+    """Make the file's folder. Raises GlaceError where the file cannot be written: said at once,
+    not when the work is done.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise GlaceError(f"{option} {path} is a folder: name a file")
+        probe = path.with_name(path.name + ".probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise GlaceError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
 def run(program: str, work: Callable[[], int]) -> int:

@@ -17,7 +17,14 @@ from rich.table import Table
 from glace_ros.evaluation import LocalizedFrame, figures_table, summarize_frames, write_tum
 from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
 from glace_ros.localization.pose_covariance import base_covariance
-from glace_ros.nodes.command_line import add_bag_arguments, progress_bar, run
+from glace_ros.nodes.command_line import (
+    add_bag_arguments,
+    positive,
+    progress_bar,
+    require_writable,
+    run,
+    whole_number,
+)
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.scene.scene_map import SceneMap
 
@@ -55,6 +62,9 @@ def localize_frame(
 
 def _evaluate(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
+    for option, file in (("--json", args.json), ("--tum", args.tum)):
+        if file:
+            require_writable(option, Path(file))
     scene_map = SceneMap.load(args.map)
     config = LocalizerConfig()
     overrides = {"min_inliers": args.min_inliers, "ransac_px": args.ransac_px, "seed": args.seed}
@@ -102,9 +112,13 @@ def _parser() -> argparse.ArgumentParser:
         "--tum", metavar="FILE", help="write the accepted poses of the base, TUM format"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
-    parser.add_argument("--min-inliers", type=int, help=f"default {LocalizerConfig.min_inliers}")
-    parser.add_argument("--ransac-px", type=float, help=f"default {LocalizerConfig.ransac_px:g}")
-    parser.add_argument("--seed", type=int, help=f"of RANSAC, default {LocalizerConfig.seed}")
+    parser.add_argument(
+        "--min-inliers", type=whole_number(4), help=f"default {LocalizerConfig.min_inliers}"
+    )
+    parser.add_argument("--ransac-px", type=positive, help=f"default {LocalizerConfig.ransac_px:g}")
+    parser.add_argument(
+        "--seed", type=whole_number(0), help=f"of RANSAC, default {LocalizerConfig.seed}"
+    )
     return parser
 
 

@@ -1,0 +1,67 @@
+"""A real recording becomes a map that localizes a later drive through the same rooms.
+
+The floors are loose: training is given minutes of a machine that may be busy with other tests,
+and takes as many steps as fit. A broken pipeline reaches none of them; docs/method.md has what two
+quiet cores reach.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from glace_ros.nodes.build_map import main as build_map
+from glace_ros.nodes.evaluate import main as evaluate
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def office_map(shared_data, tmp_path_factory):
+    """(map, figures) of two minutes."""
+    folder = tmp_path_factory.mktemp("office")
+    map_path, figures_path = folder / "office.glace", folder / "m.json"
+    code = build_map(
+        [
+            "--bag", str(shared_data / "mapping"), "--output", str(map_path),
+            "--minutes", "2", "--json", str(figures_path),
+        ]
+    )  # fmt: skip
+    assert code == 0
+    return map_path, json.loads(figures_path.read_text())
+
+
+def judge(map_path, shared_data, folder):
+    """(figures, TUM lines) of the later drive."""
+    arguments = [
+        "--map", str(map_path), "--bag", str(shared_data / "query"),
+        "--pose-source", "/ground_truth/pose",
+        "--json", str(folder / "q.json"), "--tum", str(folder / "q.tum"),
+    ]  # fmt: skip
+    assert evaluate(arguments) == 0
+    return json.loads((folder / "q.json").read_text()), (folder / "q.tum").read_text()
+
+
+def test_a_later_drive_is_localized_and_twice_the_same(office_map, shared_data, tmp_path):
+    map_path, built = office_map
+    figures, poses = judge(map_path, shared_data, tmp_path)
+    assert figures["frames"] >= 45
+    assert figures["median_translation_m"] <= 0.30
+    assert figures["median_rotation_deg"] <= 5.0
+    assert figures["recall"]["25cm_2deg"] >= 0.3
+    assert figures["localized"] == len(poses.splitlines())
+    assert figures["map_bytes"] == map_path.stat().st_size <= 5_000_000
+    assert built["map_bytes"] == figures["map_bytes"]
+    # the same map and images give the same poses, to the last digit
+    _, again = judge(map_path, shared_data, tmp_path)
+    assert again == poses
+
+
+def test_the_built_maps_figures(office_map):
+    _, built = office_map
+    assert built["frames"] >= 15  # held out
+    assert built["recall"]["50cm_5deg"] >= 0.3
+    assert built["seconds"]["total"] < 60 * 2 * 3  # the clock is kept, roughly, on a busy machine
+    assert built["points_share"] > 0.2
+    assert built["codes"]["auc"] > 0.8
