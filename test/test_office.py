@@ -13,6 +13,7 @@ import pytest
 
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.evaluate import main as evaluate
+from glace_ros.pose import Pose
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -65,3 +66,34 @@ def test_the_built_maps_figures(office_map):
     assert built["seconds"]["total"] < 60 * 2 * 3  # the clock is kept, roughly, on a busy machine
     assert built["points_share"] > 0.2
     assert built["codes"]["auc"] > 0.8
+
+
+@pytest.mark.ros
+def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data, tmp_path):
+    from glace_ros.nodes.live_run import play_to_localizer  # the fast tests do without ROS
+
+    map_path, _ = office_map
+    _, lines = judge(map_path, shared_data, tmp_path)
+    offline = {}
+    for line in lines.splitlines():
+        seconds, *numbers = line.split()
+        whole, fraction = seconds.split(".")
+        values = [float(number) for number in numbers]
+        offline[int(whole) * 10**9 + int(fraction)] = Pose.from_quaternion(values[:3], values[3:])
+    images = "/camera/image_raw/compressed"
+    live = play_to_localizer(
+        shared_data / "query",
+        [images, "/camera/camera_info", "/tf", "/tf_static", "/odom"],
+        images,
+        {
+            "map": map_path, "base_frame_id": "base_link", "two_d_mode": "false",
+            "max_image_age": "5.0",
+        },
+        {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"},
+        tmp_path / "localize.log",
+    )  # fmt: skip
+    # the node waits for odometry on both sides of an image: the bag's ends have none
+    assert len(live.fixes) >= 0.8 * len(offline) > 10
+    for stamp_ns, map_from_base in live.fixes.items():
+        assert map_from_base.distance_m(offline[stamp_ns]) < 1e-3
+        assert map_from_base.angle_rad(offline[stamp_ns]) < 0.05 * 3.14159 / 180
