@@ -16,6 +16,10 @@ for name in build_map localize evaluate demo; do # what `ros2 run glace_ros NAME
     "install/glace_ros/lib/glace_ros/$name" --help >/dev/null
     echo "colcon: $name --help works"
 done
+# The node's process starts, declares its parameters and says what is wrong: exit code 4, no map.
+code=0
+install/glace_ros/lib/glace_ros/localize --map build/no_such_map.glace || code=$?
+[ "$code" -eq 4 ] || { echo "colcon: localize without a map ended with $code, not 4" >&2; exit 1; }
 colcon test --return-code-on-test-failure ||
     { cat build/glace_ros/ament_cmake_pytest/pytest.txt; exit 1; }
 tail -n 5 build/glace_ros/ament_cmake_pytest/pytest.txt
