@@ -35,7 +35,7 @@ def poses(limit_m: float = 100.0) -> st.SearchStrategy[Pose]:
 def cameras(draw: st.DrawFn) -> Camera:
     """Pinholes, portrait and landscape, with fx != fy and the principal point anywhere."""
     width, height = draw(st.integers(40, 2000)), draw(st.integers(40, 2000))
-    fx, fy = draw(st.floats(40.0, 3000.0)), draw(st.floats(40.0, 3000.0))
+    fx, fy = draw(st.floats(100.0, 3000.0)), draw(st.floats(100.0, 3000.0))
     cx, cy = draw(st.floats(0.0, width)), draw(st.floats(0.0, height))
     return Camera(width, height, fx, fy, cx, cy)
 

@@ -190,24 +190,17 @@ def test_the_map_describes_its_recording(built, bag):
     assert (metadata.camera.width_px, metadata.camera.fx_px) == (64, 50.0)
 
 
-def test_without_output_the_map_goes_where_the_launch_file_looks(bag, tmp_path, monkeypatch):
+def test_without_output_the_same_map_goes_where_the_launch_file_looks(
+    built, bag, tmp_path, monkeypatch
+):
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
     assert build_map(["--bag", str(bag), *QUICK, "--holdout", "0"]) == 0
     latest = tmp_path / "glace" / "latest.glace"
     assert latest.is_symlink()
     assert latest.resolve() == (tmp_path / "glace" / "drive.glace").resolve()
-    assert SceneMap.load(latest).metadata.bag_name == "drive"
     assert len(list((tmp_path / "glace").iterdir())) == 2  # no checkpoint, no probe
-
-
-def test_the_same_seed_builds_the_same_map(built, bag, tmp_path):
-    other = tmp_path / "other.glace"
-    arguments = ["--bag", str(bag), *QUICK, "--holdout", "0", "--output", str(other)]
-    assert build_map(arguments) == 0
-    first, second = SceneMap.load(built[0]), SceneMap.load(other)
-    assert first.map_id == second.map_id
-    assert build_map([*arguments, "--seed", "7"]) == 0
-    assert SceneMap.load(other).map_id != first.map_id
+    # one seed, one map
+    assert SceneMap.load(latest).map_id == SceneMap.load(built[0]).map_id
 
 
 def test_evaluate_scores_every_image(built, bag, tmp_path, capsys):
@@ -400,7 +393,7 @@ def test_ctrl_c_during_a_real_training(bag, tmp_path):
             assert process.poll() is None
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130
