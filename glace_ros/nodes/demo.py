@@ -91,7 +91,6 @@ def _record(console: Console, args: argparse.Namespace, folder: Path) -> DemoRec
     if args.size == "small":
         config = replace(
             config,
-            building=replace(config.building, rooms=1),
             mapping=replace(config.mapping, image_rate_hz=2.0),
             query=replace(config.query, duration_s=20.0),
         )
@@ -181,14 +180,14 @@ def _parser() -> argparse.ArgumentParser:
         "--output", default="demo_output", metavar="DIR", help="recordings, map, report.html"
     )
     parser.add_argument(
-        "--minutes", type=_positive, default=4.5, help="wall time for building the map"
+        "--minutes", type=_positive, default=6.0, help="wall time for building the map"
     )
     parser.add_argument("--seed", type=_seed, default=0, help="of the flat, the drives, the map")
     parser.add_argument(
         "--size",
         choices=["normal", "small"],
         default="normal",
-        help="normal: two rooms and a corridor; small: one room and a short query drive",
+        help="small: fewer images of the same room, and a short query drive",
     )
     return parser
 

@@ -99,7 +99,7 @@ def _pictures(localizer: Localizer, bag: Path, results: DemoResults) -> list[Pic
     missing = np.flatnonzero(~np.isfinite(results.error_m_f))
     chosen: dict[int, str] = {}
     if len(ranked):
-        chosen[int(ranked[len(ranked) // 2])] = "The median image"
+        chosen[int(ranked[len(ranked) // 2])] = "The median of those that got a pose"
         chosen[int(ranked[len(ranked) // 10])] = "One of the best"
         chosen[int(ranked[-1])] = "The worst that got a pose"
     if len(missing):

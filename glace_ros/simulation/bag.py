@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # 70 degrees wide; nothing about it is ideal, so that nothing ideal is taken for granted
 DEMO_CAMERA = Camera(
-    320, 240, 229.3, 227.8, 163.2, 117.1, "plumb_bob", (-0.06, 0.02, 0.0005, -0.0004, 0.0)
+    480, 360, 343.9, 341.7, 244.8, 175.6, "plumb_bob", (-0.06, 0.02, 0.0005, -0.0004, 0.0)
 )
 _CAMERA_DELAY_NS = 35_000_000
 _ODOMETRY_DELAY_NS = 3_000_000

@@ -84,7 +84,7 @@ def build(config: BuildingConfig) -> Building:
 def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -> None:
     width_m, depth_m = config.room_width_m - _WALL_M, config.room_depth_m - _WALL_M
     _floor_and_ceiling(place, config, rng, (width_m, depth_m))
-    paints = [_wall_paint(rng, config.texels_per_m) for _ in range(2)]
+    paints = [_wall_paint(rng, config.texels_per_m, kinds) for kinds in (_PLAIN, _RICH)]
     shell = (
         (place.at(0, depth_m, 0), width_m, paints[0], False),
         (place.at(width_m, depth_m, 3), depth_m, paints[1], False),
@@ -100,7 +100,7 @@ def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -
 def _corridor(place: Placement, config: BuildingConfig, rng: Generator) -> None:
     length_m, width_m = config.length_m, config.corridor_width_m
     _floor_and_ceiling(place, config, rng, (length_m, width_m))
-    paint = _wall_paint(rng, config.texels_per_m)
+    paint = _wall_paint(rng, config.texels_per_m, _PLAIN)
     doors_m = [config.door_x_m(room) for room in range(config.rooms)]
     _wall(place.at(0, width_m, 0), length_m, config.height_m, doors_m, paint)
     _wall(place.at(length_m, 0, 2), length_m, config.height_m, [], paint)
@@ -120,12 +120,12 @@ def _corridor_bay(place: Placement, config: BuildingConfig, rng: Generator, room
         furniture.coats(place.at(0.45 * bay_m, 0, 2), rng)
     else:
         furniture.cabinet(place.at(0.4 * bay_m, 0, 2), rng, (1.2, 0.3, 0.85))
-    for share, low_m in ((0.12, 0.9), (0.72, 0.7), (0.88, 1.1)):
-        size_m = (float(rng.uniform(0.5, 0.8)), float(rng.uniform(0.4, 0.6)))
-        furniture.picture(place.at(share * bay_m, 0, 2), rng, size_m, low_m + 0.2)
-    for share in (0.12, 0.27, 0.74, 0.9):
+    for share in (0.04, 0.14, 0.24, 0.72, 0.83, 0.94):
         size_m = (float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.35, 0.5)))
-        furniture.picture(place.at(share * bay_m, width_m), rng, size_m, rng.uniform(0.8, 1.4))
+        furniture.picture(place.at(share * bay_m, 0, 2), rng, size_m, rng.uniform(0.7, 1.3))
+    for share in (0.05, 0.16, 0.28, 0.72, 0.83, 0.94):
+        size_m = (float(rng.uniform(0.5, 1.0)), float(rng.uniform(0.35, 0.5)))
+        furniture.picture(place.at(share * bay_m, width_m), rng, size_m, rng.uniform(0.6, 1.3))
     furniture.rug(place.at(0.5 * bay_m, 0.55 * width_m), rng, (0.8, 1.6))
 
 
@@ -178,17 +178,23 @@ def _hang_pictures(
     spots += [place.at(share * width_m, 0, 2) for share in (0.08, 0.27, 0.73, 0.9)]
     for spot in spots:
         size_m = (float(rng.uniform(0.45, 0.9)), float(rng.uniform(0.4, 0.7)))
-        furniture.picture(spot, rng, size_m, rng.uniform(1.15, 1.55))
+        furniture.picture(spot, rng, size_m, rng.uniform(0.8, 1.45))
 
 
+_PLAIN = ("plaster", "plaster", "paper")
+_RICH = ("mural", "mural", "brick")
 _FURNISHINGS: tuple[Callable[[Placement, Generator, float, float], None], ...] = (
     _living_room, _study, _bedroom,
 )  # fmt: skip
 
 
-def _wall_paint(rng: Generator, texels_per_m: float) -> Callable[[tuple[int, int]], Image]:
+def _wall_paint(
+    rng: Generator, texels_per_m: float, kinds: tuple[str, ...]
+) -> Callable[[tuple[int, int]], Image]:
     colour = _PAINTS[int(rng.integers(len(_PAINTS)))]
-    kind = rng.choice(["paper", "plaster", "brick"], p=[0.5, 0.25, 0.25])
+    kind = rng.choice(kinds)
+    if kind == "mural":
+        return lambda shape_px: pictures.mural(rng, shape_px, texels_per_m)
     if kind == "brick":
         return lambda shape_px: textures.brick(rng, shape_px, texels_per_m, (158, 92, 72))
     if kind == "plaster":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +25,11 @@ _LOOK_AHEAD_M = 0.32
 class DriveConfig:
     """Limits of the robot's motion."""
 
-    speed_mps: float = 0.8
-    turn_rate_radps: float = 1.3
+    speed_mps: float = 0.7
+    turn_rate_radps: float = 0.8
     acceleration_mps2: float = 1.0
     turn_acceleration_radps2: float = 3.0
-    clearance_m: float = 0.3
+    clearance_m: float = 0.35
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,20 @@ class Trajectory:
 
 
 def mapping_route(building: Building) -> list[Waypoint]:
-    """Every room twice around, once each way, with a look about; the corridor both ways."""
+    """Every room twice around, once each way, with looks about; the corridor both ways."""
     config, rng = building.config, np.random.default_rng([building.config.seed, 101])
     middle_m = 0.55 * config.corridor_width_m
-    route = [Waypoint(0.8, middle_m)]
+    route = [Waypoint(0.9, middle_m)]
     for room in range(config.rooms):
-        corners = _room_corners(building, room, shrink_m=0.0)
-        inner = _room_corners(building, room, shrink_m=0.3)
-        x_m, y_m = np.mean(corners, axis=0).tolist()
-        route += [_before_door(building, room), *_waypoints(corners, rng, 0.1)]
-        route += [Waypoint(x_m, y_m, spin_rad=2 * np.pi), *_waypoints(inner[::-1], rng, 0.1)]
-        route += [_before_door(building, room)]
-    route += [Waypoint(config.length_m - 0.8, middle_m, spin_rad=2 * np.pi)]
+        corners = _waypoints(_room_corners(building, room, shrink_m=0.0), rng, 0.1)
+        inner = _waypoints(_room_corners(building, room, shrink_m=0.3)[::-1], rng, 0.1)
+        turns = [replace(waypoint, spin_rad=2 * np.pi) for waypoint in (corners[1], corners[3])]
+        route += [_before_door(building, room), corners[0], turns[0], corners[2], turns[1]]
+        route += [corners[0], inner[1], inner[2], inner[3], inner[0]]
+        route += [replace(_before_door(building, room), spin_rad=2 * np.pi)]
+    route += [Waypoint(config.length_m - 1.0, middle_m, spin_rad=2 * np.pi)]
     route += [Waypoint(0.5 * config.length_m, 0.6 * config.corridor_width_m)]
-    return [*route, Waypoint(0.9, middle_m, spin_rad=np.pi)]
+    return [*route, Waypoint(1.0, middle_m, spin_rad=np.pi)]
 
 
 def query_route(building: Building, seed: int) -> list[Waypoint]:
@@ -94,7 +94,7 @@ def query_route(building: Building, seed: int) -> list[Waypoint]:
         around = np.roll(corners[:: int(rng.choice([-1, 1]))], start, axis=0)
         across = np.stack([around[0], around[2], around[1], around[3]])
         order = around if rng.random() < 0.5 else across
-        route += [_before_door(building, room), *_waypoints(order, rng, 0.3)]
+        route += [_before_door(building, room), *_waypoints(order, rng, 0.2)]
         route += [_before_door(building, room)]
     return [*route, Waypoint(0.4 * config.length_m, 0.6 * config.corridor_width_m)]
 
@@ -103,8 +103,8 @@ def _room_corners(building: Building, room: int, shrink_m: float) -> NDArray[np.
     """Corners (4, 2) of a way around the room, counter-clockwise from the one left of the door."""
     config = building.config
     left_m, low_m = room * config.room_width_m, config.corridor_width_m
-    x_m = np.array([0.8 + shrink_m, config.room_width_m - 0.9 - shrink_m]) + left_m
-    y_m = np.array([0.8 + shrink_m, config.room_depth_m - 1.0 - shrink_m]) + low_m
+    x_m = np.array([1.0 + shrink_m, config.room_width_m - 1.1 - shrink_m]) + left_m
+    y_m = np.array([0.9 + shrink_m, config.room_depth_m - 1.2 - shrink_m]) + low_m
     corners = [[x_m[0], y_m[0]], [x_m[1], y_m[0]], [x_m[1], y_m[1]], [x_m[0], y_m[1]]]
     return np.array(corners)
 
@@ -141,7 +141,7 @@ def drive(
     robot.follow(np.concatenate(leg))
     robot.rest(0.3)
     xy_yaw_n3 = np.array(robot.track, dtype=np.float64)
-    times_s = np.linspace(0.0, (len(xy_yaw_n3) - 1) * _STEP_S, len(xy_yaw_n3))
+    times_s = np.arange(len(xy_yaw_n3), dtype=np.float64) * _STEP_S
     return Trajectory(times_s, xy_yaw_n3)
 
 

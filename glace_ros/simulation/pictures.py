@@ -97,6 +97,27 @@ def landscape(rng: Generator, shape_px: tuple[int, int]) -> Image:
     return image
 
 
+def mural(rng: Generator, shape_px: tuple[int, int], texels_per_m: float) -> Image:
+    """A painted wall: a landscape with a village of signs and shapes, no spot like another."""
+    height, width = shape_px
+    image = landscape(rng, shape_px)
+    area_m2 = height * width / texels_per_m**2
+    for _ in range(int(11 * area_m2)):
+        left, top = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+        size_px = texels_per_m * rng.uniform(0.05, 0.22)
+        kind = rng.integers(3)
+        if kind == 0:
+            write(rng, image, left, top, 0.6 * size_px, random_colour(rng, 0, 255))
+        elif kind == 1:
+            tile = _abstract(rng, (max(8, int(size_px * 1.6)), max(8, int(size_px * 1.3))))
+            paste(image, tile, top, left)
+        else:
+            corners = [left, top] + rng.normal(0, size_px, (int(rng.integers(3, 6)), 2))
+            colour = random_colour(rng, 10, 245)
+            cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+    return as_image(image * (1.0 + 0.05 * fractal_noise(rng, shape_px, 8, 3, 0.8))[..., None])
+
+
 def _earth_colour(rng: Generator) -> Colour:
     green = rng.uniform(55, 150)
     return green * rng.uniform(0.6, 1.25), green, green * rng.uniform(0.4, 1.0)

@@ -166,7 +166,7 @@ def wood(rng: Generator, shape_px: tuple[int, int], texels_per_m: float, colour:
         dx = (np.arange(width, dtype=np.float32)[None] - x_px) / (3.0 * size_px)
         dy = (np.arange(height, dtype=np.float32)[:, None] - y_px) / size_px
         rings += 2.8 * np.exp(-0.5 * (dx**2 + dy**2))
-    tone = 1.0 + 0.1 * np.sin(2.2 * (y_h + 1.2 * rings)) + 0.05 * rings
+    tone = 1.0 + 0.06 * np.sin(2.2 * (y_h + 1.2 * rings)) + 0.04 * rings
     tone += 0.05 * fractal_noise(rng, shape_px, 4.0, 2, 0.7, stretch=6.0)
     tone = np.asarray(np.clip(tone, 0.35, 1.35), dtype=np.float32)
     scratch(rng, tone, int(12 * height * width / texels_per_m**2) + 1, 0.2 * texels_per_m, 0.4)
@@ -189,7 +189,7 @@ def plank_floor(
             length_px = int(rng.uniform(0.7, 1.7) * texels_per_m)
             board = boards[int(rng.integers(len(boards)))]
             board = board[:, :: int(rng.choice([-1, 1]))][:, :length_px]
-            shaded = as_image(board * np.float32(rng.uniform(0.68, 1.12)))
+            shaded = as_image(board * np.float32(rng.uniform(0.82, 1.08)))
             shaded[:1], shaded[:, :1] = shaded[:1] // 3, shaded[:, :1] // 3
             start, stop = max(left, 0), min(left + shaded.shape[1], width)
             rows = min(plank_px, height - top)
