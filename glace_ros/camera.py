@@ -119,7 +119,9 @@ class Camera:
         )
 
     def project(self, points_n3: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Pixels (n, 2) of points (n, 3) in the camera frame (REP-103 optical), without distortion."""
+        """Pixels (n, 2) of points (n, 3) in the camera frame (REP-103 optical), without
+        distortion.
+        """
         xy_n2 = points_n3[:, :2] / points_n3[:, 2:]
         return xy_n2 * [self.fx_px, self.fy_px] + [self.cx_px, self.cy_px]
 
@@ -130,7 +132,7 @@ class Camera:
 
 
 def cell_centres(height_cells: int, width_cells: int, stride_px: int) -> NDArray[np.float64]:
-    """Pixels (height_cells, width_cells, 2), as (u, v), at which the cells of a feature map look."""
+    """Pixels (height_cells, width_cells, 2), as (u, v), that the cells of a feature map look at."""
     v_h, u_w = (stride_px * (np.arange(n) + 0.5) - 0.5 for n in (height_cells, width_cells))
     return np.stack(np.broadcast_arrays(u_w[None, :], v_h[:, None]), axis=-1)
 

@@ -1,4 +1,6 @@
-"""The errors a user can cause and mend. Their text is one sentence: what is wrong, where, what to do."""
+"""The errors a user can cause and mend. Their text is one sentence: what is wrong, where, what to
+do.
+"""
 
 
 class GlaceError(Exception):

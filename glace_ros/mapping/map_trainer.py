@@ -34,7 +34,8 @@ class MapTrainerConfig:
     """One-cycle: learning_rate is reached at warm_up of the way from a 25th of it, and falls to
     nothing.
 
-    point_preference: how much likelier a sample with a triangulated point is drawn than another: those
+    point_preference: how much likelier a sample with a triangulated point is drawn than another:
+    those
     without are mostly patches that no second view found again.
     iterations: length of the schedule where no minutes are given.
     """
