@@ -20,13 +20,27 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("demo")
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    log = (folder / f"stderr{len(list(folder.glob('stderr*')))}").open("w")
-    return subprocess.Popen(
-        [sys.executable, "-m", "glace_ros.cli", "demo", "--output", str(folder / "output"),
-         "--size", "small", *arguments],
-        stdout=log, stderr=log, text=True,
-    )  # fmt: skip
+@pytest.fixture
+def start():
+    """Starts the small demo with more arguments; it ends with the test, whatever happens."""
+    started = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        log = (folder / f"stderr{len(list(folder.glob('stderr*')))}").open("w")
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "glace_ros.cli", "demo", "--size", "small",
+                 "--output", str(folder / "output"), *arguments],
+                stdout=log, stderr=log, text=True,
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
 
 
 def said(folder: Path) -> str:
@@ -76,8 +90,8 @@ def wait_for(condition, process: subprocess.Popen[str], timeout_s: float) -> Non
         time.sleep(0.1)
 
 
-def test_ctrl_c_while_recording_leaves_nothing_behind_and_no_half_bag(folder):
-    process = start(folder)
+def test_ctrl_c_while_recording_leaves_nothing_behind_and_no_half_bag(folder, start):
+    process = start()
     mapping = folder / "output" / "recording" / ".unfinished" / "mapping"
     wait_for(mapping.is_dir, process, 120)
     interrupt(process)
@@ -86,25 +100,26 @@ def test_ctrl_c_while_recording_leaves_nothing_behind_and_no_half_bag(folder):
     assert not (folder / "output" / "recording" / "mapping").exists()
 
 
-def test_ctrl_c_while_building_the_map_ends_build_map_too(folder):
-    process = start(folder, "--minutes", "5")
-    wait_for(lambda: "poses: tf:map" in said(folder), process, 300)
+def test_ctrl_c_while_building_the_map_ends_build_map_too(folder, start):
+    process = start("--minutes", "5")
+    wait_for(lambda: "poses: tf:map" in said(folder), process, 540)
     interrupt(process)
     assert not (folder / "output" / "flat.glace").exists()
 
 
-def test_the_small_demo_localizes_in_a_live_graph(folder):
+def test_the_small_demo_localizes_in_a_live_graph(folder, start):
     """Far looser than what the demo itself wants: 1.5 minutes of a machine that may be busy.
 
     A wrong transform, stamp or pixel convention anywhere on the way reaches none of it.
     """
-    before = (folder / "output" / "recording" / "recording.json").stat().st_mtime_ns
-    process = start(folder, "--minutes", "1.5")
+    note = folder / "output" / "recording" / "recording.json"
+    before = note.stat().st_mtime_ns if note.exists() else None
+    process = start("--minutes", "1.5")
     code = process.wait(540)
     text = said(folder)
     assert code in (0, 3), text
     # the recordings of the interrupted run were complete, and are used again
-    assert (folder / "output" / "recording" / "recording.json").stat().st_mtime_ns == before
+    assert before in (None, note.stat().st_mtime_ns)
     figures = json.loads((folder / "output" / "demo.json").read_text())
     assert figures["passed"] == (code == 0)
     assert figures["frames"] > 20
@@ -112,7 +127,7 @@ def test_the_small_demo_localizes_in_a_live_graph(folder):
     assert figures["map_odom_base"]["samples"] > 100
     assert figures["map_odom_base"]["median_translation_m"] <= 0.5
     page = (folder / "output" / "report.html").read_text()
-    assert f"{figures['localized']} of {figures['frames']} images" in page
+    assert f"{figures['localized']} of {figures['frames']} (" in page  # whatever the verdict is
 
 
 def test_an_output_that_cannot_be_written_is_one_sentence(folder):
