@@ -17,8 +17,12 @@ def main(argv: list[str] | None = None) -> int:
     """Dispatch to glace_ros.nodes.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in SUBCOMMANDS:
-        program = importlib.import_module(f"glace_ros.nodes.{argv[0]}")
-        return int(program.main(argv[1:]))
+        try:
+            program = importlib.import_module(f"glace_ros.nodes.{argv[0]}")
+            return int(program.main(argv[1:]))
+        except KeyboardInterrupt:  # while PyTorch is being imported, which takes seconds
+            print(f"{argv[0]}: interrupted", file=sys.stderr)
+            return 130
     asked = bool(argv) and argv[0] in ("-h", "--help")
     width = max(map(len, SUBCOMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, what in SUBCOMMANDS.items()]
