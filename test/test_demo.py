@@ -75,7 +75,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     children = descendants(process.pid)
     assert children
     process.send_signal(signal.SIGINT)
-    # a shell shows both as 130: told and ended, or ended by the signal while Python was closing down
+    # a shell shows both as 130: it ended by itself, or by the signal while Python closed down
     assert process.wait(40) in (130, -signal.SIGINT)
     deadline_s = time.monotonic() + 5.0
     while left := {pid for pid in children if alive(pid)}:
