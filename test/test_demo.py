@@ -21,11 +21,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def start():
+def start(folder):
     """Starts the small demo with more arguments; it ends with the test, whatever happens."""
     started = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def demo(*arguments: str) -> subprocess.Popen[str]:
         log = (folder / f"stderr{len(list(folder.glob('stderr*')))}").open("w")
         started.append(
             subprocess.Popen(
@@ -36,7 +36,7 @@ def start():
         )  # fmt: skip
         return started[-1]
 
-    yield start
+    yield demo
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
