@@ -1,8 +1,9 @@
 """A real recording becomes a map that localizes a later drive through the same rooms.
 
-The floors are loose: training is given minutes of a machine that may be busy with other tests,
-and takes as many steps as fit. A broken pipeline reaches none of them; docs/method.md has what two
-quiet cores reach.
+Steps and not minutes: on a machine that is busy with other tests, minutes are but a few steps. The
+floors are loose, since these are a third of the steps that a map deserves, and a CPU with bfloat16
+rounds otherwise than one without. A broken pipeline reaches none of them; docs/method.md has what
+five minutes of two quiet cores reach.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def office_map(shared_data, tmp_path_factory):
-    """(map, figures) of two minutes."""
+    """(map, figures) of two minutes' training on two quiet cores."""
     folder = tmp_path_factory.mktemp("office")
     map_path, figures_path = folder / "office.glace", folder / "m.json"
     code = build_map(
         [
             "--bag", str(shared_data / "mapping"), "--output", str(map_path),
-            "--minutes", "2", "--json", str(figures_path),
+            "--iterations", "2500", "--json", str(figures_path),
         ]
     )  # fmt: skip
     assert code == 0
@@ -63,7 +64,7 @@ def test_the_built_maps_figures(office_map):
     _, built = office_map
     assert built["frames"] >= 15  # held out
     assert built["recall"]["50cm_5deg"] >= 0.3
-    assert built["seconds"]["total"] < 60 * 2 * 3  # the clock is kept, roughly, on a busy machine
+    assert built["steps"] == 2500
     assert built["points_share"] > 0.2
     assert built["codes"]["auc"] > 0.8
 

@@ -170,6 +170,8 @@ def test_a_triangulated_point_behind_the_camera_comes_home_and_not_to_10_m(world
     points_n3, (pose, *_) = world
     observed = observe(points_n3, [pose], told=True)
     behind_n3 = pose.translation_3 - (points_n3 - pose.translation_3)
+    pull, _ = reprojection_loss(torch.tensor(behind_n3).float(), observed, 0.5, REPROJECTION)
+    assert pull.item() == 0.0  # the point alone tells where to go
     found_n3 = descend(behind_n3, observed, CONFIG, steps=300, views=1, rate=0.2)
     assert np.linalg.norm(found_n3 - points_n3, axis=1).max() < 0.05
 
