@@ -234,7 +234,11 @@ def test_the_newest_image_wins_and_an_image_that_sleeps_loses_no_transforms(live
     robot.activate(max_rate=60.0)
     robot.publish_static()
     robot.drive(MAP_FROM_ODOM, 1.0)
-    robot.publish_image(robot.now_ns(), None, SLEEP)
+    sleeper_ns = robot.now_ns()
+    for stamp_ns in (sleeper_ns - 1, sleeper_ns + 1):
+        robot.publish_odometry(stamp_ns, odometry_at(stamp_ns))
+    robot.publish_image(sleeper_ns, None, SLEEP)
+    time.sleep(0.3)  # until it is worked on: a newer one would take its place
     before = len(robot.transforms)
     began_ns = last_ns = robot.now_ns()
     for _ in range(45):  # while it sleeps
@@ -245,7 +249,7 @@ def test_the_newest_image_wins_and_an_image_that_sleeps_loses_no_transforms(live
         time.sleep(0.1)
     assert len(robot.transforms) - before > 50  # 20 Hz, from the timer
     wait_until(lambda: stamp_of(robot.poses[-1]) == last_ns)
-    asleep = (began_ns, began_ns + round((SLEEP_S - 0.3) * NS))
+    asleep = (began_ns, began_ns + round((SLEEP_S - 0.6) * NS))
     assert not [pose for pose in robot.poses if asleep[0] < stamp_of(pose) < asleep[1]]
 
 
