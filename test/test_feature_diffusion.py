@@ -7,7 +7,13 @@ import pytest
 import torch
 from core_scenes import unit_rows
 
-from glace_ros.mapping.feature_diffusion import ANGLE_MAX_DEG, diffuse, measure_codes
+from glace_ros.mapping.feature_diffusion import (
+    ANGLE_MAX_DEG,
+    covisible_views,
+    diffuse,
+    draw_codes,
+    measure_codes,
+)
 from glace_ros.pose import Pose
 
 
@@ -99,3 +105,29 @@ def test_where_all_views_are_alike_or_none_nothing_is_measured(spacing_m):
     codes_nG = unit_rows(np.random.default_rng(0), 5, 8).astype(np.float32)
     poses = [Pose(np.eye(3), np.array([spacing_m * i, 0.0, 0.0])) for i in range(5)]
     assert measure_codes(codes_nG, poses) is None
+
+
+def test_covisible_views_are_those_of_the_same_place():
+    _, poses = three_places(20.0)
+    far = Pose(np.eye(3), np.array([0.0, 50.0, 0.0]))
+    neighbours_vk = covisible_views([*poses, far], seed=0, count=8)
+    places_vk = neighbours_vk // 6
+    assert (places_vk[:18] == np.arange(18)[:, None] // 6).all()
+    assert (neighbours_vk[:18] != np.arange(18)[:, None]).all()
+    for view in range(18):  # five others, eight columns: nobody is left out
+        assert len(set(neighbours_vk[view])) == 5
+    assert (neighbours_vk[18] == 18).all()  # nobody sees what it sees
+    turned = Pose.from_rotation_vector([0, 0, 0], [0, np.pi / 2, 0])
+    assert (covisible_views([Pose.identity(), turned], seed=0)[1] == 1).all()
+
+
+def test_half_of_the_codes_are_a_neighbours():
+    codes_vG = torch.eye(4)
+    neighbours_vk = torch.tensor([[1, 2], [0, 0], [2, 2], [3, 3]])
+    view_n = torch.zeros(4000, dtype=torch.int32)
+    codes_nG = draw_codes(codes_vG, view_n, 0.0, neighbours_vk, generator())
+    assert codes_nG.sum(dim=0).tolist() == pytest.approx([2000, 1000, 1000, 0], abs=150)
+    assert torch.equal(draw_codes(codes_vG, view_n, 0.0, None, generator()), codes_vG[view_n])
+    # noise comes on top where it is asked for
+    noisy_nG = draw_codes(codes_vG, view_n, 0.1, neighbours_vk, generator())
+    assert torch.unique(noisy_nG, dim=0).shape[0] == 4000

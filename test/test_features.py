@@ -198,6 +198,24 @@ def test_the_vocabulary_depends_on_the_seed_alone(walls):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_clustered_codes_are_one_per_wall(walls):
+    vlad = VladEncoder.learn(walls, VladConfig(words=8, channels=6), seed=0)
+    codes_vG = torch.stack([vlad.encode(features) for features in walls])
+    clustered = vlad.with_clusters(codes_vG, 2, seed=0)
+    assert (vlad.name, clustered.name) == ("vlad", "kmeans:2")
+    centres_vG = torch.stack([clustered.encode(features) for features in walls])
+    assert torch.unique(centres_vG[:5], dim=0).shape[0] == 1
+    assert torch.unique(centres_vG[5:], dim=0).shape[0] == 1
+    assert not torch.equal(centres_vG[0], centres_vG[5])
+    assert torch.allclose(centres_vG.norm(dim=1), torch.ones(10), atol=1e-5)
+    mean_G = torch.nn.functional.normalize(codes_vG[:5].mean(dim=0), dim=0)
+    assert torch.allclose(centres_vG[0], mean_G, atol=1e-4)
+    # through fp16 and back it is the same kind of encoder
+    assert clustered.map_tensors(lambda tensor: tensor.half().float()).name == "kmeans:2"
+    with pytest.raises(ValueError, match="10 codes"):
+        vlad.with_clusters(codes_vG, 11, seed=0)
+
+
 def test_both_parts_of_the_head_input_have_unit_variance():
     generator = torch.Generator().manual_seed(0)
     unit = torch.nn.functional.normalize

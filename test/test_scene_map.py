@@ -111,6 +111,24 @@ def test_the_vocabulary_travels_with_the_map(tmp_path):
     assert not torch.equal(scene_map.points(patches.descriptors_nC, -code_G), before_n3)
 
 
+def test_the_centres_of_clustered_codes_travel_too(tmp_path):
+    plain = map_with_codes()
+    centres_kG = torch.from_numpy(unit_rows(np.random.default_rng(1), 3, 6)).half().float()
+    encoder = VladEncoder(**plain.global_encoder.tensors(), patches=30, centres_kG=centres_kG)
+    described = vars(plain.metadata) | {"global_encoder": "kmeans:3"}
+    SceneMap(MapMetadata(**described), plain.head, encoder).save(tmp_path / "map.glace")
+    again = SceneMap.load(tmp_path / "map.glace")
+    patches = LocalFeatures(descriptors(), torch.zeros(50, 2), torch.linspace(1, 0.1, 50))
+    code_G = again.global_encoder.encode(patches)
+    nearest = (centres_kG @ plain.global_encoder.encode(patches)).argmax()
+    assert torch.equal(code_G, centres_kG[nearest])
+    # a header that names other codes than the file holds
+    data = (tmp_path / "map.glace").read_bytes()
+    header, tensors = taken_apart(data)
+    wrong = resigned(header | {"global_encoder": "kmeans:4"}, tensors)
+    assert "'kmeans:4' is unknown" in refused_bytes(tmp_path, wrong)
+
+
 def test_far_from_the_origin_a_reloaded_map_does_not_move(tmp_path):
     """Defect 3 of the reference: centres and origin in fp16 move a map by 25 cm at 1 km, and
     overflow past 65 km.

@@ -18,7 +18,7 @@ from scipy.cluster.vq import kmeans2
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from glace_ros.features.local_encoder import LocalFeatures
 
@@ -35,19 +35,24 @@ class VladConfig:
 class VladEncoder:
     """Soft data, hard assignment: residuals to the nearest word, weighted by the patch's score.
 
-    vocabulary_wC, mean_d, components_kd (d = words * C, k = channels): float32.
+    vocabulary_wC, mean_d, components_kd (d = words * C, k = channels): float32. centres_kG: where
+    given, an image's code is the nearest of these (the paper's K-means codes, its table 6).
     """
-
-    name = "vlad"
 
     def __init__(
         self, vocabulary_wC: torch.Tensor, mean_d: torch.Tensor, components_kd: torch.Tensor,
-        patches: int,
+        patches: int, centres_kG: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         self.vocabulary_wC = vocabulary_wC
         self.mean_d = mean_d
         self.components_kd = components_kd
         self.patches = patches
+        self.centres_kG = centres_kG
+
+    @property
+    def name(self) -> str:
+        """As `--global-encoder` and a map file's header have it."""
+        return "vlad" if self.centres_kG is None else f"kmeans:{len(self.centres_kG)}"
 
     @property
     def channels(self) -> int:
@@ -75,22 +80,44 @@ class VladEncoder:
     def encode(self, features: LocalFeatures) -> torch.Tensor:
         """The unit-norm code (channels,) of an image with these patches."""
         vlad_d = _vlad(features.head(self.patches), self.vocabulary_wC)
-        return functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
+        code_G = functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
+        return (
+            code_G
+            if self.centres_kG is None
+            else self.centres_kG[(self.centres_kG @ code_G).argmax()]
+        )
+
+    def with_clusters(self, codes_vG: torch.Tensor, clusters: int, seed: int) -> VladEncoder:
+        """The encoder whose codes are the unit-norm centres of `clusters` clusters of these.
+
+        codes_vG: the mapping images', from this encoder. Raises ValueError for fewer than clusters.
+        """
+        if not 0 < clusters <= len(codes_vG):
+            raise ValueError(f"{len(codes_vG)} codes do not make {clusters} clusters")
+        rng = np.random.default_rng(seed)
+        centres_kG, _ = kmeans2(codes_vG.numpy(), clusters, iter=50, minit="++", seed=rng)
+        unit_kG = functional.normalize(torch.from_numpy(centres_kG).float(), dim=1)
+        return VladEncoder(
+            self.vocabulary_wC, self.mean_d, self.components_kd, self.patches, unit_kG
+        )
+
+    def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> VladEncoder:
+        """The same encoder with each tensor changed: on another device, in another precision."""
+        changed = {name: change(tensor) for name, tensor in self.tensors().items()}
+        return VladEncoder(**changed, patches=self.patches)
 
     def to(self, device: torch.device) -> VladEncoder:
         """The same encoder on another device."""
-        return VladEncoder(
-            self.vocabulary_wC.to(device), self.mean_d.to(device), self.components_kd.to(device),
-            self.patches,
-        )  # fmt: skip
+        return self.map_tensors(lambda tensor: tensor.to(device))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What a map file has to hold of it."""
-        return {
+        tensors = {
             "vocabulary_wC": self.vocabulary_wC,
             "mean_d": self.mean_d,
             "components_kd": self.components_kd,
         }
+        return tensors if self.centres_kG is None else {**tensors, "centres_kG": self.centres_kG}
 
 
 def _vlad(features: LocalFeatures, vocabulary_wC: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Feature diffusion: noise on the global codes that lets co-visible views train together.
 
 Paper section 3.2: Gaussian noise on every dimension, then back to the unit sphere. The right
-sigma depends on
-the descriptor, so it is measured: the noise should turn a code about as far as two co-visible
-views differ, and not so far that unrelated views mix.
+sigma depends on the descriptor, so it is measured: the noise should turn a code about as far as
+two co-visible views differ, and not so far that unrelated views mix. Beside it, the codes of
+co-visible views themselves (R-SCoRe, CVPR 2025).
 """
 
 from __future__ import annotations
@@ -42,10 +42,56 @@ class CodeStatistics:
 
 def diffuse(codes_nG: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
     """Codes (n, G) with noise of standard deviation sigma per dimension, unit norm again."""
+    if sigma == 0.0:
+        return codes_nG
     noise_nG = torch.randn(
         codes_nG.shape, generator=generator, device=codes_nG.device, dtype=codes_nG.dtype
     )
     return functional.normalize(codes_nG + sigma * noise_nG, dim=1)
+
+
+def draw_codes(
+    codes_vG: torch.Tensor,
+    view_n: torch.Tensor,
+    sigma: float,
+    neighbours_vk: torch.Tensor | None,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Diffused codes (n, G) of these views; half of them a random neighbour's, where given."""
+    if neighbours_vk is not None:
+        columns = neighbours_vk.shape[1]
+        column_n = torch.randint(
+            2 * columns, view_n.shape, generator=generator, device=view_n.device
+        )
+        neighbour_n = neighbours_vk[view_n, column_n % columns]
+        view_n = torch.where(column_n < columns, neighbour_n, view_n)
+    return diffuse(codes_vG[view_n], sigma, generator)
+
+
+def covisible_views(
+    map_from_camera: Sequence[Pose],
+    seed: int,
+    count: int = 16,
+    distance_m: float = 1.0,
+    angle_deg: float = 30.0,
+) -> NDArray[np.int64]:
+    """(v, count) indices of views within distance_m and angle_deg of each view.
+
+    A random choice of them; with repetitions where there are fewer; the view itself where there
+    are none.
+    """
+    rng = np.random.default_rng(seed)
+    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
+    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
+    neighbours_vk = np.empty((len(positions_n3), count), dtype=np.int64)
+    for view, (position_3, axis_3) in enumerate(zip(positions_n3, axes_n3, strict=True)):
+        near_n = np.linalg.norm(positions_n3 - position_3, axis=1) < distance_m
+        near_n &= axes_n3 @ axis_3 > math.cos(math.radians(angle_deg))
+        near_n[view] = False
+        (found_m,) = np.nonzero(near_n)
+        found_m = rng.permutation(found_m)[:count] if len(found_m) else np.array([view])
+        neighbours_vk[view] = np.resize(found_m, count)
+    return neighbours_vk
 
 
 def measure_codes(

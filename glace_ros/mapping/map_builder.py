@@ -18,7 +18,7 @@ from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
-from glace_ros.mapping.feature_diffusion import CodeStatistics, measure_codes
+from glace_ros.mapping.feature_diffusion import CodeStatistics, covisible_views, measure_codes
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
@@ -40,7 +40,9 @@ MIN_VIEWS = 10
 class MapBuilderConfig:
     """minutes: of wall time for the whole build, 0 = train for trainer.iterations instead.
 
-    global_encoder: "vlad" or "none". sigma: of the feature diffusion, negative = measured.
+    global_encoder: "vlad", "none", or "kmeans:K" for the paper's K codes without diffusion.
+    sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
+    the code of a co-visible view.
     triangulation None: points are left to the network, as in the paper.
     """
 
@@ -48,6 +50,7 @@ class MapBuilderConfig:
     local_encoder: str = "xfeat"
     global_encoder: str = "vlad"
     sigma: float = -1.0
+    neighbour_codes: bool = False
     preset: str = "default"
     seed: int = 0
     head: CoordinateHeadConfig = field(default_factory=CoordinateHeadConfig)
@@ -140,6 +143,7 @@ class MapBuilder:
             self._head_config(),
             self._centres(self._positions_v3 - self._origin_3),
             self._device,
+            self._neighbours_vk,
         )
         trainer.train(self._training_seconds(reserve_s), on_progress, checkpoint)
         self.seconds["train"] = time.perf_counter() - start
@@ -161,7 +165,7 @@ class MapBuilder:
             seed=config.seed,
             local_encoder=config.local_encoder,
             local_encoder_hash=self._encoder.weights_hash,
-            global_encoder=config.global_encoder,
+            global_encoder=self._vlad.name if self._vlad else "none",
             vlad_patches=config.vlad.patches,
             sigma=self._sigma,
             short_side_px=config.buffer.short_side_px,
@@ -184,30 +188,33 @@ class MapBuilder:
     def _learn_codes(self) -> torch.Tensor | None:
         views, config = self.encoded.views, self.config
         self._vlad: VladEncoder | None = None
+        self._neighbours_vk: torch.Tensor | None = None
         self._sigma = 0.0
         if config.global_encoder == "none":
             return None
-        if config.global_encoder != VladEncoder.name:
-            raise MappingError(
-                f"the global encoder '{config.global_encoder}' is unknown: use vlad or none"
-            )
+        clusters = _clusters(config.global_encoder)
         features = [view.features for view in views]
-        learned = VladEncoder.learn(features, config.vlad, config.seed)
-        self._vlad = VladEncoder(  # through fp16, as the file will have it
-            **{k: v.half().float() for k, v in learned.tensors().items()}, patches=learned.patches
-        )
-        codes_vG = torch.stack([self._vlad.encode(view.features) for view in views])
-        self.codes = measure_codes(codes_vG.numpy(), [view.map_from_camera for view in views])
-        if config.sigma >= 0:
-            self._sigma = config.sigma
-        elif self.codes:
-            self._sigma = self.codes.sigma
-        else:
+        poses = [view.map_from_camera for view in views]
+        # through fp16, as the file will have it
+        self._vlad = VladEncoder.learn(features, config.vlad, config.seed).map_tensors(_rounded)
+        codes_vG = torch.stack([self._vlad.encode(view) for view in features])
+        self.codes = measure_codes(codes_vG.numpy(), poses)
+        if clusters:
+            clustered = self._vlad.with_clusters(codes_vG, min(clusters, len(views)), config.seed)
+            self._vlad = clustered.map_tensors(_rounded)
+            return torch.stack([self._vlad.encode(view) for view in features])
+        if config.neighbour_codes:
+            self._neighbours_vk = torch.from_numpy(covisible_views(poses, config.seed))
+        self._sigma = config.sigma if config.sigma >= 0 else self._measured_sigma()
+        return codes_vG
+
+    def _measured_sigma(self) -> float:
+        if self.codes is None:
             raise MappingError(
                 "the strength of feature diffusion cannot be measured, since no two views are "
                 "co-visible, or all are: give --sigma, or use --global-encoder none"
             )
-        return codes_vG
+        return self.codes.sigma
 
     def _head_config(self) -> CoordinateHeadConfig:
         channels = self._vlad.channels if self._vlad else 0
@@ -229,3 +236,19 @@ class MapBuilder:
         left = 60 * self.config.minutes - (time.perf_counter() - self._started) - reserve_s
         # a schedule squeezed into nothing would give a map of noise: rather late than useless
         return max(left, 0.3 * 60 * self.config.minutes)
+
+
+def _rounded(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half().float()
+
+
+def _clusters(global_encoder: str) -> int:
+    """K of "kmeans:K", 0 for "vlad". Raises MappingError for another name."""
+    name, _, count = global_encoder.partition(":")
+    if global_encoder == "vlad":
+        return 0
+    if name == "kmeans" and count.isdecimal() and int(count) > 0:
+        return int(count)
+    raise MappingError(
+        f"the global encoder '{global_encoder}' is unknown: use vlad, none or kmeans:K"
+    )

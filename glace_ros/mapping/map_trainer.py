@@ -18,7 +18,7 @@ import torch
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
 from glace_ros.features.image_encoder import head_input
-from glace_ros.mapping.feature_diffusion import diffuse
+from glace_ros.mapping.feature_diffusion import draw_codes
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
@@ -84,8 +84,11 @@ class MapTrainer:
         head_config: CoordinateHeadConfig,
         centres_k3: torch.Tensor,
         device: torch.device,
+        neighbours_vk: torch.Tensor | None = None,
     ) -> None:
+        """neighbours_vk: of each view, those whose codes stand in for its own; see draw_codes."""
         self.config = config
+        self._neighbours_vk = None if neighbours_vk is None else neighbours_vk.to(device)
         self._buffer = buffer
         self._codes_vG = None if codes_vG is None else codes_vG.to(device)
         self._sigma = sigma
@@ -163,7 +166,9 @@ class MapTrainer:
         codes_nG = None
         if self._codes_vG is not None:
             view_n = self._buffer.samples.view_n[index_n]
-            codes_nG = diffuse(self._codes_vG[view_n], self._sigma, self._generator)
+            codes_nG = draw_codes(
+                self._codes_vG, view_n, self._sigma, self._neighbours_vk, self._generator
+            )
         input_nC = head_input(self._buffer.samples.descriptors_nC[index_n], codes_nG)
         half = self._dtype == torch.bfloat16
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half):

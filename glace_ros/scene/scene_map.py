@@ -221,11 +221,11 @@ def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SceneM
     head = CoordinateHead(shape)
     head.load_state_dict({k[5:]: v.float() for k, v in tensors.items() if k.startswith("head.")})
     encoder = None
-    if metadata.global_encoder == VladEncoder.name:
+    if metadata.global_encoder != "none":
         parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
         encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
+        if encoder.name != metadata.global_encoder:
+            raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
         if encoder.channels != shape.global_channels:
             raise ValueError("its global code has another length than its network takes")
-    elif metadata.global_encoder != "none":
-        raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
     return SceneMap(metadata, head, encoder)
