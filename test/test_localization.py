@@ -4,7 +4,7 @@ import numpy as np
 import poselib
 import pytest
 import torch
-from core_scenes import CAMERA, patchwork, poses, rgb, tiny_map
+from core_scenes import CAMERA, patchwork, poses, rgb, tiny_map, unit_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -12,8 +12,14 @@ from scipy.spatial.transform import Rotation
 from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.evaluation import pose_error
-from glace_ros.features.local_encoder import XFeatEncoder
-from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate, Rejection
+from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+from glace_ros.localization.localizer import (
+    Localizer,
+    LocalizerConfig,
+    PoseEstimate,
+    Regression,
+    Rejection,
+)
 from glace_ros.localization.pose_covariance import (
     base_covariance,
     camera_covariance,
@@ -22,6 +28,8 @@ from glace_ros.localization.pose_covariance import (
 )
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.pose import Pose
+from glace_ros.scene.landmarks import Landmarks
+from glace_ros.scene.scene_map import SceneMap
 
 TRUTH = Pose.from_rotation_vector([3.0, -2.0, 1.0], [0.4, -1.1, 0.8])
 
@@ -255,7 +263,12 @@ def seeing(localizer: Localizer, pixel_noise=0.5, count=200, outliers=0) -> Loca
     working = CAMERA.scaled_to(128, 96)
     pixels_n2, points_n3 = correspondences(rng, count, pixel_noise, camera=working)
     points_n3[:outliers] += rng.uniform(3, 6, (outliers, 3))
-    localizer.regress = lambda image, camera: (pixels_n2, points_n3, working)
+    features = LocalFeatures(
+        torch.from_numpy(unit_rows(rng, count, 64)).float(),
+        torch.from_numpy(pixels_n2).float(),
+        torch.ones(count),
+    )
+    localizer.regress = lambda image, camera: Regression(features, points_n3, working)
     return localizer
 
 
@@ -325,6 +338,27 @@ def test_doubt_is_a_rejection_with_its_reason(weights_hash, config, metadata, sc
     assert words in result.reason
 
 
+def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
+    """The head's points are off by 8 cm, landmarks lie where the corners are."""
+    head_alone = seeing(localizer_of(weights_hash), pixel_noise=0.2)
+    regression = head_alone.regress(IMAGE, CAMERA)
+    corners_n3 = torch.from_numpy(regression.points_n3)
+    away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
+    landmarks = Landmarks(corners_n3, regression.features.descriptors_nC, away_n3)
+    noise_n3 = np.random.default_rng(1).normal(scale=0.08, size=(200, 3))
+    rough = regression._replace(points_n3=regression.points_n3 + noise_n3)
+    plain = tiny_map(local_encoder_hash=weights_hash)
+    scene_map = SceneMap(plain.metadata, plain.head, None, landmarks)
+    errors_m = []
+    for config in (LocalizerConfig(refinement=None), LocalizerConfig()):
+        localizer = Localizer(scene_map, config, device="cpu")
+        localizer.regress = lambda image, camera: rough
+        found = localizer.localize(IMAGE, CAMERA)
+        assert (found.landmarks > 150) == (config.refinement is not None)
+        errors_m.append(found.map_from_camera.distance_m(TRUTH))
+    assert errors_m[1] < 0.4 * errors_m[0]
+
+
 def test_a_map_of_other_weights_is_refused():
     with pytest.raises(WeightsError, match="other weights") as caught:
         localizer_of("0" * 64)
@@ -342,7 +376,8 @@ def test_portrait_and_distorted_images_are_taken(weights_hash):
     localizer = localizer_of(weights_hash)
     camera = Camera(90, 160, 120.0, 118.0, 44.0, 82.0, "plumb_bob", (-0.2, 0.05, 0, 0, 0))
     image_hwc = rgb(patchwork(90, 160))
-    pixels_n2, points_n3, working = localizer.regress(image_hwc, camera)
+    found = localizer.regress(image_hwc, camera)
+    pixels_n2, points_n3, working = found.pixels_n2, found.points_n3, found.camera
     assert (working.width_px, working.height_px, working.distortion) == (96, 160, ())
     assert len(pixels_n2) == len(points_n3) > 50
     assert points_n3.dtype == np.float64

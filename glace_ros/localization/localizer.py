@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.localization.pose_covariance import camera_covariance
-from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
+from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
 from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
+    from glace_ros.features.local_encoder import LocalFeatures
     from glace_ros.scene.scene_map import SceneMap
 
 
@@ -29,6 +31,7 @@ class LocalizerConfig:
 
     min_inliers: fewer are a rejection; the map's own min_inlier_ratio applies besides.
     max_sigma_m: so is a position that its own inliers leave less certain than this.
+    refinement: by the map's landmarks; None = the pose of the coordinate head alone.
     """
 
     points: int = 1000
@@ -37,16 +40,31 @@ class LocalizerConfig:
     max_sigma_m: float = 1.0
     max_iterations: int = 2000
     seed: int = 0
+    refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
+
+
+class Regression(NamedTuple):
+    """What the map says of an image: its patches, their points (n, 3) from the map's origin, and
+    the pinhole camera in whose pixels the patches are given.
+    """
+
+    features: LocalFeatures
+    points_n3: NDArray[np.float64]
+    camera: Camera
+
+    @property
+    def pixels_n2(self) -> NDArray[np.float64]:
+        """Where the patches are, in the encoded image."""
+        return np.asarray(self.features.pixels_n2.cpu().numpy().astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
 class PoseEstimate:
     """An accepted pose of the camera (optical axes) in the map.
 
-    covariance_66: see pose_covariance. points: regressed, inliers: of these. reprojection_px:
-    median of the
-    inliers. pixels_m2, points_m3: the inliers in the *given* image's undistorted pixels and in
-    the map.
+    covariance_66: see pose_covariance. points: regressed, inliers: of these. pixels_m2, points_m3:
+    the inliers in the *given* image's undistorted pixels and in the map. landmarks: how many the
+    pose was made exact with, 0 = none. reprojection_px: median of what the pose was solved from.
     """
 
     map_from_camera: Pose
@@ -57,6 +75,7 @@ class PoseEstimate:
     seconds: float
     pixels_m2: NDArray[np.float64]
     points_m3: NDArray[np.float64]
+    landmarks: int = 0
 
     @property
     def inlier_ratio(self) -> float:
@@ -109,39 +128,38 @@ class Localizer:
         Raises ValueError where image and camera differ in size.
         """
         start = time.perf_counter()
-        pixels_n2, points_n3, working_camera = self.regress(image_rgb_hwc, camera)
-        solution = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
+        regression = self.regress(image_rgb_hwc, camera)
+        pixels_n2, points_n3, working_camera = (
+            regression.pixels_n2, regression.points_n3, regression.camera
+        )  # fmt: skip
+        coarse = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
         count = len(pixels_n2)
-        if solution is None:
+        if coarse is None:
             reason = f"no pose fits any of {count} points"
             return Rejection(reason, 0, count, time.perf_counter() - start)
-        pose = solution.map_from_camera
-        inlier_points_m3 = points_n3[solution.inlier_n]
-        covariance_66 = camera_covariance(
-            inlier_points_m3, solution.residuals_m2, working_camera, pose, self._refine_px
-        )
-        reason = self._doubt(solution.inliers, count, covariance_66)
+        solution, landmarks, covariance_66 = self._refine(coarse, regression)
+        reason = self._doubt(coarse.inliers, count, covariance_66)
         if reason or covariance_66 is None:
-            return Rejection(reason, solution.inliers, count, time.perf_counter() - start)
+            return Rejection(reason, coarse.inliers, count, time.perf_counter() - start)
+        pose = solution.map_from_camera
         scale_2 = np.array(
             [camera.width_px / working_camera.width_px, camera.height_px / working_camera.height_px]
         )
         return PoseEstimate(
             map_from_camera=Pose(pose.rotation_33, pose.translation_3 + self._origin_3),
             covariance_66=covariance_66 * self.scene_map.metadata.covariance_scale,
-            inliers=solution.inliers,
+            inliers=coarse.inliers,
             points=count,
             reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
             seconds=time.perf_counter() - start,
-            pixels_m2=(pixels_n2[solution.inlier_n] + 0.5) * scale_2 - 0.5,
-            points_m3=inlier_points_m3 + self._origin_3,
+            pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
+            points_m3=points_n3[coarse.inlier_n] + self._origin_3,
+            landmarks=landmarks,
         )
 
-    def regress(
-        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Camera]:
-        """Pixels (n, 2) in the working image, points (n, 3) from the map's origin, and its
-        camera.
+    def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
+        """What the map says of an image. Raises ValueError where image and camera differ in
+        size.
         """
         features, working_camera = encode_image(
             self._encoder, image_rgb_hwc, camera,
@@ -150,11 +168,26 @@ class Localizer:
         encoder = self.scene_map.global_encoder
         code_G = encoder.encode(features) if encoder else None
         points_n3 = self.scene_map.points(features.descriptors_nC, code_G)
-        return (
-            features.pixels_n2.cpu().numpy().astype(np.float64),
-            points_n3.cpu().numpy().astype(np.float64),
-            working_camera,
+        return Regression(features, points_n3.cpu().numpy().astype(np.float64), working_camera)
+
+    def _refine(
+        self, coarse: PoseSolution, regression: Regression
+    ) -> tuple[PoseSolution, int, NDArray[np.float64] | None]:
+        """The solution to publish, how many landmarks it is made of, and its covariance."""
+        landmarks, config = self.scene_map.landmarks, self.config.refinement
+        solution, agreed, refine_px = coarse, 0, self._refine_px
+        points_m3 = regression.points_n3[coarse.inlier_n]
+        if landmarks and config:
+            refined = refine_pose(
+                coarse.map_from_camera, regression.features, landmarks, regression.camera, config
+            )
+            if refined:
+                solution, points_m3 = refined.solution, refined.points_m3
+                agreed, refine_px = solution.inliers, config.refine_px
+        covariance_66 = camera_covariance(
+            points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
         )
+        return solution, agreed, covariance_66
 
     @property
     def _refine_px(self) -> float:

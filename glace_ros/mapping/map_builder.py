@@ -19,6 +19,7 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.feature_diffusion import CodeStatistics, covisible_views, measure_codes
+from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
@@ -43,7 +44,8 @@ class MapBuilderConfig:
     global_encoder: "vlad", "none", or "kmeans:K" for the paper's K codes without diffusion.
     sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
     the code of a co-visible view.
-    triangulation None: points are left to the network, as in the paper.
+    triangulation None: points are left to the network, as in the paper; there are no landmarks
+    without them either.
     """
 
     minutes: float = 5.0
@@ -58,6 +60,7 @@ class MapBuilderConfig:
     buffer: FeatureBufferConfig = field(default_factory=FeatureBufferConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     triangulation: TriangulationConfig | None = field(default_factory=TriangulationConfig)
+    landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     trainer: MapTrainerConfig = field(default_factory=MapTrainerConfig)
 
 
@@ -115,7 +118,7 @@ class MapBuilder:
             )
 
     def prepare(self, on_view: Callable[[], None] = lambda: None) -> None:
-        """Triangulate what matches, and learn the global codes."""
+        """Triangulate what matches, choose landmarks, and learn the global codes."""
         start = time.perf_counter()
         views = self.encoded.views
         self._positions_v3 = np.stack([view.map_from_camera.translation_3 for view in views])
@@ -124,6 +127,7 @@ class MapBuilder:
             self._origin_3, self.config.triangulation, self._device, on_view
         )
         self.points_share = float(self._buffer.samples.has_point_n.float().mean())
+        self._landmarks = select_landmarks(self._buffer, self.config.landmarks, self.config.seed)
         self._codes_vG = self._learn_codes()
         self.seconds["prepare"] = time.perf_counter() - start
 
@@ -183,7 +187,7 @@ class MapBuilder:
         for name, tensor in self._head.state_dict().items():
             rounded = tensor.cpu() if name in exact else tensor.cpu().half().float()
             head.state_dict()[name].copy_(rounded)
-        return SceneMap(metadata, head, self._vlad)
+        return SceneMap(metadata, head, self._vlad, self._landmarks)
 
     def _learn_codes(self) -> torch.Tensor | None:
         views, config = self.encoded.views, self.config

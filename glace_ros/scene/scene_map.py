@@ -23,6 +23,7 @@ from glace_ros.errors import MapFileError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import head_input
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.landmarks import Landmarks
 
 FORMAT_VERSION = 1
 _FORMAT = "glace"
@@ -66,18 +67,24 @@ class MapMetadata:
 
 
 class SceneMap:
-    """A trained scene: metadata, coordinate head, global encoder (None: no global code).
+    """A trained scene: metadata, coordinate head, global encoder (None: no global code), landmarks
+    (None: poses are those of the head).
 
     map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
     from or saved to.
     """
 
     def __init__(
-        self, metadata: MapMetadata, head: CoordinateHead, global_encoder: VladEncoder | None
+        self,
+        metadata: MapMetadata,
+        head: CoordinateHead,
+        global_encoder: VladEncoder | None,
+        landmarks: Landmarks | None = None,
     ) -> None:
         self.metadata = metadata
         self.head = head.eval().requires_grad_(False)
         self.global_encoder = global_encoder
+        self.landmarks = landmarks
         self.map_id = _hash(self._tensors())[:12]
         self.file_bytes = 0
 
@@ -89,16 +96,20 @@ class SceneMap:
 
     def to(self, device: torch.device) -> SceneMap:
         """The same map for inference on a device."""
-        encoder = self.global_encoder
+        encoder, landmarks = self.global_encoder, self.landmarks
         moved = SceneMap(
-            self.metadata, self.head.to(device), encoder.to(device) if encoder else None
+            self.metadata,
+            self.head.to(device),
+            encoder.to(device) if encoder else None,
+            landmarks.to(device) if landmarks else None,
         )
         moved.file_bytes = self.file_bytes
         return moved
 
     def with_metadata(self, **changes: Any) -> SceneMap:
         """The same map with some metadata replaced."""
-        return SceneMap(replace(self.metadata, **changes), self.head, self.global_encoder)
+        metadata = replace(self.metadata, **changes)
+        return SceneMap(metadata, self.head, self.global_encoder, self.landmarks)
 
     def save(self, path: Path | str) -> None:
         """Write the file, replacing an older one only once the new one is whole.
@@ -166,6 +177,9 @@ class SceneMap:
         if self.global_encoder is not None:
             for name, tensor in self.global_encoder.tensors().items():
                 tensors[f"global.{name}"] = tensor.detach().cpu().half().contiguous()
+        if self.landmarks is not None:
+            for name, tensor in self.landmarks.tensors().items():
+                tensors[f"landmarks.{name}"] = tensor.detach().cpu().contiguous()
         return tensors
 
 
@@ -228,4 +242,19 @@ def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SceneM
             raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
         if encoder.channels != shape.global_channels:
             raise ValueError("its global code has another length than its network takes")
-    return SceneMap(metadata, head, encoder)
+    return SceneMap(metadata, head, encoder, _rebuild_landmarks(tensors, shape.local_channels))
+
+
+def _rebuild_landmarks(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks | None:
+    parts = {k[10:]: v for k, v in tensors.items() if k.startswith("landmarks.")}
+    if not parts:
+        return None
+    landmarks = Landmarks(**parts)
+    count = len(landmarks)
+    if (
+        landmarks.points_l3.shape != (count, 3)
+        or landmarks.descriptors_lC.shape != (count, channels)
+        or landmarks.directions_l3.shape != (count, 3)
+    ):
+        raise ValueError("its landmarks do not fit together")
+    return landmarks

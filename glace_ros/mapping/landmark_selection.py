@@ -1,0 +1,161 @@
+"""Landmark selection: triangulated patches of many views -> the corners worth keeping in the map.
+
+Every view triangulates its own patches. Patches of several views that lie within a pixel or two of
+each other and look alike are one corner; those that most views agree on are kept, first for the
+views that have few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from glace_ros.scene.landmarks import Landmarks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.mapping.feature_buffer import FeatureBuffer
+
+_NEIGHBOURS = 24
+_CHUNK = 20_000
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class LandmarkConfig:
+    """most: landmarks of a map, 0 = none. min_views: that must have placed a corner.
+
+    radius_px: patches this near to each other, seen from their views, may be one corner, at most
+    radius_max_m apart; min_cosine of their descriptors. observations: patches looked at, a random
+    sample of more: bounds the memory for long recordings.
+    """
+
+    most: int = 30_000
+    min_views: int = 2
+    radius_px: float = 2.0
+    radius_max_m: float = 0.08
+    min_cosine: float = 0.75
+    observations: int = 1_500_000
+
+
+def select_landmarks(buffer: FeatureBuffer, config: LandmarkConfig, seed: int) -> Landmarks | None:
+    """Landmarks from the buffer's triangulated samples; None where there are none."""
+    samples = buffer.samples
+    (index_n,) = torch.nonzero(samples.has_point_n, as_tuple=True)
+    rng = np.random.default_rng(seed)
+    if len(index_n) > config.observations:
+        chosen_n = rng.choice(len(index_n), config.observations, replace=False)
+        index_n = index_n[torch.from_numpy(np.sort(chosen_n)).to(index_n.device)]
+    if config.most == 0 or len(index_n) == 0:
+        return None
+    view_n = samples.view_n[index_n].cpu().numpy()
+    points_n3 = samples.points_n3[index_n].cpu()
+    descriptors_nC = samples.descriptors_nC[index_n].cpu()
+    camera_from_map_n34 = buffer.camera_from_map_v34.cpu()[view_n]
+    depth_n = (camera_from_map_n34[:, 2, :3] * points_n3).sum(dim=1) + camera_from_map_n34[:, 2, 3]
+    focal_n = buffer.intrinsics_v4.cpu()[view_n, 0]
+    radius_n = (config.radius_px * depth_n / focal_n).clamp(0.004, config.radius_max_m).numpy()
+    index_nk, same_nk = _same_corner(points_n3, descriptors_nC, radius_n, config)
+    views_nk = np.where(same_nk, view_n[index_nk], -1)
+    support_n = _distinct(views_nk)
+    seeds_m = _seeds(index_nk, same_nk, support_n + 0.5 * rng.random(len(support_n)))
+    seeds_m = seeds_m[support_n[seeds_m] >= config.min_views]
+    seeds_m = seeds_m[np.argsort(-support_n[seeds_m], kind="stable")]
+    kept_m = seeds_m[_cover(views_nk[seeds_m], len(buffer.views), config.most)]
+    if len(kept_m) == 0:
+        return None
+    # near views place a point best
+    weight_mk = torch.from_numpy(same_nk[kept_m]) / depth_n[index_nk[kept_m]].clamp(min=0.1) ** 2
+    weight_mk1 = (weight_mk / weight_mk.sum(dim=1, keepdim=True))[..., None]
+    members_mk = torch.from_numpy(index_nk[kept_m])
+    centres_v3 = -torch.einsum(
+        "vji,vj->vi", buffer.camera_from_map_v34[:, :, :3], buffer.camera_from_map_v34[:, :, 3]
+    ).cpu()
+    points_m3 = (weight_mk1 * points_n3[members_mk]).sum(dim=1)
+    to_camera_mk3 = torch.nn.functional.normalize(
+        centres_v3[torch.from_numpy(view_n[index_nk[kept_m]]).long()] - points_m3[:, None], dim=2
+    )
+    same_mk1 = torch.from_numpy(same_nk[kept_m])[..., None]
+    return Landmarks(
+        points_m3,
+        (same_mk1 * descriptors_nC[members_mk].float()).sum(dim=1),
+        (same_mk1 * to_camera_mk3).sum(dim=1),
+    )
+
+
+def _same_corner(
+    points_n3: torch.Tensor,
+    descriptors_nC: torch.Tensor,
+    radius_n: NDArray[np.float32],
+    config: LandmarkConfig,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(index (n, k) of each patch's nearest ones, itself first; whether they are one corner)."""
+    xyz_n3 = points_n3.numpy()
+    tree = cKDTree(xyz_n3)
+    neighbours = min(_NEIGHBOURS, len(xyz_n3))
+    index_nk = np.empty((len(xyz_n3), neighbours), dtype=np.int64)
+    same_nk = np.zeros((len(xyz_n3), neighbours), dtype=bool)
+    for start in range(0, len(xyz_n3), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        distance_nk, near_nk = tree.query(
+            xyz_n3[part], k=neighbours, distance_upper_bound=config.radius_max_m, workers=-1
+        )
+        distance_nk, near_nk = np.atleast_2d(distance_nk.T).T, np.atleast_2d(near_nk.T).T
+        close_nk = distance_nk < radius_n[part, None]
+        near_nk = np.where(close_nk, near_nk, np.arange(start, start + len(near_nk))[:, None])
+        alike_nk = torch.einsum(
+            "nc,nkc->nk", descriptors_nC[part].float(), descriptors_nC[near_nk].float()
+        ).numpy()
+        index_nk[part], same_nk[part] = near_nk, close_nk & (alike_nk > config.min_cosine)
+    return index_nk, same_nk
+
+
+def _distinct(views_nk: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many views other than -1 each row names."""
+    sorted_nk = np.sort(views_nk, axis=1)
+    new_nk = np.diff(sorted_nk, axis=1, prepend=-1) != 0
+    return np.asarray((new_nk & (sorted_nk >= 0)).sum(axis=1))
+
+
+def _seeds(
+    index_nk: NDArray[np.int64], same_nk: NDArray[np.bool_], priority_n: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Indices of patches that come first among those of their corner."""
+    alive_n = np.ones(len(index_nk), dtype=bool)
+    seeds: list[NDArray[np.int64]] = []
+    while alive_n.any():
+        (rows_r,) = np.nonzero(alive_n)
+        rival_rk = np.where(
+            same_nk[rows_r] & alive_n[index_nk[rows_r]], priority_n[index_nk[rows_r]], -1.0
+        )
+        new_r = rows_r[priority_n[rows_r] >= rival_rk.max(axis=1)]
+        seeds.append(new_r)
+        alive_n[new_r] = False
+        alive_n[index_nk[new_r][same_nk[new_r]]] = False
+    return np.concatenate(seeds) if seeds else np.empty(0, dtype=np.int64)
+
+
+def _cover(views_mk: NDArray[np.int64], views: int, most: int) -> NDArray[np.int64]:
+    """Which of the candidates, best first, to keep: those that a view with few needs come first."""
+    kept: list[NDArray[np.int64]] = []
+    left_m = np.arange(len(views_mk))
+    count_v = np.zeros(views + 1, dtype=np.int64)  # the last one for the view -1 that is none
+    room, target = most, 32
+    while room > 0 and len(left_m):
+        taken_m = np.zeros(len(left_m), dtype=bool)
+        for start in range(0, len(left_m), _AT_ONCE):
+            part_bk = views_mk[left_m[start : start + _AT_ONCE]]
+            count_v[-1] = target
+            (wanted_b,) = np.nonzero((count_v[part_bk] < target).any(axis=1))
+            wanted_b = wanted_b[: room - int(taken_m.sum())]
+            taken_m[start + wanted_b] = True
+            np.add.at(count_v, part_bk[wanted_b].ravel(), 1)
+        kept.append(left_m[taken_m])
+        room -= int(taken_m.sum())
+        left_m, target = left_m[~taken_m], target * 2
+    return np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)

@@ -1,0 +1,83 @@
+"""Landmarks: the corners of a scene that many mapping views agree on, small enough for a map file.
+
+The coordinate head says where a camera is; where a few hundred landmarks are in its view, they say
+it more exactly. 79 bytes each: a point, a 64-d descriptor of int8, and from where it was seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from glace_ros.camera import Camera
+    from glace_ros.pose import Pose
+
+MOST_OBLIQUE_COSINE = 0.5
+"""A corner seen from more than 60 degrees beside where the mapping camera stood looks another."""
+
+
+class Landmarks:
+    """What the file holds, and unit vectors made of it for matching.
+
+    points_l3: float32, metres from the map's origin. descriptors_lC, directions_l3 (from the point
+    to the mean of the cameras that saw it): float32, unit norm, through int8 as the file has them.
+    """
+
+    def __init__(
+        self, points_l3: torch.Tensor, descriptors_lC: torch.Tensor, directions_l3: torch.Tensor
+    ) -> None:
+        self.points_l3 = points_l3.float()
+        self._descriptors_lC = _int8(descriptors_lC)
+        self._directions_l3 = _int8(directions_l3)
+        self.descriptors_lC = functional.normalize(self._descriptors_lC.float(), dim=1)
+        self.directions_l3 = functional.normalize(self._directions_l3.float(), dim=1)
+
+    def __len__(self) -> int:
+        return len(self.points_l3)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """For the map file; the constructor's arguments by name."""
+        return {
+            "points_l3": self.points_l3,
+            "descriptors_lC": self._descriptors_lC,
+            "directions_l3": self._directions_l3,
+        }
+
+    def to(self, device: torch.device) -> Landmarks:
+        """The same landmarks on a device."""
+        return Landmarks(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def in_view(
+        self, map_from_camera: Pose, camera: Camera, margin_px: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(index (m,), pixels (m, 2)) of those that a camera at this pose would see.
+
+        map_from_camera: from the map's origin. margin_px: how far outside the image still counts.
+        """
+        device = self.points_l3.device
+        rotation_33 = torch.from_numpy(map_from_camera.rotation_33).float().to(device)
+        centre_3 = torch.from_numpy(map_from_camera.translation_3).float().to(device)
+        to_point_l3 = self.points_l3 - centre_3
+        in_camera_l3 = to_point_l3 @ rotation_33
+        depth_l = in_camera_l3[:, 2]
+        focal_2 = torch.tensor([camera.fx_px, camera.fy_px], device=device)
+        centre_2 = torch.tensor([camera.cx_px, camera.cy_px], device=device)
+        pixels_l2 = in_camera_l3[:, :2] / depth_l.clamp(min=1e-3)[:, None] * focal_2 + centre_2
+        size_2 = torch.tensor([camera.width_px, camera.height_px], device=device)
+        inside_l = ((pixels_l2 > -margin_px) & (pixels_l2 < size_2 + margin_px)).all(dim=1)
+        facing_l = -(functional.normalize(to_point_l3, dim=1) * self.directions_l3).sum(dim=1)
+        (index_m,) = torch.nonzero(
+            inside_l & (depth_l > 0.1) & (facing_l > MOST_OBLIQUE_COSINE), as_tuple=True
+        )
+        return index_m, pixels_l2[index_m]
+
+
+def _int8(vectors_nC: torch.Tensor) -> torch.Tensor:
+    """Each vector by its largest number, which becomes 127: lengths do not matter here."""
+    if vectors_nC.dtype == torch.int8:
+        return vectors_nC
+    largest_n1 = vectors_nC.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
+    return (vectors_nC / largest_n1 * 127.0).round().to(torch.int8)
