@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ def unused_ros_domain() -> Iterator[int]:
 def pytest_configure() -> None:
     """Before anything can import rclpy: nothing that a test sends leaves this machine."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # a shell's background job ignores Ctrl-C, and so would every program that a test starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")
