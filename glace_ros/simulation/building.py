@@ -83,8 +83,8 @@ def build(config: BuildingConfig) -> Building:
 
 def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -> None:
     width_m, depth_m = config.room_width_m - _WALL_M, config.room_depth_m - _WALL_M
-    _floor_and_ceiling(place, config, rng, (width_m, depth_m))
-    paints = [_wall_paint(rng, config.texels_per_m, kinds) for kinds in (_PLAIN, _RICH)]
+    floor_and_ceiling(place, config, rng, (width_m, depth_m))
+    paints = [wall_paint(rng, config.texels_per_m, kinds) for kinds in (PLAIN, _RICH)]
     shell = (
         (place.at(0, depth_m, 0), width_m, paints[0], False),
         (place.at(width_m, depth_m, 3), depth_m, paints[1], False),
@@ -93,19 +93,19 @@ def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -
     )
     for wall, length_m, paint, has_door in shell:
         doors_m = [length_m / 2] if has_door else []
-        _wall(wall, length_m, config.height_m, doors_m, paint)
+        wall(wall, length_m, config.height_m, doors_m, paint)
     _FURNISHINGS[kind](place, rng, width_m, depth_m)
 
 
 def _corridor(place: Placement, config: BuildingConfig, rng: Generator) -> None:
     length_m, width_m = config.length_m, config.corridor_width_m
-    _floor_and_ceiling(place, config, rng, (length_m, width_m))
-    paint = _wall_paint(rng, config.texels_per_m, _PLAIN)
+    floor_and_ceiling(place, config, rng, (length_m, width_m))
+    paint = wall_paint(rng, config.texels_per_m, PLAIN)
     doors_m = [config.door_x_m(room) for room in range(config.rooms)]
-    _wall(place.at(0, width_m, 0), length_m, config.height_m, doors_m, paint)
-    _wall(place.at(length_m, 0, 2), length_m, config.height_m, [], paint)
+    wall(place.at(0, width_m, 0), length_m, config.height_m, doors_m, paint)
+    wall(place.at(length_m, 0, 2), length_m, config.height_m, [], paint)
     for x_m, y_m, turns in ((length_m, width_m, 3), (0.0, 0.0, 1)):
-        _wall(place.at(x_m, y_m, turns), width_m, config.height_m, [], paint)
+        wall(place.at(x_m, y_m, turns), width_m, config.height_m, [], paint)
     furniture.front_door(place.at(0, width_m / 2, 1), rng)
     furniture.window(place.at(length_m, width_m / 2, 3), rng)
     furniture.cabinet(place.at(length_m, width_m / 2, 3), rng, (1.1, 0.35, 0.8))
@@ -181,14 +181,14 @@ def _hang_pictures(
         furniture.picture(spot, rng, size_m, rng.uniform(0.8, 1.45))
 
 
-_PLAIN = ("plaster", "plaster", "paper")
+PLAIN = ("plaster", "plaster", "paper")
 _RICH = ("mural", "mural", "brick")
 _FURNISHINGS: tuple[Callable[[Placement, Generator, float, float], None], ...] = (
     _living_room, _study, _bedroom,
 )  # fmt: skip
 
 
-def _wall_paint(
+def wall_paint(
     rng: Generator, texels_per_m: float, kinds: tuple[str, ...]
 ) -> Callable[[tuple[int, int]], Image]:
     colour = _PAINTS[int(rng.integers(len(_PAINTS)))]
@@ -203,7 +203,7 @@ def _wall_paint(
     return lambda shape_px: textures.wallpaper(rng, shape_px, texels_per_m, colour, ink)
 
 
-def _wall(
+def wall(
     place: Placement,
     length_m: float,
     height_m: float,
@@ -248,7 +248,7 @@ def _door_frame(place: Placement, rng: Generator) -> None:
         )
 
 
-def _floor_and_ceiling(
+def floor_and_ceiling(
     place: Placement, config: BuildingConfig, rng: Generator, size_m: tuple[float, float]
 ) -> None:
     width_m, depth_m = size_m

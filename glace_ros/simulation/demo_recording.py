@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, write_bag
 from glace_ros.simulation.building import BuildingConfig, build
 from glace_ros.simulation.photographer import Photographer
+from glace_ros.simulation.program_hash import program_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def record_demo(folder: Path, config: DemoRecordingConfig, progress: Progress) -
     progress: opened for each drive with its name; is then called with images done and in all.
     """
     note = folder / "recording.json"
-    made_of = {"config": repr(config), "program": _program_hash()}
+    made_of = {"config": repr(config), "program": program_hash()}
     paths = folder / "mapping", folder / "query"
     with contextlib.suppress(OSError, ValueError, KeyError):
         found = json.loads(note.read_text())
@@ -94,11 +94,3 @@ def record_demo(folder: Path, config: DemoRecordingConfig, progress: Progress) -
     obstacles_m = building.obstacles_m
     note.write_text(json.dumps({"made_of": made_of, "obstacles_m": obstacles_m.tolist()}))
     return DemoRecording(*paths, obstacles_m, new=True)
-
-
-def _program_hash() -> str:
-    """Of the simulation's source: a recording by another version is not reused."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

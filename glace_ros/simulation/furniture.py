@@ -1,6 +1,7 @@
 """Furniture and pictures: each function adds one piece to the scene of its placement.
 
 A piece is centred on x = 0, has its back at y = 0 (the wall) and faces -y. Sizes in metres.
+`things` draws what people leave on it, where that is to differ between pieces that are alike.
 """
 
 from __future__ import annotations
@@ -58,14 +59,20 @@ def sofa(place: Placement, rng: Generator, width_m: float = 1.9) -> None:
         place.box((middle - 0.2, -0.42, 0.42), (middle + 0.2, -0.26, 0.74), cushion, solid=False)
 
 
-def book_case(place: Placement, rng: Generator, width_m: float, height_m: float) -> None:
+def book_case(
+    place: Placement,
+    rng: Generator,
+    width_m: float,
+    height_m: float,
+    things: Generator | None = None,
+) -> None:
     """A case 32 cm deep, full of books."""
     colour = WOODS[int(rng.integers(len(WOODS)))]
     shape_px = place.texels(height_m, width_m, 1.3)
     front = pictures.book_shelf(rng, shape_px, 1.3 * place.texels_per_m, colour)
     half = width_m / 2
     place.box((-half, -0.32, 0.0), (half, 0.0, height_m), wooden(place, rng), front)
-    _clutter(place, rng, (-half + 0.1, half - 0.1), (-0.28, -0.04), height_m)
+    _clutter(place, things or rng, (-half + 0.1, half - 0.1), (-0.28, -0.04), height_m)
 
 
 def _clutter(
@@ -91,7 +98,11 @@ def _clutter(
 
 
 def cabinet(
-    place: Placement, rng: Generator, size_m: tuple[float, float, float], solid: bool = True
+    place: Placement,
+    rng: Generator,
+    size_m: tuple[float, float, float],
+    solid: bool = True,
+    things: Generator | None = None,
 ) -> None:
     """A chest (width, depth, height) with drawers, and things on it."""
     width_m, depth_m, height_m = size_m
@@ -108,7 +119,8 @@ def cabinet(
             middle = (top + bottom) // 2
             front[max(0, middle - 2) : middle + 2, knob] = (70, 66, 60)
     place.box((-half, -depth_m, 0.0), (half, 0.0, height_m), material, front, solid=solid)
-    _clutter(place, rng, (-half + 0.05, half - 0.05), (-depth_m + 0.05, -0.04), height_m)
+    shelf_m = (-depth_m + 0.05, -0.04)
+    _clutter(place, things or rng, (-half + 0.05, half - 0.05), shelf_m, height_m)
 
 
 def television(place: Placement, rng: Generator) -> None:
@@ -122,16 +134,18 @@ def _black(shape_px: tuple[int, int]) -> Image:
     return np.full((*shape_px, 3), 26, dtype=np.uint8)
 
 
-def desk(place: Placement, rng: Generator, width_m: float = 1.5) -> None:
+def desk(
+    place: Placement, rng: Generator, width_m: float = 1.5, things: Generator | None = None
+) -> None:
     """A desk with drawers to one side, a monitor, papers, and a chair before it."""
     half, material = width_m / 2, wooden(place, rng)
     place.box((-half, -0.7, 0.70), (half, 0.0, 0.74), material)
     place.box((half - 0.45, -0.65, 0.0), (half - 0.03, -0.03, 0.70), material, solid=False)
     place.box((-half + 0.02, -0.68, 0.0), (-half + 0.07, -0.02, 0.70), material, solid=False)
-    monitor = pictures.screen(rng, place.texels(0.36, 0.6, 1.8))
+    monitor = pictures.screen(things or rng, place.texels(0.36, 0.6, 1.8))
     place.box((-0.35, -0.24, 0.84), (0.25, -0.2, 1.2), _black, monitor, True, solid=False)
     place.box((-0.1, -0.23, 0.74), (0.0, -0.2, 0.84), _black, solid=False)
-    _clutter(place, rng, (0.3, half), (-0.5, -0.1), 0.74)
+    _clutter(place, things or rng, (0.3, half), (-0.5, -0.1), 0.74)
     cloth = clothed(rng)
     place.box((-0.4, -0.98, 0.42), (0.06, -0.54, 0.5), cloth)
     place.box((-0.4, -1.02, 0.5), (0.06, -0.96, 0.98), cloth, solid=False)
@@ -226,6 +240,19 @@ def _hang(
     height_m, width_m = size_m
     top_m = middle_m + height_m / 2
     place.upright(-width_m / 2, -before_m, top_m, width_m, height_m, image, glows)
+
+
+def doorway(place: Placement, rng: Generator) -> None:
+    """An open door of 0.95 x 2.05 m: what lies behind it, lit."""
+    _hang(place, pictures.landscape(rng, place.texels(2.05, 0.95)), (2.05, 0.95), 1.025, True)
+
+
+def lamp(place: Placement, height_m: float) -> None:
+    """A lamp of 0.3 x 0.3 m that shines down from a height."""
+    lit = np.full((24, 24, 3), 250, dtype=np.uint8)
+    corner_3 = place.point(-0.15, -0.15, height_m)
+    across_3, down_3 = place.vector(0.3, 0, 0), place.vector(0, 0.3, 0)
+    place.scene.rectangle(corner_3, across_3, down_3, lit, True)
 
 
 def rug(place: Placement, rng: Generator, size_m: tuple[float, float]) -> None:
