@@ -91,9 +91,9 @@ def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -
         (place.at(0, 0, 1), depth_m, paints[1], False),
         (place.at(width_m, 0, 2), width_m, paints[0], True),
     )
-    for wall, length_m, paint, has_door in shell:
+    for side, length_m, paint, has_door in shell:
         doors_m = [length_m / 2] if has_door else []
-        wall(wall, length_m, config.height_m, doors_m, paint)
+        wall(side, length_m, config.height_m, doors_m, paint)
     _FURNISHINGS[kind](place, rng, width_m, depth_m)
 
 

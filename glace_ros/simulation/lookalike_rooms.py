@@ -132,7 +132,8 @@ def mapping_poses(config: LookAlikeRoomsConfig, room: int) -> list[Pose]:
 def query_poses(config: LookAlikeRoomsConfig, room: int) -> list[Pose]:
     """room_from_camera of pictures off the walk, and turned otherwise than on it."""
     rng = np.random.default_rng([config.seed, 3, room])
-    mapping, queries = mapping_poses(config, room), []
+    mapping = mapping_poses(config, room)
+    queries: list[Pose] = []
     while len(queries) < config.queries:
         radius_m, around = 0.6 * math.sqrt(rng.uniform(0.02, 1.0)), rng.uniform(0, 2 * np.pi)
         centre_3 = config.side_m / 2 * np.array([1.0, 1.0, 0.0])
