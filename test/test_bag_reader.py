@@ -1,5 +1,6 @@
 """Known drives come out of bags of every kind, exactly."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
+from glace_ros.recording.held_out import HeldOutImages
 from glace_ros.recording.recording_summary import describe
 
 OFFICE = Path(__file__).parents[2] / "shared" / "data" / "office"
@@ -282,9 +284,9 @@ def test_rectified_images_are_not_undistorted_again(tmp_path):
     np.testing.assert_array_equal(image.image_rgb_hwc, picture(0))
 
 
-def test_frames_of_no_use_are_counted(tmp_path):
+def write_troubled_drive(path: Path) -> Path:
     """A frozen driver, no stamp, another camera, a wrong size, blur, standing still."""
-    with bag_writer(tmp_path / "drive") as bag:
+    with bag_writer(path) as bag:
         bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
         bag.camera_info("/camera/camera_info", START_NS)
         for stamp in range(START_NS, START_NS + 3 * 10**9, 20_000_000):
@@ -300,6 +302,11 @@ def test_frames_of_no_use_are_counted(tmp_path):
         stamp = next(at)
         bag.image("/camera/image_raw", stamp, picture(24))
         bag.image("/camera/image_raw", stamp + 1_000_000, picture(25))  # 1 mm further
+    return path
+
+
+def test_frames_of_no_use_are_counted(tmp_path):
+    write_troubled_drive(tmp_path / "drive")
     with RecordingReader(tmp_path / "drive") as reader:
         assert len(list(reader.posed_images())) == 8
         assert reader.left_out == {
@@ -314,6 +321,49 @@ def test_frames_of_no_use_are_counted(tmp_path):
         summary = reader.summary()
         assert summary.frames_used == 8
         assert sum(summary.left_out.values()) + summary.frames_used == summary.image_count
+
+
+def test_reading_goes_on_where_an_earlier_pass_stopped(tmp_path):
+    """Wherever that was: the same images follow, and the same frames are counted as left out."""
+    write_troubled_drive(tmp_path / "drive")
+    with RecordingReader(tmp_path / "drive") as reader:
+        stamps, positions = [], []
+        for image in reader.posed_images():
+            stamps.append(image.stamp_ns)
+            positions.append(json.loads(json.dumps(reader.position)))
+        left_out, used = dict(reader.left_out), reader.frames_used
+        for done, position in enumerate(positions, 1):
+            rest = [image.stamp_ns for image in reader.posed_images(resume=position)]
+            assert rest == stamps[done:]
+            assert (reader.left_out, reader.frames_used) == (left_out, used)
+
+
+def test_images_are_found_again_by_their_stamps(tmp_path):
+    path = write_drive(tmp_path / "drive", images=12)
+    with RecordingReader(path) as reader:
+        images = list(reader.posed_images(EVERY_FRAME))
+        left_out = dict(reader.left_out)
+        found = list(reader.images_at({images[9].stamp_ns, images[2].stamp_ns, 17}))
+        assert reader.left_out == left_out
+    assert [image.stamp_ns for image in found] == [images[2].stamp_ns, images[9].stamp_ns]
+    np.testing.assert_array_equal(found[0].image_rgb_hwc, picture(2))
+    expected_44 = images[9].map_from_camera.matrix_44
+    np.testing.assert_array_equal(found[1].map_from_camera.matrix_44, expected_44)
+
+
+def test_held_out_images_are_read_again_and_no_more_than_can_be_judged(tmp_path, monkeypatch):
+    path = write_drive(tmp_path / "drive", images=12)
+    with RecordingReader(path) as reader:
+        held_out = HeldOutImages(reader)
+        assert (len(held_out), list(held_out)) == (0, [])
+        for index, image in enumerate(reader.posed_images(EVERY_FRAME)):
+            if index >= 5:
+                held_out.append(image)
+        assert [image.stamp_ns for image in held_out] == held_out.stamps_ns
+        assert len(held_out) == 7
+        monkeypatch.setattr(HeldOutImages, "MOST_JUDGED", 3)
+        assert [image.stamp_ns for image in held_out] == held_out.stamps_ns[::3]
+        assert len(held_out) == 3
 
 
 def test_the_summary_says_what_there_is_and_what_was_chosen(tmp_path):

@@ -17,10 +17,12 @@ from core_scenes import (
 from hypothesis import given, settings
 
 from glace_ros.camera import Camera
-from glace_ros.features.local_encoder import XFeatEncoder
+from glace_ros.errors import MappingError
+from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig, _transfer
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
+from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
@@ -48,7 +50,7 @@ def encoded_drive(encoder, images: int, config: FeatureBufferConfig, augmented_v
     return encoded
 
 
-def sample_bytes(samples) -> float:
+def bytes_each(samples) -> float:
     """Memory of one sample."""
     whole = sum(tensor.numel() * tensor.element_size() for tensor in samples)
     return whole / len(samples.view_n)
@@ -62,7 +64,7 @@ def buffer(encoder):
 
 def test_a_sample_is_small_and_holds_an_index_in_place_of_matrices(buffer):
     """Defect 8 of the reference: 1160 bytes, with pose and intrinsics in each."""
-    assert sample_bytes(buffer.samples) <= 160
+    assert bytes_each(buffer.samples) <= 160
     for tensor in buffer.samples:
         assert tensor.shape[0] == len(buffer)
         assert tensor.dim() == 1 or tensor.shape[1] in (2, 3, XFeatEncoder.channels)
@@ -137,12 +139,71 @@ def test_memory_stays_within_its_bound_and_every_view_keeps_its_best(encoder):
     bound = 5 * 2 * 30 * 160  # 30 patches of each image and its augmented view, at most
     config = FeatureBufferConfig(patches=100, short_side_px=96, max_bytes=bound)
     buffer = encoded_drive(encoder, 5, config).buffer(np.zeros(3), None, CPU)
-    assert sample_bytes(buffer.samples) * len(buffer) <= bound
+    assert bytes_each(buffer.samples) * len(buffer) <= bound
     counts = buffer.samples.view_n.bincount()
     assert counts.min() == counts.max() >= 40
     best_n2 = whole.views[3].features.pixels_n2[: int(counts[3]) // 2]
     kept_n2 = buffer.samples.pixels_n2[buffer.samples.view_n == 3]
     assert torch.equal(kept_n2[: len(best_n2)], best_n2)
+
+
+def features_of(rng: np.random.Generator, count: int) -> LocalFeatures:
+    """Patches that tell where they belong: a pixel and a score of their own."""
+    scores_n = np.sort(rng.uniform(0.1, 1.0, count))[::-1].copy()
+    return LocalFeatures(
+        torch.from_numpy(unit_rows(rng, count, 64)).float(),
+        torch.from_numpy(rng.uniform(0, 100, (count, 2))).float(),
+        torch.from_numpy(scores_n).float(),
+    )
+
+
+def test_a_full_memory_lets_every_view_keep_its_best_and_mixes_nothing_up():
+    """However many views come: the memory is what it was, and each patch is its view's."""
+    rng = np.random.default_rng(0)
+    views = MappingViews(64, 2, patches=50, max_bytes=500 * sample_bytes(64))
+    whole, rooms = [], set()
+    for index in range(40):
+        copies = [features_of(rng, rng.integers(30, 80)), features_of(rng, rng.integers(3, 60))]
+        pose = Pose.from_planar(float(index), 0.0, 0.0)
+        views.append(MappingView(copies[0], pose, torch.full((4,), float(index))), copies[1:])
+        whole.append(copies)
+        rooms.add(views.samples.pixels_n2.untyped_storage().nbytes())
+        assert len(views.samples.view_n) <= 500
+    assert len(rooms) == 1
+    assert 0.8 * 500 / 80 <= views.patches <= 500 / 80
+    for index, copies in enumerate(whole):
+        for copy, features in enumerate(copies):
+            kept, rows = views.features(index, copy), views.rows(index, copy)
+            assert len(kept.scores_n) == min(views.patches, len(features.scores_n))
+            for found, expected in zip(kept, features.head(views.patches), strict=True):
+                assert torch.equal(found, expected.to(found.dtype))
+            assert (views.samples.view_n[rows] == index).all()
+        assert views[index].map_from_camera.translation_3[0] == index
+        assert views[index].intrinsics_4.tolist() == [index] * 4
+
+
+def test_a_buffer_that_cannot_hold_one_patch_of_each_view_says_so():
+    rng = np.random.default_rng(0)
+    views = MappingViews(64, 1, patches=50, max_bytes=3 * sample_bytes(64))
+    view = MappingView(features_of(rng, 50), Pose.identity(), torch.zeros(4))
+    for _ in range(3):
+        views.append(view)
+    with pytest.raises(MappingError, match="more than 3 images.*--buffer-gb"):
+        views.append(view)
+
+
+def test_few_expected_views_ask_for_no_more_memory_than_they_need():
+    small = MappingViews(64, 2, patches=10, max_bytes=1 << 30, expected_views=7)
+    assert small.samples.pixels_n2.untyped_storage().nbytes() == 7 * 2 * 10 * 8
+
+
+def test_training_reads_the_memory_that_encoding_filled(encoder):
+    """A copy would double the largest thing in memory."""
+    config = FeatureBufferConfig(patches=50, short_side_px=96)
+    encoded = encoded_drive(encoder, 2, config)
+    buffer = encoded.buffer(np.zeros(3), None, CPU)
+    for tensor, filled in zip(buffer.samples, encoded.views.samples, strict=True):
+        assert tensor.data_ptr() == filled.data_ptr()
 
 
 def test_augmented_patches_lie_in_the_recorded_image(encoder):

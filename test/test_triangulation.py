@@ -7,7 +7,8 @@ from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views, seen_poin
 
 from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig, MappingView
+from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
+from glace_ros.mapping.mapping_views import MappingView
 from glace_ros.mapping.triangulation import (
     TriangulationConfig,
     View,
@@ -134,7 +135,6 @@ def test_far_from_the_maps_origin_it_is_as_exact(world):
         seen = seen_points(points_n3, codes_nC, pose, rng, pixel_noise=0.1)
         seen = seen._replace(descriptors_nC=seen.descriptors_nC.half())
         encoded.views.append(MappingView(seen, far_pose, intrinsics(CAMERA)))
-        encoded._augmented.append([])
     origin_3 = np.mean([pose.translation_3 for pose in far_poses], axis=0)
     buffer = encoded.buffer(origin_3, CONFIG, torch.device("cpu"))
     samples = buffer.samples
@@ -147,9 +147,9 @@ def test_far_from_the_maps_origin_it_is_as_exact(world):
 # --- which views are matched ---
 
 
-def bare_view(pose: Pose) -> View:
-    nothing = LocalFeatures(torch.zeros(0, 64), torch.zeros(0, 2), torch.zeros(0))
-    return view_of(nothing, pose)
+def matrices(poses: list[Pose]) -> np.ndarray:
+    """camera_from_map (v, 3, 4)."""
+    return np.stack([pose.inverse().matrix_44[:3] for pose in poses]).astype(np.float32)
 
 
 def test_neighbours_are_near_enough_and_look_the_same_way():
@@ -161,7 +161,7 @@ def test_neighbours_are_near_enough_and_look_the_same_way():
         for place_3, a in zip(places_n3, headings_n, strict=True)
     ]
     config = TriangulationConfig(neighbours=4, distance_m=2.0, angle_deg=40.0)
-    chosen = choose_neighbours([bare_view(pose) for pose in poses], config)
+    chosen = choose_neighbours(matrices(poses), config)
     assert len(chosen) == 60
     for index, others in enumerate(chosen):
         fitting = [
@@ -180,6 +180,6 @@ def test_neighbours_are_spread_over_the_baselines():
     poses = [looking_at(np.array([0.0, 0.1 * i, 0.0]), np.array([9.0, 0.1 * i, 0.0]))
              for i in range(20)]  # fmt: skip
     config = TriangulationConfig(neighbours=5, distance_m=1.55, angle_deg=40.0)
-    (others, *_) = choose_neighbours([bare_view(pose) for pose in poses], config)
+    (others, *_) = choose_neighbours(matrices(poses), config)
     assert {1, 15} <= set(others)
     assert max(np.diff(sorted(others))) <= 4

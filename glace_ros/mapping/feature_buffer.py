@@ -1,15 +1,15 @@
 """Feature buffer: every patch that training may see, encoded once.
 
-A sample is 64 fp16 numbers, a pixel, a view index and perhaps a triangulated point: 148 bytes.
-Poses and intrinsics are kept
-once per view and looked up by index (the published code stores 1160 bytes a sample, matrices
-included).
+A sample is 64 fp16 numbers, a pixel, a view index and perhaps a triangulated point: 153 bytes.
+Poses and intrinsics are kept once per view and looked up by index (the published code stores 1160
+bytes a sample, matrices included).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from glace_ros.features.image_tensors import grey_at_working_size, to_tensor
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
 from glace_ros.mapping.reprojection_loss import Observations
 from glace_ros.mapping.triangulation import (
     TriangulationConfig,
@@ -27,12 +28,14 @@ from glace_ros.mapping.triangulation import (
 from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from glace_ros.features.local_encoder import XFeatEncoder
     from glace_ros.recording.posed_images import PosedImage
+
+_VIEWS_ON_DEVICE = 256
 
 
 @dataclass(frozen=True)
@@ -45,32 +48,8 @@ class FeatureBufferConfig:
 
     patches: int = 1000
     short_side_px: int = 480
-    max_bytes: int = 4 << 30
+    max_bytes: int = 2 << 30
     transfer_px: float = 1.5
-
-
-class MappingView(NamedTuple):
-    """One mapping image, encoded: its unaugmented patches and where they were seen from."""
-
-    features: LocalFeatures
-    map_from_camera: Pose
-    intrinsics_4: torch.Tensor
-
-
-class Samples(NamedTuple):
-    """All patches. descriptors_nC fp16; pixels_n2 (recorded image, working size), points_n3,
-    fp32; view_n int32.
-    """
-
-    descriptors_nC: torch.Tensor
-    pixels_n2: torch.Tensor
-    view_n: torch.Tensor
-    points_n3: torch.Tensor
-    has_point_n: torch.Tensor
-
-    def to(self, device: torch.device) -> Samples:
-        """All of it on a device."""
-        return Samples(*(tensor.to(device) for tensor in self))
 
 
 class FeatureBuffer:
@@ -82,7 +61,7 @@ class FeatureBuffer:
     def __init__(
         self,
         samples: Samples,
-        views: list[MappingView],
+        views: Sequence[MappingView],
         origin_3: NDArray[np.float64],
         device: torch.device,
     ) -> None:
@@ -90,7 +69,7 @@ class FeatureBuffer:
         self.views = views
         self.origin_3 = origin_3
         self.camera_from_map_v34 = torch.stack(
-            [_camera_from_map(view, origin_3) for view in views]
+            [_camera_from_map(view.map_from_camera, origin_3) for view in views]
         ).to(device)
         self.intrinsics_v4 = torch.stack([view.intrinsics_4 for view in views]).to(device)
 
@@ -110,7 +89,10 @@ class FeatureBuffer:
 
 
 class EncodedViews:
-    """Encodes mapping images as they stream by, and collects patches of each view."""
+    """Encodes mapping images as they stream by, and collects patches of each view.
+
+    views: all so far. image_count: how many there are at most, where that is known.
+    """
 
     def __init__(
         self,
@@ -118,13 +100,15 @@ class EncodedViews:
         config: FeatureBufferConfig,
         augmentation: AugmentationConfig,
         seed: int,
+        image_count: int | None = None,
     ) -> None:
         self.config = config
-        self.views: list[MappingView] = []
+        self.views = MappingViews(
+            encoder.channels, 1 + augmentation.views, config.patches, config.max_bytes, image_count
+        )
         self._encoder = encoder
         self._augmentation = augmentation
         self._seed = seed
-        self._augmented: list[list[LocalFeatures]] = []
 
     def add(self, image: PosedImage) -> None:
         """Encode one image and its augmented views. image.map_from_camera must be there."""
@@ -142,21 +126,16 @@ class EncodedViews:
         for _ in range(self._augmentation.views):
             view = augment(grey_hw, camera, self._augmentation, rng)
             found = self._encode(view.grey_hw, view.valid_hw)
-            recorded_n2 = view.to_recorded(found.pixels_n2.numpy().astype(np.float64))
+            recorded_n2 = view.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
             augmented.append(found._replace(pixels_n2=torch.from_numpy(recorded_n2).float()))
-        self.views.append(MappingView(features, image.map_from_camera, intrinsics_4))
-        self._augmented.append(augmented)
+        self.views.append(MappingView(features, image.map_from_camera, intrinsics_4), augmented)
 
     def _encode(
         self, grey_hw: NDArray[np.uint8], valid_hw: NDArray[np.bool_] | None = None
     ) -> LocalFeatures:
         device = self._encoder.device
         valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(device)
-        found = self._encoder.encode(to_tensor(grey_hw, device), self.config.patches, valid_HW)
-        # kept in half: a long recording's descriptors are what fills the memory
-        return LocalFeatures(
-            found.descriptors_nC.half().cpu(), found.pixels_n2.cpu(), found.scores_n.cpu()
-        )
+        return self._encoder.encode(to_tensor(grey_hw, device), self.views.patches, valid_HW)
 
     def buffer(
         self,
@@ -165,60 +144,56 @@ class EncodedViews:
         device: torch.device,
         on_view: Callable[[], None] = lambda: None,
     ) -> FeatureBuffer:
-        """All samples, with points where corners could be triangulated."""
-        sample_bytes = 2 * self._encoder.channels + 8 + 4 + 12 + 1
-        copies = 1 + self._augmentation.views
-        most = self.config.max_bytes // (sample_bytes * copies * max(1, len(self.views)))
-        parts: list[Samples] = []
-        views = [_triangulation_view(view, origin_3, device) for view in self.views]
-        neighbours = choose_neighbours(views, triangulation) if triangulation else []
-        for index, view in enumerate(self.views):
-            points_n3 = torch.zeros(len(view.features.pixels_n2), 3)
-            good_n = torch.zeros(len(points_n3), dtype=torch.bool)
-            if triangulation:
-                near = [views[other] for other in neighbours[index]]
-                found_n3, found_n = triangulate_view(views[index], near, triangulation)
-                points_n3[: len(found_n)], good_n[: len(found_n)] = found_n3.cpu(), found_n.cpu()
-            parts.append(_samples(view.features, index, points_n3, good_n, most))
-            for augmented in self._augmented[index]:
-                points_a3, good_a = _transfer(
-                    view.features.pixels_n2, points_n3, good_n, augmented.pixels_n2,
-                    self.config.transfer_px,
-                )  # fmt: skip
-                parts.append(_samples(augmented, index, points_a3, good_a, most))
+        """All samples, with points where corners could be triangulated. On a CPU they are the
+        memory of `views`, not a copy.
+        """
+        if triangulation:
+            self._triangulate(origin_3, triangulation, device, on_view)
+        return FeatureBuffer(self.views.samples, self.views, origin_3, device)
+
+    def _triangulate(
+        self,
+        origin_3: NDArray[np.float64],
+        config: TriangulationConfig,
+        device: torch.device,
+        on_view: Callable[[], None],
+    ) -> None:
+        poses = self.views.map_from_camera
+        camera_from_map_v34 = torch.stack([_camera_from_map(pose, origin_3) for pose in poses])
+        neighbours = choose_neighbours(camera_from_map_v34.numpy(), config)
+
+        @lru_cache(maxsize=_VIEWS_ON_DEVICE)
+        def at(index: int) -> View:
+            view = self.views[index]
+            return View(
+                view.features.descriptors_nC.to(device),
+                view.features.pixels_n2.to(device),
+                camera_from_map_v34[index].to(device),
+                view.intrinsics_4.to(device),
+            )
+
+        for index in range(len(self.views)):
+            near = [at(other) for other in neighbours[index]]
+            points_n3, good_n = triangulate_view(at(index), near, config)
+            self._place(index, points_n3.cpu(), good_n.cpu())
             on_view()
-        samples = Samples(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-        return FeatureBuffer(samples, self.views, origin_3, device)
+
+    def _place(self, index: int, points_n3: torch.Tensor, good_n: torch.Tensor) -> None:
+        """Note a view's points, also at the patches of its augmented views that fall on them."""
+        samples, views = self.views.samples, self.views
+        rows = views.rows(index)
+        samples.points_n3[rows], samples.has_point_n[rows] = points_n3, good_n
+        for copy in range(1, views.copies):
+            rows_a = views.rows(index, copy)
+            samples.points_n3[rows_a], samples.has_point_n[rows_a] = _transfer(
+                samples.pixels_n2[rows], points_n3, good_n, samples.pixels_n2[rows_a],
+                self.config.transfer_px,
+            )  # fmt: skip
 
 
-def _camera_from_map(view: MappingView, origin_3: NDArray[np.float64]) -> torch.Tensor:
-    pose = view.map_from_camera
-    local = Pose(pose.rotation_33, pose.translation_3 - origin_3)
+def _camera_from_map(map_from_camera: Pose, origin_3: NDArray[np.float64]) -> torch.Tensor:
+    local = Pose(map_from_camera.rotation_33, map_from_camera.translation_3 - origin_3)
     return torch.from_numpy(local.inverse().matrix_44[:3]).float()
-
-
-def _triangulation_view(
-    view: MappingView, origin_3: NDArray[np.float64], device: torch.device
-) -> View:
-    return View(
-        view.features.descriptors_nC.to(device),
-        view.features.pixels_n2.to(device),
-        _camera_from_map(view, origin_3).to(device),
-        view.intrinsics_4.to(device),
-    )
-
-
-def _samples(
-    features: LocalFeatures, view: int, points_n3: torch.Tensor, good_n: torch.Tensor, most: int
-) -> Samples:
-    count = min(most, len(features.pixels_n2))
-    return Samples(
-        features.descriptors_nC[:count],
-        features.pixels_n2[:count],
-        torch.full((count,), view, dtype=torch.int32),
-        points_n3[:count],
-        good_n[:count],
-    )
 
 
 def _transfer(

@@ -9,10 +9,14 @@ places instead of discovering them: the same accuracy takes a fraction of the tr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,24 @@ class View(NamedTuple):
         return torch.nn.functional.normalize(rays_n3, dim=1)
 
 
-def choose_neighbours(views: list[View], config: TriangulationConfig) -> list[list[int]]:
+def choose_neighbours(
+    camera_from_map_v34: NDArray[np.float32], config: TriangulationConfig
+) -> list[list[int]]:
     """For each view the views to match: near enough to match, and spread over the baselines."""
-    centres_n3 = np.stack([view.centre_3.cpu().numpy() for view in views])
-    axes_n3 = np.stack([view.camera_from_map_34[2, :3].cpu().numpy() for view in views])
+    rotations_v33 = camera_from_map_v34[:, :, :3]
+    centres_v3 = -np.einsum("vji,vj->vi", rotations_v33, camera_from_map_v34[:, :, 3])
+    axes_v3 = rotations_v33[:, 2]
+    tree = cKDTree(centres_v3)
     chosen: list[list[int]] = []
-    for index, (centre_3, axis_3) in enumerate(zip(centres_n3, axes_n3, strict=True)):
-        baseline_n = np.linalg.norm(centres_n3 - centre_3, axis=1)
-        angle_n = np.degrees(np.arccos(np.clip(axes_n3 @ axis_3, -1.0, 1.0)))
-        fits_n = (baseline_n < config.distance_m) & (angle_n < config.angle_deg)
-        fits_n[index] = False
-        (candidates_m,) = np.nonzero(fits_n)
-        effort_m = baseline_n[candidates_m] / config.distance_m + (
-            angle_n[candidates_m] / config.angle_deg
-        )
+    for index, (centre_3, axis_3) in enumerate(zip(centres_v3, axes_v3, strict=True)):
+        near = tree.query_ball_point(centre_3, config.distance_m, return_sorted=True)
+        near_m = np.array([other for other in near if other != index], dtype=int)
+        baseline_m = np.linalg.norm(centres_v3[near_m] - centre_3, axis=1)
+        angle_m = np.degrees(np.arccos(np.clip(axes_v3[near_m] @ axis_3, -1.0, 1.0)))
+        effort_m = baseline_m / config.distance_m + angle_m / config.angle_deg
+        effort_m[(baseline_m >= config.distance_m) | (angle_m >= config.angle_deg)] = np.inf
         # evenly over the ranking: short baselines match best, long ones place best
-        ranked_m = candidates_m[np.argsort(effort_m)]
+        ranked_m = near_m[np.argsort(effort_m)][: int(np.isfinite(effort_m).sum())]
         picks = np.unique(np.linspace(0, len(ranked_m) - 1, config.neighbours).round().astype(int))
         chosen.append([int(i) for i in ranked_m[picks]] if len(ranked_m) else [])
     return chosen

@@ -57,6 +57,7 @@ class RecordingReader:
     base_frame, camera_frame; base_from_camera (at the first image where it moves); camera (of the
     first image, with its distortion); image_count;
     notes: sentences on what is odd. left_out: frames left out by the latest iteration, by reason.
+    position: JSON; where in the bag `posed_images` stands, for its `resume`.
     Everything here raises RecordingError with one sentence.
     """
 
@@ -75,6 +76,7 @@ class RecordingReader:
         self._max_gap_s = max_pose_gap_s
         self.left_out: Counter[str] = Counter()
         self.frames_used: int | None = None
+        self.position: dict[str, Any] = {}
         self._why_no_pose = ""
 
     def __enter__(self) -> RecordingReader:
@@ -94,15 +96,26 @@ class RecordingReader:
     ) -> None:
         self._bag.__exit__(kind, error, traceback)
 
-    def posed_images(self, selection: FrameSelection | None = None) -> Iterator[PosedImage]:
+    def posed_images(
+        self, selection: FrameSelection | None = None, resume: dict[str, Any] | None = None
+    ) -> Iterator[PosedImage]:
         """The keyframes in order of recording, each with its pose.
 
+        resume: what `position` was when an earlier pass over the same bag stopped; the images up
+        to there are skipped, undecoded.
         Raises RecordingError at the end where there was not one.
         """
         selector = FrameSelector(selection or FrameSelection())
         self._begin()
-        used = 0
-        for frame in self._frames():
+        used = skip_frames = 0
+        if resume:
+            selector.restore(resume["selector"])
+            used, skip_frames = resume["used"], resume["frames"]
+        for number, frame in enumerate(self._frames(), 1):
+            if resume and number <= skip_frames:
+                if number == skip_frames:
+                    self.left_out = Counter(resume["left_out"])
+                continue
             repeated = selector.repeated(frame.message.data)
             pose = self._pose_or_none(frame.stamp_ns)
             if pose is None:
@@ -119,8 +132,26 @@ class RecordingReader:
                 continue
             selector.keep(pose)
             used += 1
+            self.position = {
+                "frames": number, "used": used, "selector": selector.state(),
+                "left_out": dict(self.left_out),
+            }  # fmt: skip
             yield image
         self._end(used)
+
+    def images_at(self, stamps_ns: set[int]) -> Iterator[PosedImage]:
+        """The images with these stamps, in order of recording; the others are not decoded."""
+        wanted, left_out = set(stamps_ns), Counter(self.left_out)
+        try:
+            for frame in self._frames():
+                if frame.stamp_ns not in wanted:
+                    continue
+                wanted.remove(frame.stamp_ns)
+                image = self._decoded(frame, self._pose_or_none(frame.stamp_ns))
+                if image is not None:
+                    yield image
+        finally:
+            self.left_out = left_out  # says what `posed_images` left out
 
     def images(self) -> Iterator[PosedImage]:
         """Every image that can be decoded, in order of recording; pose None where there is none.

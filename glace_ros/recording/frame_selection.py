@@ -5,15 +5,15 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from glace_ros.pose import Pose
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from glace_ros.pose import Pose
 
 _SHARPNESS_WIDTH_PX = 480
 _SHARPNESS_HISTORY = 50
@@ -75,6 +75,24 @@ class FrameSelector:
     def keep(self, map_from_camera: Pose) -> None:
         """The frame became a keyframe: the next ones are measured from here."""
         self._last_keyframe = map_from_camera
+
+    def state(self) -> dict[str, Any]:
+        """All that its answers depend on, as JSON."""
+        last = self._last_keyframe
+        return {
+            "last_bytes": self._last_bytes,
+            "last_keyframe": None if last is None else last.matrix_44.tolist(),
+            "sharpness": list(self._sharpness),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on as the selector did whose state this is."""
+        last_bytes, last = state["last_bytes"], state["last_keyframe"]
+        self._last_bytes = None if last_bytes is None else (last_bytes[0], last_bytes[1])
+        if last is not None:
+            matrix_44 = np.array(last)
+            self._last_keyframe = Pose(matrix_44[:3, :3], matrix_44[:3, 3])
+        self._sharpness.extend(state["sharpness"])
 
 
 def sharpness_of(image_rgb_hwc: NDArray[np.uint8]) -> float:

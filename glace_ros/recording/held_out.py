@@ -4,12 +4,18 @@ away.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.posed_images import PosedImage
 
 BLOCK_S = 1.0
 """Long enough that a block's middle has no neighbour in training; longer blocks of a drive that
@@ -35,4 +41,30 @@ class HeldOutBlocks:
             self.intervals_ns.append((int(middle - half), int(middle + half)))
 
     def __contains__(self, stamp_ns: int) -> bool:
-        return any(start <= stamp_ns < end for start, end in self.intervals_ns)
+        block = bisect_right(self.intervals_ns, stamp_ns, key=lambda interval: interval[0]) - 1
+        return block >= 0 and stamp_ns < self.intervals_ns[block][1]
+
+
+class HeldOutImages:
+    """The images that judge the map, by their stamps: read from the bag again when iterated, since
+    a tenth of a long recording would fill the memory.
+
+    Of more than MOST_JUDGED, as many are read, evenly spread.
+    """
+
+    MOST_JUDGED = 500
+
+    def __init__(self, reader: RecordingReader, stamps_ns: list[int] | None = None) -> None:
+        self.stamps_ns = stamps_ns or []
+        self._reader = reader
+
+    def append(self, image: PosedImage) -> None:
+        """Note the image."""
+        self.stamps_ns.append(image.stamp_ns)
+
+    def __len__(self) -> int:
+        return min(len(self.stamps_ns), self.MOST_JUDGED)
+
+    def __iter__(self) -> Iterator[PosedImage]:
+        picks = np.linspace(0, len(self.stamps_ns) - 1, len(self)).round().astype(int)
+        return self._reader.images_at({self.stamps_ns[pick] for pick in picks})

@@ -1,0 +1,184 @@
+"""Mapping views: the encoded patches of all mapping images, in memory of a fixed size.
+
+However long the recording is, the memory stays within its bound: when it is full, every view gives
+up its weakest patches. Nothing is kept twice: what training, triangulation and the global codes
+read are slices of the same tensors. Memory that was not filled yet costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, overload
+
+import numpy as np
+import torch
+
+from glace_ros.errors import MappingError
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_THINNED = 0.9
+_VIEWS_AT_ONCE = 500
+
+
+class MappingView(NamedTuple):
+    """One mapping image, encoded: its unaugmented patches and where they were seen from."""
+
+    features: LocalFeatures
+    map_from_camera: Pose
+    intrinsics_4: torch.Tensor
+
+
+class Samples(NamedTuple):
+    """All patches. descriptors_nC fp16; pixels_n2 (recorded image, working size), points_n3,
+    fp32; view_n int32.
+    """
+
+    descriptors_nC: torch.Tensor
+    pixels_n2: torch.Tensor
+    view_n: torch.Tensor
+    points_n3: torch.Tensor
+    has_point_n: torch.Tensor
+
+    def to(self, device: torch.device) -> Samples:
+        """All of it on a device; the same memory where it is there already."""
+        return Samples(*(tensor.to(device) for tensor in self))
+
+
+def sample_bytes(channels: int) -> int:
+    """Memory of one patch: what `Samples` says, and its score."""
+    return 2 * channels + 8 + 4 + 12 + 1 + 4
+
+
+def patches_per_view(max_bytes: int, channels: int, copies: int, views: int, most: int) -> int:
+    """How many patches each of so many images, and of its augmented views, can keep at most."""
+    return min(most, max_bytes // (sample_bytes(channels) * copies * max(1, views)))
+
+
+class MappingViews(Sequence[MappingView]):
+    """Views in the order in which they were appended; samples sorted by view, a view's own patches
+    before those of its augmented views, each best first.
+
+    copies: 1 + augmented views of an image. patches: of each copy; falls when max_bytes are full.
+    expected_views: where known, no more memory than these need is asked for.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        copies: int,
+        patches: int,
+        max_bytes: int,
+        expected_views: int | None = None,
+    ) -> None:
+        self.copies = copies
+        self.patches = patches
+        capacity = max_bytes // sample_bytes(channels)
+        if expected_views is not None:
+            capacity = min(capacity, max(1, expected_views) * copies * patches)
+        self._samples = Samples(
+            torch.empty(capacity, channels, dtype=torch.float16),
+            torch.empty(capacity, 2),
+            torch.empty(capacity, dtype=torch.int32),
+            torch.empty(capacity, 3),
+            torch.empty(capacity, dtype=torch.bool),
+        )
+        self._scores_n = torch.empty(capacity)
+        self._used = 0
+        self._rows: list[tuple[int, int]] = []  # start and length of each copy of each view
+        self._map_from_camera: list[Pose] = []
+        self._intrinsics_v4: list[NDArray[np.float32]] = []
+
+    def append(self, view: MappingView, augmented: Sequence[LocalFeatures] = ()) -> None:
+        """Take in a view; fewer of its patches where memory is scarce. Raises MappingError where
+        not one patch of each would fit.
+        """
+        copies = [view.features, *augmented]
+        while self._used + self._size(copies) > len(self._scores_n):
+            if self.patches <= 1:
+                raise MappingError(
+                    f"the feature buffer is too small for more than {len(self)} images: "
+                    "give it more memory with --buffer-gb"
+                )
+            self.thin(min(self.patches - 1, int(self.patches * _THINNED)))
+        index = len(self)
+        self._map_from_camera.append(view.map_from_camera)
+        self._intrinsics_v4.append(view.intrinsics_4.cpu().numpy().astype(np.float32))
+        for copy in range(self.copies):
+            count = min(self.patches, len(copies[copy].scores_n)) if copy < len(copies) else 0
+            rows = slice(self._used, self._used + count)
+            self._rows.append((self._used, count))
+            if count:
+                features = copies[copy].head(count)
+                self._samples.descriptors_nC[rows] = features.descriptors_nC.half().cpu()
+                self._samples.pixels_n2[rows] = features.pixels_n2.cpu()
+                self._scores_n[rows] = features.scores_n.cpu()
+                self._samples.view_n[rows] = index
+                self._samples.points_n3[rows] = 0.0
+                self._samples.has_point_n[rows] = False
+            self._used += count
+
+    def thin(self, patches: int) -> None:
+        """Let every view keep no more than its best `patches`; in place, a few views at a time."""
+        self.patches = min(self.patches, patches)
+        tensors = [*self._samples, self._scores_n]
+        end, step = 0, _VIEWS_AT_ONCE * self.copies
+        for first in range(0, len(self._rows), step):
+            block = self._rows[first : first + step]
+            kept = [(start, min(count, self.patches)) for start, count in block]
+            index_n = torch.from_numpy(
+                np.concatenate([np.arange(start, start + count) for start, count in kept])
+            )
+            for tensor in tensors:
+                tensor[end : end + len(index_n)] = tensor[index_n]
+            for offset, (_, count) in enumerate(kept):
+                self._rows[first + offset] = (end, count)
+                end += count
+        self._used = end
+
+    def rows(self, view: int, copy: int = 0) -> slice:
+        """Where in `samples` a view's patches are: its own, or those of an augmented view."""
+        start, count = self._rows[view * self.copies + copy]
+        return slice(start, start + count)
+
+    @property
+    def samples(self) -> Samples:
+        """All patches; the memory itself, not a copy."""
+        return Samples(*(tensor[: self._used] for tensor in self._samples))
+
+    @property
+    def map_from_camera(self) -> Sequence[Pose]:
+        """Of every view."""
+        return self._map_from_camera
+
+    def features(self, view: int, copy: int = 0) -> LocalFeatures:
+        """A view's patches; slices of the memory, good until the next view is appended."""
+        rows = self.rows(view, copy)
+        return LocalFeatures(
+            self._samples.descriptors_nC[rows], self._samples.pixels_n2[rows], self._scores_n[rows]
+        )
+
+    def _size(self, copies: Sequence[LocalFeatures]) -> int:
+        return sum(min(self.patches, len(features.scores_n)) for features in copies)
+
+    def __len__(self) -> int:
+        return len(self._map_from_camera)
+
+    @overload
+    def __getitem__(self, index: int) -> MappingView: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[MappingView]: ...
+
+    def __getitem__(self, index: int | slice) -> MappingView | list[MappingView]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        return MappingView(
+            self.features(index),
+            self._map_from_camera[index],
+            torch.from_numpy(self._intrinsics_v4[index]),
+        )
