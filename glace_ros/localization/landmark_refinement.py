@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
 
@@ -32,6 +33,7 @@ class LandmarkRefinementConfig:
     """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
+    patches: tuple[int, ...] = (400, 1000)
     min_cosine: float = 0.7
     inlier_px: float = 4.0
     refine_px: float = 1.0
@@ -60,10 +62,11 @@ def refine_pose(
         refine_px=config.refine_px, seed=config.seed,
     )  # fmt: skip
     refined = None
-    for radius_px in config.radii_px:
+    for radius_px, patches in zip(config.radii_px, config.patches, strict=True):
         pixels_n2, points_n3 = _match(
-            map_from_camera, features, landmarks, camera, radius_px, config.min_cosine
-        )
+            map_from_camera, features.head(patches), landmarks, camera, radius_px,
+            config.min_cosine,
+        )  # fmt: skip
         solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None
@@ -84,13 +87,32 @@ def _match(
     index_m, pixels_m2 = landmarks.in_view(map_from_camera, camera, radius_px)
     if len(index_m) == 0 or len(features.pixels_n2) == 0:
         return np.empty((0, 2)), np.empty((0, 3))
-    cosine_nm = features.descriptors_nC.float() @ landmarks.descriptors_lC[index_m].T
-    far_nm = torch.cdist(features.pixels_n2, pixels_m2) > radius_px
-    cosine_nm.masked_fill_(far_nm, -1.0)
-    best_n, match_n = cosine_nm.max(dim=1)
-    mutual_n = cosine_nm.argmax(dim=0)[match_n] == torch.arange(len(match_n), device=match_n.device)
-    good_n = mutual_n & (best_n > min_cosine)
-    return (
-        features.pixels_n2[good_n].cpu().numpy().astype(np.float64),
-        landmarks.points_l3[index_m[match_n[good_n]]].cpu().numpy().astype(np.float64),
+    patch_p, landmark_p = _pairs_within(features.pixels_n2, pixels_m2, radius_px)
+    cosine_p = (
+        features.descriptors_nC[patch_p].float() * landmarks.descriptors_lC[index_m[landmark_p]]
+    ).sum(dim=1)
+    good_p = (
+        (cosine_p > min_cosine)
+        & (cosine_p == _best(cosine_p, patch_p, len(features.pixels_n2)))
+        & (cosine_p == _best(cosine_p, landmark_p, len(index_m)))
     )
+    return (
+        features.pixels_n2[patch_p[good_p]].cpu().numpy().astype(np.float64),
+        landmarks.points_l3[index_m[landmark_p[good_p]]].cpu().numpy().astype(np.float64),
+    )
+
+
+def _pairs_within(
+    pixels_n2: torch.Tensor, pixels_m2: torch.Tensor, radius_px: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices (p,) into both of all pairs that are so near: few, where all n x m would be many."""
+    trees = (cKDTree(pixels.cpu().numpy()) for pixels in (pixels_n2, pixels_m2))
+    near_p = next(trees).sparse_distance_matrix(next(trees), radius_px, output_type="ndarray")
+    first_p, second_p = (torch.from_numpy(near_p[name].astype(np.int64)) for name in "ij")
+    return first_p.to(pixels_n2.device), second_p.to(pixels_n2.device)
+
+
+def _best(value_p: torch.Tensor, row_p: torch.Tensor, rows: int) -> torch.Tensor:
+    """For each pair the largest value among those of its row."""
+    best_n = value_p.new_full((rows,), -1.0).scatter_reduce(0, row_p, value_p, "amax")
+    return best_n[row_p]
