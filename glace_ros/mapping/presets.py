@@ -1,0 +1,56 @@
+"""Presets: what `--preset` stands for, as configurations of the map builder.
+
+The paper's presets keep its batch, iterations, network, loss and augmentation, and add nothing of
+ours; its encoders are `--local-encoder` and `--global-encoder`, whatever the preset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.landmark_selection import LandmarkConfig
+from glace_ros.mapping.map_builder import MapBuilderConfig
+from glace_ros.mapping.map_trainer import MapTrainerConfig
+from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig
+from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+
+PAPER = {
+    # name: (batch of all GPUs together, iterations, blocks, mlp ratio, clusters)
+    "paper-7scenes": (5_120, 30_000, 1, 1.0, 1),
+    "paper-cambridge": (4 * 40_960, 30_000, 2, 1.0, 1),
+    "paper-rooms": (8 * 40_960, 100_000, 1, 1.0, 50),
+    "paper-aachen": (8 * 40_960, 100_000, 3, 2.0, 50),
+}
+PRESETS = ("fast", "default", "quality", *PAPER)
+
+
+def preset(name: str) -> MapBuilderConfig:
+    """The configuration of a preset, one of PRESETS. Raises KeyError for another name."""
+    config = MapBuilderConfig(preset=name)
+    if name == "default":
+        return config
+    if name == "fast":
+        return replace(config, minutes=2.0)
+    if name == "quality":
+        return replace(
+            config,
+            minutes=15.0,
+            head=replace(config.head, width=384),
+            augmentation=replace(config.augmentation, views=2),
+        )
+    batch, iterations, blocks, mlp_ratio, clusters = PAPER[name]
+    return replace(
+        config,
+        minutes=0.0,
+        head=CoordinateHeadConfig(width=768, blocks=blocks, mlp_ratio=mlp_ratio, clusters=clusters),
+        augmentation=AugmentationConfig(views=4),
+        triangulation=None,
+        landmarks=LandmarkConfig(most=0),
+        trainer=MapTrainerConfig(
+            batch=batch,
+            iterations=iterations,
+            learning_rate=5e-3,
+            loss=ReprojectionLossConfig(error_norm=1, point_weight=0.0),
+        ),
+    )
