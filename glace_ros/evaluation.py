@@ -39,7 +39,8 @@ class LocalizedFrame:
     """One image's outcome. truth and estimate are of the same frame (base or camera); None: there
     is none.
 
-    covariance_66 as in localization/pose_covariance.py. reason: why it was rejected.
+    covariance_66 as in localization/pose_covariance.py. reason: why it was rejected. landmarks:
+    that refined the pose; sure: so many that they vouch for it, whatever the inliers.
     """
 
     stamp_ns: int
@@ -50,6 +51,8 @@ class LocalizedFrame:
     points: int
     seconds: float
     reason: str = ""
+    landmarks: int = 0
+    sure: bool = False
 
     @property
     def errors(self) -> tuple[float, float]:
@@ -61,7 +64,7 @@ class LocalizedFrame:
 
     def accepted_from(self, min_inlier_ratio: float) -> LocalizedFrame:
         """The frame as a localizer with that threshold would have it."""
-        if self.estimate is None or self.inliers >= min_inlier_ratio * self.points:
+        if self.estimate is None or self.sure or self.inliers >= min_inlier_ratio * self.points:
             return self
         reason = f"a smaller share of inliers than {min_inlier_ratio:.2f}"
         return replace(self, estimate=None, covariance_66=None, reason=reason)
@@ -90,6 +93,7 @@ def acceptance_threshold(frames: Sequence[LocalizedFrame]) -> float:
         frame.inliers / frame.points
         for frame in frames
         if frame.points
+        and not frame.sure
         and math.isfinite(frame.errors[0])
         and (frame.errors[0] > ASTRAY[0] or frame.errors[1] > ASTRAY[1])
     ]
@@ -135,6 +139,7 @@ def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
         "frames": len(judged),
         "frames_without_truth": len(frames) - len(judged),
         "localized": sum(frame.estimate is not None for frame in judged),
+        "by_landmarks": sum(frame.landmarks > 0 for frame in judged),
         "median_translation_m": _finite(np.median(errors_n2[:, 0])) if judged else None,
         "median_rotation_deg": _finite(np.median(errors_n2[:, 1])) if judged else None,
         "recall": {
@@ -162,7 +167,7 @@ def figures_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
     rows = [
         ("frames", f"{figures['frames']} with truth, {figures['frames_without_truth']} without"),
-        ("localized", str(figures["localized"])),
+        ("localized", f"{figures['localized']}, {figures['by_landmarks']} of them by landmarks"),
         ("median error", f"{show(figures['median_translation_m'], 100, 'cm')}, "
          f"{show(figures['median_rotation_deg'], 1, 'deg')}"),
     ]  # fmt: skip

@@ -132,7 +132,7 @@ def test_figures_are_valid_json_with_the_documented_keys(frames):
 
 def test_the_table_shows_the_figures():
     rows = dict(figures_table(summarize_frames([frame(0.04, 1.0), frame(0.12, 1.5), refused()])))
-    assert rows["localized"] == "2"
+    assert rows["localized"] == "2, 0 of them by landmarks"
     assert rows["median error"] == "12.00 cm, 1.50 deg"
     assert rows["within 5 cm / 5 deg"] == "33.33 %"
     assert rows["within 5 m / 10 deg"] == "66.67 %"

@@ -359,6 +359,44 @@ def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
     assert errors_m[1] < 0.4 * errors_m[0]
 
 
+def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_with(weights_hash):
+    regression = seeing(localizer_of(weights_hash), pixel_noise=0.2).regress(IMAGE, CAMERA)
+    corners_n3 = torch.from_numpy(regression.points_n3)
+    away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
+    wrong_n3 = regression.points_n3.copy()
+    wrong_n3[:150] += np.random.default_rng(1).uniform(1, 3, (150, 3))
+    rough = regression._replace(points_n3=wrong_n3)
+    plain = tiny_map(local_encoder_hash=weights_hash, min_inlier_ratio=0.5)
+    for count, accepted in ((200, True), (40, False)):
+        landmarks = Landmarks(
+            corners_n3[:count], regression.features.descriptors_nC[:count], away_n3[:count]
+        )
+        scene_map = SceneMap(plain.metadata, plain.head, None, landmarks)
+        localizer = Localizer(scene_map, device="cpu")
+        result = localizer.solve(rough, CAMERA, 0.0)
+        assert isinstance(result, PoseEstimate) == accepted
+        assert accepted or "share than 0.50" in result.reason
+    assert localizer.solve(regression, CAMERA, 0.0).map_from_camera.distance_m(TRUTH) < 0.02
+
+
+def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):
+    regression = seeing(localizer_of(weights_hash)).regress(IMAGE, CAMERA)
+    corners_n3 = torch.from_numpy(regression.points_n3)
+    away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
+    plain = tiny_map(
+        local_encoder_hash=weights_hash, covariance_scale=2.0, landmark_covariance_scale=5.0
+    )
+    landmarks = Landmarks(corners_n3, regression.features.descriptors_nC, away_n3)
+    whole = SceneMap(plain.metadata, plain.head, None, landmarks)
+    once = whole.with_metadata(covariance_scale=1.0, landmark_covariance_scale=1.0)
+    for config, scale in ((LocalizerConfig(), 5.0), (LocalizerConfig(refinement=None), 2.0)):
+        scaled, unscaled = (
+            Localizer(scene_map, config, "cpu").solve(regression, CAMERA, 0.0).covariance_66
+            for scene_map in (whole, once)
+        )
+        assert np.allclose(scaled, scale * unscaled)
+
+
 def test_a_map_of_other_weights_is_refused():
     with pytest.raises(WeightsError, match="other weights") as caught:
         localizer_of("0" * 64)

@@ -26,18 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LandmarkRefinementConfig:
-    """radii_px: how far from its projection a landmark is looked for, round by round.
+    """radii_px: how far from its projection a landmark is looked for, round by round; patches: how
+    many of the image's best are matched.
 
-    min_cosine: of descriptors. inlier_px: of the last pose; min_inliers: fewer, and the pose of
-    the head stands. All pixels are those of the encoded image.
+    min_cosine: of descriptors. inlier_px: of the pose. min_inliers: fewer, and the pose of the
+    head stands; sure_inliers: so many vouch for a pose whatever the head's points say
+    (docs/method.md has how many wrong poses find). All pixels are those of the encoded image.
     """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
     patches: tuple[int, ...] = (400, 1000)
     min_cosine: float = 0.7
-    inlier_px: float = 4.0
+    inlier_px: float = 3.0
     refine_px: float = 1.0
-    min_inliers: int = 20
+    min_inliers: int = 30
+    sure_inliers: int = 60
     max_iterations: int = 500
     seed: int = 0
 

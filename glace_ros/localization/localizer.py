@@ -64,7 +64,8 @@ class PoseEstimate:
 
     covariance_66: see pose_covariance. points: regressed, inliers: of these. pixels_m2, points_m3:
     the inliers in the *given* image's undistorted pixels and in the map. landmarks: how many the
-    pose was made exact with, 0 = none. reprojection_px: median of what the pose was solved from.
+    pose was made exact with, 0 = none; sure: enough to vouch for it. reprojection_px: median of
+    what the pose was solved from.
     """
 
     map_from_camera: Pose
@@ -76,6 +77,7 @@ class PoseEstimate:
     pixels_m2: NDArray[np.float64]
     points_m3: NDArray[np.float64]
     landmarks: int = 0
+    sure: bool = False
 
     @property
     def inlier_ratio(self) -> float:
@@ -128,7 +130,15 @@ class Localizer:
         Raises ValueError where image and camera differ in size.
         """
         start = time.perf_counter()
-        regression = self.regress(image_rgb_hwc, camera)
+        return self.solve(self.regress(image_rgb_hwc, camera), camera, start)
+
+    def solve(
+        self, regression: Regression, camera: Camera, start: float
+    ) -> PoseEstimate | Rejection:
+        """The pose from what `regress` says of an image of this camera.
+
+        start: perf_counter() from which the result's seconds count.
+        """
         pixels_n2, points_n3, working_camera = (
             regression.pixels_n2, regression.points_n3, regression.camera
         )  # fmt: skip
@@ -138,7 +148,12 @@ class Localizer:
             reason = f"no pose fits any of {count} points"
             return Rejection(reason, 0, count, time.perf_counter() - start)
         solution, landmarks, covariance_66 = self._refine(coarse, regression)
-        reason = self._doubt(coarse.inliers, count, covariance_66)
+        if covariance_66 is not None:
+            metadata = self.scene_map.metadata
+            covariance_66 *= (
+                metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
+            )
+        reason = self._doubt(coarse.inliers, count, landmarks, covariance_66)
         if reason or covariance_66 is None:
             return Rejection(reason, coarse.inliers, count, time.perf_counter() - start)
         pose = solution.map_from_camera
@@ -147,7 +162,7 @@ class Localizer:
         )
         return PoseEstimate(
             map_from_camera=Pose(pose.rotation_33, pose.translation_3 + self._origin_3),
-            covariance_66=covariance_66 * self.scene_map.metadata.covariance_scale,
+            covariance_66=covariance_66,
             inliers=coarse.inliers,
             points=count,
             reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
@@ -155,6 +170,7 @@ class Localizer:
             pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
             points_m3=points_n3[coarse.inlier_n] + self._origin_3,
             landmarks=landmarks,
+            sure=self._sure(landmarks),
         )
 
     def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
@@ -200,17 +216,23 @@ class Localizer:
             seed=self.config.seed,
         )
 
-    def _doubt(self, inliers: int, count: int, covariance_66: NDArray[np.float64] | None) -> str:
+    def _sure(self, landmarks: int) -> bool:
+        refinement = self.config.refinement
+        return refinement is not None and landmarks >= refinement.sure_inliers
+
+    def _doubt(
+        self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
+    ) -> str:
         """Why the best pose is not to be trusted; empty where nothing speaks against it."""
-        if inliers < self.config.min_inliers:
-            return f"{inliers} inliers of {count} points, fewer than {self.config.min_inliers}"
-        needed = self.scene_map.metadata.min_inlier_ratio
-        if inliers < needed * count:
-            return f"{inliers} inliers of {count} points, a smaller share than {needed:.2f}"
+        if not self._sure(landmarks):
+            if inliers < self.config.min_inliers:
+                return f"{inliers} inliers of {count} points, fewer than {self.config.min_inliers}"
+            needed = self.scene_map.metadata.min_inlier_ratio
+            if inliers < needed * count:
+                return f"{inliers} inliers of {count} points, a smaller share than {needed:.2f}"
         if covariance_66 is None:
             return f"the {inliers} inliers do not fix the pose"
-        scale = self.scene_map.metadata.covariance_scale
-        sigma_m = float(np.sqrt(scale * np.linalg.eigvalsh(covariance_66[:3, :3])[-1]))
+        sigma_m = float(np.sqrt(np.linalg.eigvalsh(covariance_66[:3, :3])[-1]))
         if not sigma_m < self.config.max_sigma_m:
             return f"the position is uncertain by {sigma_m:.2f} m"
         return ""

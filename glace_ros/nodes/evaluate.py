@@ -29,6 +29,7 @@ from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
+    from glace_ros.localization.localizer import Rejection
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 
@@ -43,9 +44,16 @@ def localize_frame(
     localizer: Localizer, image: PosedImage, base_from_camera: Pose
 ) -> LocalizedFrame:
     """One image through the localizer, truth and estimate of the base as the node publishes it."""
+    result = localizer.localize(image.image_rgb_hwc, image.camera)
+    return localized_frame(result, image, base_from_camera)
+
+
+def localized_frame(
+    result: PoseEstimate | Rejection, image: PosedImage, base_from_camera: Pose
+) -> LocalizedFrame:
+    """The localizer's result as one of the base, beside its truth."""
     camera_from_base = base_from_camera.inverse()
     truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None
-    result = localizer.localize(image.image_rgb_hwc, image.camera)
     common = {
         "stamp_ns": image.stamp_ns,
         "truth": truth,
@@ -57,7 +65,10 @@ def localize_frame(
         return LocalizedFrame(estimate=None, covariance_66=None, reason=result.reason, **common)
     map_from_base = result.map_from_camera @ camera_from_base
     covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
-    return LocalizedFrame(estimate=map_from_base, covariance_66=covariance_66, **common)
+    return LocalizedFrame(
+        estimate=map_from_base, covariance_66=covariance_66,
+        landmarks=result.landmarks, sure=result.sure, **common,
+    )  # fmt: skip
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -37,8 +37,9 @@ class MapMetadata:
     origin_m: of the map's local coordinates in map_frame, float64. map_frame, base_frame,
     camera_frame and the topics: as recorded. short_side_px: working size of images
     (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on the blocks
-    that training never saw. covariance_scale: what the solver's covariance has to be multiplied
-    by to be true on these. min_inlier_ratio: of a pose that is accepted.
+    that training never saw. covariance_scale, landmark_covariance_scale: what the solver's
+    covariance has to be multiplied by to be true on these, of poses of the head and of those that
+    landmarks refined. min_inlier_ratio: of a pose that is accepted.
     """
 
     map_frame: str
@@ -62,6 +63,7 @@ class MapMetadata:
     head: CoordinateHeadConfig
     held_out: dict[str, Any] | None = None
     covariance_scale: float = 1.0
+    landmark_covariance_scale: float = 1.0
     min_inlier_ratio: float = 0.1
     training: dict[str, Any] = field(default_factory=dict)
 
