@@ -1,5 +1,7 @@
 """Training recovers a known world, goes on where it was interrupted, and stops where it cannot."""
 
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -33,12 +35,12 @@ class World:
         self.told_buffer = buffer_of(views, self.origin_3, self.points_n3)
         self.global_vG = torch.from_numpy(unit_rows(rng, VIEWS, 8)).float()
 
-    def trainer(self, buffer=None, with_code=True, **config) -> MapTrainer:
+    def trainer(self, buffer=None, with_code=True, ranks=None, **config) -> MapTrainer:
         settings = {"batch": 192, "learning_rate": 5e-3, "iterations": STEPS, "seed": 3, **config}
         head = CoordinateHeadConfig(global_channels=8 if with_code else 0, width=64)
         return MapTrainer(
             MapTrainerConfig(**settings), buffer or self.buffer,
-            self.global_vG if with_code else None, 0.1, head, torch.zeros(1, 3), CPU,
+            self.global_vG if with_code else None, 0.1, head, torch.zeros(1, 3), CPU, ranks=ranks,
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -202,6 +204,53 @@ def test_a_checkpoint_that_cannot_be_written_is_named(world, tmp_path):
     checkpoint = TrainingCheckpoint(tmp_path / "no" / "such" / "file", "mine", resume=False)
     with pytest.raises(MappingError, match="cannot be written"):
         checkpoint.save(world.trainer())
+
+
+def test_on_a_full_disk_the_last_checkpoint_stays(world, checkpoint_bytes, tmp_path):
+    path = tmp_path / "map.checkpoint"
+    path.write_bytes(checkpoint_bytes)
+    trainer = world.trainer()
+    trainer.step = 77
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(MappingError, match="cannot be written.*--resume") as caught:
+            TrainingCheckpoint(path, "mine", resume=False).save(trainer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.exit_code == 6
+    assert [file.name for file in tmp_path.iterdir()] == ["map.checkpoint"]
+    assert TrainingCheckpoint(path, "mine", resume=True).load(trainer)
+    assert trainer.step == 20
+
+
+def gpu_with_room_for(samples: int):
+    """MapTrainer._loss on a GPU whose memory is full beyond so many samples."""
+    loss = MapTrainer._loss
+
+    def limited(trainer, index_n, codes_nG):
+        if len(index_n) > samples:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return loss(trainer, index_n, codes_nG)
+
+    return limited
+
+
+def test_a_gpu_without_memory_takes_smaller_parts_of_the_same_batches(world, monkeypatch, caplog):
+    whole = world.trainer(batch=512, iterations=30).train(None)
+    monkeypatch.setattr(MapTrainer, "_loss", gpu_with_room_for(150))
+    parts = world.trainer(batch=512, iterations=30).train(None)
+    for name, tensor in whole.state_dict().items():
+        assert torch.allclose(parts.state_dict()[name], tensor, atol=1e-4), name
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.endswith("4 parts") for line in said] == [False, True]
+    assert "memory is full" in said[1]
+
+
+def test_a_gpu_without_any_memory_is_no_endless_loop(world, monkeypatch):
+    monkeypatch.setattr(MapTrainer, "_loss", gpu_with_room_for(0))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        world.trainer().train(None)
 
 
 def test_a_finished_training_removes_its_checkpoint(checkpoint_bytes, tmp_path):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from glace_ros.features.local_encoder import LocalFeatures
 
+_MOST_IMAGES = 2000
+
 
 @dataclass(frozen=True)
 class VladConfig:
@@ -61,10 +63,12 @@ class VladEncoder:
 
     @staticmethod
     def learn(features: Sequence[LocalFeatures], config: VladConfig, seed: int) -> VladEncoder:
-        """Vocabulary and projection from the mapping images' patches.
+        """Vocabulary and projection from the mapping images' patches; of a long recording, from
+        images all along it.
 
         A recording of fewer images than channels gets a shorter code.
         """
+        features = features[:: -(-len(features) // _MOST_IMAGES)]
         rng = np.random.default_rng(seed)
         all_nC = torch.cat([f.head(config.patches).descriptors_nC for f in features])
         patches_nC = all_nC.float().cpu().numpy()

@@ -18,6 +18,7 @@ from glace_ros.features.image_tensors import grey_at_working_size, to_tensor
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
+from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.reprojection_loss import Observations
 from glace_ros.mapping.triangulation import (
     TriangulationConfig,
@@ -91,7 +92,8 @@ class FeatureBuffer:
 class EncodedViews:
     """Encodes mapping images as they stream by, and collects patches of each view.
 
-    views: all so far. image_count: how many there are at most, where that is known.
+    views: all so far; placed: how many of them are triangulated. image_count: how many there are
+    at most, where that is known.
     """
 
     def __init__(
@@ -101,26 +103,39 @@ class EncodedViews:
         augmentation: AugmentationConfig,
         seed: int,
         image_count: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.config = config
+        self._ranks = ranks or Ranks()
         self.views = MappingViews(
-            encoder.channels, 1 + augmentation.views, config.patches, config.max_bytes, image_count
-        )
+            encoder.channels, 1 + augmentation.views, config.patches, config.max_bytes,
+            None if image_count is None else self._ranks.share(image_count),
+        )  # fmt: skip
+        self.placed = 0
         self._encoder = encoder
         self._augmentation = augmentation
         self._seed = seed
 
     def add(self, image: PosedImage) -> None:
-        """Encode one image and its augmented views. image.map_from_camera must be there."""
+        """Encode one image and its augmented views; of another rank's share, only note the pose.
+
+        image.map_from_camera must be there.
+        """
         if image.map_from_camera is None:
             raise ValueError("a mapping image has no pose")
         grey_hw, camera = grey_at_working_size(
             image.image_rgb_hwc, image.camera, self.config.short_side_px
         )
-        features = self._encode(grey_hw)
         intrinsics_4 = torch.tensor(
             [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px], dtype=torch.float32
         )
+        if not self._ranks.owns(len(self.views)):
+            nothing = LocalFeatures(
+                torch.empty(0, self._encoder.channels), torch.empty(0, 2), torch.empty(0)
+            )
+            self.views.append(MappingView(nothing, image.map_from_camera, intrinsics_4))
+            return
+        features = self._encode(grey_hw)
         rng = np.random.default_rng((self._seed, len(self.views)))
         augmented = []
         for _ in range(self._augmentation.views):
@@ -172,10 +187,13 @@ class EncodedViews:
                 view.intrinsics_4.to(device),
             )
 
-        for index in range(len(self.views)):
+        for index in range(self.placed, len(self.views)):
+            if not self._ranks.owns(index):
+                continue
             near = [at(other) for other in neighbours[index]]
             points_n3, good_n = triangulate_view(at(index), near, config)
             self._place(index, points_n3.cpu(), good_n.cpu())
+            self.placed = index + 1
             on_view()
 
     def _place(self, index: int, points_n3: torch.Tensor, good_n: torch.Tensor) -> None:

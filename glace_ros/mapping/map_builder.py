@@ -21,6 +21,8 @@ from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.feature_diffusion import CodeStatistics, covisible_views, measure_codes
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
+from glace_ros.mapping.ranks import Ranks
+from glace_ros.mapping.share_exchange import exchange_features, gather_placed
 from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.scene_map import MapMetadata, SceneMap
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from glace_ros.camera import Camera
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
     from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.scene.landmarks import Landmarks
 
 MIN_VIEWS = 10
 
@@ -82,18 +85,33 @@ class MapBuilder:
     """Call `encode`, `prepare`, `train`, then `scene_map`. Training gets the minutes that are left.
 
     seconds: what each step took. started: perf_counter at construction, from which minutes count.
+    image_count: of the recording, where known. ranks: that make the map together; all of them call
+    all but `scene_map`, which is for rank 0.
     """
 
-    def __init__(self, config: MapBuilderConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: MapBuilderConfig,
+        device: torch.device,
+        image_count: int | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.config = config
         self._device = device
+        self._ranks = ranks = ranks or Ranks()
         self._started = time.perf_counter()
         self._encoder = local_encoder(config.local_encoder, device)
         self.seconds: dict[str, float] = {}
-        self.encoded = EncodedViews(self._encoder, config.buffer, config.augmentation, config.seed)
+        self.encoded = EncodedViews(
+            self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks
+        )
         self.codes: CodeStatistics | None = None
         self.points_share = 0.0
         self.steps = 0
+        self._landmarks: Landmarks | None = None
+        self._vlad: VladEncoder | None = None
+        self._neighbours_vk: torch.Tensor | None = None
+        self._sigma = 0.0
 
     def encode(
         self, images: Iterable[PosedImage], on_image: Callable[[], None] = lambda: None
@@ -120,15 +138,24 @@ class MapBuilder:
     def prepare(self, on_view: Callable[[], None] = lambda: None) -> None:
         """Triangulate what matches, choose landmarks, and learn the global codes."""
         start = time.perf_counter()
-        views = self.encoded.views
-        self._positions_v3 = np.stack([view.map_from_camera.translation_3 for view in views])
+        views, config, ranks = self.encoded.views, self.config, self._ranks
+        self._positions_v3 = np.stack([pose.translation_3 for pose in views.map_from_camera])
         self._origin_3 = self._positions_v3.mean(axis=0)
+        if ranks.count > 1:
+            exchange_features(views, ranks, config.buffer.max_bytes)
         self._buffer = self.encoded.buffer(
-            self._origin_3, self.config.triangulation, self._device, on_view
+            self._origin_3, config.triangulation, self._device, on_view
         )
         self.points_share = float(self._buffer.samples.has_point_n.float().mean())
-        self._landmarks = select_landmarks(self._buffer, self.config.landmarks, self.config.seed)
-        self._codes_vG = self._learn_codes()
+        placed = gather_placed(self._buffer, ranks, config.landmarks.observations, config.seed)
+        learned = None
+        if ranks.rank == 0:
+            self._landmarks = select_landmarks(placed, config.landmarks, config.seed)
+            learned = self._learn_codes(), self._vlad, self._sigma, self._neighbours_vk
+        learned = ranks.from_first(learned)
+        assert learned
+        self._codes_vG, self._vlad, self._sigma, self._neighbours_vk = learned
+        views.forget_lent()
         self.seconds["prepare"] = time.perf_counter() - start
 
     def train(
@@ -148,6 +175,7 @@ class MapBuilder:
             self._centres(self._positions_v3 - self._origin_3),
             self._device,
             self._neighbours_vk,
+            self._ranks,
         )
         trainer.train(self._training_seconds(reserve_s), on_progress, checkpoint)
         self.seconds["train"] = time.perf_counter() - start
@@ -191,9 +219,6 @@ class MapBuilder:
 
     def _learn_codes(self) -> torch.Tensor | None:
         views, config = self.encoded.views, self.config
-        self._vlad: VladEncoder | None = None
-        self._neighbours_vk: torch.Tensor | None = None
-        self._sigma = 0.0
         if config.global_encoder == "none":
             return None
         clusters = _clusters(config.global_encoder)

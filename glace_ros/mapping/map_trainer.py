@@ -1,13 +1,14 @@
 """Map trainer: a feature buffer and its views' codes -> a coordinate head.
 
 Paper section 3 and supplement: batches of patches from all over the recording, codes diffused
-anew at each
-step, AdamW under a one-cycle schedule. The schedule follows a clock where minutes are given, so
-that a busy machine takes fewer steps and not a longer time.
+anew at each step, AdamW under a one-cycle schedule. The schedule follows a clock where minutes are
+given, so that a busy machine takes fewer steps and not a longer time. Several ranks each draw their
+part of a batch from their own buffers and add up their gradients.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
 from glace_ros.features.image_encoder import head_input
 from glace_ros.mapping.feature_diffusion import draw_codes
+from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss
+from glace_ros.mapping.training_checkpoint import restore, state_of
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 if TYPE_CHECKING:
@@ -28,15 +31,18 @@ if TYPE_CHECKING:
     from glace_ros.mapping.feature_buffer import FeatureBuffer
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
 
+_LOG = logging.getLogger(__name__)
+_SMALLEST_CHUNK = 64
+
 
 @dataclass(frozen=True)
 class MapTrainerConfig:
     """One-cycle: learning_rate is reached at warm_up of the way from a 25th of it, and falls to
     nothing.
 
+    batch: of all ranks together.
     point_preference: how much likelier a sample with a triangulated point is drawn than another:
-    those
-    without are mostly patches that no second view found again.
+    those without are mostly patches that no second view found again.
     iterations: length of the schedule where no minutes are given.
     """
 
@@ -46,7 +52,7 @@ class MapTrainerConfig:
     warm_up: float = 0.3
     point_preference: float = 8.0
     iterations: int = 6000
-    checkpoint_every_s: float = 60.0
+    checkpoint_every_s: float = 20.0
     seed: int = 0
     loss: ReprojectionLossConfig = field(default_factory=ReprojectionLossConfig)
 
@@ -85,6 +91,7 @@ class MapTrainer:
         centres_k3: torch.Tensor,
         device: torch.device,
         neighbours_vk: torch.Tensor | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """neighbours_vk: of each view, those whose codes stand in for its own; see draw_codes."""
         self.config = config
@@ -93,17 +100,19 @@ class MapTrainer:
         self._codes_vG = None if codes_vG is None else codes_vG.to(device)
         self._sigma = sigma
         self._device = device
-        torch.manual_seed(config.seed)
+        self._ranks = ranks = ranks or Ranks()
+        self._chunks = 1
+        torch.manual_seed(config.seed)  # the same network on every rank
         self.head = CoordinateHead(head_config)
         self.head.centres_k3.copy_(centres_k3)
         self.head.to(device)
-        self._generator = torch.Generator(device).manual_seed(config.seed)
+        self._generator = torch.Generator(device).manual_seed(config.seed + (ranks.rank << 32))
         self._optimizer = torch.optim.AdamW(
             self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
             fused=True,
         )  # fmt: skip
         (self._with_point_m,) = torch.nonzero(buffer.samples.has_point_n, as_tuple=True)
-        self._dtype = faster_dtype(device, head_config.width)
+        self._dtype = ranks.from_first(faster_dtype(device, head_config.width))
         self.step = 0
         self.seconds = 0.0
         self.done = 0.0
@@ -114,15 +123,20 @@ class MapTrainer:
         on_progress: Callable[[TrainingProgress], None] = lambda _: None,
         checkpoint: TrainingCheckpoint | None = None,
     ) -> CoordinateHead:
-        """Train for `seconds`, or for config.iterations where that is None; goes on from a
-        checkpoint.
+        """Train for `seconds`, or for config.iterations where that is None. From a checkpoint it
+        goes on with the rest of the schedule, which takes its share of the seconds.
 
+        checkpoint: of rank 0, whose clock also decides for all ranks.
         Raises MappingError where the loss stops being finite. KeyboardInterrupt passes through
         after the checkpoint is written.
         """
-        resumed = checkpoint.load(self) if checkpoint else False
-        if resumed and seconds is not None:
-            seconds = max(seconds, 1.0) / max(1e-3, 1.0 - self.done)  # the rest of the schedule
+        if checkpoint:
+            checkpoint.load(self)
+        if self._ranks.count > 1:
+            restore(self, *self._ranks.from_first(state_of(self)))
+            if self._ranks.rank > 0:
+                seed = self.config.seed + (self._ranks.rank << 32) + self.step
+                self._generator.manual_seed(seed)
         start, done_before = time.perf_counter(), self.done
         seconds_before, saved_at = self.seconds, time.perf_counter()
         try:
@@ -131,12 +145,11 @@ class MapTrainer:
                 self.step += 1
                 elapsed = time.perf_counter() - start
                 self.seconds = seconds_before + elapsed
-                self.done = min(
-                    1.0,
-                    self.step / self.config.iterations
-                    if seconds is None
-                    else done_before + elapsed / seconds,
-                )
+                if seconds is None:
+                    self.done = min(1.0, self.step / self.config.iterations)
+                else:
+                    done = done_before + elapsed / max(seconds, 1.0)
+                    self.done = min(1.0, self._ranks.number_from_first(done))
                 if self.step % 20 == 0:
                     self._report(loss, inlier_share, on_progress)
                 if checkpoint and time.perf_counter() - saved_at > self.config.checkpoint_every_s:
@@ -169,23 +182,67 @@ class MapTrainer:
             codes_nG = draw_codes(
                 self._codes_vG, view_n, self._sigma, self._neighbours_vk, self._generator
             )
+        while True:
+            try:
+                loss, inlier_share = self._gradients(index_n, codes_nG)
+                break
+            except torch.cuda.OutOfMemoryError:
+                if not self._take_smaller_chunks(len(index_n)):
+                    raise
+        self._ranks.sum_gradients(self.head.parameters())
+        self._optimizer.step()
+        return loss, inlier_share
+
+    def _gradients(
+        self, index_n: torch.Tensor, codes_nG: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(mean loss, share of inliers) of this rank's samples, whose gradients are set to their
+        part in those of the whole batch.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        loss, inlier_share = torch.zeros(2, device=self._device)
+        size = -(-len(index_n) // self._chunks)
+        for start in range(0, len(index_n), size):
+            part = slice(start, start + size)
+            chunk_loss, chunk_inliers = self._loss(
+                index_n[part], None if codes_nG is None else codes_nG[part]
+            )
+            count = len(index_n[part])
+            (chunk_loss * (count / self.config.batch)).backward()  # type: ignore[no-untyped-call]
+            loss += chunk_loss.detach() * (count / len(index_n))
+            inlier_share += chunk_inliers * (count / len(index_n))
+        return loss, inlier_share
+
+    def _loss(
+        self, index_n: torch.Tensor, codes_nG: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         input_nC = head_input(self._buffer.samples.descriptors_nC[index_n], codes_nG)
         half = self._dtype == torch.bfloat16
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half):
             predicted_n3 = self.head(input_nC)
         observed = self._buffer.observations(index_n)
-        loss, inlier_share = reprojection_loss(predicted_n3, observed, self.done, self.config.loss)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        return loss.detach(), inlier_share
+        return reprojection_loss(predicted_n3, observed, self.done, self.config.loss)
+
+    def _take_smaller_chunks(self, count: int) -> bool:
+        """Halve the parts in which a batch of so many goes through the network, if that helps."""
+        if count // (2 * self._chunks) < _SMALLEST_CHUNK:
+            return False
+        self._chunks *= 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        _LOG.warning(
+            "the GPU's memory is full: a batch now goes through the network in %d parts",
+            self._chunks,
+        )
+        return True
 
     def _draw(self) -> torch.Tensor:
         """Indices of a batch, drawn where the buffer lies: nothing crosses to the CPU."""
         weighted = self.config.point_preference * len(self._with_point_m)
         share = weighted / (weighted + len(self._buffer) - len(self._with_point_m))
-        with_point = round(self.config.batch * share)
-        anywhere_n = self._randint(len(self._buffer), self.config.batch - with_point)
+        count = self._ranks.share(self.config.batch)
+        with_point = round(count * share)
+        anywhere_n = self._randint(len(self._buffer), count - with_point)
         if with_point == 0:
             return anywhere_n
         chosen_n = self._with_point_m[self._randint(len(self._with_point_m), with_point)]

@@ -63,7 +63,8 @@ class MappingViews(Sequence[MappingView]):
     before those of its augmented views, each best first.
 
     copies: 1 + augmented views of an image. patches: of each copy; falls when max_bytes are full.
-    expected_views: where known, no more memory than these need is asked for.
+    expected_views: where known, no more memory than these need is asked for. end: row behind the
+    last patch.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class MappingViews(Sequence[MappingView]):
             torch.empty(capacity, dtype=torch.bool),
         )
         self._scores_n = torch.empty(capacity)
-        self._used = 0
+        self.end = 0
+        self._lent: list[LocalFeatures] = []
         self._rows: list[tuple[int, int]] = []  # start and length of each copy of each view
         self._map_from_camera: list[Pose] = []
         self._intrinsics_v4: list[NDArray[np.float32]] = []
@@ -97,7 +99,7 @@ class MappingViews(Sequence[MappingView]):
         not one patch of each would fit.
         """
         copies = [view.features, *augmented]
-        while self._used + self._size(copies) > len(self._scores_n):
+        while self.end + self._size(copies) > len(self._scores_n):
             if self.patches <= 1:
                 raise MappingError(
                     f"the feature buffer is too small for more than {len(self)} images: "
@@ -109,8 +111,8 @@ class MappingViews(Sequence[MappingView]):
         self._intrinsics_v4.append(view.intrinsics_4.cpu().numpy().astype(np.float32))
         for copy in range(self.copies):
             count = min(self.patches, len(copies[copy].scores_n)) if copy < len(copies) else 0
-            rows = slice(self._used, self._used + count)
-            self._rows.append((self._used, count))
+            rows = slice(self.end, self.end + count)
+            self._rows.append((self.end, count))
             if count:
                 features = copies[copy].head(count)
                 self._samples.descriptors_nC[rows] = features.descriptors_nC.half().cpu()
@@ -119,7 +121,7 @@ class MappingViews(Sequence[MappingView]):
                 self._samples.view_n[rows] = index
                 self._samples.points_n3[rows] = 0.0
                 self._samples.has_point_n[rows] = False
-            self._used += count
+            self.end += count
 
     def thin(self, patches: int) -> None:
         """Let every view keep no more than its best `patches`; in place, a few views at a time."""
@@ -137,26 +139,43 @@ class MappingViews(Sequence[MappingView]):
             for offset, (_, count) in enumerate(kept):
                 self._rows[first + offset] = (end, count)
                 end += count
-        self._used = end
+        self.end = end
 
     def rows(self, view: int, copy: int = 0) -> slice:
-        """Where in `samples` a view's patches are: its own, or those of an augmented view."""
-        start, count = self._rows[view * self.copies + copy]
+        """Where in `samples` a view's patches are: its own, or those of an augmented view; -1 for
+        the last one.
+        """
+        start, count = self._rows[view * self.copies + copy % self.copies]
         return slice(start, start + count)
 
     @property
     def samples(self) -> Samples:
         """All patches; the memory itself, not a copy."""
-        return Samples(*(tensor[: self._used] for tensor in self._samples))
+        return Samples(*(tensor[: self.end] for tensor in self._samples))
+
+    @property
+    def scores_n(self) -> torch.Tensor:
+        """Of all patches."""
+        return self._scores_n[: self.end]
 
     @property
     def map_from_camera(self) -> Sequence[Pose]:
         """Of every view."""
         return self._map_from_camera
 
+    def lend(self, features: list[LocalFeatures]) -> None:
+        """Patches of views that have none here: what other ranks encoded. See share_exchange."""
+        self._lent = features
+
+    def forget_lent(self) -> None:
+        """They take memory."""
+        self._lent = []
+
     def features(self, view: int, copy: int = 0) -> LocalFeatures:
         """A view's patches; slices of the memory, good until the next view is appended."""
         rows = self.rows(view, copy)
+        if rows.start == rows.stop and copy == 0 and self._lent:
+            return self._lent[view]
         return LocalFeatures(
             self._samples.descriptors_nC[rows], self._samples.pixels_n2[rows], self._scores_n[rows]
         )

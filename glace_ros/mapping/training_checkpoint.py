@@ -8,6 +8,7 @@ the same seed it is the same.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,20 +38,9 @@ class TrainingCheckpoint:
         """Write the trainer's state; an older file stays whole until this one is. Raises
         MappingError.
         """
-        tensors = {f"head.{k}": v.detach().cpu() for k, v in trainer.head.state_dict().items()}
-        for index, state in trainer.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v.detach().cpu() for k, v in state.items()}
-        tensors["generator"] = trainer.generator.get_state()
-        progress = {"step": trainer.step, "seconds": trainer.seconds, "done": trainer.done}
+        tensors, progress = state_of(trainer)
         header = {"fingerprint": self._fingerprint, "progress": json.dumps(progress)}
-        partial = self.path.with_name(self.path.name + ".partial")
-        try:
-            partial.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, header))
-            partial.replace(self.path)
-        except OSError as error:
-            raise MappingError(
-                f"the checkpoint {self.path} cannot be written: {error.strerror}"
-            ) from error
+        write_atomically(self.path, save(tensors, header))
 
     def load(self, trainer: MapTrainer) -> bool:
         """Put the trainer where the file left off. False where there is nothing to go on from.
@@ -68,7 +58,7 @@ class TrainingCheckpoint:
                     f"{self.path} is of another bag or other settings: "
                     "leave out --resume to start anew"
                 )
-            self._restore(trainer, tensors, json.loads(header["progress"]))
+            restore(trainer, tensors, json.loads(header["progress"]))
         except (
             SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError
         ) as error:  # fmt: skip
@@ -81,19 +71,45 @@ class TrainingCheckpoint:
         """Training is done: the file has served."""
         self.path.unlink(missing_ok=True)
 
-    @staticmethod
-    def _restore(
-        trainer: MapTrainer, tensors: dict[str, torch.Tensor], progress: dict[str, float]
-    ) -> None:
-        head = {k[5:]: v for k, v in tensors.items() if k.startswith("head.")}
-        trainer.head.load_state_dict(head)
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".")
-                state.setdefault(int(index), {})[key] = tensor
-        whole = trainer.optimizer.state_dict()
-        trainer.optimizer.load_state_dict({**whole, "state": state})
-        trainer.generator.set_state(tensors["generator"])
-        trainer.step, trainer.seconds = int(progress["step"]), progress["seconds"]
-        trainer.done = progress["done"]
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file as a whole or not at all; an older one stays until then. Raises MappingError."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise MappingError(
+            f"the checkpoint {path} cannot be written: {error.strerror}; --resume goes on from the "
+            "one before"
+        ) from error
+
+
+def state_of(trainer: MapTrainer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """(tensors on the CPU, progress): all that the rest of a training depends on."""
+    tensors = {f"head.{k}": v.detach().cpu() for k, v in trainer.head.state_dict().items()}
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v.detach().cpu() for k, v in state.items()}
+    tensors["generator"] = trainer.generator.get_state()
+    progress = {"step": trainer.step, "seconds": trainer.seconds, "done": trainer.done}
+    return {k: v.contiguous() for k, v in tensors.items()}, progress
+
+
+def restore(
+    trainer: MapTrainer, tensors: dict[str, torch.Tensor], progress: dict[str, float]
+) -> None:
+    """Put a trainer into the state of `state_of`."""
+    head = {k[5:]: v for k, v in tensors.items() if k.startswith("head.")}
+    trainer.head.load_state_dict(head)
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    whole = trainer.optimizer.state_dict()
+    trainer.optimizer.load_state_dict({**whole, "state": state})
+    trainer.generator.set_state(tensors["generator"])
+    trainer.step, trainer.seconds = int(progress["step"]), progress["seconds"]
+    trainer.done = progress["done"]

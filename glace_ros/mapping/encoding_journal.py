@@ -1,0 +1,182 @@
+"""Encoding journal: what encoding and triangulation have done so far, on disk beside the map to be.
+
+Encoding 10,000 images takes an hour of a CPU. Every few seconds, what was added is written as one
+file more, whole or not at all; `--resume` puts it back and goes on behind it. A recording that is
+encoded before the first file is due leaves none.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from glace_ros.errors import MappingError
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.mapping.mapping_views import MappingView
+from glace_ros.mapping.training_checkpoint import write_atomically
+from glace_ros.pose import Pose, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from glace_ros.mapping.feature_buffer import EncodedViews
+
+_MOST_PATCHES = 400_000
+"""About 60 MB: as much as is written at once, however fast the GPU."""
+
+
+class EncodingJournal:
+    """Files in `folder`. fingerprint: names bag and settings; only the same ones go on.
+
+    state: says, as JSON, where reading the bag stands; `restore` gives it back.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        encoded: EncodedViews,
+        state: Callable[[], dict[str, Any]],
+        every_s: float = 20.0,
+    ) -> None:
+        self.folder = folder
+        self._fingerprint = fingerprint
+        self._encoded = encoded
+        self._state = state
+        self._every_s = every_s
+        self._saved_at = time.perf_counter()
+        self._views = self._placed = 0
+
+    def save_if_due(self) -> None:
+        """Call after each view that was encoded or triangulated. Raises MappingError."""
+        views = self._encoded.views
+        pending = len(views.samples.view_n) - self._first_row()
+        due = time.perf_counter() - self._saved_at > self._every_s
+        if due or pending > _MOST_PATCHES:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is not on disk yet. Raises MappingError."""
+        views, placed = self._encoded.views, self._encoded.placed
+        header = {"fingerprint": self._fingerprint, "patches": str(views.patches)}
+        if len(views) > self._views:
+            state = json.dumps(self._state())
+            self._write(f"encoded-{self._views:08d}", self._encodings(), header | {"state": state})
+            self._views = len(views)
+        if placed > self._placed:
+            rows = slice(views.rows(self._placed).start, views.rows(placed - 1, -1).stop)
+            points = {
+                "points_n3": views.samples.points_n3[rows],
+                "has_point_n": views.samples.has_point_n[rows],
+            }
+            header |= {"views": str(len(views)), "placed": str(placed)}
+            self._write(f"points-{self._placed:08d}", points, header)
+            self._placed = placed
+        self._saved_at = time.perf_counter()
+
+    def restore(self) -> dict[str, Any]:
+        """Fill the views with what is on disk; the state of then, empty where there is nothing.
+
+        Raises MappingError for files of another bag or other settings, or damaged ones.
+        """
+        state: dict[str, Any] = {}
+        for path in sorted(self.folder.glob("encoded-*.safetensors")):
+            tensors, header = self._read(path)
+            try:
+                if path.stem != f"encoded-{len(self._encoded.views):08d}":
+                    raise ValueError("a file before this one is missing")
+                self._append(tensors, int(header["patches"]))
+                state = json.loads(header["state"])
+            except (KeyError, ValueError, RuntimeError, IndexError) as error:
+                raise _damaged(path) from error
+        self._views = len(self._encoded.views)
+        for path in sorted(self.folder.glob("points-*.safetensors")):
+            tensors, header = self._read(path)
+            try:
+                self._place(tensors, int(header["views"]), int(header["placed"]))
+            except (KeyError, ValueError, RuntimeError, IndexError) as error:
+                raise _damaged(path) from error
+        self._placed = self._encoded.placed
+        return state
+
+    def remove(self) -> None:
+        """The files have served, or are of a run that nobody goes on with."""
+        for path in self.folder.glob("*.safetensors*"):
+            path.unlink()
+        if self.folder.is_dir():
+            self.folder.rmdir()
+
+    def _first_row(self) -> int:
+        views = self._encoded.views
+        return views.rows(self._views).start if self._views < len(views) else views.end
+
+    def _encodings(self) -> dict[str, torch.Tensor]:
+        views = self._encoded.views
+        rows = slice(self._first_row(), views.end)
+        new = range(self._views, len(views))
+        return {
+            "descriptors_nC": views.samples.descriptors_nC[rows],
+            "pixels_n2": views.samples.pixels_n2[rows],
+            "scores_n": views.scores_n[rows],
+            "lengths_vk": torch.tensor(
+                [[len(views.features(v, k).scores_n) for k in range(views.copies)] for v in new]
+            ),
+            "map_from_camera_v34": torch.from_numpy(
+                stack([views.map_from_camera[view] for view in new])
+            ),
+            "intrinsics_v4": torch.stack([views[view].intrinsics_4 for view in new]),
+        }
+
+    def _append(self, tensors: dict[str, torch.Tensor], patches: int) -> None:
+        """What `_encodings` gave, with as few patches a view as there were then."""
+        views = self._encoded.views
+        if patches < views.patches:
+            views.thin(patches)
+        names = ("descriptors_nC", "pixels_n2", "scores_n")
+        lengths = tensors["lengths_vk"].flatten().tolist()
+        parts = zip(*(torch.split(tensors[name], lengths) for name in names), strict=True)
+        copies = [LocalFeatures(*part) for part in parts]
+        matrices_v34 = tensors["map_from_camera_v34"].numpy()
+        for index, matrix_34 in enumerate(matrices_v34):
+            own, *augmented = copies[index * views.copies : (index + 1) * views.copies]
+            pose = Pose(matrix_34[:, :3], matrix_34[:, 3])
+            views.append(MappingView(own, pose, tensors["intrinsics_v4"][index]), augmented)
+
+    def _place(self, tensors: dict[str, torch.Tensor], views_then: int, placed: int) -> None:
+        views, first = self._encoded.views, self._encoded.placed
+        if views_then != len(views):
+            raise ValueError("the points are of other views")
+        rows = slice(views.rows(first).start, views.rows(placed - 1, -1).stop)
+        views.samples.points_n3[rows] = tensors["points_n3"]
+        views.samples.has_point_n[rows] = tensors["has_point_n"]
+        self._encoded.placed = placed
+
+    def _write(self, name: str, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MappingError(f"{self.folder} cannot be made: {error.strerror}") from error
+        write_atomically(self.folder / f"{name}.safetensors", save(tensors, header))
+
+    def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path) from error
+        if header.get("fingerprint") != self._fingerprint:
+            raise MappingError(
+                f"{path} is of another bag or other settings: leave out --resume to start anew"
+            )
+        return tensors, header
+
+
+def _damaged(path: Path) -> MappingError:
+    return MappingError(f"the checkpoint {path} is damaged: leave out --resume to start anew")
