@@ -35,7 +35,7 @@ from glace_ros.scene.scene_map import SceneMap
 
 IMAGES = 14
 QUICK = ("--global-encoder", "none", "--keyframe-dist", "0", "--keyframe-angle", "0")
-QUICK += ("--iterations", "3", "--device", "cpu")
+QUICK += ("--iterations", "3", "--device", "cpu", "--no-report")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -66,11 +66,11 @@ def _demo(args: argparse.Namespace) -> int:
     with _stage(console, seconds, "3/4 localizing the second in a live ROS 2 graph"):
         results = _localize(console, recording, map_path, folder / "localize.log")
     with _stage(console, seconds, "4/4 writing the report"):
-        from glace_ros.nodes.demo_page import demo_report  # starts PyTorch, which costs seconds
-        from glace_ros.report import write_report
+        from glace_ros.nodes.demo_page import demo_page  # starts PyTorch, which costs seconds
+        from glace_ros.report.page import write_page
 
-        report = demo_report(recording, map_path, results, left_out, dict(seconds))
-        write_report(folder / "report.html", report)
+        page = demo_page(recording, map_path, results, left_out, dict(seconds))
+        write_page(folder / "report.html", page)
     figures = {**results.as_json(), "map_bytes": map_path.stat().st_size, "seconds": seconds}
     (folder / "demo.json").write_text(json.dumps(figures, indent=2) + "\n")
     _print_table(results, folder / "report.html")

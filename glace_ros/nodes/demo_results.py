@@ -10,7 +10,7 @@ import numpy as np
 
 from glace_ros.evaluation import RECALL_THRESHOLDS
 from glace_ros.recording.bag_reader import RecordingReader
-from glace_ros.report import Figure
+from glace_ros.report.page import Figure
 from glace_ros.transform_tree import TransformError, TransformTree
 
 if TYPE_CHECKING:

@@ -1,0 +1,161 @@
+"""The command line of `build_map`: what can be chosen, and what follows from it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from glace_ros.mapping.map_builder import MapBuilderConfig
+from glace_ros.mapping.presets import PRESETS, preset
+from glace_ros.nodes.command_line import (
+    add_bag_arguments,
+    finite,
+    not_negative,
+    positive,
+    require_writable,
+    share,
+    whole_number,
+)
+from glace_ros.nodes.map_report import report_paths
+from glace_ros.recording.frame_selection import FrameSelection
+
+
+def default_folder() -> Path:
+    """Where maps go and where the launch file looks: $ROS_HOME/glace, ~/.ros/glace."""
+    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "glace"
+
+
+def bag_name(bag: str) -> str:
+    """What a map is called where nobody says."""
+    return Path(bag).resolve().stem
+
+
+def writable_output(args: argparse.Namespace) -> Path:
+    """Where the map goes; all that will be written there can be."""
+    output = Path(args.output) if args.output else default_folder() / f"{bag_name(args.bag)}.glace"
+    require_writable("--output", output)
+    for path in report_paths(output) if args.report else ():
+        require_writable("--report", path)
+    if args.json:
+        require_writable("--json", Path(args.json))
+    return output
+
+
+def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: str) -> str:
+    """Names everything that a checkpoint depends on; the minutes may change when resuming."""
+    choices = {
+        k: v
+        for k, v in vars(args).items()
+        if k not in ("minutes", "resume", "json", "output", "device", "report")
+    }
+    text = repr((replace(config, minutes=0.0), sorted(choices.items()), bag_hash))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
+    """The preset, with what the command line says otherwise."""
+    config = preset(args.preset)
+    if args.iterations:
+        trainer = replace(config.trainer, iterations=args.iterations)
+        config = replace(config, minutes=0.0, trainer=trainer)
+    elif args.minutes:
+        config = replace(config, minutes=args.minutes)
+    if args.clusters:
+        config = replace(config, head=replace(config.head, clusters=args.clusters))
+    if args.width:
+        config = replace(config, head=replace(config.head, width=args.width))
+    if args.landmarks is not None:
+        config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
+    return replace(
+        config,
+        local_encoder=args.local_encoder,
+        global_encoder=args.global_encoder,
+        sigma=args.sigma,
+        seed=args.seed,
+    )
+
+
+def build_map_parser(description: str | None) -> argparse.ArgumentParser:
+    """All that `build_map` can be told."""
+    defaults, frames = MapBuilderConfig(), FrameSelection()
+    parser = argparse.ArgumentParser(
+        prog="build_map",
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_bag_arguments(parser)
+    parser.add_argument(
+        "--output",
+        metavar="MAP.glace",
+        help="left out: BAGNAME.glace in ~/.ros/glace, with latest.glace pointing at it",
+    )
+    parser.add_argument(
+        "--preset",
+        default=defaults.preset,
+        choices=PRESETS,
+        help="fast 2, default 5, quality 15 minutes; paper-*: as the paper trains, for GPUs",
+    )
+    parser.add_argument(
+        "--minutes", type=positive, help="wall time, everything included, instead of the preset's"
+    )
+    parser.add_argument(
+        "--iterations", type=whole_number(1), help="train for so many steps, however long they take"
+    )
+    parser.add_argument(
+        "--keyframe-dist", type=not_negative, default=frames.keyframe_distance_m, metavar="M"
+    )
+    parser.add_argument(
+        "--keyframe-angle", type=not_negative, default=frames.keyframe_angle_deg, metavar="DEG"
+    )
+    parser.add_argument(
+        "--holdout",
+        type=share,
+        default=0.1,
+        help="share of the drive, in contiguous blocks, that judges the map",
+    )
+    parser.add_argument("--local-encoder", default=defaults.local_encoder, choices=["xfeat"])
+    parser.add_argument(
+        "--global-encoder", default=defaults.global_encoder, choices=["vlad", "none"]
+    )
+    parser.add_argument(
+        "--sigma",
+        type=finite,
+        default=defaults.sigma,
+        help="of the feature diffusion, negative: measured",
+    )
+    parser.add_argument(
+        "--clusters",
+        type=whole_number(1),
+        help="K of the position decoder, instead of the preset's",
+    )
+    parser.add_argument(
+        "--width", type=whole_number(8), help="of the network's layers, instead of the preset's"
+    )
+    parser.add_argument(
+        "--landmarks",
+        type=whole_number(0),
+        metavar="N",
+        help="at most so many, 79 bytes each; 0: poses of the network alone "
+        f"(preset: {defaults.landmarks.most})",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--seed", type=whole_number(0), default=defaults.seed)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint of an interrupted run"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what the bag holds and what would be used, then stop",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write MAP.report.html, MAP.report.json and MAP.ply (the points) beside the map",
+    )
+    return parser

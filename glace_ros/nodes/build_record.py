@@ -1,0 +1,156 @@
+"""What is remembered while a map is built, for its report. Of a fixed size, however long the
+recording is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from glace_ros.localization.localizer import PoseEstimate
+from glace_ros.nodes.map_points import points_seen
+from glace_ros.report.coverage import Views
+from glace_ros.transform_tree import TransformError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from glace_ros.localization.localizer import Localizer, Rejection
+    from glace_ros.mapping.map_trainer import TrainingProgress
+    from glace_ros.pose import Pose
+    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.report.point_cloud import PointCloud
+
+MAPPING_IMAGES = 16
+_POINTS_PER_IMAGE = 400
+_MOST_CLOUDS = 500
+_WORST_FOUND, _WORST_MISSED = 4, 2
+_APART_NS = 1_000_000_000
+_WAY_STEP_NS = 250_000_000
+_MOST_WAY = 5000
+_ONE_DAY_NS = 86_400 * 1_000_000_000
+
+
+class HeldOutView(NamedTuple):
+    """Where a held-out image was taken, and by the map (None: it got no pose)."""
+
+    stamp_ns: int
+    map_from_camera: Pose
+    estimate: Pose | None
+
+
+class ShownImage(NamedTuple):
+    """An image that the report may show. error_m is infinite where there is no pose."""
+
+    error_m: float
+    image: PosedImage
+    result: PoseEstimate | Rejection
+
+
+class BuildRecord:
+    """Hand it what comes by: mapping images, training progress, held-out results."""
+
+    def __init__(self) -> None:
+        self.mapping_images: list[PosedImage] = []
+        self.training: list[TrainingProgress] = []
+        self.held_out: list[HeldOutView] = []
+        self.clouds: list[PointCloud] = []
+        self.depths_m: list[float] = []
+        self._found: list[ShownImage] = []
+        self._missed: list[ShownImage] = []
+
+    def watch(self, images: Iterable[PosedImage]) -> Iterator[PosedImage]:
+        """The same images; some of them, evenly spread, are kept."""
+        every = 1
+        for index, image in enumerate(images):
+            if index % every == 0:
+                self.mapping_images.append(image)
+                if len(self.mapping_images) >= 2 * MAPPING_IMAGES:
+                    del self.mapping_images[1::2]
+                    every *= 2
+            yield image
+
+    def add_held_out(self, image: PosedImage, result: PoseEstimate | Rejection) -> None:
+        """One held-out image and what the localizer made of it."""
+        truth = image.map_from_camera
+        if truth is None:
+            return
+        estimate = result.map_from_camera if isinstance(result, PoseEstimate) else None
+        self.held_out.append(HeldOutView(image.stamp_ns, truth, estimate))
+        error_m = estimate.distance_m(truth) if estimate else float("inf")
+        shown, most = (self._found, _WORST_FOUND) if estimate else (self._missed, _WORST_MISSED)
+        _keep_worst(shown, ShownImage(error_m, image, result), most)
+        self._add_points(image, truth, result)
+
+    def look_at_mapping_images(self, localizer: Localizer) -> None:
+        """Adds the points that the map sees in the mapping images that were kept."""
+        for image in self.mapping_images:
+            if image.map_from_camera is not None:
+                result = localizer.localize(image.image_rgb_hwc, image.camera)
+                self._add_points(image, image.map_from_camera, result)
+
+    @property
+    def worst(self) -> list[ShownImage]:
+        """Held-out images to show: the most wrong poses, then images without one."""
+        return [*self._found, *self._missed]
+
+    def _add_points(
+        self, image: PosedImage, map_from_camera: Pose, result: PoseEstimate | Rejection
+    ) -> None:
+        if len(self.clouds) >= _MOST_CLOUDS:
+            return
+        cloud = points_seen(result, image, map_from_camera)
+        if len(cloud):
+            depth_p = map_from_camera.inverse().transform(cloud.points_p3)[:, 2]
+            self.depths_m.append(float(np.median(depth_p)))
+            self.clouds.append(cloud.thinned(_POINTS_PER_IMAGE))
+
+
+def _keep_worst(shown: list[ShownImage], new: ShownImage, most: int) -> None:
+    """Takes `new` in, worst first; of images within a second of each other the worst alone."""
+    shown.append(new)
+    shown.sort(key=lambda other: -other.error_m)
+    kept: list[ShownImage] = []
+    for other in shown:
+        stamp_ns = other.image.stamp_ns
+        if all(abs(stamp_ns - worse.image.stamp_ns) >= _APART_NS for worse in kept):
+            kept.append(other)
+    shown[:] = kept[:most]
+
+
+def recording_start_ns(reader: RecordingReader) -> int:
+    """What players call 0:00: the bag's start, or that of its poses where stamps are of another
+    time.
+    """
+    stamps_n = reader.pose_stamps_n()
+    start_ns = reader.bag.start_ns
+    if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
+        return int(stamps_n[0])
+    return start_ns
+
+
+def recorded_way(reader: RecordingReader, start_ns: int) -> tuple[Views, float]:
+    """The camera along the recording, and the seconds between two of these views."""
+    stamps_n = reader.pose_stamps_n()
+    length_ns = int(stamps_n[-1] - stamps_n[0]) if len(stamps_n) else 0
+    step_ns = max(_WAY_STEP_NS, length_ns // _MOST_WAY)
+    first_ns = int(stamps_n[0]) if len(stamps_n) else 0
+    stamps, poses = [], []
+    for stamp_ns in range(first_ns, first_ns + length_ns, step_ns):
+        try:
+            poses.append(reader.map_from_camera(stamp_ns))
+        except TransformError:
+            continue
+        stamps.append((stamp_ns - start_ns) * 1e-9)
+    return views_of(poses, stamps), step_ns * 1e-9
+
+
+def views_of(poses: Sequence[Pose], time_s: Sequence[float]) -> Views:
+    """Camera poses as views."""
+    return Views(
+        np.asarray(time_s, np.float64),
+        np.array([pose.translation_3 for pose in poses]).reshape(-1, 3),
+        np.array([pose.rotation_33[:, 2] for pose in poses]).reshape(-1, 3),
+    )

@@ -1,0 +1,94 @@
+"""How good a new map is, by images that training never saw, and what that means for its use."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from glace_ros.evaluation import (
+    LocalizedFrame,
+    acceptance_threshold,
+    covariance_scale,
+    summarize_frames,
+)
+from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.nodes.evaluate import localized_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.pose import Pose
+    from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.scene.scene_map import SceneMap
+
+_HELD_OUT_FIGURES = (
+    "frames",
+    "localized",
+    "median_translation_m",
+    "median_rotation_deg",
+    "recall",
+)
+USABLE_RECALL = 0.3
+"""Share of held-out frames that must come within 50 cm / 5 deg for a map to count as usable.
+Held-out blocks are gaps in the map's coverage: a robot on the recording's own way sees more.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """scene_map: with its held-out accuracy, acceptance threshold and covariance scales. frames:
+    the held-out ones. figures: see `summarize_frames`. usable: None where nothing was held out.
+    localizer: with the map, accepting any share of inliers.
+    """
+
+    scene_map: SceneMap
+    frames: list[LocalizedFrame]
+    figures: dict[str, Any]
+    usable: bool | None
+    localizer: Localizer
+
+
+def judge(
+    scene_map: SceneMap,
+    held_out: Iterable[PosedImage],
+    base_from_camera: Pose,
+    device: str,
+    on_result: Callable[[PosedImage, PoseEstimate | Rejection], None] = lambda *_: None,
+) -> Judgement:
+    """Localizes the held-out images, whatever their share of inliers; each result is handed to
+    on_result. How large that share must be, and by how much the covariances are too small, is
+    learned from them.
+    """
+    lenient_map = scene_map.with_metadata(min_inlier_ratio=0.0)
+    lenient = Localizer(lenient_map, device=device)
+    head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
+    frames, of_head = [], []
+    for image in held_out:
+        start = time.perf_counter()
+        regression = lenient.regress(image.image_rgb_hwc, image.camera)
+        result = lenient.solve(regression, image.camera, start)
+        frames.append(localized_frame(result, image, base_from_camera))
+        on_result(image, result)
+        result = head_alone.solve(regression, image.camera, start)
+        of_head.append(localized_frame(result, image, base_from_camera))
+    if not frames:
+        return Judgement(scene_map, [], summarize_frames([]), None, lenient)
+    threshold = acceptance_threshold(frames)
+    frames = [frame.accepted_from(threshold) for frame in frames]
+    scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
+    landmark_scale = covariance_scale([frame for frame in frames if frame.landmarks])
+    frames = [
+        frame.with_covariance_scaled(landmark_scale if frame.landmarks else scale)
+        for frame in frames
+    ]
+    figures = summarize_frames(frames)
+    judged = scene_map.with_metadata(
+        held_out={name: figures[name] for name in _HELD_OUT_FIGURES},
+        covariance_scale=scale,
+        landmark_covariance_scale=landmark_scale,
+        min_inlier_ratio=threshold,
+    )
+    usable = figures["recall"]["50cm_5deg"] >= USABLE_RECALL
+    return Judgement(judged, frames, figures, usable, lenient)

@@ -1,0 +1,247 @@
+"""The page of a map's report, section by section."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.localization.localizer import PoseEstimate
+from glace_ros.nodes.map_judgement import USABLE_RECALL
+from glace_ros.nodes.map_points import errors_px
+from glace_ros.report.charts import (
+    Run,
+    error_over_time,
+    recall_curve,
+    training_curve,
+    turnable_points,
+)
+from glace_ros.report.page import (
+    Figure,
+    Page,
+    Verdict,
+    chart,
+    figure_table,
+    listed,
+    section,
+    side_by_side,
+    table,
+    tiles,
+)
+from glace_ros.report.pictures import BAD_PX, GOOD_PX, Picture, picture_grid
+from glace_ros.report.plan import plan_of_map
+from glace_ros.report.words import clock, place, times, why_weak
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.nodes.build_record import ShownImage
+    from glace_ros.nodes.map_report import MapReport
+    from glace_ros.report.coverage import WeakRegion
+
+_REGIONS_NAMED = 3
+
+
+def map_page(name: str, report: MapReport) -> Page:
+    """name: of the map's file."""
+    figures = report.figures
+    counts = f"{figures['mapping_frames']} images mapped, {figures['frames']} held out"
+    return Page(f"Map {name}", verdict(report), _sections(report), f"{counts}. {_source(report)}")
+
+
+def verdict(report: MapReport) -> Verdict:
+    """In words: whether the map can be used, and where to record more."""
+    regions, figures = report.regions, report.figures
+    more = f" Record more at {_places(regions)}." if regions else ""
+    if report.judgement.usable is None:
+        why = "No images were held out (--holdout 0), so it is unknown how good the map is."
+        return Verdict("partly", "Not judged", why + more)
+    recall, frames = figures["recall"], figures["frames"]
+    within = f"{recall['50cm_5deg']:.0%} of the {frames} held-out images come within 50 cm / 5°"
+    if not report.judgement.usable:
+        mend = more or " Record more views of the same places, or give it more --minutes."
+        return Verdict("bad", "Not usable", f"Only {within}; {USABLE_RECALL:.0%} must.{mend}")
+    exact = f"{within}, {recall['5cm_5deg']:.0%} within 5 cm / 5°."
+    if regions:
+        return Verdict("partly", "Usable, but record more", exact + more)
+    return Verdict("good", "Usable", f"{exact} Nowhere on the recorded way is it weak.")
+
+
+def _places(regions: Sequence[WeakRegion]) -> str:
+    named = [place(region) for region in regions[:_REGIONS_NAMED]]
+    if len(regions) > _REGIONS_NAMED:
+        named.append(f"{len(regions) - _REGIONS_NAMED} more places")
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+
+
+def _sections(report: MapReport) -> list[str]:
+    run = _run(report)
+    sections = [section("Figures", tiles(_tiles(report)))]
+    if report.regions:
+        sections.append(_record_more(report))
+    if len(report.mapping) or len(run.time_s_f):
+        sections.append(_plan(report, run))
+    if len(run.time_s_f):
+        sections += _errors(report, run)
+    if len(report.record.training) > 1:
+        sections.append(_training(report))
+    if report.record.worst:
+        sections.append(_worst(report))
+    if len(report.cloud):
+        caption = (
+            f"{len(report.cloud)} points that the map sees in held-out and some mapping images, "
+            "where the recorded pose agrees, in the images' colours; all are in the PLY file. "
+            "Drag to turn it, scroll or pinch to come nearer."
+        )
+        points = chart(turnable_points(report.cloud, report.way.positions_n3, "camera's way"), 640)
+        sections.append(section("The map's points", points, caption))
+    details = side_by_side(_left_out(report), _timings(report))
+    return [*sections, details, _made_from(report)]
+
+
+def _run(report: MapReport) -> Run:
+    views, found_f = report.held_out_views, np.isfinite(report.errors_f2[:, 0])
+    nothing_3 = np.full(3, np.nan)
+    estimates = [
+        view.estimate.translation_3 if view.estimate and found else nothing_3
+        for view, found in zip(report.record.held_out, found_f, strict=True)
+    ]
+    return Run(
+        views.time_s_n,
+        views.positions_n3,
+        np.array(estimates).reshape(-1, 3),
+        report.errors_f2[:, 0],
+        report.errors_f2[:, 1],
+    )
+
+
+def _tiles(report: MapReport) -> list[Figure]:
+    figures = report.figures
+    shown = []
+    if figures["frames"]:
+        median_m, median_deg = figures["median_translation_m"], figures["median_rotation_deg"]
+        shown = [
+            Figure("median error", "none" if median_m is None else f"{100 * median_m:.1f} cm"),
+            Figure("median angle", "none" if median_deg is None else f"{median_deg:.2f}°"),
+            Figure("within 5 cm / 5°", f"{figures['recall']['5cm_5deg']:.0%}"),
+            Figure("within 25 cm / 2°", f"{figures['recall']['25cm_2deg']:.0%}"),
+            Figure("got a pose", f"{figures['localized']} of {figures['frames']}"),
+            Figure("for an image (median)", f"{figures['latency_ms']['p50']:.0f} ms"),
+        ]
+    size = Figure("map file", f"{figures['map_bytes'] / 1e6:.2f} MB")
+    return [*shown, size, Figure("to build it", _minutes(figures["seconds"]["total"]))]
+
+
+def _record_more(report: MapReport) -> str:
+    rows = []
+    for region in report.regions:
+        x, y, _ = region.centre_3
+        looking = "all around" if region.heading_deg is None else f"{region.heading_deg:.0f}°"
+        where = f"x {x:.1f}, y {y:.1f}, within {region.radius_m:.1f} m"
+        rows.append((region.name, where, times(region.spans_s, 3), looking, why_weak(region)))
+    config = report.config
+    caption = (
+        "Places on the recorded way, the weakest first; the letters are in the plan below. "
+        f"Missed: no pose, or off by over {100 * config.far_off_m:.0f} cm / "
+        f"{config.far_off_deg:g}°. Few: under {config.least_views} mapping views within "
+        f"{config.near_m:.1f} m that look alike (within {config.near_deg:g}°). Looking: 0° is "
+        "along x, 90° along y."
+    )
+    head = ("", "where [m]", "in the recording", "looking", "why")
+    return section("Record more here", table(head, rows), caption)
+
+
+def _plan(report: MapReport, run: Run) -> str:
+    near_m = report.config.near_m
+    caption = (
+        f"Grey: how many mapping cameras were within {near_m:.1f} m, and, at a click, from how "
+        "many of 8 directions they looked. Short lines: which way. Dots: held-out images where "
+        "they were taken, in the colour of their error; a line leads to where the map puts them. "
+        "Purple rings: record more here."
+    )
+    figure = plan_of_map(run, report.mapping_views, near_m, report.regions)
+    return section("Seen from above", chart(figure, 760, 92, 1.07), caption)
+
+
+def _errors(report: MapReport, run: Run) -> list[str]:
+    curves = side_by_side(
+        chart(recall_curve(run.error_cm_f, "cm"), 340),
+        chart(recall_curve(run.error_deg_f, "deg"), 340),
+    )
+    along = chart(error_over_time(run, regions=report.regions), 380)
+    return [
+        section("How many held-out images are how exact", curves),
+        section("Error along the drive", along, "Purple: the places where to record more."),
+    ]
+
+
+def _training(report: MapReport) -> str:
+    values_n3 = np.array([(p.step, p.loss, p.inlier_share) for p in report.record.training])
+    caption = (
+        "Faint: as it was told; bold: running median. The loss is clamped ever lower while "
+        "training goes on, and falls for that reason too."
+    )
+    return section("Training", chart(training_curve(*values_n3.T), 420), caption)
+
+
+def _worst(report: MapReport) -> str:
+    caption = (
+        "Rings: patches that agreed with the estimated pose, coloured by how far their points are "
+        f"off when seen from the recorded pose (blue: {GOOD_PX:g} px, brown: {BAD_PX:g} px or "
+        "more of the image)."
+    )
+    pictures = [_picture(report, shown) for shown in report.record.worst]
+    return section("The worst held-out images", picture_grid(pictures), caption)
+
+
+def _picture(report: MapReport, shown: ShownImage) -> Picture:
+    image, result = shown.image, shown.result
+    x, y, _ = image.map_from_camera.translation_3
+    at = f"{clock((image.stamp_ns - report.start_ns) * 1e-9)}, x {x:.1f}, y {y:.1f}"
+    reasons = {frame.stamp_ns: frame.reason for frame in report.judgement.frames}
+    refused = reasons.get(image.stamp_ns, "")
+    if not isinstance(result, PoseEstimate):
+        return Picture(image.image_rgb_hwc, f"{at}: no pose, {refused or result.reason}")
+    degrees = np.degrees(result.map_from_camera.angle_rad(image.map_from_camera))
+    caption = (
+        f"{at}: off by {100 * shown.error_m:.1f} cm, {degrees:.2f}°; {result.inliers} of "
+        f"{result.points} points agree" + (f"; refused: {refused}" if refused else "")
+    )
+    errors_m = errors_px(result, image, image.map_from_camera)
+    return Picture(image.image_rgb_hwc, caption, result.pixels_m2, errors_m)
+
+
+def _left_out(report: MapReport) -> str:
+    left_out = report.figures["left_out"]
+    rows = [Figure(f"image: {why}", str(count)) for why, count in left_out.items()]
+    refused = Counter(
+        re.sub(
+            r"(?<![\d.])\d+(?![\d.])", "n", frame.reason
+        )  # "12 inliers of 900 points ...": one reason
+        for frame in report.judgement.frames
+        if frame.estimate is None
+    )
+    rows += [Figure(f"held-out, no pose: {why}", str(n)) for why, n in refused.most_common()]
+    body = figure_table(rows) if rows else "<p>Nothing was left out.</p>"
+    return section("Left out, and why", body + (listed(report.notes) if report.notes else ""))
+
+
+def _timings(report: MapReport) -> str:
+    rows = [Figure(what, _minutes(spent)) for what, spent in report.figures["seconds"].items()]
+    return section("Time it took", figure_table(rows))
+
+
+def _made_from(report: MapReport) -> str:
+    rows = [Figure(what, words) for what, words in report.description]
+    return section("What it is made from", figure_table(rows))
+
+
+def _source(report: MapReport) -> str:
+    described = dict(report.description)
+    return f"From {described['bag']}, in the frame {described['map frame']}."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"

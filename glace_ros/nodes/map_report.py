@@ -1,0 +1,246 @@
+"""The report of a new map: a page, its figures as JSON, and the map's points as PLY."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from glace_ros.errors import GlaceError
+from glace_ros.evaluation import figures_table
+from glace_ros.nodes.build_record import recorded_way, recording_start_ns, views_of
+from glace_ros.nodes.map_judgement import USABLE_RECALL
+from glace_ros.report.coverage import (
+    CoverageConfig,
+    Views,
+    WeakRegion,
+    missed,
+    views_near,
+    weak_regions,
+)
+from glace_ros.report.point_cloud import PointCloud, joined, write_ply
+from glace_ros.report.words import place, why_weak
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from glace_ros.nodes.build_record import BuildRecord
+    from glace_ros.nodes.map_judgement import Judgement
+    from glace_ros.pose import Pose
+    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.scene.scene_map import MapMetadata
+
+    Words = list[tuple[str, str]]
+
+_REGIONS_PRINTED = 5
+REPORT_S = 4.0
+"""What drawing and writing the page takes, the images not counted that the localizer looks at."""
+
+
+class ReportPaths(NamedTuple):
+    """The files of a report."""
+
+    html: Path
+    json: Path
+    ply: Path
+
+
+def report_paths(output: Path) -> ReportPaths:
+    """MAP.report.html, MAP.report.json and MAP.ply beside MAP.glace."""
+    endings = (".report.html", ".report.json", ".ply")
+    return ReportPaths(*(output.with_name(output.stem + ending) for ending in endings))
+
+
+@dataclass(frozen=True, eq=False)
+class MapReport:
+    """What is known of a map when it is done.
+
+    mapping: poses of the mapping cameras. way: the camera along the recording, a view every
+    way_step_s; start_ns: its 0:00. figures: as `--json` has them. description: (what, words) of the
+    recording and the settings. notes: what was odd about the recording.
+    """
+
+    judgement: Judgement
+    record: BuildRecord
+    mapping: Sequence[Pose]
+    way: Views
+    way_step_s: float
+    start_ns: int
+    figures: dict[str, Any]
+    description: Words
+    notes: list[str]
+
+    @cached_property
+    def config(self) -> CoverageConfig:
+        """How near counts as near: a third of how far the camera looks."""
+        depths_m = self.record.depths_m
+        near_m = float(np.clip(np.median(depths_m) / 3.0, 0.5, 10.0)) if depths_m else 1.0
+        return replace(CoverageConfig(), near_m=near_m, region_m=1.5 * near_m)
+
+    @cached_property
+    def mapping_views(self) -> Views:
+        """Where the mapping cameras were. When is not kept."""
+        return views_of(self.mapping, [0.0] * len(self.mapping))
+
+    @cached_property
+    def held_out_views(self) -> Views:
+        """Where the held-out images were taken, and when."""
+        held_out = self.record.held_out
+        times_s = [(view.stamp_ns - self.start_ns) * 1e-9 for view in held_out]
+        return views_of([view.map_from_camera for view in held_out], times_s)
+
+    @cached_property
+    def errors_f2(self) -> np.ndarray:
+        """(m, deg) of the held-out images; NaN where there is no pose, or a refused one."""
+        errors = [frame.errors for frame in self.judgement.frames if frame.truth is not None]
+        errors_f2 = np.array(errors, dtype=np.float64).reshape(-1, 2)
+        return np.where(np.isfinite(errors_f2), errors_f2, np.nan)
+
+    @cached_property
+    def regions(self) -> list[WeakRegion]:
+        """Where to record more.
+
+        Held-out images count as mapping views here: they are no gap in the recording.
+        """
+        held_out = self.held_out_views
+        seen = Views(
+            *(np.concatenate(both) for both in zip(self.mapping_views, held_out, strict=True))
+        )
+        return weak_regions(
+            self.way,
+            views_near(self.way, seen, self.config),
+            self.way_step_s,
+            held_out,
+            missed(self.errors_f2[:, 0], self.errors_f2[:, 1], self.config),
+            self.config,
+        )
+
+    @cached_property
+    def cloud(self) -> PointCloud:
+        """All points that the map was seen to give rightly."""
+        return joined(self.record.clouds)
+
+    @property
+    def verdict(self) -> str:
+        """usable, usable but weak in places, unusable, or not judged."""
+        if self.judgement.usable is None:
+            return "not judged"
+        if not self.judgement.usable:
+            return "unusable"
+        return "usable, record more" if self.regions else "usable"
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it but the pictures, without NaN."""
+        return {
+            "verdict": self.verdict,
+            "usable_recall": USABLE_RECALL,
+            "figures": self.figures,
+            "recording": dict(self.description),
+            "notes": self.notes,
+            "coverage": vars(self.config),
+            "record_more": [vars(region) for region in self.regions],
+            "held_out": self._held_out_json(),
+            "training": [
+                {"step": p.step, "seconds": p.seconds, "loss": p.loss, "inliers": p.inlier_share}
+                for p in self.record.training
+            ],
+            "points": len(self.cloud),
+        }
+
+    def _held_out_json(self) -> list[dict[str, Any]]:
+        judged = [frame for frame in self.judgement.frames if frame.truth is not None]
+        return [
+            {
+                "stamp_ns": frame.stamp_ns,
+                "time_s": float(time_s),
+                "camera_m": position_3.tolist(),
+                "error_m": None if np.isnan(error_2[0]) else float(error_2[0]),
+                "error_deg": None if np.isnan(error_2[1]) else float(error_2[1]),
+                "inliers": frame.inliers,
+                "points": frame.points,
+                "reason": frame.reason,
+            }
+            for frame, time_s, position_3, error_2 in zip(
+                judged, self.held_out_views.time_s_n, self.held_out_views.positions_n3,
+                self.errors_f2, strict=True,
+            )
+        ]  # fmt: skip
+
+
+def map_report(
+    reader: RecordingReader,
+    judgement: Judgement,
+    record: BuildRecord,
+    mapping: Sequence[Pose],
+    figures: dict[str, Any],
+) -> MapReport:
+    """The report of a map made from that recording. figures: see `MapReport`."""
+    start_ns = recording_start_ns(reader)
+    way, step_s = recorded_way(reader, start_ns)
+    description = _description(reader, judgement.scene_map.metadata, figures)
+    return MapReport(
+        judgement, record, mapping, way, step_s, start_ns, figures, description, reader.notes
+    )
+
+
+def write_map_report(output: Path, report: MapReport) -> None:
+    """Writes the page and the points; the JSON is `write_json`'s.
+
+    Raises GlaceError where they cannot be written; the map is not touched.
+    """
+    from glace_ros.nodes.map_page import map_page  # plotly takes a second, which few need
+    from glace_ros.report.page import write_page
+
+    paths = report_paths(output)
+    try:
+        write_ply(paths.ply, report.cloud)
+        write_page(paths.html, map_page(output.name, report))
+    except OSError as error:
+        raise GlaceError(
+            f"the map {output} is done, but its report {paths.html} cannot be written: "
+            f"{error.strerror}; make room, or use --no-report"
+        ) from error
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Figures for programs; raises ValueError for NaN."""
+    path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+
+
+def print_result(output: Path, figures: dict[str, Any], report: MapReport | None) -> None:
+    """The held-out figures on stdout, and where to record more."""
+    table = Table(title=f"{output.name}, held-out blocks", show_header=False)
+    for row in figures_table(figures):
+        table.add_row(*row)
+    table.add_row("map", f"{output}, {figures['map_bytes'] / 1e6:.2f} MB")
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items())
+    table.add_row("time", seconds)
+    if report:
+        table.add_row("report", str(report_paths(output).html))
+        for region in report.regions[:_REGIONS_PRINTED]:
+            table.add_row("record more at", f"{place(region)}: {why_weak(region)}")
+    Console().print(table)
+
+
+def _description(reader: RecordingReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:
+    """What it is made from, in words."""
+    camera = metadata.camera
+    return [
+        ("bag", str(reader.bag.path)),
+        ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
+        ("map frame", metadata.map_frame),
+        ("base frame", metadata.base_frame),
+        ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
+        ("images in the bag", str(reader.image_count)),
+        ("preset", metadata.preset),
+        ("encoders", f"{metadata.local_encoder}, {metadata.global_encoder}"),
+        ("training steps", str(figures["steps"])),
+        ("made", metadata.created),
+        ("bag's sha256", metadata.bag_hash),
+    ]

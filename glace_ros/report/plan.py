@@ -1,0 +1,178 @@
+"""Seen from above: where cameras were, how many and looking where, and how wrong poses are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from glace_ros.report.colours import (
+    COVERAGE_SCALE,
+    DARK,
+    ERROR_SCALE,
+    GREY,
+    ORANGE,
+    PURPLE,
+    VERMILLION,
+)
+from glace_ros.report.coverage import SECTORS, coverage_grid
+from glace_ros.report.words import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.report.charts import Run
+    from glace_ros.report.coverage import CoverageGrid, Views, WeakRegion
+
+    Floats = NDArray[np.float64]
+
+_LEAST_CM, _MOST_CM = 1.0, 100.0
+_TICKS_CM = (1, 3, 10, 30, 100)
+_ARROWS = 800
+
+
+def plan_of_run(run: Run, mapping_xy_n2: Floats, obstacles_m: Floats) -> go.Figure:
+    """Truth and published poses of a drive through a known building.
+
+    obstacles_m: rectangles (n, 4) x0, y0, x1, y1.
+    """
+    figure = go.Figure()
+    for x0, y0, x1, y1 in obstacles_m:
+        figure.add_shape(
+            type="rect", x0=x0, y0=y0, x1=x1, y1=y1, fillcolor=GREY, line_width=0, layer="below"
+        )
+    if len(mapping_xy_n2):
+        x, y = mapping_xy_n2.T
+        line = {"color": ORANGE, "width": 1, "dash": "dot"}
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, name="mapping drive")
+    x, y = run.truth_f3[:, :2].T
+    line = {"color": DARK, "width": 1.2}
+    figure.add_scatter(x=x, y=y, mode="lines", line=line, name="truth")
+    _add_poses(figure, run, run.estimate_f3, "published pose")
+    return _in_metres(figure)
+
+
+def plan_of_map(
+    run: Run, mapping: Views, near_m: float, regions: Sequence[WeakRegion]
+) -> go.Figure:
+    """What the mapping cameras cover, the held-out images with their errors, the weak regions.
+
+    The held-out images are where they were taken; a line leads to where the map says.
+    """
+    figure = go.Figure()
+    if len(mapping.time_s_n):
+        _add_coverage(figure, coverage_grid(mapping, near_m), near_m)
+        _add_headings(figure, mapping, length_m=0.3 * near_m)
+    _add_poses(figure, run, run.truth_f3, "held-out image")
+    for region in regions:
+        _add_region(figure, region)
+    return _in_metres(figure)
+
+
+def _add_coverage(figure: go.Figure, grid: CoverageGrid, near_m: float) -> None:
+    for values_rc, what, most, visible in (
+        (grid.views_rc, f"mapping views within {near_m:.1f} m", None, True),
+        (grid.sectors_rc, f"directions they look, of {SECTORS}", SECTORS, False),
+    ):
+        figure.add_heatmap(
+            x=grid.x_c, y=grid.y_r, z=values_rc, zmin=0, zmax=most, colorscale=COVERAGE_SCALE,
+            showscale=False, visible=visible, hovertemplate=f"%{{z:.0f}} {what}<extra></extra>",
+        )  # fmt: skip
+    buttons = [
+        {"label": label, "method": "restyle", "args": [{"visible": visible}, [0, 1]]}
+        for label, visible in (
+            ("Views nearby", [True, False]),
+            ("Directions", [False, True]),
+            ("Neither", [False, False]),
+        )
+    ]
+    figure.update_layout(
+        updatemenus=[
+            {
+                "type": "buttons", "direction": "right", "buttons": buttons, "showactive": True,
+                "x": 0.0, "xanchor": "left", "y": 1.0, "yanchor": "bottom",
+                "pad": {"b": 4}, "font": {"size": 12}, "bgcolor": "#fff",
+            }
+        ]
+    )  # fmt: skip
+
+
+def _add_headings(figure: go.Figure, mapping: Views, length_m: float) -> None:
+    """A short line from each mapping camera, the way it looks."""
+    every = max(1, -(-len(mapping.time_s_n) // _ARROWS))
+    start_n2 = mapping.positions_n3[::every, :2]
+    end_n2 = start_n2 + length_m * mapping.directions_n3[::every, :2]
+    x, y = _segments(start_n2, end_n2)
+    figure.add_scatter(
+        x=x, y=y, mode="lines", line={"color": "#5b6675", "width": 1}, name="mapping view",
+        hoverinfo="skip",
+    )  # fmt: skip
+
+
+def _add_poses(figure: go.Figure, run: Run, shown_f3: Floats, name: str) -> None:
+    """Frames as dots in the colour of their error, at shown_f3; lines from truth to estimate."""
+    found_f = run.found_f
+    x, y = _segments(run.truth_f3[found_f, :2], run.estimate_f3[found_f, :2])
+    figure.add_scatter(
+        x=x, y=y, mode="lines", line={"color": VERMILLION, "width": 1}, showlegend=False,
+        hoverinfo="skip",
+    )  # fmt: skip
+    x, y = shown_f3[found_f, :2].T
+    texts = [
+        f"{clock(time_s)}: {100 * error_m:.1f} cm, {error_deg:.2f}°"
+        for time_s, error_m, error_deg in zip(
+            run.time_s_f[found_f], run.error_m_f[found_f], run.error_deg_f[found_f], strict=True
+        )
+    ]
+    figure.add_scatter(
+        x=x, y=y, mode="markers", name=name, text=texts, hoverinfo="text",
+        marker={
+            "color": np.log10(np.clip(run.error_cm_f[found_f], _LEAST_CM, _MOST_CM)),
+            "size": 9, "line": {"width": 0.7, "color": DARK}, "colorscale": ERROR_SCALE,
+            "cmin": np.log10(_LEAST_CM), "cmax": np.log10(_MOST_CM), "colorbar": _ERROR_BAR,
+        },
+    )  # fmt: skip
+    if not found_f.all():
+        x, y = run.truth_f3[~found_f, :2].T
+        figure.add_scatter(
+            x=x, y=y, mode="markers", name="no pose", hoverinfo="text",
+            text=[f"{clock(time_s)}: no pose" for time_s in run.time_s_f[~found_f]],
+            marker={"symbol": "x", "size": 9, "color": DARK},
+        )  # fmt: skip
+
+
+_ERROR_BAR: dict[str, Any] = {
+    "title": {"text": "position error [cm]", "side": "top"}, "orientation": "h",
+    "thickness": 12, "len": 0.8, "y": -0.12, "yanchor": "top",
+    "tickvals": [float(np.log10(tick)) for tick in _TICKS_CM],
+    "ticktext": ["≤ 1", *map(str, _TICKS_CM[1:-1]), "≥ 100"],
+}  # fmt: skip
+
+
+def _add_region(figure: go.Figure, region: WeakRegion) -> None:
+    x, y, _ = region.centre_3
+    r = region.radius_m
+    figure.add_shape(
+        type="circle", x0=x - r, y0=y - r, x1=x + r, y1=y + r,
+        line={"color": PURPLE, "width": 2, "dash": "dash"},
+    )  # fmt: skip
+    figure.add_annotation(
+        x=x, y=y + r, text=f"<b>{region.name}</b>", showarrow=False, yanchor="bottom",
+        font={"color": "#fff", "size": 13}, bgcolor=PURPLE, borderpad=3,
+    )  # fmt: skip
+
+
+def _segments(start_n2: Floats, end_n2: Floats) -> tuple[Floats, Floats]:
+    """x and y of separate lines for one trace: a NaN ends each."""
+    gap_n2 = np.full_like(start_n2, np.nan)
+    x, y = np.stack([start_n2, end_n2, gap_n2], axis=1).reshape(-1, 2).T
+    return x, y
+
+
+def _in_metres(figure: go.Figure) -> go.Figure:
+    figure.update_yaxes(scaleanchor="x", title="y [m]", zeroline=False, showgrid=False)
+    figure.update_xaxes(title="x [m]", zeroline=False, showgrid=False)
+    return figure

@@ -1,0 +1,40 @@
+"""Times and places in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.report.coverage import WeakRegion
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds of the recording, such as 3:07."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def times(spans_s: Sequence[tuple[float, float]], most: int) -> str:
+    """Such as '0:12–0:14, 1:05–1:06 and 2 more times'."""
+    shown = [f"{clock(start_s)}–{clock(max(end_s, start_s + 1.0))}" for start_s, end_s in spans_s]
+    rest = len(shown) - most
+    more = f" and {rest} more time{'s' if rest > 1 else ''}" if rest > 0 else ""
+    return ", ".join(shown[:most]) + more
+
+
+def place(region: WeakRegion) -> str:
+    """Where and when, such as 'A (x 1.2, y -0.4; 0:12–0:14)'."""
+    x, y, _ = region.centre_3
+    return f"{region.name} (x {x:.1f}, y {y:.1f}; {times(region.spans_s, 1)})"
+
+
+def why_weak(region: WeakRegion) -> str:
+    """What is wrong there."""
+    reasons = []
+    if region.missed:
+        reasons.append(f"{region.missed} of {region.judged} held-out images missed")
+    if region.sparse_s:
+        reasons.append(f"few mapping views for {region.sparse_s:.0f} s of the way")
+    return "; ".join(reasons)
