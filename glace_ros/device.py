@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import torch
@@ -10,11 +11,13 @@ from glace_ros.errors import GlaceError
 
 
 def choose_device(name: str) -> torch.device:
-    """auto (CUDA where there is a GPU), cpu, cuda or cuda:N. Raises GlaceError for a device that
-    is not there.
+    """auto (CUDA where there is a GPU), cpu, cuda or cuda:N. Of several processes that torchrun
+    started on a machine, each gets its own GPU. Raises GlaceError for a device that is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

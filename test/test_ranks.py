@@ -40,7 +40,7 @@ def _start(rank: int, work, port: int, arguments) -> None:
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
     }  # fmt: skip
     map_trainer.faster_dtype = lambda *_: torch.float32
-    ranks = Ranks.join()
+    ranks = Ranks.join(torch.device("cpu"))
     assert (ranks.rank, ranks.count) == (rank, RANKS)
     work(ranks, *arguments)
     ranks.leave()
@@ -208,7 +208,7 @@ def test_shares_are_exchanged_for_triangulation_and_landmarks(tmp_path):
 
 def test_a_process_alone_needs_no_group(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    ranks = Ranks.join()
+    ranks = Ranks.join(torch.device("cpu"))
     assert (ranks.rank, ranks.count, ranks.share(7)) == (0, 1, 7)
     assert ranks.from_first("x") == "x"
     assert ranks.owns(5)

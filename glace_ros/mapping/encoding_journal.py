@@ -99,6 +99,8 @@ class EncodingJournal:
         for path in sorted(self.folder.glob("points-*.safetensors")):
             tensors, header = self._read(path)
             try:
+                if int(header["patches"]) != self._encoded.views.patches:
+                    break  # resumed with less memory: triangulated anew
                 self._place(tensors, int(header["views"]), int(header["placed"]))
             except (KeyError, ValueError, RuntimeError, IndexError) as error:
                 raise _damaged(path) from error

@@ -32,7 +32,7 @@ class Ranks:
     count: int = 1
 
     @staticmethod
-    def join() -> Ranks:
+    def join(device: torch.device) -> Ranks:
         """The group that torchrun's environment describes, joined; alone without one.
 
         Tensors in a GPU's memory travel by NCCL, others by gloo.
@@ -40,7 +40,10 @@ class Ranks:
         count = int(os.environ.get("WORLD_SIZE", "1"))
         if count == 1:
             return Ranks()
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backend = "gloo"
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            backend = "cpu:gloo,cuda:nccl"
         distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
         return Ranks(distributed.get_rank(), count)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from glace_ros.device import choose_device
 from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
-from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.mapping.ranks import Ranks
 from glace_ros.nodes.build_options import (
     bag_name,
     build_map_parser,
@@ -32,6 +32,7 @@ from glace_ros.nodes.map_report import (
     write_json,
     write_map_report,
 )
+from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages
@@ -54,14 +55,20 @@ FAILED_HELD_OUT = 3
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 done, 2 bag unusable, 3 failed its check, 6 cannot train, 130 interrupted."""
     args = build_map_parser(__doc__).parse_args(argv)
-    return run("build_map", lambda: _build(args))
+    return run("build_map", lambda: _build_or_say_why_not(args))
+
+
+def _build_or_say_why_not(args: argparse.Namespace) -> int:
+    with shortages_in_a_sentence():
+        return _build(args)
 
 
 def _build(args: argparse.Namespace) -> int:
     started = time.perf_counter()
-    console = Console(stderr=True)
     config = map_builder_config(args)
     device = choose_device(args.device)
+    ranks = Ranks.join(device)
+    console = Console(stderr=True, quiet=ranks.rank > 0)
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
     )
@@ -72,22 +79,23 @@ def _build(args: argparse.Namespace) -> int:
             return _dry_run(reader, selection, config)
         output = writable_output(args)
         _print_source(console, reader, device)
-        builder, record = MapBuilder(config, device), BuildRecord()
-        blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
+        builder, record = MapBuilder(config, device, reader.image_count, ranks), BuildRecord()
         held_out = HeldOutImages(reader)
-        with progress_bar(console, "encode", reader.image_count) as advance:
-            images = _mapping_images(reader, selection, blocks, held_out)
-            builder.encode(record.watch(images), advance)
-            advance(reader.image_count)
+        bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
+        saved = SavedWork(
+            output, fingerprint(config, args, bag_hash), reader, builder, held_out, ranks,
+            resume=args.resume, every_s=args.checkpoint_every,
+        )  # fmt: skip
+        blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
+        images = _mapping_images(reader, selection, blocks, held_out, saved.position)
+        _encode(builder, record.watch(images), reader.image_count, saved, console)
         left_out = dict(reader.left_out)  # of this pass: the next one counts anew
         _print_left_out(console, reader, len(builder.encoded.views), len(held_out))
-        bag_hash = reader.content_hash()
-        checkpoint = TrainingCheckpoint(
-            output.with_name(output.name + ".checkpoint"),
-            fingerprint(config, args, bag_hash),
-            resume=args.resume,
-        )
-        _train(builder, checkpoint, console, record, len(held_out), args.report)
+        _train(builder, saved, console, record, len(held_out), args.report)
+        if ranks.rank > 0:
+            ranks.leave()
+            saved.remove()
+            return 0
         scene_map = builder.scene_map(
             RecordingDescription(
                 reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
@@ -97,7 +105,8 @@ def _build(args: argparse.Namespace) -> int:
         judgement = _judge(builder, scene_map, reader, held_out, record, args)
         scene_map = judgement.scene_map
         scene_map.save(output)
-        checkpoint.remove()
+        ranks.leave()
+        saved.remove()
         seconds = {**builder.seconds, "total": time.perf_counter() - started}
         figures = judgement.figures | {
             "map_bytes": scene_map.file_bytes,
@@ -133,42 +142,64 @@ def _mapping_images(
     selection: FrameSelection,
     held_out: HeldOutBlocks,
     kept: HeldOutImages,
+    position: dict[str, Any] | None,
 ) -> Iterator[PosedImage]:
-    for image in reader.posed_images(selection):
+    for image in reader.posed_images(selection, position):
         if image.stamp_ns in held_out:
             kept.append(image)
         else:
             yield image
 
 
+def _encode(
+    builder: MapBuilder,
+    images: Iterator[PosedImage],
+    image_count: int,
+    saved: SavedWork,
+    console: Console,
+) -> None:
+    with saved.encoding(), progress_bar(console, "encode", image_count) as advance:
+
+        def encoded() -> None:
+            advance()
+            saved.journal.save_if_due()
+
+        advance(len(builder.encoded.views))
+        builder.encode(images, encoded)
+        advance(image_count)
+
+
 def _train(
     builder: MapBuilder,
-    checkpoint: TrainingCheckpoint,
+    saved: SavedWork,
     console: Console,
     record: BuildRecord,
     held_out: int,
     report: bool,
 ) -> None:
     views = len(builder.encoded.views)
-    with progress_bar(console, "triangulate", views) as advance:
-        builder.prepare(advance)
+    with saved.encoding(), progress_bar(console, "triangulate", views) as advance:
+
+        def placed() -> None:
+            advance(builder.encoded.placed)
+            saved.journal.save_if_due()
+
+        builder.prepare(placed)
+    saved.before_training(builder.seconds["encode"] + builder.seconds["prepare"])
     localized = held_out + (len(record.mapping_images) if report else 0)
     reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * localized
     reserve_s += REPORT_S if report else 0.0
-    try:
-        with progress_bar(console, "train", 1.0) as advance:
+    with saved.training(), progress_bar(console, "train", 1.0) as advance:
 
-            def show(progress: TrainingProgress) -> None:
-                record.training.append(progress)
-                advance(
-                    progress.done,
-                    f"step {progress.step}, loss {progress.loss:.2f}, "
-                    f"{progress.inlier_share:.0%} within 10 px",
-                )
+        def show(progress: TrainingProgress) -> None:
+            record.training.append(progress)
+            advance(
+                progress.done,
+                f"step {progress.step}, loss {progress.loss:.2f}, "
+                f"{progress.inlier_share:.0%} within 10 px",
+            )
 
-            builder.train(reserve_s, show, checkpoint)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"; --resume goes on from {checkpoint.path}") from None
+        builder.train(reserve_s, show, saved.checkpoint)
 
 
 def _judge(

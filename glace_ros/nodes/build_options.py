@@ -22,6 +22,10 @@ from glace_ros.nodes.command_line import (
 from glace_ros.nodes.map_report import report_paths
 from glace_ros.recording.frame_selection import FrameSelection
 
+_NOT_OF_THE_MAP = (
+    "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",
+)  # fmt: skip
+
 
 def default_folder() -> Path:
     """Where maps go and where the launch file looks: $ROS_HOME/glace, ~/.ros/glace."""
@@ -45,13 +49,11 @@ def writable_output(args: argparse.Namespace) -> Path:
 
 
 def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: str) -> str:
-    """Names everything that a checkpoint depends on; the minutes may change when resuming."""
-    choices = {
-        k: v
-        for k, v in vars(args).items()
-        if k not in ("minutes", "resume", "json", "output", "device", "report")
-    }
-    text = repr((replace(config, minutes=0.0), sorted(choices.items()), bag_hash))
+    """Names everything that a checkpoint depends on; minutes and memory may change."""
+    choices = {k: v for k, v in vars(args).items() if k not in _NOT_OF_THE_MAP}
+    buffer = replace(config.buffer, max_bytes=0)
+    config = replace(config, minutes=0.0, buffer=buffer)
+    text = repr((config, sorted(choices.items()), bag_hash))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -71,6 +73,8 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
     return replace(
         config,
+        buffer=replace(config.buffer, max_bytes=int(args.buffer_gb * 2**30)),
+        trainer=replace(config.trainer, checkpoint_every_s=args.checkpoint_every),
         local_encoder=args.local_encoder,
         global_encoder=args.global_encoder,
         sigma=args.sigma,
@@ -143,6 +147,20 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--seed", type=whole_number(0), default=defaults.seed)
+    parser.add_argument(
+        "--buffer-gb",
+        type=positive,
+        default=defaults.buffer.max_bytes / 2**30,
+        metavar="GB",
+        help="memory for the patches of each process: of more images, fewer patches are kept",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=not_negative,
+        default=defaults.trainer.checkpoint_every_s,
+        metavar="S",
+        help="save the work after so many seconds, for --resume",
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint of an interrupted run"
     )

@@ -108,6 +108,7 @@ class RecordingReader:
         selector = FrameSelector(selection or FrameSelection())
         self._begin()
         used = skip_frames = 0
+        self.position = resume or {}
         if resume:
             selector.restore(resume["selector"])
             used, skip_frames = resume["used"], resume["frames"]

@@ -1,0 +1,115 @@
+"""What `--resume` goes on from, beside the map to be; and what is said where the memory or the disk
+is full.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from glace_ros.errors import GlaceError, MappingError
+from glace_ros.mapping.encoding_journal import EncodingJournal
+from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.mapping.ranks import Ranks
+    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.held_out import HeldOutImages
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MEMORY_FULL = ("allocate memory", "not enough memory", "Insufficient memory", "out of memory")
+
+
+class SavedWork:
+    """Puts the builder and the held-out images where an interrupted run left them, if asked to.
+
+    checkpoint: of training; rank 0 alone has one. position: where to go on reading.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        mark: str,
+        reader: RecordingReader,
+        builder: MapBuilder,
+        held_out: HeldOutImages,
+        ranks: Ranks,
+        *,
+        resume: bool,
+        every_s: float,
+    ) -> None:
+        self._every_s = every_s
+        path = output.with_name(output.name + ".checkpoint")
+        self.checkpoint = None if ranks.rank else TrainingCheckpoint(path, mark, resume=resume)
+        share = f"-{ranks.rank}of{ranks.count}" if ranks.count > 1 else ""
+        self.journal = EncodingJournal(
+            output.with_name(f"{output.name}.encoded{share}"),
+            f"{mark} {ranks}",
+            builder.encoded,
+            lambda: {"position": reader.position, "held_out": held_out.stamps_ns},
+            every_s,
+        )
+        saved = self.journal.restore() if resume else self.journal.remove() or {}
+        held_out.stamps_ns[:] = saved.get("held_out", [])
+        self.position = saved.get("position")
+
+    def before_training(self, seconds: float) -> None:
+        """The work so far took so long: what is not saved yet is, if it is worth it."""
+        if seconds > self._every_s:
+            self.journal.save()
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Ctrl-C while encoding or triangulating says what was saved until then."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self.journal.folder.is_dir():
+                raise
+            raise KeyboardInterrupt(f"; --resume goes on from {self.journal.folder}") from None
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Ctrl-C while training says where the checkpoint is."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            path = self.checkpoint.path if self.checkpoint else self.journal.folder
+            raise KeyboardInterrupt(f"; --resume goes on from {path}") from None
+
+    def remove(self) -> None:
+        """The map is written."""
+        if self.checkpoint:
+            self.checkpoint.remove()
+        self.journal.remove()
+
+
+@contextmanager
+def shortages_in_a_sentence() -> Iterator[None]:
+    """Where the disk or the memory is full, a MappingError that says so. What was saved stays."""
+    try:
+        yield
+    except GlaceError:
+        raise
+    except Exception as error:
+        sentence = _shortage(error)
+        if sentence is None:
+            raise
+        raise MappingError(f"{sentence}; --resume goes on from what was saved last") from error
+
+
+def _shortage(error: Exception) -> str | None:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return f"the disk is full ({error.filename or error.strerror}): make room on it"
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "the GPU's memory is full: give less to --buffer-gb, or close what else uses the GPU"
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FULL):
+        return "the memory is full: give less to --buffer-gb, or close other programs"
+    return None
