@@ -91,6 +91,14 @@ def test_codes_that_tell_the_opposite_have_an_auc_near_0():
     assert measure_codes(codes_nG, shuffled).auc < 0.5
 
 
+def test_only_pairs_with_a_held_out_view_count_where_some_are():
+    codes_nG, poses = three_places(20.0)
+    held_out_n = np.arange(18) % 6 == 0
+    codes_nG[held_out_n] = np.roll(codes_nG[held_out_n], 1, axis=0)  # of another place
+    assert measure_codes(codes_nG, poses, held_out_n).auc < 0.5
+    assert measure_codes(codes_nG, poses).auc > 0.5
+
+
 def test_views_of_one_place_in_opposite_directions_are_not_covisible():
     codes_nG = np.eye(4, dtype=np.float32)
     codes_nG[1] = codes_nG[0]

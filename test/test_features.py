@@ -8,10 +8,12 @@ from core_scenes import centroid, dots, patchwork, rgb
 
 from glace_ros.camera import Camera, cell_centres
 from glace_ros.errors import WeightsError
-from glace_ros.features.global_encoder import VladConfig, VladEncoder
+from glace_ros.features.covisibility import covisible_pairs
+from glace_ros.features.global_encoder import VladConfig, VladEncoder, _projection
 from glace_ros.features.image_encoder import encode_image, head_input
 from glace_ros.features.image_tensors import grey_at_working_size, to_tensor, working_size
 from glace_ros.features.local_encoder import LocalEncoderConfig, XFeatEncoder, local_encoder
+from glace_ros.pose import Pose
 
 CPU = torch.device("cpu")
 
@@ -173,20 +175,55 @@ def walls(encoder):
     return [encoder.encode(to_tensor(np.ascontiguousarray(crop), CPU), 150) for crop in crops]
 
 
+WALL_POSES = [
+    Pose(np.eye(3), np.array([50.0 * wall, 0.1 * crop, 0.0]))
+    for wall in range(2)
+    for crop in range(5)
+]
+
+
 def test_codes_tell_views_of_one_wall_from_those_of_another(walls):
-    vlad = VladEncoder.learn(walls, VladConfig(words=8, channels=6), seed=0)
+    vlad = VladEncoder.learn(walls, WALL_POSES, VladConfig(words=8, channels=6), seed=0)
     codes_nG = torch.stack([vlad.encode(features) for features in walls])
     assert torch.allclose(codes_nG.norm(dim=1), torch.ones(10), atol=1e-5)
     assert torch.equal(vlad.encode(walls[3]), codes_nG[3])
     cosine_nn = codes_nG @ codes_nG.T
     covisible, others = cosine_nn[:5, :5], cosine_nn[:5, 5:]
     assert covisible.mean() > others.mean() + 0.3
-    # neighbours on the wall are nearer than its ends
-    assert cosine_nn[0, 1] > cosine_nn[0, 4] > others.max() - 0.2
+    # where no pose says what belongs together, neighbours on a wall are nearer than its ends
+    apart = [Pose(np.eye(3), np.array([50.0 * i, 0.0, 0.0])) for i in range(10)]
+    vlad = VladEncoder.learn(walls, apart, VladConfig(words=8, channels=6), seed=0)
+    first, second, last = (vlad.encode(walls[i]) for i in (0, 1, 4))
+    assert first @ second > first @ last
+
+
+def test_the_projection_drops_what_changes_between_views_of_one_place():
+    """Codes of places hide in one direction; another, ten times as strong, only tells views."""
+    rng = np.random.default_rng(0)
+    place_n, channels = np.repeat(np.arange(8), 6), 24
+    vlads_nd = 0.05 * rng.normal(size=(48, channels))
+    vlads_nd[:, 0] += 10.0 * rng.normal(size=48)
+    vlads_nd[:, 1] += np.where(place_n % 2, 1.0, -1.0)
+    vlads_nd = (vlads_nd - vlads_nd.mean(axis=0)).astype(np.float32)
+    pairs_p2 = np.array([(a, b) for a in range(48) for b in range(a) if place_n[a] == place_n[b]])
+    config = VladConfig(channels=1, shrinkage=0.01)
+    with_poses_1d = _projection(vlads_nd, pairs_p2, config)
+    without_1d = _projection(vlads_nd, pairs_p2[:0], config)
+    assert abs(with_poses_1d[0]).argmax() == 1
+    assert abs(without_1d[0]).argmax() == 0
+
+
+def test_covisible_pairs_are_near_and_look_the_same_way():
+    back = Pose.from_rotation_vector([0, 0, 0], [0, np.pi, 0])
+    far = Pose(np.eye(3), np.array([1.5, 0.0, 0.0]))
+    near = Pose(np.eye(3), np.array([0.9, 0.0, 0.0]))
+    pairs_p2 = covisible_pairs([Pose.identity(), back, near, far])
+    assert pairs_p2.tolist() == [[0, 2], [2, 3]]
 
 
 def test_a_short_recording_gets_a_short_code(walls):
-    vlad = VladEncoder.learn(walls[:4], VladConfig(words=8, channels=32), seed=0)
+    config = VladConfig(words=8, channels=32)
+    vlad = VladEncoder.learn(walls[:4], WALL_POSES[:4], config, seed=0)
     assert vlad.channels == 3  # four points span no more
     rebuilt = VladEncoder(**vlad.tensors(), patches=vlad.patches)
     assert torch.equal(rebuilt.encode(walls[0]), vlad.encode(walls[0]))
@@ -194,12 +231,14 @@ def test_a_short_recording_gets_a_short_code(walls):
 
 def test_the_vocabulary_depends_on_the_seed_alone(walls):
     config = VladConfig(words=8, channels=6)
-    first, second = (VladEncoder.learn(walls, config, seed=5).tensors() for _ in range(2))
+    first, second = (
+        VladEncoder.learn(walls, WALL_POSES, config, seed=5).tensors() for _ in range(2)
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_clustered_codes_are_one_per_wall(walls):
-    vlad = VladEncoder.learn(walls, VladConfig(words=8, channels=6), seed=0)
+    vlad = VladEncoder.learn(walls, WALL_POSES, VladConfig(words=8, channels=6), seed=0)
     codes_vG = torch.stack([vlad.encode(features) for features in walls])
     clustered = vlad.with_clusters(codes_vG, 2, seed=0)
     assert (vlad.name, clustered.name) == ("vlad", "kmeans:2")

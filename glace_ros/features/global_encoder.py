@@ -1,10 +1,10 @@
 """Global encoder: one code per image that tells which views see the same things.
 
 VLAD (Jegou et al., CVPR 2010) over the local descriptors that are computed anyway, so a robot
-needs no second backbone. Vocabulary and PCA are learned from the recording and travel in the map.
-With a
-few hundred frames PCA alone tells co-visible views apart best; whitening lifts noise to the
-level of the signal (docs/method.md).
+needs no second backbone. Vocabulary and projection are learned from the recording and travel in
+the map. The recorded poses say which views are co-visible: the projection keeps what changes
+between places and drops what changes between views of one (Mikolajczyk & Matas, ICCV 2007;
+docs/rooms.md has what that is worth).
 """
 
 from __future__ import annotations
@@ -15,23 +15,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.cluster.vq import kmeans2
+from scipy.linalg import eigh
 from torch.nn import functional
+
+from glace_ros.features.covisibility import covisible_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.pose import Pose
 
 _MOST_IMAGES = 2000
+_MOST_AXES = 512
 
 
 @dataclass(frozen=True)
 class VladConfig:
-    """words: size of the vocabulary. channels: of the code. patches: how many of an image count."""
+    """words: size of the vocabulary. channels: of the code. patches: how many of an image count.
 
-    words: int = 32
-    channels: int = 32
+    shrinkage: of the scatter between co-visible views toward the same in all directions: a few
+    hundred images do not show all that can change.
+    """
+
+    words: int = 64
+    channels: int = 64
     patches: int = 500
+    shrinkage: float = 0.3
 
 
 class VladEncoder:
@@ -62,13 +74,19 @@ class VladEncoder:
         return int(self.components_kd.shape[0])
 
     @staticmethod
-    def learn(features: Sequence[LocalFeatures], config: VladConfig, seed: int) -> VladEncoder:
+    def learn(
+        features: Sequence[LocalFeatures],
+        map_from_camera: Sequence[Pose],
+        config: VladConfig,
+        seed: int,
+    ) -> VladEncoder:
         """Vocabulary and projection from the mapping images' patches; of a long recording, from
         images all along it.
 
         A recording of fewer images than channels gets a shorter code.
         """
-        features = features[:: -(-len(features) // _MOST_IMAGES)]
+        every = -(-len(features) // _MOST_IMAGES)
+        features, map_from_camera = features[::every], map_from_camera[::every]
         rng = np.random.default_rng(seed)
         all_nC = torch.cat([f.head(config.patches).descriptors_nC for f in features])
         patches_nC = all_nC.float().cpu().numpy()
@@ -77,9 +95,11 @@ class VladEncoder:
         vocabulary_wC = torch.from_numpy(words_wC.astype(np.float32))
         vlads_nd = torch.stack([_vlad(f.head(config.patches), vocabulary_wC) for f in features])
         mean_d = vlads_nd.mean(dim=0)
-        _, _, components_rd = torch.linalg.svd(vlads_nd - mean_d, full_matrices=False)
-        channels = min(config.channels, max(1, len(vlads_nd) - 1))
-        return VladEncoder(vocabulary_wC, mean_d, components_rd[:channels], config.patches)
+        pairs_p2 = covisible_pairs(map_from_camera)
+        components_kd = _projection((vlads_nd - mean_d).numpy(), pairs_p2, config)
+        return VladEncoder(
+            vocabulary_wC, mean_d, torch.from_numpy(components_kd).float(), config.patches
+        )
 
     def encode(self, features: LocalFeatures) -> torch.Tensor:
         """The unit-norm code (channels,) of an image with these patches."""
@@ -122,6 +142,39 @@ class VladEncoder:
             "components_kd": self.components_kd,
         }
         return tensors if self.centres_kG is None else {**tensors, "centres_kG": self.centres_kG}
+
+
+def _projection(
+    vlads_nd: NDArray[np.float32], pairs_p2: NDArray[np.int64], config: VladConfig
+) -> NDArray[np.float64]:
+    """Rows (channels, d) along which images differ most beside what co-visible ones differ by.
+
+    vlads_nd: less their mean. Principal components where there is no pair.
+    """
+    axes_rd = _principal_axes(vlads_nd, _MOST_AXES)
+    if len(pairs_p2) == 0:
+        return np.asarray(axes_rd[: config.channels])
+    images_nr = (vlads_nd @ axes_rd.T).astype(np.float64)
+    changes_pr = images_nr[pairs_p2[:, 0]] - images_nr[pairs_p2[:, 1]]
+    within_rr = changes_pr.T @ changes_pr / len(changes_pr)
+    within_rr += config.shrinkage * np.trace(within_rr) / len(within_rr) * np.eye(len(within_rr))
+    _, directions_rr = eigh(images_nr.T @ images_nr / len(images_nr), within_rr)
+    components_kd = directions_rr[:, ::-1][:, : config.channels].T @ axes_rd
+    # only directions of codes count: their scale is one that fp16 holds well
+    return np.asarray(components_kd / np.linalg.norm(components_kd, axis=1).max())
+
+
+def _principal_axes(vlads_nd: NDArray[np.float32], most: int) -> NDArray[np.float64]:
+    """At most so many unit rows (r, d), the strongest first; by the images, fewer than numbers."""
+    count = len(vlads_nd)
+    rank = max(1, min(count - 1, vlads_nd.shape[1], most))
+    gram_nn = (vlads_nd @ vlads_nd.T).astype(np.float64)
+    values_r, vectors_nr = eigh(gram_nn, subset_by_index=[count - rank, count - 1])
+    values_r, vectors_nr = values_r[::-1], vectors_nr[:, ::-1]
+    kept_r = values_r >= 1e-6 * values_r[0]
+    axes_rd = vectors_nr[:, kept_r].T @ vlads_nd
+    lengths_r1 = np.linalg.norm(axes_rd, axis=1, keepdims=True)
+    return np.asarray(axes_rd / np.maximum(lengths_r1, 1e-12))
 
 
 def _vlad(features: LocalFeatures, vocabulary_wC: torch.Tensor) -> torch.Tensor:

@@ -97,20 +97,26 @@ def covisible_views(
 def measure_codes(
     codes_nG: NDArray[np.float32],
     map_from_camera: Sequence[Pose],
+    held_out_n: NDArray[np.bool_] | None = None,
     distance_m: float = 1.0,
     angle_deg: float = 30.0,
 ) -> CodeStatistics | None:
     """Angles between codes of views within distance_m and angle_deg of each other, and of others.
 
+    held_out_n: where given, only pairs of such a view and another count.
     None where a recording has no pair of either kind. sigma = tan(theta) / sqrt(G) turns a code
     by about theta = the mean angle of co-visible pairs, at most ANGLE_MAX_DEG.
     """
     # pairs grow with the square: a sample of a long recording says the same
     every = -(-len(codes_nG) // MOST_VIEWS)
     codes_nG, map_from_camera = codes_nG[::every], map_from_camera[::every]
+    held_out_n = None if held_out_n is None else held_out_n[::every]
     positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
     axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
     first_p, second_p = np.triu_indices(len(codes_nG), 1)
+    if held_out_n is not None:
+        apart_p = held_out_n[first_p] != held_out_n[second_p]
+        first_p, second_p = first_p[apart_p], second_p[apart_p]
     near_p = np.linalg.norm(positions_n3[first_p] - positions_n3[second_p], axis=1) < distance_m
     aligned_p = (axes_n3[first_p] * axes_n3[second_p]).sum(1) > math.cos(math.radians(angle_deg))
     cosine_p = (codes_nG[first_p] * codes_nG[second_p]).sum(1)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
+    from glace_ros.features.local_encoder import LocalFeatures
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+    from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.scene.landmarks import Landmarks
 
@@ -225,9 +227,10 @@ class MapBuilder:
         features = [view.features for view in views]
         poses = [view.map_from_camera for view in views]
         # through fp16, as the file will have it
-        self._vlad = VladEncoder.learn(features, config.vlad, config.seed).map_tensors(_rounded)
+        learned = VladEncoder.learn(features, poses, config.vlad, config.seed)
+        self._vlad = learned.map_tensors(_rounded)
         codes_vG = torch.stack([self._vlad.encode(view) for view in features])
-        self.codes = measure_codes(codes_vG.numpy(), poses)
+        self.codes = self._measured_codes(features, poses)
         if clusters:
             clustered = self._vlad.with_clusters(codes_vG, min(clusters, len(views)), config.seed)
             self._vlad = clustered.map_tensors(_rounded)
@@ -236,6 +239,19 @@ class MapBuilder:
             self._neighbours_vk = torch.from_numpy(covisible_views(poses, config.seed))
         self._sigma = config.sigma if config.sigma >= 0 else self._measured_sigma()
         return codes_vG
+
+    def _measured_codes(
+        self, features: list[LocalFeatures], poses: list[Pose]
+    ) -> CodeStatistics | None:
+        """Of views that the codes were not learned from: a query is none of those either."""
+        held_out_n = np.arange(len(features)) % 4 == 2
+        kept = np.flatnonzero(~held_out_n)
+        encoder = VladEncoder.learn(
+            [features[i] for i in kept], [poses[i] for i in kept],
+            self.config.vlad, self.config.seed,
+        )  # fmt: skip
+        codes_vG = torch.stack([encoder.encode(view) for view in features])
+        return measure_codes(codes_vG.numpy(), poses, held_out_n)
 
     def _measured_sigma(self) -> float:
         if self.codes is None:
