@@ -69,7 +69,7 @@ def book_case(
     """A case 32 cm deep, full of books."""
     colour = WOODS[int(rng.integers(len(WOODS)))]
     shape_px = place.texels(height_m, width_m, 1.3)
-    front = pictures.book_shelf(rng, shape_px, 1.3 * place.texels_per_m, colour)
+    front = pictures.book_shelf(things or rng, shape_px, 1.3 * place.texels_per_m, colour)
     half = width_m / 2
     place.box((-half, -0.32, 0.0), (half, 0.0, height_m), wooden(place, rng), front)
     _clutter(place, things or rng, (-half + 0.1, half - 0.1), (-0.28, -0.04), height_m)

@@ -44,7 +44,7 @@ class LookAlikeRoomsConfig:
     side_m: float = 3.2
     height_m: float = 2.5
     pitch_m: float = 5.0
-    notes: int = 5
+    notes: int = 8
     mapping: int = 40
     queries: int = 12
     apart_m: float = 0.06
