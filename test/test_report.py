@@ -114,7 +114,7 @@ def test_what_is_given_is_there_and_escaped(page, tags):
     assert tags.headings == ["A <title> & more", "Figures", "Plan", "Pictures", "Words"]
     assert page.count("Plotly.newPlot(") >= 1
     for text in ("19 of 20 images got a pose &amp; more.", "what &amp; why", "below it",
-                 "<td>&lt;1&gt;</td>", "x &lt; y", "one &lt;image&gt;"):  # fmt: skip
+                 '<td data-name="a">&lt;1&gt;</td>', "x &lt; y", "one &lt;image&gt;"):  # fmt: skip
         assert text in page
     assert "<title>A &lt;title&gt; &amp; more</title>" in page
     assert '<p class="verdict partly"><span class="sign">!</span>' in page

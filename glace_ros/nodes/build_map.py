@@ -23,7 +23,7 @@ from glace_ros.nodes.build_options import (
 )
 from glace_ros.nodes.build_record import BuildRecord
 from glace_ros.nodes.command_line import progress_bar, run
-from glace_ros.nodes.map_judgement import USABLE_RECALL, Judgement, judge
+from glace_ros.nodes.map_judgement import Judgement, judge, map_figures
 from glace_ros.nodes.map_report import (
     REPORT_S,
     map_report,
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from glace_ros.mapping.map_trainer import TrainingProgress
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.scene.scene_map import SceneMap
-
-FAILED_HELD_OUT = 3
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -108,18 +106,7 @@ def _build(args: argparse.Namespace) -> int:
         ranks.leave()
         saved.remove()
         seconds = {**builder.seconds, "total": time.perf_counter() - started}
-        figures = judgement.figures | {
-            "map_bytes": scene_map.file_bytes,
-            "seconds": seconds,
-            "samples_per_second": builder.samples_per_second,
-            "steps": builder.steps,
-            "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,
-            "mapping_frames": len(builder.encoded.views),
-            "left_out": left_out,
-            "points_share": builder.points_share,
-            "sigma": scene_map.metadata.sigma,
-            "codes": vars(builder.codes) if builder.codes else None,
-        }
+        figures = map_figures(judgement, builder) | {"left_out": left_out, "seconds": seconds}
         if judgement.usable is not False and not args.output:
             _point_latest_at(output)
         report = None
@@ -134,7 +121,7 @@ def _build(args: argparse.Namespace) -> int:
     if args.json:
         write_json(Path(args.json), figures)
     print_result(output, figures, report)
-    return _verdict(judgement)
+    return judgement.exit_code()
 
 
 def _mapping_images(
@@ -218,19 +205,6 @@ def _judge(
         record.look_at_mapping_images(judgement.localizer)
     builder.seconds["judge"] = time.perf_counter() - start
     return judgement
-
-
-def _verdict(judgement: Judgement) -> int:
-    """The exit code; says why where the map is not usable."""
-    if judgement.usable is not False:
-        return 0
-    print(
-        f"build_map: the map failed its check: under {USABLE_RECALL:.0%} of the "
-        "held-out frames came within 50 cm / 5 deg; record more views of the same places, "
-        "or give it more --minutes",
-        file=sys.stderr,
-    )
-    return FAILED_HELD_OUT
 
 
 def _dry_run(reader: RecordingReader, selection: FrameSelection, config: MapBuilderConfig) -> int:

@@ -78,7 +78,7 @@ def demo_page(
             ),
             section(
                 "The map",
-                chart(turnable_points(cloud, run.truth_f3, "robot"), 640),
+                chart(turnable_points(cloud, run.truth_f3, "robot"), 640, most_slender=1.0),
                 "Points that the network sees in the pictures, where it says they are. Turn it.",
             ),
             section(

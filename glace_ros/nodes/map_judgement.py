@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.scene.scene_map import SceneMap
 
+FAILED_HELD_OUT = 3
 _HELD_OUT_FIGURES = (
     "frames",
     "localized",
@@ -48,6 +51,18 @@ class Judgement:
     figures: dict[str, Any]
     usable: bool | None
     localizer: Localizer
+
+    def exit_code(self) -> int:
+        """Of `build_map`; says why where the map is not usable."""
+        if self.usable is not False:
+            return 0
+        print(
+            f"build_map: the map failed its check: under {USABLE_RECALL:.0%} of the "
+            "held-out frames came within 50 cm / 5 deg; record more views of the same places, "
+            "or give it more --minutes",
+            file=sys.stderr,
+        )
+        return FAILED_HELD_OUT
 
 
 def judge(
@@ -92,3 +107,19 @@ def judge(
     )
     usable = figures["recall"]["50cm_5deg"] >= USABLE_RECALL
     return Judgement(judged, frames, figures, usable, lenient)
+
+
+def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:
+    """The figures of `judge`, and those of the map that was saved."""
+    scene_map = judgement.scene_map
+    return {
+        **judgement.figures,
+        "map_bytes": scene_map.file_bytes,
+        "samples_per_second": builder.samples_per_second,
+        "steps": builder.steps,
+        "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,
+        "mapping_frames": len(builder.encoded.views),
+        "points_share": builder.points_share,
+        "sigma": scene_map.metadata.sigma,
+        "codes": vars(builder.codes) if builder.codes else None,
+    }

@@ -95,7 +95,11 @@ def _sections(report: MapReport) -> list[str]:
             "where the recorded pose agrees, in the images' colours; all are in the PLY file. "
             "Drag to turn it, scroll or pinch to come nearer."
         )
-        points = chart(turnable_points(report.cloud, report.way.positions_n3, "camera's way"), 640)
+        points = chart(
+            turnable_points(report.cloud, report.way.positions_n3, "camera's way"),
+            640,
+            most_slender=1.0,
+        )
         sections.append(section("The map's points", points, caption))
     details = side_by_side(_left_out(report), _timings(report))
     return [*sections, details, _made_from(report)]
@@ -149,7 +153,7 @@ def _record_more(report: MapReport) -> str:
         f"{config.near_m:.1f} m that look alike (within {config.near_deg:g}°). Looking: 0° is "
         "along x, 90° along y."
     )
-    head = ("", "where [m]", "in the recording", "looking", "why")
+    head = ("", "where [m]", "when", "looking", "why")
     return section("Record more here", table(head, rows), caption)
 
 

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 # charts are drawn while the page is read, when nothing has its final width yet; phones are turned
 _FIT = """
-const fit = new ResizeObserver((entries) => entries.forEach(
-  (entry) => Plotly.Plots.resize(entry.target.querySelector(".js-plotly-plot"))));
+const fit = new ResizeObserver((entries) => entries.forEach(({target}) => {
+  const width = target.clientWidth;
+  const height = Math.min(target.dataset.height, Math.round(width * target.dataset.slender));
+  const plot = target.querySelector(".js-plotly-plot");
+  if (plot._fullLayout.width != width || plot._fullLayout.height != height)
+    Plotly.relayout(plot, {width, height});
+}));
 document.querySelectorAll(".chart").forEach((chart) => fit.observe(chart));
 """
 _SIGNS = {"good": "✓", "partly": "!", "bad": "✗"}
@@ -83,9 +88,17 @@ def section(title: str, body: str, caption: str = "") -> str:
     return f"<section><h2>{html.escape(title)}</h2>{note}{body}</section>"
 
 
-def chart(figure: go.Figure, height_px: int, top_px: int = 34, legend_y: float = 1.01) -> str:
-    """The chart as HTML that draws itself once the page is there. top_px, legend_y: room above it,
-    and where the legend begins there, in heights of the chart.
+def chart(
+    figure: go.Figure,
+    height_px: int,
+    top_px: int = 34,
+    legend_y: float = 1.01,
+    most_slender: float = 1.6,
+) -> str:
+    """The chart as HTML that draws itself once the page is there.
+
+    top_px, legend_y: room above it, and where the legend begins there, in heights of the chart.
+    most_slender: height over width on phones, where it is less high than height_px.
     """
     figure.update_layout(
         template="plotly_white", height=height_px, margin={"l": 56, "r": 14, "t": top_px, "b": 50},
@@ -95,7 +108,8 @@ def chart(figure: go.Figure, height_px: int, top_px: int = 34, legend_y: float =
     # no bar of buttons: it covers the legend, and one of them would send the data elsewhere
     config = {"displayModeBar": False}
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
-    return f'<div class="chart">{drawn}</div>'
+    bounds = f'data-height="{height_px}" data-slender="{most_slender}"'
+    return f'<div class="chart" {bounds}>{drawn}</div>'
 
 
 def side_by_side(*parts: str) -> str:
@@ -128,11 +142,14 @@ def figure_table(figures: Sequence[Figure]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of words."""
+    """A table of words; on a phone each row becomes lines with the head's names."""
     cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="table"><table><tr>{cells}</tr>{body}</table></div>'
+    body = ""
+    for row in rows:
+        named = zip(head, row, strict=True)
+        line = (f'<td data-name="{html.escape(n)}">{html.escape(cell)}</td>' for n, cell in named)
+        body += f"<tr>{''.join(line)}</tr>"
+    return f'<div class="table"><table class="words"><tr>{cells}</tr>{body}</table></div>'
 
 
 def listed(sentences: Sequence[str]) -> str:
