@@ -383,3 +383,31 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     for path in (tmp_path / "file" / "map.glace", tmp_path):
         with pytest.raises(MapFileError, match="cannot be written"):
             tiny_map().save(path)
+
+
+@pytest.mark.parametrize(
+    "landmarks",
+    [
+        {},
+        {"points_l3": torch.zeros(9, 3)},
+        {"directions_l3": torch.ones(8, dtype=torch.int8)},
+        {"descriptors_lC": torch.ones(8, 32, dtype=torch.int8)},
+        {"points_l3": torch.full((8, 3), torch.nan)},
+        {"colours_l3": torch.ones(8, 3)},
+    ],
+    ids=["whole", "one_more", "no_vectors", "other_encoder", "nan", "unknown"],
+)
+def test_landmarks_that_do_not_fit_are_refused(tmp_path, whole, landmarks):
+    header, tensors = taken_apart(whole)
+    right = {
+        "points_l3": torch.zeros(8, 3),
+        "descriptors_lC": torch.ones(8, 64, dtype=torch.int8),
+        "directions_l3": torch.ones(8, 3, dtype=torch.int8),
+    }
+    added = {f"landmarks.{name}": tensor for name, tensor in (right | landmarks).items()}
+    data = resigned(header, {**tensors, **added})
+    if landmarks:
+        assert "damaged" in refused_bytes(tmp_path, data)
+    else:
+        (tmp_path / "map.glace").write_bytes(data)
+        assert len(SceneMap.load(tmp_path / "map.glace").landmarks) == 8

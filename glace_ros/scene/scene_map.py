@@ -159,7 +159,7 @@ class SceneMap:
         try:
             scene_map = _rebuild(header, tensors)
         except (
-            KeyError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError
+            LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError
         ) as error:  # fmt: skip
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MapFileError(
@@ -251,6 +251,8 @@ def _rebuild_landmarks(tensors: dict[str, torch.Tensor], channels: int) -> Landm
     parts = {k[10:]: v for k, v in tensors.items() if k.startswith("landmarks.")}
     if not parts:
         return None
+    if any(tensor.dim() != 2 for tensor in parts.values()):
+        raise ValueError("its landmarks are no lists of vectors")
     landmarks = Landmarks(**parts)
     count = len(landmarks)
     if (
