@@ -156,13 +156,22 @@ def test_a_map_that_fails_its_check_is_written_but_not_the_latest(
 ):
     """Nothing can be recognised in pictures that have nothing in common."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
-    said = sentence(build_map, "--bag", bag, *QUICK, "--holdout", "0.25", code=3)
+    said = sentence(build_map, "--bag", bag, *QUICK[:-1], "--holdout", "0.25", code=3)
     assert "failed its check" in said
-    maps = [path.name for path in (tmp_path / "glace").iterdir()]
-    assert maps == ["drive.glace"]
-    held_out = SceneMap.load(tmp_path / "glace" / "drive.glace").metadata.held_out
+    folder = tmp_path / "glace"
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["drive.glace", "drive.ply", "drive.report.html", "drive.report.json"]
+    held_out = SceneMap.load(folder / "drive.glace").metadata.held_out
     assert held_out["frames"] >= 2
     assert held_out["recall"]["50cm_5deg"] == 0.0
+    # the report says the same
+    report = json.loads((folder / "drive.report.json").read_text())
+    assert report["verdict"] == "unusable"
+    assert len(report["held_out"]) == report["figures"]["frames"] == held_out["frames"]
+    assert all(frame["error_m"] is None for frame in report["held_out"])
+    assert report["figures"]["seconds"]["total"] > report["figures"]["seconds"]["report"] > 0
+    assert report["figures"]["mapping_frames"] + held_out["frames"] == IMAGES
+    assert "Not usable" in (folder / "drive.report.html").read_text()
 
 
 # --- what works: exit code 0 ---
@@ -255,6 +264,10 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(
         assert f"--output {path}" in sentence(build_map, *arguments, path, code=1)
         arguments = ("--bag", bag, "--output", tmp_path / "x.glace", "--json", path)
         assert f"--json {path}" in sentence(build_map, *arguments, code=1)
+    (tmp_path / "y.report.html").mkdir()
+    said = sentence(build_map, "--bag", bag, "--output", tmp_path / "y.glace", code=1)
+    assert f"--report {tmp_path / 'y.report.html'} is a folder" in said
+    for path in (tmp_path / "file" / "x", tmp_path):
         for option in ("--json", "--tum"):
             arguments = ("--map", built[0], "--bag", bag, option, path)
             assert f"{option} {path}" in sentence(evaluate, *arguments, code=1)

@@ -143,10 +143,10 @@ def test_the_plan_of_a_map_shows_views_their_headings_errors_and_weak_regions():
     figure = plan_of_map(run, mapping, 1.0, [REGION])
     views, sectors = (trace for trace in figure.data if trace.type == "heatmap")
     assert np.nanmax(views.z) == np.nanmax(sectors.z) == 1.0  # 3 m apart: never both
-    (headings,) = (trace for trace in figure.data if trace.name == "mapping view")
+    (headings,) = (trace for trace in figure.data if trace.name == "mapping")
     assert list(headings.x[:2]) == [0.0, 0.0]  # from the camera along y
     assert headings.y[1] > headings.y[0]
-    (held_out,) = (trace for trace in figure.data if trace.name == "held-out image")
+    (held_out,) = (trace for trace in figure.data if trace.name == "held out")
     assert np.array_equal(held_out.x, run.truth_f3[1:, 0])  # where they were taken
     (ring,) = figure.layout.shapes
     assert (ring.x0, ring.x1, ring.y0, ring.y1) == (0.5, 1.5, 1.5, 2.5)

@@ -23,7 +23,8 @@ const tooWide = [...document.querySelectorAll("body *")].filter((element) =>
   !element.closest(".table") && !element.closest(".js-plotly-plot")
   && element.getBoundingClientRect().right > innerWidth + 1);
 const wrong = [...document.querySelectorAll(".chart")].filter((chart) =>
-  Math.abs(chart.clientWidth - chart.querySelector("svg.main-svg").clientWidth) > 1);
+  ["clientWidth", "clientHeight"].some((size) =>
+    Math.abs(chart[size] - chart.querySelector("svg.main-svg")[size]) > 1));
 return tooWide.length == 0 && wrong.length == 0
   && document.documentElement.scrollWidth <= innerWidth;
 """

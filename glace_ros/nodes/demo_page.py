@@ -61,15 +61,19 @@ def demo_page(
             section("Figures", figure_table([*results.figures(), size])),
             section(
                 "Seen from above",
-                chart(plan_of_run(run, results.mapping_xy_n2, recording.obstacles_m), 680),
+                chart(
+                    plan_of_run(run, results.mapping_xy_n2, recording.obstacles_m),
+                    700,
+                    bottom_px=92,
+                ),
                 "A dot is the pose published for one image; a line joins it to where the robot "
                 "was.",
             ),
             section(
                 "How many images are how exact",
                 side_by_side(
-                    chart(recall_curve(run.error_cm_f, "cm"), 340),
-                    chart(recall_curve(run.error_deg_f, "deg"), 340),
+                    chart(recall_curve(run.error_cm_f, "cm"), 320, top_px=14),
+                    chart(recall_curve(run.error_deg_f, "deg"), 320, top_px=14),
                 ),
             ),
             section(

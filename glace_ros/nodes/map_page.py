@@ -166,13 +166,13 @@ def _plan(report: MapReport, run: Run) -> str:
         "Purple rings: record more here."
     )
     figure = plan_of_map(run, report.mapping_views, near_m, report.regions)
-    return section("Seen from above", chart(figure, 760, 92, 1.07), caption)
+    return section("Seen from above", chart(figure, 760, top_px=72, bottom_px=92), caption)
 
 
 def _errors(report: MapReport, run: Run) -> list[str]:
     curves = side_by_side(
-        chart(recall_curve(run.error_cm_f, "cm"), 340),
-        chart(recall_curve(run.error_deg_f, "deg"), 340),
+        chart(recall_curve(run.error_cm_f, "cm"), 320, top_px=14),
+        chart(recall_curve(run.error_deg_f, "deg"), 320, top_px=14),
     )
     along = chart(error_over_time(run, regions=report.regions), 380)
     return [
@@ -187,7 +187,7 @@ def _training(report: MapReport) -> str:
         "Faint: as it was told; bold: running median. The loss is clamped ever lower while "
         "training goes on, and falls for that reason too."
     )
-    return section("Training", chart(training_curve(*values_n3.T), 420), caption)
+    return section("Training", chart(training_curve(*values_n3.T), 400, top_px=14), caption)
 
 
 def _worst(report: MapReport) -> str:

@@ -185,7 +185,7 @@ def _clock_times(time_s_n: Floats) -> NDArray[np.datetime64]:
 def _decades(values: Floats, least: float, most: float) -> tuple[float, float]:
     """A logarithmic axis' ends: [least, most], or further where the values go further."""
     found = values[np.isfinite(values) & (values > 0)]
-    low = min(least, float(np.percentile(found, 2))) if len(found) else least
+    low = min(least, 0.9 * float(found.min())) if len(found) else least
     return max(low, 0.01), max(most, 1.1 * float(found.max())) if len(found) else most
 
 

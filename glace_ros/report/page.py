@@ -24,6 +24,7 @@ const fit = new ResizeObserver((entries) => entries.forEach(({target}) => {
   const plot = target.querySelector(".js-plotly-plot");
   if (plot._fullLayout.width != width || plot._fullLayout.height != height)
     Plotly.relayout(plot, {width, height});
+  plot.style.height = plot.parentElement.style.height = height + "px";
 }));
 document.querySelectorAll(".chart").forEach((chart) => fit.observe(chart));
 """
@@ -92,17 +93,18 @@ def chart(
     figure: go.Figure,
     height_px: int,
     top_px: int = 34,
-    legend_y: float = 1.01,
+    bottom_px: int = 50,
     most_slender: float = 1.6,
 ) -> str:
     """The chart as HTML that draws itself once the page is there.
 
-    top_px, legend_y: room above it, and where the legend begins there, in heights of the chart.
+    top_px, bottom_px: for the legend, and for the axis with its title and what is below.
     most_slender: height over width on phones, where it is less high than height_px.
     """
     figure.update_layout(
-        template="plotly_white", height=height_px, margin={"l": 56, "r": 14, "t": top_px, "b": 50},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": legend_y, "yanchor": "bottom"},
+        template="plotly_white", height=height_px,
+        margin={"l": 56, "r": 14, "t": top_px, "b": bottom_px},
+        legend={"orientation": "h", "x": 0, "yref": "container", "y": 1.0, "yanchor": "top"},
         font={"family": "system-ui, sans-serif", "size": 13},
     )  # fmt: skip
     # no bar of buttons: it covers the legend, and one of them would send the data elsewhere

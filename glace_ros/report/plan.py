@@ -66,7 +66,7 @@ def plan_of_map(
     if len(mapping.time_s_n):
         _add_coverage(figure, coverage_grid(mapping, near_m), near_m)
         _add_headings(figure, mapping, length_m=0.3 * near_m)
-    _add_poses(figure, run, run.truth_f3, "held-out image")
+    _add_poses(figure, run, run.truth_f3, "held out")
     for region in regions:
         _add_region(figure, region)
     return _in_metres(figure)
@@ -107,7 +107,7 @@ def _add_headings(figure: go.Figure, mapping: Views, length_m: float) -> None:
     end_n2 = start_n2 + length_m * mapping.directions_n3[::every, :2]
     x, y = _segments(start_n2, end_n2)
     figure.add_scatter(
-        x=x, y=y, mode="lines", line={"color": "#5b6675", "width": 1}, name="mapping view",
+        x=x, y=y, mode="lines", line={"color": "#5b6675", "width": 1}, name="mapping",
         hoverinfo="skip",
     )  # fmt: skip
 
@@ -145,10 +145,10 @@ def _add_poses(figure: go.Figure, run: Run, shown_f3: Floats, name: str) -> None
 
 
 _ERROR_BAR: dict[str, Any] = {
-    "title": {"text": "position error [cm]", "side": "top"}, "orientation": "h",
-    "thickness": 12, "len": 0.8, "y": -0.12, "yanchor": "top",
+    "orientation": "h", "thickness": 12, "len": 0.8,
+    "yref": "container", "y": 0.0, "yanchor": "bottom",
     "tickvals": [float(np.log10(tick)) for tick in _TICKS_CM],
-    "ticktext": ["≤ 1", *map(str, _TICKS_CM[1:-1]), "≥ 100"],
+    "ticktext": ["≤ 1 cm", *map(str, _TICKS_CM[1:-1]), "≥ 100 cm"],
 }  # fmt: skip
 
 
