@@ -111,8 +111,8 @@ def _build(args: argparse.Namespace) -> int:
             _point_latest_at(output)
         report = None
         if args.report:
-            mapping = [view.map_from_camera for view in builder.encoded.views]
-            report = map_report(reader, judgement, record, mapping, figures)
+            poses = builder.encoded.views.map_from_camera
+            report = map_report(reader, judgement, record, poses, figures)
             write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started
