@@ -31,8 +31,7 @@ def together(*parts: Views) -> Views:
 
 
 def regions_of(way: Views, mapping: Views, held_out: Views, missed_f: np.ndarray):
-    near_n = views_near(way, mapping, CONFIG)
-    return weak_regions(way, near_n, STEP_S, held_out, missed_f, CONFIG)
+    return weak_regions(way, STEP_S, mapping, held_out, missed_f, CONFIG)
 
 
 NOBODY = drive(0, 0)
@@ -76,6 +75,15 @@ def test_a_well_covered_drive_has_no_weak_region():
     assert regions_of(drive(0, 20), drive(-1, 21, 0.1), held_out, np.zeros(10, bool)) == []
 
 
+def test_held_out_images_are_no_gap_in_the_recording():
+    mapping = together(drive(-1, 8, 0.1), drive(12, 21, 0.1))
+    held_out = drive(8, 12, 0.1)
+    assert regions_of(drive(0, 20), mapping, held_out, np.zeros(40, bool)) == []
+    short = drive(8, 10, 0.1)
+    (region,) = regions_of(drive(0, 20), drive(-1, 21, 0.1), short, np.ones(20, bool))
+    assert 17 <= region.mapping_views <= 21  # a view each 10 cm, within a metre on both sides
+
+
 def test_a_gap_in_the_mapping_views_is_found_where_and_when_it_is():
     mapping = together(drive(-1, 8, 0.1), drive(12, 21, 0.1))
     (region,) = regions_of(drive(0, 20), mapping, NOBODY, np.zeros(0, bool))
@@ -86,6 +94,7 @@ def test_a_gap_in_the_mapping_views_is_found_where_and_when_it_is():
     assert end_s == pytest.approx(11.25, abs=0.3)
     assert region.sparse_s == pytest.approx(2.75, abs=0.5)
     assert (region.missed, region.heading_deg) == (0, pytest.approx(0.0))
+    assert region.mapping_views == 0
 
 
 def test_a_place_seen_the_other_way_alone_is_weak():
@@ -105,6 +114,7 @@ def test_missed_held_out_images_make_a_region_a_single_one_does_not():
     assert 6 <= region.judged <= 10
     assert region.centre_3[0] == pytest.approx(15.45, abs=0.1)
     assert region.heading_deg == pytest.approx(90.0)
+    assert region.mapping_views == 0  # all mapping views look along x
     assert region.spans_s == [pytest.approx((15.2, 15.7))]
 
 

@@ -48,7 +48,7 @@ def example_run(frames: int = 20) -> Run:
 
 
 REGION = WeakRegion(
-    "A", (1.0, 2.0, 0.0), 0.5, [(62.0, 63.0), (70.0, 70.0), (90.0, 95.0)], 3, 4, 1.5, 90.0
+    "A", (1.0, 2.0, 0.0), 0.5, [(62.0, 63.0), (70.0, 70.0), (90.0, 95.0)], 3, 4, 1.5, 7, 90.0
 )
 
 
@@ -219,5 +219,6 @@ def test_times_and_places_in_words():
     assert times(REGION.spans_s, 3) == "1:02–1:03, 1:10–1:11, 1:30–1:35"
     assert place(REGION) == "A (x 1.0, y 2.0; 1:02–1:03 and 2 more times)"
     assert why_weak(REGION) == (
-        "3 of 4 held-out images missed; few mapping views for 2 s of the way"
+        "3 of 4 held-out images missed, 7 mapping views nearby look that way; "
+        "few mapping views for 2 s of the way"
     )

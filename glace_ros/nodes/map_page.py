@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from glace_ros.report.coverage import WeakRegion
 
 _REGIONS_NAMED = 3
+_WELL_SEEN = 10
 
 
 def map_page(name: str, report: MapReport) -> Page:
@@ -64,6 +65,8 @@ def verdict(report: MapReport) -> Verdict:
         mend = more or " Record more views of the same places, or give it more --minutes."
         return Verdict("bad", "Not usable", f"Only {within}; {USABLE_RECALL:.0%} must.{mend}")
     exact = f"{within}, {recall['5cm_5deg']:.0%} within 5 cm / 5°."
+    if regions and all(region.mapping_views >= _WELL_SEEN for region in regions):
+        more += " Many mapping views are there already: more --minutes may help as well."
     if regions:
         return Verdict("partly", "Usable, but record more", exact + more)
     return Verdict("good", "Usable", f"{exact} Nowhere on the recorded way is it weak.")

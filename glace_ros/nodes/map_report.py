@@ -20,7 +20,6 @@ from glace_ros.report.coverage import (
     Views,
     WeakRegion,
     missed,
-    views_near,
     weak_regions,
 )
 from glace_ros.report.point_cloud import PointCloud, joined, write_ply
@@ -104,19 +103,12 @@ class MapReport:
 
     @cached_property
     def regions(self) -> list[WeakRegion]:
-        """Where to record more.
-
-        Held-out images count as mapping views here: they are no gap in the recording.
-        """
-        held_out = self.held_out_views
-        seen = Views(
-            *(np.concatenate(both) for both in zip(self.mapping_views, held_out, strict=True))
-        )
+        """Where to record more."""
         return weak_regions(
             self.way,
-            views_near(self.way, seen, self.config),
             self.way_step_s,
-            held_out,
+            self.mapping_views,
+            self.held_out_views,
             missed(self.errors_f2[:, 0], self.errors_f2[:, 1], self.config),
             self.config,
         )

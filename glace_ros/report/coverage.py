@@ -72,6 +72,7 @@ class CoverageGrid(NamedTuple):
 class WeakRegion:
     """name: a letter. centre_3, radius_m: in the map. spans_s: (start, end), when the robot was
     weak there. missed of judged held-out images; sparse_s: seconds of the way with few views.
+    mapping_views: how many mapping views are near the weak ones, in the median.
     heading_deg: where the weak views look in the map's plane, from x towards y; None: all around.
     """
 
@@ -82,6 +83,7 @@ class WeakRegion:
     missed: int
     judged: int
     sparse_s: float
+    mapping_views: int
     heading_deg: float | None
 
 
@@ -131,27 +133,29 @@ def missed(error_m_f: Floats, error_deg_f: Floats, config: CoverageConfig) -> ND
 
 def weak_regions(
     way: Views,
-    near_n: NDArray[np.int64],
     step_s: float,
+    mapping: Views,
     held_out: Views,
     missed_f: NDArray[np.bool_],
     config: CoverageConfig,
 ) -> list[WeakRegion]:
     """Where to record more, the weakest first, at most as many as there are letters.
 
-    way: the recording's own way, a view every step_s; near_n: `views_near` of it. missed_f: of the
-    held-out images.
+    way: the recording's own way, a view every step_s. missed_f: of the held-out images. Where these
+    were taken the way is not sparse: they are no gap in the recording.
     """
-    kinds = held_out.at(missed_f), way.at(near_n < config.least_views)
-    weak = Views(*(np.concatenate(values) for values in zip(*kinds, strict=True)))
+    near_n = views_near(way, _together(mapping, held_out), config)
+    weak = _together(held_out.at(missed_f), way.at(near_n < config.least_views))
     missed_n = np.arange(len(weak.time_s_n)) < missed_f.sum()
     cluster_n = _clusters(weak.positions_n3, config.region_m)
     regions = []
     for cluster in np.unique(cluster_n):
         inside_n = cluster_n == cluster
         missed_here, sparse_s = missed_n[inside_n].sum(), step_s * (~missed_n[inside_n]).sum()
-        region = _region(
-            weak.at(inside_n), int(missed_here), float(sparse_s), step_s, held_out, config
+        region = replace(
+            _region(weak.at(inside_n), mapping, held_out, step_s, config),
+            missed=int(missed_here),
+            sparse_s=float(sparse_s),
         )
         often = region.missed >= config.least_missed_share * region.judged
         if sparse_s >= config.least_s or (missed_here >= config.least_missed and often):
@@ -174,14 +178,14 @@ def _clusters(positions_n3: Floats, reach_m: float) -> NDArray[np.int64]:
     return cluster_n
 
 
+def _together(first: Views, second: Views) -> Views:
+    return Views(*(np.concatenate(values) for values in zip(first, second, strict=True)))
+
+
 def _region(
-    weak: Views,
-    missed_here: int,
-    sparse_s: float,
-    step_s: float,
-    held_out: Views,
-    config: CoverageConfig,
+    weak: Views, mapping: Views, held_out: Views, step_s: float, config: CoverageConfig
 ) -> WeakRegion:
+    """Of these weak views; not named, nothing of them counted yet."""
     centre_3 = weak.positions_n3.mean(axis=0)
     reach_m = float(np.linalg.norm(weak.positions_n3 - centre_3, axis=1).max())
     radius_m = max(config.near_m / 2.0, 1.1 * reach_m)
@@ -193,9 +197,10 @@ def _region(
         centre_3=(float(centre_3[0]), float(centre_3[1]), float(centre_3[2])),
         radius_m=radius_m,
         spans_s=_spans(np.sort(weak.time_s_n), longest_gap_s=max(1.0, 2 * step_s)),
-        missed=missed_here,
+        missed=0,
         judged=int(near_f.sum()),
-        sparse_s=sparse_s,
+        sparse_s=0.0,
+        mapping_views=int(np.median(views_near(weak, mapping, config))),
         heading_deg=float(np.degrees(np.arctan2(mean_2[1], mean_2[0]))) if alike else None,
     )
 

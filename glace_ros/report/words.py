@@ -34,7 +34,8 @@ def why_weak(region: WeakRegion) -> str:
     """What is wrong there."""
     reasons = []
     if region.missed:
-        reasons.append(f"{region.missed} of {region.judged} held-out images missed")
+        views = f"{region.mapping_views} mapping views nearby look that way"
+        reasons.append(f"{region.missed} of {region.judged} held-out images missed, {views}")
     if region.sparse_s:
         reasons.append(f"few mapping views for {region.sparse_s:.0f} s of the way")
     return "; ".join(reasons)
