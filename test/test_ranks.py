@@ -1,13 +1,17 @@
 """Two processes train one map as one process with the same batches would."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import torch
 from test_map_trainer import VIEWS, World
+from test_saved_work import arguments, write_wall
 
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping import map_trainer
@@ -204,6 +208,36 @@ def test_shares_are_exchanged_for_triangulation_and_landmarks(tmp_path):
         for tensor, expected in zip(samples, told, strict=True):
             assert torch.equal(tensor[order_n], expected)
     assert sorted(set(found[0].view_n.tolist())) == list(range(VIEWS))
+
+
+def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
+    """Half of the memory each. The codes are of all images, the landmarks of all points."""
+    wall = write_wall(tmp_path / "wall", 120)
+    alone = ["-m", "glace_ros.cli"]
+    together = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS)]
+    together += ["--master-addr", "127.0.0.1", "--master-port", str(free_port()), *alone]
+    figures = []
+    for program, buffer_gb in ((alone, "0.008"), (together, "0.004")):
+        output = tmp_path / f"{len(figures)}.glace"
+        words = arguments(wall, output, "--json", tmp_path / "figures.json")
+        words[words.index("--buffer-gb") + 1] = buffer_gb
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        finished = subprocess.run(
+            [sys.executable, *program, "build_map", *words],
+            capture_output=True, text=True, check=False, env=environment,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        figures.append(json.loads((tmp_path / "figures.json").read_text()))
+        assert finished.stdout.count("held-out blocks") == 1  # rank 0 alone speaks
+        assert sorted(path.name for path in tmp_path.glob("*.glace*"))[-1] == output.name
+    one, two = figures
+    assert two["mapping_frames"] == one["mapping_frames"]
+    assert two["steps"] == one["steps"]
+    assert two["points_share"] == pytest.approx(one["points_share"], abs=0.03)
+    assert two["landmarks"] == pytest.approx(one["landmarks"], rel=0.1)
+    assert two["codes"]["auc"] == pytest.approx(one["codes"]["auc"], abs=0.02)
+    assert two["median_translation_m"] < 0.02
+    assert two["recall"]["5cm_5deg"] == pytest.approx(one["recall"]["5cm_5deg"], abs=0.1)
 
 
 def test_a_process_alone_needs_no_group(monkeypatch):

@@ -88,7 +88,7 @@ def _build(args: argparse.Namespace) -> int:
         images = _mapping_images(reader, selection, blocks, held_out, saved.position)
         _encode(builder, record.watch(images), reader.image_count, saved, console)
         left_out = dict(reader.left_out)  # of this pass: the next one counts anew
-        _print_left_out(console, reader, len(builder.encoded.views), len(held_out))
+        _print_left_out(console, reader, len(builder.encoded.views), held_out)
         _train(builder, saved, console, record, len(held_out), args.report)
         if ranks.rank > 0:
             ranks.leave()
@@ -172,6 +172,7 @@ def _train(
             saved.journal.save_if_due()
 
         builder.prepare(placed)
+        advance(views)
     saved.before_training(builder.seconds["encode"] + builder.seconds["prepare"])
     localized = held_out + (len(record.mapping_images) if report else 0)
     reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * localized
@@ -224,10 +225,15 @@ def _print_source(console: Console, reader: RecordingReader, device: torch.devic
         console.print(f"note: {note}", highlight=False)
 
 
-def _print_left_out(console: Console, reader: RecordingReader, mapping: int, held_out: int) -> None:
+def _print_left_out(
+    console: Console, reader: RecordingReader, mapping: int, held_out: HeldOutImages
+) -> None:
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
+    few = len(held_out) < len(held_out.stamps_ns)
     console.print(
-        f"frames: {reader.image_count} recorded, {mapping} to map from, {held_out} held out"
+        f"frames: {reader.image_count} recorded, {mapping} to map from, "
+        f"{len(held_out.stamps_ns)} held out"
+        + (f" ({len(held_out)} of them to judge it)" if few else "")
         + (f"; left out: {left_out}" if left_out else ""),
         highlight=False,
     )

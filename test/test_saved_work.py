@@ -1,0 +1,230 @@
+"""A map that was killed while it was made is the map that it would have become."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bag_writing import OPTICAL, START_NS, bag_writer
+from core_scenes import patchwork, rgb
+
+from glace_ros.mapping.encoding_journal import EncodingJournal
+from glace_ros.mapping.feature_buffer import EncodedViews
+from glace_ros.nodes.build_map import main as build_map
+from glace_ros.pose import Pose
+from glace_ros.scene.scene_map import SceneMap
+
+WIDTH, HEIGHT, FOCAL_PX, WALL_M = 160, 128, 100.0, 2.0
+STEP_M, PERIOD_NS = 0.04, 100_000_000
+K_33 = np.array([[FOCAL_PX, 0, 79.5], [0, FOCAL_PX, 63.5], [0, 0, 1]])
+# a clock decides whether bfloat16 pays: a busy machine must not decide about a test
+PROGRAM = """
+import sys, torch
+torch.set_num_threads(1)
+from glace_ros.mapping import map_trainer
+map_trainer.faster_dtype = lambda *_: torch.float32
+from glace_ros.cli import main
+sys.exit(main(["build_map", *sys.argv[1:]]))
+"""
+
+
+def write_wall(path: Path, images: int) -> Path:
+    """A drive along a wall of tiles, which the camera faces: each image is a piece of it."""
+    pixels_per_m = FOCAL_PX / WALL_M
+    wall_hw = patchwork(WIDTH + round(images * STEP_M * pixels_per_m), HEIGHT, seed=4, tile_px=9)
+    with bag_writer(path) as bag:
+        bag.tf("base_link", "camera", START_NS, OPTICAL, "/tf_static")
+        bag.camera_info("/camera/camera_info", START_NS, k_33=K_33, size=(WIDTH, HEIGHT))
+        for index in range(images):
+            stamp, way_m = START_NS + index * PERIOD_NS, index * STEP_M
+            left = round(way_m * pixels_per_m)
+            base = bag.pose(Pose.from_planar(0.0, -way_m, 0.0))
+            bag.odometry("/odom", stamp, base)
+            piece_hw = wall_hw[:, left : left + WIDTH]
+            bag.image("/camera/image_raw", stamp, rgb(np.ascontiguousarray(piece_hw)))
+    return path
+
+
+def arguments(bag: Path, output: Path, *more: object) -> list[str]:
+    """What both runs are started with; the buffer is too small for all patches."""
+    return [
+        str(word) for word in (
+            "--bag", bag, "--output", output, "--iterations", 500, "--clusters", 1,
+            "--width", 64, "--keyframe-dist", 0, "--keyframe-angle", 0, "--buffer-gb", 0.01,
+            "--holdout", 0.1, "--no-report", "--checkpoint-every", 0.5, *more,
+        )
+    ]  # fmt: skip
+
+
+def start(words: list[str], **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        text=True, **more,
+    )  # fmt: skip
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def killed_at(process: subprocess.Popen, cpu_s: float) -> bool:
+    """Whether it lived until it had used so much of a CPU, and was killed then."""
+    while process.poll() is None:
+        if cpu_seconds(process.pid) > cpu_s:
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=60)
+            return process.returncode == -signal.SIGKILL
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture(scope="module")
+def wall(tmp_path_factory):
+    return write_wall(tmp_path_factory.mktemp("bag") / "wall", 250)
+
+
+def stage(folder: Path) -> str:
+    """What a run left behind."""
+    if (folder / "map.glace.checkpoint").exists():
+        return "training"
+    names = [path.name for path in folder.glob("map.glace.encoded/*.safetensors")]
+    if any(name.startswith("points") for name in names):
+        return "triangulation"
+    return "encoding" if names else "nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_build_that_is_killed_again_and_again_ends_in_the_same_map(wall, tmp_path):
+    """Killed at random, at first soon and then later and later: every stage is hit."""
+    whole, folder = tmp_path / "whole.glace", tmp_path / "killed"
+    process = start(arguments(wall, whole))
+    used_s, idle_s = 0.0, None
+    while process.poll() is None:
+        used_s = cpu_seconds(process.pid)
+        if idle_s is None and used_s and (tmp_path / "whole.glace.encoded").is_dir():
+            idle_s = used_s  # until then nothing could be saved
+        time.sleep(0.01)
+    assert process.returncode == 0, process.stderr.read()
+    expected = SceneMap.load(whole)
+    assert idle_s is not None
+    assert not (tmp_path / "whole.glace.encoded").exists()
+
+    rng = np.random.default_rng(0)
+    words = arguments(wall, folder / "map.glace", "--resume")
+    stages, work_s = [], used_s - idle_s
+    for latest in np.linspace(0.05, 0.6, 10):
+        process = start(words)
+        if not killed_at(process, idle_s + rng.uniform(0.0, latest) * work_s):
+            break
+        stages.append(stage(folder))
+    else:
+        process = start(words)
+    _, stderr = process.communicate(timeout=900)
+    assert process.returncode == 0, stderr
+    print("killed with, on disk:", stages)
+    assert len(stages) >= 4
+    assert {"encoding", "training"} <= set(stages)
+    order = ["nothing", "encoding", "triangulation", "training"]
+    assert [order.index(name) for name in stages] == sorted(order.index(name) for name in stages)
+    found = SceneMap.load(folder / "map.glace")
+    assert found.metadata.training == expected.metadata.training
+    assert found.map_id == expected.map_id
+    assert found.metadata.held_out["recall"]["5cm_5deg"] > 0.9  # and it is a good one
+    assert sorted(path.name for path in folder.iterdir()) == ["map.glace"]
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tmp_path):
+    output = tmp_path / "map.glace"
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))
+
+    words = arguments(wall, output)
+    words[words.index("--checkpoint-every") + 1] = "1e9"  # all of it in one file
+    process = start(words, preexec_fn=small_disk)
+    _, stderr = process.communicate(timeout=600)
+    assert process.returncode == 6, stderr
+    assert "Traceback" not in stderr
+    (said,) = re.findall(r"^build_map: .*$", stderr, re.MULTILINE)
+    assert "cannot be written: File too large" in said
+    assert "--resume" in said
+
+
+@pytest.fixture
+def small(tmp_path):
+    return arguments(write_wall(tmp_path / "wall", 40), tmp_path / "map.glace", "--iterations", 3)
+
+
+def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch, capsys):
+    add = EncodedViews.add
+
+    def ctrl_c_at_the_twentieth(encoded, image):
+        if len(encoded.views) == 20:
+            raise KeyboardInterrupt
+        add(encoded, image)
+
+    every = small.index("--checkpoint-every") + 1
+    small[every] = "0"
+    with monkeypatch.context() as patch:
+        patch.setattr(EncodedViews, "add", ctrl_c_at_the_twentieth)
+        assert build_map(small) == 130
+    assert f"--resume goes on from {tmp_path / 'map.glace.encoded'}" in capsys.readouterr().err
+    encoded = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            EncodedViews, "add", lambda self, image: encoded.append(image) or add(self, image)
+        )
+        assert build_map([*small, "--resume"]) in (0, 3)
+    assert len(encoded) + 20 == SceneMap.load(tmp_path / "map.glace").metadata.training["views"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "the memory is full.*--buffer-gb"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            "the memory is full.*--buffer-gb",
+        ),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory."), "GPU's memory is full.*--buffer-gb"),
+        (OSError(28, "No space left on device", "/x/y"), "the disk is full.*/x/y.*room"),
+    ],
+)
+def test_a_shortage_is_one_sentence_and_the_last_work_stays(
+    small, tmp_path, monkeypatch, capsys, error, words
+):
+    save = EncodingJournal.save_if_due
+
+    def save_until_the_tenth(journal):
+        save(journal)
+        if len(journal._encoded.views) == 10:
+            raise error
+
+    monkeypatch.setattr(EncodingJournal, "save_if_due", save_until_the_tenth)
+    small[small.index("--checkpoint-every") + 1] = "0"
+    assert build_map(small) == 6
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("build_map: ")]
+    assert len(said) == 1
+    assert re.search(words, said[0])
+    assert "--resume" in said[0]
+    assert len(list((tmp_path / "map.glace.encoded").glob("*.safetensors"))) == 10
+
+
+def test_an_error_of_ours_is_not_mistaken_for_a_shortage(small, monkeypatch):
+    def broken(journal):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(EncodingJournal, "save_if_due", broken)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        build_map(small)
