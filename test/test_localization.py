@@ -1,5 +1,7 @@
 """Poses are found among outliers in bounded time, their covariance is true, doubt is a result."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import poselib
 import pytest
@@ -377,6 +379,41 @@ def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_wi
         assert isinstance(result, PoseEstimate) == accepted
         assert accepted or "share than 0.50" in result.reason
     assert localizer.solve(regression, CAMERA, 0.0).map_from_camera.distance_m(TRUTH) < 0.02
+
+
+@pytest.mark.parametrize("places", [5, 1])
+def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weights_hash, places):
+    """The image's own code says the wrong room, which has 120 of its 200 corners."""
+    regression = seeing(localizer_of(weights_hash), pixel_noise=0.2).regress(IMAGE, CAMERA)
+    here_n3, apart_3 = regression.points_n3, np.array([10.0, 0.0, 0.0])
+    corners_n3 = torch.from_numpy(np.concatenate([here_n3, here_n3[:120] + apart_3]))
+    away_n3 = torch.from_numpy(TRUTH.translation_3) - torch.from_numpy(here_n3)
+    descriptors_nC = regression.features.descriptors_nC
+    landmarks = Landmarks(
+        corners_n3,
+        torch.cat([descriptors_nC, descriptors_nC[:120]]),
+        torch.cat([away_n3, away_n3[:120]]),
+    )
+    plain = tiny_map(local_encoder_hash=weights_hash)
+    localizer = Localizer(
+        SceneMap(plain.metadata, plain.head, None, landmarks),
+        LocalizerConfig(places=places), "cpu",
+    )  # fmt: skip
+    localizer.regress = lambda image, camera: regression._replace(points_n3=here_n3 + apart_3)
+    right_G = torch.tensor([1.0, 0.0])
+    localizer.scene_map.global_encoder = SimpleNamespace(
+        encode=lambda features: torch.zeros(2),
+        places=lambda code_G, most: torch.stack([torch.zeros(2), right_G]),
+    )
+    localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
+        here_n3 + (0.0 if torch.equal(code_G, right_G) else apart_3)
+    )
+    found = localizer.localize(IMAGE, CAMERA)
+    distance_m = found.map_from_camera.distance_m(TRUTH)
+    if places == 1:
+        assert distance_m == pytest.approx(10.0, abs=0.05)
+    else:
+        assert distance_m < 0.02
 
 
 def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):

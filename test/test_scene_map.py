@@ -122,6 +122,12 @@ def test_the_centres_of_clustered_codes_travel_too(tmp_path):
     code_G = again.global_encoder.encode(patches)
     nearest = (centres_kG @ plain.global_encoder.encode(patches)).argmax()
     assert torch.equal(code_G, centres_kG[nearest])
+    positions_v3 = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
+    remembering = plain.global_encoder.with_views(centres_kG, positions_v3)
+    SceneMap(plain.metadata, plain.head, remembering).save(tmp_path / "views.glace")
+    views = SceneMap.load(tmp_path / "views.glace").global_encoder
+    assert torch.equal(views.views_vG, centres_kG)
+    assert torch.equal(views.positions_v3, positions_v3)
     # a header that names other codes than the file holds
     data = (tmp_path / "map.glace").read_bytes()
     header, tensors = taken_apart(data)

@@ -51,17 +51,29 @@ class VladEncoder:
 
     vocabulary_wC, mean_d, components_kd (d = words * C, k = channels): float32. centres_kG: where
     given, an image's code is the nearest of these (the paper's K-means codes, its table 6).
+    views_vG, positions_v3: codes of mapping views and their cameras' places, for `places`.
     """
 
     def __init__(
-        self, vocabulary_wC: torch.Tensor, mean_d: torch.Tensor, components_kd: torch.Tensor,
-        patches: int, centres_kG: torch.Tensor | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        vocabulary_wC: torch.Tensor,
+        mean_d: torch.Tensor,
+        components_kd: torch.Tensor,
+        patches: int,
+        centres_kG: torch.Tensor | None = None,
+        views_vG: torch.Tensor | None = None,
+        positions_v3: torch.Tensor | None = None,
+    ) -> None:
         self.vocabulary_wC = vocabulary_wC
         self.mean_d = mean_d
         self.components_kd = components_kd
         self.patches = patches
         self.centres_kG = centres_kG
+        self.views_vG, self.positions_v3 = views_vG, positions_v3
+        if (views_vG is None) != (positions_v3 is None) or (
+            views_vG is not None and len(views_vG) != len(positions_v3)  # type: ignore[arg-type]
+        ):
+            raise ValueError("there are not as many places as codes of views")
 
     @property
     def name(self) -> str:
@@ -105,10 +117,39 @@ class VladEncoder:
         """The unit-norm code (channels,) of an image with these patches."""
         vlad_d = _vlad(features.head(self.patches), self.vocabulary_wC)
         code_G = functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
-        return (
-            code_G
-            if self.centres_kG is None
-            else self.centres_kG[(self.centres_kG @ code_G).argmax()]
+        if self.centres_kG is None:
+            return code_G
+        return self.centres_kG[(self.centres_kG @ code_G).argmax()]
+
+    def places(
+        self, code_G: torch.Tensor, most: int, apart_m: float = 2.5, margin: float = 0.25
+    ) -> torch.Tensor:
+        """Codes (h, G) of mapping views that an image with this code may be of, likeliest first.
+
+        One for each place, apart_m from the others, where one is as like within a margin of the
+        cosine; none (h = 0) where all these are of one place: nothing is to be told apart.
+        """
+        if self.views_vG is None or self.positions_v3 is None:
+            return code_G[None][:0]
+        cosine_v = self.views_vG @ code_G
+        alike_m = (cosine_v > cosine_v.max() - margin).nonzero()[:, 0]
+        chosen: list[int] = []
+        for view in alike_m[cosine_v[alike_m].argsort(descending=True)].tolist():
+            away_c = (self.positions_v3[chosen] - self.positions_v3[view]).norm(dim=1)
+            if len(chosen) < most and bool((away_c > apart_m).all()):
+                chosen.append(view)
+        return self.views_vG[chosen if len(chosen) > 1 else []]
+
+    def with_views(self, codes_vG: torch.Tensor, positions_v3: torch.Tensor) -> VladEncoder:
+        """The encoder that remembers mapping views; of very many, every so many."""
+        every = -(-len(codes_vG) // _MOST_IMAGES)
+        return VladEncoder(
+            **{
+                **self.tensors(),
+                "views_vG": codes_vG[::every],
+                "positions_v3": positions_v3[::every],
+            },
+            patches=self.patches,
         )
 
     def with_clusters(self, codes_vG: torch.Tensor, clusters: int, seed: int) -> VladEncoder:
@@ -140,8 +181,11 @@ class VladEncoder:
             "vocabulary_wC": self.vocabulary_wC,
             "mean_d": self.mean_d,
             "components_kd": self.components_kd,
+            "centres_kG": self.centres_kG,
+            "views_vG": self.views_vG,
+            "positions_v3": self.positions_v3,
         }
-        return tensors if self.centres_kG is None else {**tensors, "centres_kG": self.centres_kG}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def _projection(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, s
 from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
@@ -31,6 +32,7 @@ class LocalizerConfig:
 
     min_inliers: fewer are a rejection; the map's own min_inlier_ratio applies besides.
     max_sigma_m: so is a position that its own inliers leave less certain than this.
+    places: that are tried, where an image looks like several; 1 = its own code alone.
     refinement: by the map's landmarks; None = the pose of the coordinate head alone.
     """
 
@@ -40,6 +42,7 @@ class LocalizerConfig:
     max_sigma_m: float = 1.0
     max_iterations: int = 2000
     seed: int = 0
+    places: int = 5
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
 
 
@@ -130,7 +133,24 @@ class Localizer:
         Raises ValueError where image and camera differ in size.
         """
         start = time.perf_counter()
-        return self.solve(self.regress(image_rgb_hwc, camera), camera, start)
+        regression = self.regress(image_rgb_hwc, camera)
+        attempts = [regression, *self._elsewhere(regression)]
+        results = [self.solve(attempt, camera, start) for attempt in attempts]
+        return replace(max(results, key=_agreement), seconds=time.perf_counter() - start)
+
+    def _elsewhere(self, regression: Regression) -> list[Regression]:
+        """What the map says of the image if it was taken in each of the places that look like it.
+
+        Rooms that share their furniture give codes that are nearly the same: landmarks decide.
+        """
+        encoder = self.scene_map.global_encoder
+        if encoder is None or self.config.places < 2:
+            return []
+        code_G = encoder.encode(regression.features)
+        return [
+            regression._replace(points_n3=self._points(regression.features, place_G))
+            for place_G in encoder.places(code_G, self.config.places)
+        ]
 
     def solve(
         self, regression: Regression, camera: Camera, start: float
@@ -183,8 +203,11 @@ class Localizer:
         )  # fmt: skip
         encoder = self.scene_map.global_encoder
         code_G = encoder.encode(features) if encoder else None
+        return Regression(features, self._points(features, code_G), working_camera)
+
+    def _points(self, features: LocalFeatures, code_G: torch.Tensor | None) -> NDArray[np.float64]:
         points_n3 = self.scene_map.points(features.descriptors_nC, code_G)
-        return Regression(features, points_n3.cpu().numpy().astype(np.float64), working_camera)
+        return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
     def _refine(
         self, coarse: PoseSolution, regression: Regression
@@ -236,3 +259,10 @@ class Localizer:
         if not sigma_m < self.config.max_sigma_m:
             return f"the position is uncertain by {sigma_m:.2f} m"
         return ""
+
+
+def _agreement(result: PoseEstimate | Rejection) -> tuple[bool, int, int]:
+    """Larger for what more of the map vouches for."""
+    if isinstance(result, Rejection):
+        return False, 0, result.inliers
+    return True, result.landmarks, result.inliers

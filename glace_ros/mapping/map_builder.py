@@ -235,6 +235,8 @@ class MapBuilder:
             clustered = self._vlad.with_clusters(codes_vG, min(clusters, len(views)), config.seed)
             self._vlad = clustered.map_tensors(_rounded)
             return torch.stack([self._vlad.encode(view) for view in features])
+        positions_v3 = torch.from_numpy(self._positions_v3 - self._origin_3).float()
+        self._vlad = self._vlad.with_views(codes_vG, positions_v3).map_tensors(_rounded)
         if config.neighbour_codes:
             self._neighbours_vk = torch.from_numpy(covisible_views(poses, config.seed))
         self._sigma = config.sigma if config.sigma >= 0 else self._measured_sigma()

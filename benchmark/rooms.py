@@ -1,0 +1,261 @@
+"""Look-alike rooms: one map for all of them, with each kind of global code (the paper's table 6).
+
+    python -m benchmark.rooms --rooms 12 --variants none,diffusion --clusters N --iterations 9000
+
+Every finished run leaves one JSON file, and a run that was cut off goes on from its last
+checkpoint: start the same command again. Exit code 0 once all runs are in the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from glace_ros.errors import GlaceError
+from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
+from glace_ros.mapping.landmark_selection import LandmarkConfig
+from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
+from glace_ros.mapping.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.pose import Pose
+from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig, room_origin_m
+from glace_ros.simulation.room_photographs import RoomImages, room_images
+
+OUTPUT = Path(__file__).resolve().parents[1] / "build" / "rooms"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "none": {"global_encoder": "none"},
+    "identity": {"sigma": 0.0},
+    "diffusion": {},
+    "neighbour": {"sigma": 0.0, "neighbour_codes": True},
+}
+RECALLS = {"5cm_5deg": "5 cm, 5 deg", "10cm_5deg": "10 cm, 5 deg", "25cm_2deg": "25 cm, 2 deg"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the table. variant: of VARIANTS, or kmeans:K. clusters: of the decoder.
+
+    minutes 0: iterations are what counts. landmarks: 0 = the head alone makes the pose.
+    """
+
+    rooms: int
+    variant: str
+    clusters: int
+    minutes: float = 0.0
+    iterations: int = 6000
+    width: int = 512
+    landmarks: int = LandmarkConfig.most
+    seed: int = 0
+    images: LookAlikeRoomsConfig = field(default_factory=LookAlikeRoomsConfig)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all settings."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        variant = self.variant.replace(":", "")
+        return f"{self.rooms:02d}_{variant}_k{self.clusters}_{self.fingerprint}"
+
+    def builder_config(self) -> MapBuilderConfig:
+        """As a user would set it."""
+        codes = VARIANTS.get(self.variant, {"global_encoder": self.variant})
+        return MapBuilderConfig(
+            minutes=self.minutes,
+            seed=self.seed,
+            head=CoordinateHeadConfig(width=self.width, clusters=self.clusters),
+            landmarks=LandmarkConfig(most=self.landmarks),
+            trainer=MapTrainerConfig(iterations=self.iterations),
+            **codes,
+        )
+
+
+def main() -> int:
+    """Does what is not done yet, then prints all of it."""
+    args = arguments()
+    runs = [
+        Run(
+            args.rooms, variant, args.rooms if clusters == "N" else int(clusters),
+            0.0 if args.iterations else args.minutes, args.iterations,
+            args.width, args.landmarks, args.seed,
+            LookAlikeRoomsConfig(mapping=args.mapping, queries=args.queries),
+        )
+        for variant in args.variants
+        for clusters in args.clusters.split(",")
+    ]  # fmt: skip
+    console = Console()
+    try:
+        results = [result_of(run, args.output, console) for run in runs]
+    except GlaceError as error:
+        print(f"benchmark.rooms: {error}", file=sys.stderr)
+        return error.exit_code
+    console.print(table(results))
+    return 0
+
+
+def variants(names: str) -> list[str]:
+    """The names between commas, of VARIANTS or kmeans:K."""
+    for name in names.split(","):
+        if name not in VARIANTS and not re.fullmatch("kmeans:[1-9][0-9]*", name):
+            known = ", ".join([*VARIANTS, "kmeans:K"])
+            raise argparse.ArgumentTypeError(f"the variant '{name}' is none of {known}")
+    return names.split(",")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.rooms", description=__doc__)
+    add = parser.add_argument
+    add("--rooms", type=int, default=12)
+    add(
+        "--variants",
+        type=variants,
+        default="none,identity,kmeans:4,kmeans:32,kmeans:128,diffusion,neighbour",
+    )
+    add("--clusters", default="N", help="of the decoder; N = as many as rooms")
+    add("--minutes", type=float, default=15.0, help="for the whole building of each map")
+    add("--iterations", type=int, default=0, help="training steps, instead of minutes")
+    add("--width", type=int, default=Run.width, help="of the coordinate head")
+    add("--landmarks", type=int, default=Run.landmarks, help="of a map; 0 = none, no refinement")
+    add("--mapping", type=int, default=LookAlikeRoomsConfig.mapping, help="images of a room")
+    add("--queries", type=int, default=LookAlikeRoomsConfig.queries, help="images of a room")
+    add("--seed", type=int, default=0)
+    add("--output", type=Path, default=OUTPUT)
+    return parser.parse_args()
+
+
+def result_of(run: Run, output: Path, console: Console) -> dict[str, Any]:
+    """The run's figures: read where they are there already, else made."""
+    file = output / "results" / f"{run.name}.json"
+    if file.is_file():
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    result = {**asdict(run), **measure(run, output, console)}
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    partial.replace(file)
+    return result
+
+
+def measure(run: Run, output: Path, console: Console) -> dict[str, Any]:
+    """Maps all rooms at once, localizes every query."""
+    console.print(f"{time.strftime('%H:%M:%S')} {run.name}: photographs")
+    images = [
+        room_images(run.images, room, run.rooms, output / "images") for room in range(run.rooms)
+    ]
+    checkpoint = TrainingCheckpoint(output / f"{run.name}.checkpoint", run.fingerprint, resume=True)
+    builder = MapBuilder(run.builder_config(), torch.device("cpu"))
+    builder.encode(image for room in images for image in room.mapping)
+    builder.prepare()
+    console.print(f"{time.strftime('%H:%M:%S')} {run.name}: training, {builder.codes}")
+    builder.train(checkpoint=checkpoint)
+    scene_map = builder.scene_map(
+        RecordingDescription("map", "camera", "camera", "", "", run.images.camera, "rooms", "")
+    )
+    scene_map.save(output / f"{run.name}.glace")
+    checkpoint.remove()
+    refinement = LocalizerConfig().refinement if run.landmarks else None
+    localizer = Localizer(scene_map, LocalizerConfig(refinement=refinement), "cpu")
+    return {
+        **judge(run, images, builder, localizer),
+        "map_bytes": scene_map.file_bytes,
+        "steps": builder.steps,
+        "samples_per_s": builder.samples_per_second,
+        "seconds": builder.seconds,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def judge(
+    run: Run, images: list[RoomImages], builder: MapBuilder, localizer: Localizer
+) -> dict[str, Any]:
+    """Recall, and where the others were put. A refused query counts as wrong, in no room."""
+    frames: list[LocalizedFrame] = []
+    wrong_room = 0
+    for room, shots in enumerate(images):
+        for shot in shots.queries:
+            found = localizer.localize(shot.image_rgb_hwc, shot.camera)
+            pose = found.map_from_camera if isinstance(found, PoseEstimate) else None
+            frames.append(
+                LocalizedFrame(
+                    shot.stamp_ns, shot.map_from_camera, pose, None,
+                    found.inliers, found.points, found.seconds,
+                )
+            )  # fmt: skip
+            wrong_room += pose is not None and nearest_room(run, pose) != room
+    figures = summarize_frames(frames)
+    return {
+        "query_count": len(frames),
+        "recall": figures["recall"],
+        "median_m": figures["median_translation_m"],
+        "wrong_room": wrong_room / len(frames),
+        "refused": sum(frame.estimate is None for frame in frames) / len(frames),
+        "retrieval": retrieval(run, images, builder, localizer),
+        "latency_ms": figures["latency_ms"],
+        "code_statistics": asdict(builder.codes) if builder.codes else None,
+    }
+
+
+def nearest_room(run: Run, pose: Pose) -> int:
+    """The room whose middle is nearest."""
+    origins_r3 = np.stack([room_origin_m(run.images, r, run.rooms) for r in range(run.rooms)])
+    middles_r2 = origins_r3[:, :2] + run.images.side_m / 2
+    return int(np.argmin(np.linalg.norm(pose.translation_3[:2] - middles_r2, axis=1)))
+
+
+def retrieval(
+    run: Run, images: list[RoomImages], builder: MapBuilder, localizer: Localizer
+) -> float | None:
+    """Share of the queries whose nearest mapping code is one of their own room."""
+    encoder = localizer.scene_map.global_encoder
+    if encoder is None:
+        return None
+    codes_vG = torch.stack([encoder.encode(view.features) for view in builder.encoded.views])
+    right = []
+    for room, shots in enumerate(images):
+        for shot in shots.queries:
+            seen = localizer.regress(shot.image_rgb_hwc, shot.camera).features
+            nearest = int((codes_vG @ encoder.encode(seen)).argmax())
+            right.append(nearest // run.images.mapping == room)
+    return float(np.mean(right))
+
+
+def table(results: list[dict[str, Any]]) -> Table:
+    """One row a run."""
+    shown = Table(title="Look-alike rooms, one map for all")
+    for heading in (
+        "rooms", "global code", "decoder K", *RECALLS.values(), "wrong room", "refused",
+        "nearest code in room", "map", "steps", "minutes",
+    ):  # fmt: skip
+        shown.add_column(heading, justify="right")
+    for result in results:
+        retrieved = result["retrieval"]
+        shown.add_row(
+            str(result["rooms"]), result["variant"], str(result["clusters"]),
+            *(f"{100 * result['recall'][name]:.0f} %" for name in RECALLS),
+            f"{100 * result['wrong_room']:.0f} %", f"{100 * result['refused']:.0f} %",
+            "" if retrieved is None else f"{100 * retrieved:.0f} %",
+            f"{result['map_bytes'] / 1e6:.1f} MB", str(result["steps"]),
+            f"{sum(result['seconds'].values()) / 60:.1f}",
+        )  # fmt: skip
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())
