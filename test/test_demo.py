@@ -109,7 +109,7 @@ def test_ctrl_c_while_building_the_map_ends_build_map_too(folder, start):
 
 
 def test_the_small_demo_localizes_in_a_live_graph(folder, start):
-    """Far looser than what the demo itself wants: a part of the minutes, of a machine that may be busy.
+    """Far looser than what the demo itself wants: few minutes, of a machine that may be busy.
 
     A wrong transform, stamp or pixel convention anywhere on the way reaches none of it.
     """
