@@ -32,6 +32,7 @@ from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
 from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.scene.scene_map import SceneMap
 from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig, room_origin_m
 from glace_ros.simulation.room_photographs import RoomImages, room_images
 
@@ -169,23 +170,27 @@ def measure(run: Run, output: Path, console: Console) -> dict[str, Any]:
         RecordingDescription("map", "camera", "camera", "", "", run.images.camera, "rooms", "")
     )
     scene_map.save(output / f"{run.name}.glace")
-    checkpoint.remove()
-    refinement = LocalizerConfig().refinement if run.landmarks else None
-    localizer = Localizer(scene_map, LocalizerConfig(refinement=refinement), "cpu")
-    return {
-        **judge(run, images, builder, localizer),
+    result = {
+        **judge(run, images, scene_map, LocalizerConfig()),
+        "own_code": judge(run, images, scene_map, LocalizerConfig(places=1)),
+        "head_alone": judge(run, images, scene_map, LocalizerConfig(places=1, refinement=None)),
+        "retrieval": retrieval(run, images, builder, scene_map),
+        "code_statistics": asdict(builder.codes) if builder.codes else None,
         "map_bytes": scene_map.file_bytes,
         "steps": builder.steps,
         "samples_per_s": builder.samples_per_second,
         "seconds": builder.seconds,
         "threads": torch.get_num_threads(),
     }
+    checkpoint.remove()  # not before: a run that is killed while it is judged goes on from here
+    return result
 
 
 def judge(
-    run: Run, images: list[RoomImages], builder: MapBuilder, localizer: Localizer
+    run: Run, images: list[RoomImages], scene_map: SceneMap, config: LocalizerConfig
 ) -> dict[str, Any]:
     """Recall, and where the others were put. A refused query counts as wrong, in no room."""
+    localizer = Localizer(scene_map, config, "cpu")
     frames: list[LocalizedFrame] = []
     wrong_room = 0
     for room, shots in enumerate(images):
@@ -206,9 +211,7 @@ def judge(
         "median_m": figures["median_translation_m"],
         "wrong_room": wrong_room / len(frames),
         "refused": sum(frame.estimate is None for frame in frames) / len(frames),
-        "retrieval": retrieval(run, images, builder, localizer),
         "latency_ms": figures["latency_ms"],
-        "code_statistics": asdict(builder.codes) if builder.codes else None,
     }
 
 
@@ -220,10 +223,10 @@ def nearest_room(run: Run, pose: Pose) -> int:
 
 
 def retrieval(
-    run: Run, images: list[RoomImages], builder: MapBuilder, localizer: Localizer
+    run: Run, images: list[RoomImages], builder: MapBuilder, scene_map: SceneMap
 ) -> float | None:
     """Share of the queries whose nearest mapping code is one of their own room."""
-    encoder = localizer.scene_map.global_encoder
+    encoder, localizer = scene_map.global_encoder, Localizer(scene_map, device="cpu")
     if encoder is None:
         return None
     codes_vG = torch.stack([encoder.encode(view.features) for view in builder.encoded.views])
@@ -241,7 +244,8 @@ def table(results: list[dict[str, Any]]) -> Table:
     shown = Table(title="Look-alike rooms, one map for all")
     for heading in (
         "rooms", "global code", "decoder K", *RECALLS.values(), "wrong room", "refused",
-        "nearest code in room", "map", "steps", "minutes",
+        "10 cm by own code", "10 cm by head alone", "nearest code in room", "map", "steps",
+        "minutes",
     ):  # fmt: skip
         shown.add_column(heading, justify="right")
     for result in results:
@@ -250,6 +254,10 @@ def table(results: list[dict[str, Any]]) -> Table:
             str(result["rooms"]), result["variant"], str(result["clusters"]),
             *(f"{100 * result['recall'][name]:.0f} %" for name in RECALLS),
             f"{100 * result['wrong_room']:.0f} %", f"{100 * result['refused']:.0f} %",
+            *(
+                f"{100 * result[way]['recall']['10cm_5deg']:.0f} %"
+                for way in ("own_code", "head_alone")
+            ),
             "" if retrieved is None else f"{100 * retrieved:.0f} %",
             f"{result['map_bytes'] / 1e6:.1f} MB", str(result["steps"]),
             f"{sum(result['seconds'].values()) / 60:.1f}",
