@@ -52,7 +52,8 @@ def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: st
     """Names everything that a checkpoint depends on; minutes and memory may change."""
     choices = {k: v for k, v in vars(args).items() if k not in _NOT_OF_THE_MAP}
     buffer = replace(config.buffer, max_bytes=0)
-    config = replace(config, minutes=0.0, buffer=buffer)
+    trainer = replace(config.trainer, checkpoint_every_s=0.0)
+    config = replace(config, minutes=0.0, buffer=buffer, trainer=trainer)
     text = repr((config, sorted(choices.items()), bag_hash))
     return hashlib.sha256(text.encode()).hexdigest()
 
