@@ -45,7 +45,7 @@ PROGRAM_BYTES = 2.0e9
 while landmarks and codes, both from a sample of a recording that is longer.
 """
 VIEW_BYTES = 4000
-"""A view's poses, camera matrices, rows, neighbours (2.3 kB, measured with 50,000), and its code."""
+"""A view's poses, matrices, rows, neighbours (2.3 kB, measured with 50,000), and its code."""
 
 
 def main() -> int:
