@@ -40,7 +40,7 @@ class VladConfig:
     hundred images do not show all that can change.
     """
 
-    words: int = 64
+    words: int = 128
     channels: int = 64
     patches: int = 500
     shrinkage: float = 0.3
@@ -99,12 +99,8 @@ class VladEncoder:
         """
         every = -(-len(features) // _MOST_IMAGES)
         features, map_from_camera = features[::every], map_from_camera[::every]
-        rng = np.random.default_rng(seed)
-        all_nC = torch.cat([f.head(config.patches).descriptors_nC for f in features])
-        patches_nC = all_nC.float().cpu().numpy()
-        chosen_n = rng.permutation(len(patches_nC))[: 400 * config.words]
-        words_wC, _ = kmeans2(patches_nC[chosen_n], config.words, iter=20, minit="++", seed=rng)
-        vocabulary_wC = torch.from_numpy(words_wC.astype(np.float32))
+        patches_nC = torch.cat([f.head(config.patches).descriptors_nC for f in features])
+        vocabulary_wC = _words(patches_nC.float().cpu(), config.words, seed)
         vlads_nd = torch.stack([_vlad(f.head(config.patches), vocabulary_wC) for f in features])
         mean_d = vlads_nd.mean(dim=0)
         pairs_p2 = covisible_pairs(map_from_camera)
@@ -186,6 +182,22 @@ class VladEncoder:
             "positions_v3": self.positions_v3,
         }
         return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _words(patches_nC: torch.Tensor, words: int, seed: int) -> torch.Tensor:
+    """K-means of a sample of the patches, from random ones: ++ costs more than it brings here."""
+    generator = torch.Generator().manual_seed(seed)
+    order_n = torch.randperm(len(patches_nC), generator=generator)
+    sample_nC = patches_nC[order_n[: 400 * words]]
+    words_wC = sample_nC[:words].clone()
+    for _ in range(20):
+        nearest_n = torch.cdist(sample_nC, words_wC).argmin(dim=1)
+        count_w = torch.bincount(nearest_n, minlength=len(words_wC))
+        sums_wC = torch.zeros_like(words_wC).index_add_(0, nearest_n, sample_nC)
+        words_wC = torch.where(
+            count_w[:, None] > 0, sums_wC / count_w.clamp(min=1)[:, None], words_wC
+        )
+    return words_wC
 
 
 def _projection(
