@@ -107,7 +107,7 @@ def require_writable(option: str, path: Path) -> None:
             raise GlaceError(f"{option} {path} is a folder: name a file")
         probe = path.with_name(path.name + ".probe")
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another rank may have looked at the same time
     except OSError as error:
         raise GlaceError(f"{option} {path} cannot be written: {error.strerror}") from error
 
