@@ -101,6 +101,8 @@ def main() -> int:
         for clusters in args.clusters.split(",")
     ]  # fmt: skip
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a log file has room for the whole table
     try:
         results = [result_of(run, args.output, console) for run in runs]
     except GlaceError as error:
