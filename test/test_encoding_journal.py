@@ -133,6 +133,21 @@ def test_encoding_goes_on_in_the_middle(tmp_path):
     assert torch.equal(second.views.samples.pixels_n2, whole.views.samples.pixels_n2)
 
 
+def test_what_other_ranks_lent_is_not_written(tmp_path):
+    """The last views of a share may be saved while triangulation has the others' patches."""
+    encoded = empty()
+    for index in range(6):
+        add_views(encoded, index, index + 1)
+        nothing = encoded.views.features(0).head(0)
+        encoded.views.append(MappingView(nothing, Pose.identity(), torch.ones(4)))
+    encoded.views.lend([encoded.views.features(2 * (index // 2)) for index in range(12)])
+    journal(tmp_path / "x", encoded).save()
+    found = empty()
+    journal(tmp_path / "x", found).restore()
+    encoded.views.forget_lent()
+    assert_same(found, encoded)
+
+
 def test_nothing_is_written_before_it_is_due(tmp_path):
     encoded = empty()
     book = journal(tmp_path / "x", encoded, every_s=1e6)
@@ -166,7 +181,26 @@ def test_a_file_that_was_being_written_does_not_count(written):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "foreign", "points of others"])
+def test_with_less_memory_the_points_are_made_anew(written):
+    folder, encoded = written
+    found = empty()
+    found.views = MappingViews(64, 2, patches=40, max_bytes=ROOM // 2 * sample_bytes(64))
+    book = journal(folder, found)
+    assert book.restore() == {"last": 20}
+    assert found.views.patches < encoded.views.patches
+    assert found.placed == 0
+    assert not found.views.samples.has_point_n.any()
+    kept_n2 = found.views.features(7).pixels_n2
+    assert torch.equal(kept_n2, encoded.views.features(7).pixels_n2[: len(kept_n2)])
+    place(found, 9)
+    book.save()
+    again = empty()
+    again.views = MappingViews(64, 2, patches=40, max_bytes=ROOM // 2 * sample_bytes(64))
+    journal(folder, again).restore()
+    assert_same(again, found)
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "points missing", "foreign"])
 def test_other_and_damaged_files_are_refused(written, damage):
     folder, _ = written
     paths = sorted(folder.glob("encoded-*"))
@@ -174,8 +208,8 @@ def test_other_and_damaged_files_are_refused(written, damage):
         paths[1].write_bytes(paths[1].read_bytes()[:-50])
     elif damage == "missing":
         paths[1].unlink()
-    elif damage == "points of others":
-        paths[-1].unlink()
+    elif damage == "points missing":
+        min(folder.glob("points-*")).unlink()
     fingerprint = "other" if damage == "foreign" else "mine"
     with pytest.raises(MappingError, match=r"(damaged|another bag).*--resume") as caught:
         journal(folder, empty(), fingerprint=fingerprint).restore()

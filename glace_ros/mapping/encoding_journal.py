@@ -96,16 +96,23 @@ class EncodingJournal:
             except (KeyError, ValueError, RuntimeError, IndexError) as error:
                 raise _damaged(path) from error
         self._views = len(self._encoded.views)
-        for path in sorted(self.folder.glob("points-*.safetensors")):
+        self._restore_points(sorted(self.folder.glob("points-*.safetensors")))
+        self._placed = self._encoded.placed
+        return state
+
+    def _restore_points(self, paths: list[Path]) -> None:
+        for path in paths:
             tensors, header = self._read(path)
             try:
                 if int(header["patches"]) != self._encoded.views.patches:
-                    break  # resumed with less memory: triangulated anew
+                    for outdated in paths:  # resumed with less memory: triangulated anew
+                        outdated.unlink()
+                    return
+                if path.stem != f"points-{self._encoded.placed:08d}":
+                    raise ValueError("a file before this one is missing")
                 self._place(tensors, int(header["views"]), int(header["placed"]))
             except (KeyError, ValueError, RuntimeError, IndexError) as error:
                 raise _damaged(path) from error
-        self._placed = self._encoded.placed
-        return state
 
     def remove(self) -> None:
         """The files have served, or are of a run that nobody goes on with."""
@@ -122,12 +129,14 @@ class EncodingJournal:
         views = self._encoded.views
         rows = slice(self._first_row(), views.end)
         new = range(self._views, len(views))
+        # not those of `features`, which other ranks may have lent
+        rows_vk = [[views.rows(view, copy) for copy in range(views.copies)] for view in new]
         return {
             "descriptors_nC": views.samples.descriptors_nC[rows],
             "pixels_n2": views.samples.pixels_n2[rows],
             "scores_n": views.scores_n[rows],
             "lengths_vk": torch.tensor(
-                [[len(views.features(v, k).scores_n) for k in range(views.copies)] for v in new]
+                [[copy.stop - copy.start for copy in view] for view in rows_vk]
             ),
             "map_from_camera_v34": torch.from_numpy(
                 stack([views.map_from_camera[view] for view in new])
