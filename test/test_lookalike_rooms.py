@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glace_ros.mapping.map_builder import _cluster_centres
 from glace_ros.simulation.lookalike_rooms import (
     LookAlikeRoomsConfig,
     build_room,
@@ -93,6 +94,24 @@ def test_every_direction_is_mapped_from_several_places_and_no_query_repeats_one(
             assert pose.rotation_33[2, 1] < -0.9
     moved_m = mapping_poses(config, 0)[0].distance_m(mapping_poses(config, 1)[0])
     assert moved_m > 0.01
+
+
+@pytest.mark.parametrize("rooms", [4, 12, 19])
+def test_the_decoder_has_a_centre_in_every_room(rooms):
+    origins_n3 = np.stack([room_origin_m(CONFIG, room, rooms) for room in range(rooms)])
+    positions_v3 = np.concatenate(
+        [
+            [origin_3 + pose.translation_3 for pose in mapping_poses(CONFIG, room)]
+            for room, origin_3 in enumerate(origins_n3)
+        ]
+    )
+    centres_k3 = _cluster_centres(positions_v3, rooms, seed=0)
+    middles_n3 = origins_n3 + np.array([0.5, 0.5, 0.0]) * CONFIG.side_m
+    away_nk = np.linalg.norm((middles_n3[:, None] - centres_k3[None])[:, :, :2], axis=2)
+    assert away_nk.min(axis=1).max() < 1.0
+    assert _cluster_centres(positions_v3, 1, seed=0) == pytest.approx(
+        positions_v3.mean(axis=0, keepdims=True)
+    )
 
 
 def benchmark(folder: Path, variants: str) -> list[str]:

@@ -5,6 +5,7 @@ spent.
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -270,12 +271,7 @@ class MapBuilder:
 
     def _centres(self, positions_v3: NDArray[np.float64]) -> torch.Tensor:
         clusters = self._head_config().clusters
-        if clusters == 1:
-            centres_k3 = positions_v3.mean(axis=0, keepdims=True)
-        else:
-            rng = np.random.default_rng(self.config.seed)
-            centres_k3, _ = kmeans2(positions_v3, clusters, minit="++", seed=rng)
-        return torch.from_numpy(centres_k3).float()
+        return torch.from_numpy(_cluster_centres(positions_v3, clusters, self.config.seed)).float()
 
     def _training_seconds(self, reserve_s: float) -> float | None:
         if self.config.minutes <= 0:
@@ -283,6 +279,24 @@ class MapBuilder:
         left = 60 * self.config.minutes - (time.perf_counter() - self._started) - reserve_s
         # a schedule squeezed into nothing would give a map of noise: rather late than useless
         return max(left, 0.3 * 60 * self.config.minutes)
+
+
+def _cluster_centres(
+    positions_v3: NDArray[np.float64], clusters: int, seed: int
+) -> NDArray[np.float64]:
+    """K-means centres (clusters, 3), the best of several tries: one try alone easily leaves a room
+    without a centre and gives another two.
+    """
+    rng = np.random.default_rng(seed)
+    best_k3, least = positions_v3.mean(axis=0, keepdims=True), np.inf
+    for _ in range(8 if clusters > 1 else 0):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty cluster: not the best try
+            centres_k3, label_v = kmeans2(positions_v3, clusters, minit="++", seed=rng)
+        scatter = float(np.square(positions_v3 - centres_k3[label_v]).sum())
+        if scatter < least:
+            best_k3, least = centres_k3, scatter
+    return np.asarray(best_k3)
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:
