@@ -13,6 +13,7 @@ import torch
 from test_map_trainer import VIEWS, World
 from test_saved_work import arguments, write_wall
 
+from glace_ros.device import choose_device
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping import map_trainer
 from glace_ros.mapping.feature_buffer import FeatureBuffer
@@ -99,9 +100,6 @@ def trained(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)], World()
 
 
-pytestmark = pytest.mark.slow
-
-
 @pytest.fixture(autouse=True, scope="module")
 def always_float32():
     with pytest.MonkeyPatch.context() as patch:
@@ -109,6 +107,7 @@ def always_float32():
         yield
 
 
+@pytest.mark.slow
 def test_the_loss_curve_is_that_of_one_process(trained):
     ranks, world = trained
     two = np.mean([rank["losses"].numpy() for rank in ranks], axis=0)
@@ -122,6 +121,7 @@ def test_the_loss_curve_is_that_of_one_process(trained):
     assert two[-1] < 0.2 * two[0]
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_both_batches_together(trained):
     ranks, world = trained
     trainer = world.trainer()
@@ -142,6 +142,7 @@ def test_the_gradient_is_that_of_both_batches_together(trained):
         assert torch.allclose(gradient, parameter.grad, atol=1e-4 * float(scale)), name
 
 
+@pytest.mark.slow
 def test_both_end_with_the_same_network_which_knows_the_world(trained):
     ranks, world = trained
     trainer = world.trainer()
@@ -152,6 +153,7 @@ def test_both_end_with_the_same_network_which_knows_the_world(trained):
     assert np.median(world.errors_m(trainer.head)) < 0.05
 
 
+@pytest.mark.slow
 def test_one_clock_decides_for_both(trained):
     ranks, _ = trained
     steps = [int(rank["timed_steps"]) for rank in ranks]
@@ -199,6 +201,7 @@ def share_of_told_world(ranks: Ranks) -> FeatureBuffer:
     return share_of(world, ranks)
 
 
+@pytest.mark.slow
 def test_shares_are_exchanged_for_triangulation_and_landmarks(tmp_path):
     in_two_processes(_exchange, tmp_path)
     told = World().told_buffer.samples
@@ -210,6 +213,7 @@ def test_shares_are_exchanged_for_triangulation_and_landmarks(tmp_path):
     assert sorted(set(found[0].view_n.tolist())) == list(range(VIEWS))
 
 
+@pytest.mark.slow
 def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
     """Half of the memory each. The codes are of all images, the landmarks of all points."""
     wall = write_wall(tmp_path / "wall", 120)
@@ -247,3 +251,13 @@ def test_a_process_alone_needs_no_group(monkeypatch):
     assert ranks.from_first("x") == "x"
     assert ranks.owns(5)
     assert [Ranks(rank, 3).share(8) for rank in range(3)] == [3, 3, 2]
+
+
+def test_each_process_of_a_machine_takes_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda:3")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("cpu") == torch.device("cpu")
+    monkeypatch.delenv("LOCAL_RANK")
+    assert choose_device("auto") == torch.device("cuda")

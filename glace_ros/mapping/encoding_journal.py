@@ -115,8 +115,10 @@ class EncodingJournal:
                 raise _damaged(path) from error
 
     def remove(self) -> None:
-        """The files have served, or are of a run that nobody goes on with."""
-        for path in self.folder.glob("*.safetensors*"):
+        """The files have served, or are of a run that nobody goes on with. The last ones first:
+        what a kill leaves can be gone on from.
+        """
+        for path in sorted(self.folder.glob("*.safetensors*"), reverse=True):
             path.unlink()
         if self.folder.is_dir():
             self.folder.rmdir()
