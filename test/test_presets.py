@@ -54,3 +54,16 @@ def test_what_is_said_goes_before_the_preset():
 def test_an_unknown_preset_is_a_key_error():
     with pytest.raises(KeyError):
         preset("paper-mars")
+
+
+@pytest.mark.parametrize("name", ["vlad", "none", "kmeans:4"])
+def test_global_encoders_by_name(name):
+    arguments = ["--bag", "x", "--global-encoder", name]
+    assert map_builder_config(build_map_parser(None).parse_args(arguments)).global_encoder == name
+
+
+@pytest.mark.parametrize("name", ["kmeans", "kmeans:0", "kmeans:-4", "netvlad"])
+def test_other_global_encoders_are_refused(name, capsys):
+    with pytest.raises(SystemExit):
+        build_map_parser(None).parse_args(["--bag", "x", "--global-encoder", name])
+    assert "must be vlad, none or kmeans:K" in capsys.readouterr().err

@@ -83,6 +83,13 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     )
 
 
+def _global_encoder(text: str) -> str:
+    name, _, count = text.partition(":")
+    if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
+        return text
+    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K")
+
+
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     """All that `build_map` can be told."""
     defaults, frames = MapBuilderConfig(), FrameSelection()
@@ -123,7 +130,10 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--local-encoder", default=defaults.local_encoder, choices=["xfeat"])
     parser.add_argument(
-        "--global-encoder", default=defaults.global_encoder, choices=["vlad", "none"]
+        "--global-encoder",
+        type=_global_encoder,
+        default=defaults.global_encoder,
+        help="vlad, none, or kmeans:K (the paper's K codes without diffusion)",
     )
     parser.add_argument(
         "--sigma",
