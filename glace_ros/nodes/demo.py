@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", default="demo_output", metavar="DIR", help="recordings, map, report.html"
     )
     parser.add_argument(
-        "--minutes", type=_positive, default=6.0, help="wall time for building the map"
+        "--minutes", type=_positive, default=5.0, help="wall time for building the map"
     )
     parser.add_argument("--seed", type=_seed, default=0, help="of the flat, the drives, the map")
     parser.add_argument(
