@@ -138,9 +138,8 @@ def write_long_bag(path: Path, office: Path, count: int, width_px: int) -> int:
                 for offset_ns in (-ODOMETRY_NS, 0, ODOMETRY_NS):
                     at_ns = stamp_ns + offset_ns
                     messages.write_odometry(moved, (0.0, 0.0), at_ns, at_ns)
-                messages.write_image(
-                    cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1], stamp_ns, stamp_ns
-                )
+                bgr_hwc = np.asarray(cv2.imdecode(png, cv2.IMREAD_COLOR), dtype=np.uint8)
+                messages.write_image(bgr_hwc[..., ::-1], stamp_ns, stamp_ns)
                 stamp_ns, written = stamp_ns + PERIOD_NS, written + 1
             stamp_ns += PAUSE_NS
     return written
@@ -150,7 +149,8 @@ def office_frames(
     office: Path, width_px: int
 ) -> tuple[list[NDArray[np.uint8]], list[Pose], Camera, Pose]:
     """(PNG files, map_from_base, camera, base_from_camera) of all usable frames, resized."""
-    pngs, poses = [], []
+    pngs: list[NDArray[np.uint8]] = []
+    poses: list[Pose] = []
     with RecordingReader(office) as reader:
         height_px = round(width_px * reader.camera.height_px / reader.camera.width_px)
         camera_from_base = reader.base_from_camera.inverse()
@@ -158,7 +158,9 @@ def office_frames(
             small = cv2.resize(
                 image.image_rgb_hwc, (width_px, height_px), interpolation=cv2.INTER_AREA
             )
-            pngs.append(cv2.imencode(".png", small[..., ::-1])[1].ravel())
+            png = cv2.imencode(".png", small[..., ::-1])[1].ravel()
+            pngs.append(np.asarray(png, dtype=np.uint8))
+            assert image.map_from_camera is not None
             poses.append(image.map_from_camera @ camera_from_base)
         camera = reader.camera.undistorted.scaled_to(width_px, height_px)
         return pngs, poses, camera, reader.base_from_camera

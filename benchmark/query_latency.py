@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.__main__ import OFFICE
-from glace_ros.features import image_encoder
 from glace_ros.localization import localizer as localizer_module
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.recording.bag_reader import RecordingReader
@@ -66,9 +65,10 @@ def main() -> None:
     localizer = Localizer(scene_map, LocalizerConfig(), args.device)
     localizer.localize(*images[0])  # the first call warms up
     watch = Stopwatch()
-    localizer_module.encode_image = watch.timed("encode", image_encoder.encode_image)
-    localizer_module.solve_pose = watch.timed("solve", localizer_module.solve_pose)
-    localizer_module.refine_pose = watch.timed("landmarks", localizer_module.refine_pose)
+    for stage, name in (("encode", "encode_image"), ("solve", "solve_pose"),
+                        ("landmarks", "refine_pose")):  # fmt: skip
+        timed = watch.timed(stage, getattr(localizer_module, name))
+        setattr(localizer_module, name, timed)
     regress = watch.timed("code and head", localizer.regress)
     localizer.regress = regress  # type: ignore[method-assign]
     localize = watch.timed("whole", localizer.localize)

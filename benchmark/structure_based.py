@@ -63,11 +63,13 @@ class StructureBasedMap:
                     torch.from_numpy(camera_from_map_34).float(), intrinsics_4,
                 )
             )  # fmt: skip
-        self.vlad = VladEncoder.learn(features, VladConfig(), seed=0)
+        poses = [image.map_from_camera for image in images if image.map_from_camera]
+        self.vlad = VladEncoder.learn(features, poses, VladConfig(), seed=0)
         self.codes_vG = torch.stack([self.vlad.encode(found) for found in features])
         config = TriangulationConfig()
         self.patches: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for index, near in enumerate(choose_neighbours(views, config)):
+        camera_from_map_v34 = np.stack([view.camera_from_map_34.numpy() for view in views])
+        for index, near in enumerate(choose_neighbours(camera_from_map_v34, config)):
             points_n3, good_n = triangulate_view(views[index], [views[i] for i in near], config)
             self.patches.append((views[index].descriptors_nC[good_n], points_n3[good_n]))
 
