@@ -399,10 +399,10 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
         SceneMap(plain.metadata, plain.head, None, landmarks),
         LocalizerConfig(places=places), "cpu",
     )  # fmt: skip
-    localizer.regress = lambda image, camera: regression._replace(points_n3=here_n3 + apart_3)
+    wrong = regression._replace(points_n3=here_n3 + apart_3, code_G=torch.zeros(2))
+    localizer.regress = lambda image, camera: wrong
     right_G = torch.tensor([1.0, 0.0])
     localizer.scene_map.global_encoder = SimpleNamespace(
-        encode=lambda features: torch.zeros(2),
         places=lambda code_G, most: torch.stack([torch.zeros(2), right_G]),
     )
     localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(

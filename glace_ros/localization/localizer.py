@@ -47,13 +47,15 @@ class LocalizerConfig:
 
 
 class Regression(NamedTuple):
-    """What the map says of an image: its patches, their points (n, 3) from the map's origin, and
-    the pinhole camera in whose pixels the patches are given.
+    """What the map says of an image: its patches, their points (n, 3) from the map's origin, the
+    pinhole camera in whose pixels the patches are given, and the image's code (None: there is
+    none).
     """
 
     features: LocalFeatures
     points_n3: NDArray[np.float64]
     camera: Camera
+    code_G: torch.Tensor | None = None
 
     @property
     def pixels_n2(self) -> NDArray[np.float64]:
@@ -133,24 +135,7 @@ class Localizer:
         Raises ValueError where image and camera differ in size.
         """
         start = time.perf_counter()
-        regression = self.regress(image_rgb_hwc, camera)
-        attempts = [regression, *self._elsewhere(regression)]
-        results = [self.solve(attempt, camera, start) for attempt in attempts]
-        return replace(max(results, key=_agreement), seconds=time.perf_counter() - start)
-
-    def _elsewhere(self, regression: Regression) -> list[Regression]:
-        """What the map says of the image if it was taken in each of the places that look like it.
-
-        Rooms that share their furniture give codes that are nearly the same: landmarks decide.
-        """
-        encoder = self.scene_map.global_encoder
-        if encoder is None or self.config.places < 2:
-            return []
-        code_G = encoder.encode(regression.features)
-        return [
-            regression._replace(points_n3=self._points(regression.features, place_G))
-            for place_G in encoder.places(code_G, self.config.places)
-        ]
+        return self.solve(self.regress(image_rgb_hwc, camera), camera, start)
 
     def solve(
         self, regression: Regression, camera: Camera, start: float
@@ -159,6 +144,26 @@ class Localizer:
 
         start: perf_counter() from which the result's seconds count.
         """
+        attempts = [regression, *self._elsewhere(regression)]
+        results = [self._solve_here(attempt, camera, start) for attempt in attempts]
+        return replace(max(results, key=_agreement), seconds=time.perf_counter() - start)
+
+    def _elsewhere(self, regression: Regression) -> list[Regression]:
+        """What the map says of the image if it was taken in each of the places that look like it.
+
+        Rooms that share their furniture give codes that are nearly the same: landmarks decide.
+        """
+        encoder = self.scene_map.global_encoder
+        if encoder is None or regression.code_G is None or self.config.places < 2:
+            return []
+        return [
+            regression._replace(points_n3=self._points(regression.features, place_G))
+            for place_G in encoder.places(regression.code_G, self.config.places)
+        ]
+
+    def _solve_here(
+        self, regression: Regression, camera: Camera, start: float
+    ) -> PoseEstimate | Rejection:
         pixels_n2, points_n3, working_camera = (
             regression.pixels_n2, regression.points_n3, regression.camera
         )  # fmt: skip
@@ -203,7 +208,7 @@ class Localizer:
         )  # fmt: skip
         encoder = self.scene_map.global_encoder
         code_G = encoder.encode(features) if encoder else None
-        return Regression(features, self._points(features, code_G), working_camera)
+        return Regression(features, self._points(features, code_G), working_camera, code_G)
 
     def _points(self, features: LocalFeatures, code_G: torch.Tensor | None) -> NDArray[np.float64]:
         points_n3 = self.scene_map.points(features.descriptors_nC, code_G)

@@ -12,13 +12,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.mapping_views import MappingView
-from glace_ros.mapping.training_checkpoint import write_atomically
+from glace_ros.mapping.saved_file import damaged, read_saved, write_atomically
 from glace_ros.pose import Pose, stack
 
 if TYPE_CHECKING:
@@ -87,14 +86,14 @@ class EncodingJournal:
         """
         state: dict[str, Any] = {}
         for path in sorted(self.folder.glob("encoded-*.safetensors")):
-            tensors, header = self._read(path)
+            tensors, header = read_saved(path, self._fingerprint)
             try:
                 if path.stem != f"encoded-{len(self._encoded.views):08d}":
                     raise ValueError("a file before this one is missing")
                 self._append(tensors, int(header["patches"]))
                 state = json.loads(header["state"])
             except (KeyError, ValueError, RuntimeError, IndexError) as error:
-                raise _damaged(path) from error
+                raise damaged(path) from error
         self._views = len(self._encoded.views)
         self._restore_points(sorted(self.folder.glob("points-*.safetensors")))
         self._placed = self._encoded.placed
@@ -102,7 +101,7 @@ class EncodingJournal:
 
     def _restore_points(self, paths: list[Path]) -> None:
         for path in paths:
-            tensors, header = self._read(path)
+            tensors, header = read_saved(path, self._fingerprint)
             try:
                 if int(header["patches"]) != self._encoded.views.patches:
                     for outdated in paths:  # resumed with less memory: triangulated anew
@@ -112,7 +111,7 @@ class EncodingJournal:
                     raise ValueError("a file before this one is missing")
                 self._place(tensors, int(header["views"]), int(header["placed"]))
             except (KeyError, ValueError, RuntimeError, IndexError) as error:
-                raise _damaged(path) from error
+                raise damaged(path) from error
 
     def remove(self) -> None:
         """The files have served, or are of a run that nobody goes on with. The last ones first:
@@ -176,20 +175,3 @@ class EncodingJournal:
         except OSError as error:
             raise MappingError(f"{self.folder} cannot be made: {error.strerror}") from error
         write_atomically(self.folder / f"{name}.safetensors", save(tensors, header))
-
-    def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path) from error
-        if header.get("fingerprint") != self._fingerprint:
-            raise MappingError(
-                f"{path} is of another bag or other settings: leave out --resume to start anew"
-            )
-        return tensors, header
-
-
-def _damaged(path: Path) -> MappingError:
-    return MappingError(f"the checkpoint {path} is damaged: leave out --resume to start anew")

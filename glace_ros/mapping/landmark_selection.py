@@ -103,9 +103,11 @@ def _same_corner(
     for start in range(0, len(xyz_n3), _CHUNK):
         part = slice(start, start + _CHUNK)
         distance_nk, near_nk = tree.query(
-            xyz_n3[part], k=neighbours, distance_upper_bound=config.radius_max_m, workers=-1
+            xyz_n3[part],
+            k=np.arange(1, neighbours + 1),
+            distance_upper_bound=config.radius_max_m,
+            workers=-1,
         )
-        distance_nk, near_nk = np.atleast_2d(distance_nk.T).T, np.atleast_2d(near_nk.T).T
         close_nk = distance_nk < radius_n[part, None]
         near_nk = np.where(close_nk, near_nk, np.arange(start, start + len(near_nk))[:, None])
         alike_nk = torch.einsum(

@@ -8,15 +8,13 @@ the same seed it is the same.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from glace_ros.errors import MappingError
+from glace_ros.mapping.saved_file import damaged, read_saved, write_atomically
 
 if TYPE_CHECKING:
     from glace_ros.mapping.map_trainer import MapTrainer
@@ -49,42 +47,16 @@ class TrainingCheckpoint:
         """
         if not self._resume or not self.path.is_file():
             return False
+        tensors, header = read_saved(self.path, self._fingerprint)
         try:
-            with safe_open(self.path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if header.get("fingerprint") != self._fingerprint:
-                raise MappingError(
-                    f"{self.path} is of another bag or other settings: "
-                    "leave out --resume to start anew"
-                )
             restore(trainer, tensors, json.loads(header["progress"]))
-        except (
-            SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError
-        ) as error:  # fmt: skip
-            raise MappingError(
-                f"the checkpoint {self.path} is damaged: leave out --resume to start anew"
-            ) from error
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise damaged(self.path) from error
         return True
 
     def remove(self) -> None:
         """Training is done: the file has served."""
         self.path.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file as a whole or not at all; an older one stays until then. Raises MappingError."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise MappingError(
-            f"the checkpoint {path} cannot be written: {error.strerror}; --resume goes on from the "
-            "one before"
-        ) from error
 
 
 def state_of(trainer: MapTrainer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

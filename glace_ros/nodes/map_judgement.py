@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from glace_ros.evaluation import (
     summarize_frames,
 )
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
-from glace_ros.nodes.evaluate import localize_frame, localized_frame
+from glace_ros.nodes.evaluate import localized_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,10 +81,13 @@ def judge(
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
     frames, of_head = [], []
     for image in held_out:
-        result = lenient.localize(image.image_rgb_hwc, image.camera)
+        start = time.perf_counter()
+        regression = lenient.regress(image.image_rgb_hwc, image.camera)
+        result = lenient.solve(regression, image.camera, start)
         frames.append(localized_frame(result, image, base_from_camera))
         on_result(image, result)
-        of_head.append(localize_frame(head_alone, image, base_from_camera))
+        result = head_alone.solve(regression, image.camera, start)
+        of_head.append(localized_frame(result, image, base_from_camera))
     if not frames:
         return Judgement(scene_map, [], summarize_frames([]), None, lenient)
     threshold = acceptance_threshold(frames)
