@@ -174,8 +174,8 @@ def measure(run: Run, output: Path, console: Console) -> dict[str, Any]:
     scene_map.save(output / f"{run.name}.glace")
     result = {
         **judge(run, images, scene_map, LocalizerConfig()),
-        "own_code": judge(run, images, scene_map, LocalizerConfig(places=1)),
-        "head_alone": judge(run, images, scene_map, LocalizerConfig(places=1, refinement=None)),
+        "own_code": judge(run, images, scene_map, LocalizerConfig(places=None)),
+        "head_alone": judge(run, images, scene_map, LocalizerConfig(places=None, refinement=None)),
         "retrieval": retrieval(run, images, builder, scene_map),
         "code_statistics": asdict(builder.codes) if builder.codes else None,
         "map_bytes": scene_map.file_bytes,

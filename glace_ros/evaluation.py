@@ -139,7 +139,7 @@ def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
         "frames": len(judged),
         "frames_without_truth": len(frames) - len(judged),
         "localized": sum(frame.estimate is not None for frame in judged),
-        "by_landmarks": sum(frame.landmarks > 0 for frame in judged),
+        "by_landmarks": sum(frame.landmarks > 0 and frame.estimate is not None for frame in judged),
         "median_translation_m": _finite(np.median(errors_n2[:, 0])) if judged else None,
         "median_rotation_deg": _finite(np.median(errors_n2[:, 1])) if judged else None,
         "recall": {

@@ -45,6 +45,14 @@ def test_errors_are_metres_and_degrees():
     assert refused().errors == (math.inf, math.inf)
 
 
+def test_a_frame_that_was_refused_afterwards_is_none_by_landmarks():
+    frames = [replace(frame(), landmarks=40), replace(frame(), landmarks=40, inliers=10), frame()]
+    assert summarize_frames(frames)["by_landmarks"] == 2
+    accepted = [each.accepted_from(0.3) for each in frames]
+    figures = summarize_frames(accepted)
+    assert (figures["localized"], figures["by_landmarks"]) == (2, 1)
+
+
 def test_recall_counts_refused_frames_as_wrong():
     frames = [frame(0.04, 1.0), frame(0.2, 1.0), frame(0.2, 3.0), frame(3.0, 9.0), refused()]
     figures = summarize_frames(frames)

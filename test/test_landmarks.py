@@ -101,6 +101,40 @@ def test_views_with_few_landmarks_come_first():
     assert (landmarks.points_l3[:, 0] > 15).sum() >= 32
 
 
+def two_rooms(corners, own_looks):
+    """The buffer of two rooms 30 m apart, four views and as many corners in each; the second has
+    the looks of the first but for so many.
+    """
+    rng = np.random.default_rng(0)
+    offset_3 = np.array([30.0, 0.0, 0.0])
+    points_n3 = TARGET_3 + rng.uniform(-0.9, 0.9, (corners, 3))
+    looks_nC = unit_rows(rng, corners + own_looks, 64)
+    ring = ring_of_views(4, 4.0, TARGET_3, 0.5)
+    there = [Pose(v.rotation_33, v.translation_3 + offset_3) for v in ring]
+    seen = [(seen_points(points_n3, looks_nC[:corners], v, rng), v) for v in ring]
+    seen += [(seen_points(points_n3 + offset_3, looks_nC[own_looks:], v, rng), v) for v in there]
+    buffer = buffer_of(seen, TARGET_3, points_n3)
+    told_n3 = np.concatenate([points_n3] * 4 + [points_n3 + offset_3] * 4) - TARGET_3
+    buffer.samples = buffer.samples._replace(points_n3=torch.from_numpy(told_n3).float())
+    return buffer, looks_nC
+
+
+def test_where_there_is_room_for_some_no_part_of_the_drive_comes_first():
+    buffer, _ = two_rooms(corners=100, own_looks=0)
+    landmarks = select_landmarks(buffer, LandmarkConfig(most=100), seed=0)
+    assert len(landmarks) == 100
+    assert 40 <= (landmarks.points_l3[:, 0] > 15).sum() <= 60
+
+
+def test_corners_that_look_like_no_other_place_come_first():
+    buffer, looks_nC = two_rooms(corners=100, own_looks=30)
+    own_nC = torch.from_numpy(np.concatenate([looks_nC[:30], looks_nC[-30:]])).float()
+    for twin_views, low, high in ((3.0, 55, 60), (0.0, 15, 45)):
+        config = LandmarkConfig(most=100, twin_views=twin_views)
+        found = select_landmarks(buffer, config, seed=0).descriptors_lC @ own_nC.T
+        assert low <= (found.amax(dim=0) > 0.95).sum() <= high
+
+
 @settings(max_examples=20, deadline=None)
 @given(poses(50.0))
 def test_in_view_is_what_the_camera_projects(map_from_camera):

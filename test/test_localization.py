@@ -22,6 +22,7 @@ from glace_ros.localization.localizer import (
     Regression,
     Rejection,
 )
+from glace_ros.localization.place_candidates import PlaceConfig
 from glace_ros.localization.pose_covariance import (
     base_covariance,
     camera_covariance,
@@ -381,7 +382,7 @@ def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_wi
     assert localizer.solve(regression, CAMERA, 0.0).map_from_camera.distance_m(TRUTH) < 0.02
 
 
-@pytest.mark.parametrize("places", [5, 1])
+@pytest.mark.parametrize("places", [PlaceConfig(), None])
 def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weights_hash, places):
     """The image's own code says the wrong room, which has 120 of its 200 corners."""
     regression = seeing(localizer_of(weights_hash), pixel_noise=0.2).regress(IMAGE, CAMERA)
@@ -399,18 +400,20 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
         SceneMap(plain.metadata, plain.head, None, landmarks),
         LocalizerConfig(places=places), "cpu",
     )  # fmt: skip
-    wrong = regression._replace(points_n3=here_n3 + apart_3, code_G=torch.zeros(2))
-    localizer.regress = lambda image, camera: wrong
-    right_G = torch.tensor([1.0, 0.0])
+    right_G, wrong_G = torch.tensor([0.6, 0.8]), torch.tensor([0.8, -0.6])
+    own_G = torch.tensor([1.0, 0.0])
+    places_23 = torch.from_numpy(TRUTH.translation_3 + np.stack([0 * apart_3, apart_3])).float()
     localizer.scene_map.global_encoder = SimpleNamespace(
-        places=lambda code_G, most: torch.stack([torch.zeros(2), right_G]),
+        views_vG=torch.stack([right_G, wrong_G]), positions_v3=places_23
     )
     localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
-        here_n3 + (0.0 if torch.equal(code_G, right_G) else apart_3)
+        here_n3 + (0.0 if code_G @ right_G > code_G @ wrong_G else apart_3)
     )
+    wrong = regression._replace(points_n3=here_n3 + apart_3, code_G=own_G)
+    localizer.regress = lambda image, camera: wrong
     found = localizer.localize(IMAGE, CAMERA)
     distance_m = found.map_from_camera.distance_m(TRUTH)
-    if places == 1:
+    if places is None:
         assert distance_m == pytest.approx(10.0, abs=0.05)
     else:
         assert distance_m < 0.02

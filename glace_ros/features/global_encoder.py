@@ -51,7 +51,8 @@ class VladEncoder:
 
     vocabulary_wC, mean_d, components_kd (d = words * C, k = channels): float32. centres_kG: where
     given, an image's code is the nearest of these (the paper's K-means codes, its table 6).
-    views_vG, positions_v3: codes of mapping views and their cameras' places, for `places`.
+    views_vG, positions_v3: codes of mapping views and where their cameras were, from the map's
+    origin, for localization/place_candidates.py.
     """
 
     def __init__(
@@ -116,25 +117,6 @@ class VladEncoder:
         if self.centres_kG is None:
             return code_G
         return self.centres_kG[(self.centres_kG @ code_G).argmax()]
-
-    def places(
-        self, code_G: torch.Tensor, most: int, apart_m: float = 2.5, margin: float = 0.25
-    ) -> torch.Tensor:
-        """Codes (h, G) of mapping views that an image with this code may be of, likeliest first.
-
-        One for each place, apart_m from the others, where one is as like within a margin of the
-        cosine; none (h = 0) where all these are of one place: nothing is to be told apart.
-        """
-        if self.views_vG is None or self.positions_v3 is None:
-            return code_G[None][:0]
-        cosine_v = self.views_vG @ code_G
-        alike_m = (cosine_v > cosine_v.max() - margin).nonzero()[:, 0]
-        chosen: list[int] = []
-        for view in alike_m[cosine_v[alike_m].argsort(descending=True)].tolist():
-            away_c = (self.positions_v3[chosen] - self.positions_v3[view]).norm(dim=1)
-            if len(chosen) < most and bool((away_c > apart_m).all()):
-                chosen.append(view)
-        return self.views_vG[chosen if len(chosen) > 1 else []]
 
     def with_views(self, codes_vG: torch.Tensor, positions_v3: torch.Tensor) -> VladEncoder:
         """The encoder that remembers mapping views; of very many, every so many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +14,7 @@ from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
+from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
 from glace_ros.localization.pose_covariance import camera_covariance
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
 from glace_ros.pose import Pose
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from glace_ros.features.local_encoder import LocalFeatures
     from glace_ros.scene.scene_map import SceneMap
 
+_LIKENESS_WEIGHT = 2.0
+
 
 @dataclass(frozen=True)
 class LocalizerConfig:
@@ -32,7 +36,7 @@ class LocalizerConfig:
 
     min_inliers: fewer are a rejection; the map's own min_inlier_ratio applies besides.
     max_sigma_m: so is a position that its own inliers leave less certain than this.
-    places: that are tried, where an image looks like several; 1 = its own code alone.
+    places: how an image that looks like several is tried in each; None = its own code alone.
     refinement: by the map's landmarks; None = the pose of the coordinate head alone.
     """
 
@@ -42,7 +46,7 @@ class LocalizerConfig:
     max_sigma_m: float = 1.0
     max_iterations: int = 2000
     seed: int = 0
-    places: int = 5
+    places: PlaceConfig | None = field(default_factory=PlaceConfig)
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
 
 
@@ -144,22 +148,24 @@ class Localizer:
 
         start: perf_counter() from which the result's seconds count.
         """
-        attempts = [regression, *self._elsewhere(regression)]
-        results = [self._solve_here(attempt, camera, start) for attempt in attempts]
-        return replace(max(results, key=_agreement), seconds=time.perf_counter() - start)
-
-    def _elsewhere(self, regression: Regression) -> list[Regression]:
-        """What the map says of the image if it was taken in each of the places that look like it.
-
-        Rooms that share their furniture give codes that are nearly the same: landmarks decide.
-        """
-        encoder = self.scene_map.global_encoder
-        if encoder is None or regression.code_G is None or self.config.places < 2:
-            return []
-        return [
-            regression._replace(points_n3=self._points(regression.features, place_G))
-            for place_G in encoder.places(regression.code_G, self.config.places)
+        results = [
+            (self._solve_here(attempt, camera, start), likeness)
+            for attempt, likeness in self._attempts(regression)
         ]
+        result, _ = max(results, key=lambda pair: _agreement(*pair))
+        return replace(result, seconds=time.perf_counter() - start)
+
+    def _attempts(self, regression: Regression) -> list[tuple[Regression, float]]:
+        """What the map says of the image in each place that it may be of, and how like that is."""
+        encoder, config = self.scene_map.global_encoder, self.config.places
+        if config is None or encoder is None or regression.code_G is None:
+            return [(regression, 0.0)]
+        features, landmarks = regression.features, self.scene_map.landmarks
+        places = place_candidates(features, regression.code_G, encoder, landmarks, config)
+        return [
+            (regression._replace(points_n3=self._points(features, place.code_G)), place.likeness)
+            for place in places
+        ] or [(regression, 0.0)]
 
     def _solve_here(
         self, regression: Regression, camera: Camera, start: float
@@ -266,8 +272,8 @@ class Localizer:
         return ""
 
 
-def _agreement(result: PoseEstimate | Rejection) -> tuple[bool, int, int]:
+def _agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool, float, int]:
     """Larger for what more of the map vouches for."""
     if isinstance(result, Rejection):
-        return False, 0, result.inliers
-    return True, result.landmarks, result.inliers
+        return False, 0.0, result.inliers
+    return True, result.landmarks * math.exp(_LIKENESS_WEIGHT * likeness), result.inliers

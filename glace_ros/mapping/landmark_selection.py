@@ -1,14 +1,14 @@
 """Landmark selection: triangulated patches of many views -> the corners worth keeping in the map.
 
 Every view triangulates its own patches. Patches of several views that lie within a pixel or two of
-each other and look alike are one corner; those that most views agree on are kept, first for the
-views that have few.
+each other and look alike are one corner; those that most views agree on and that look like no other
+place are kept, first for the views that have few.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _NEIGHBOURS = 24
 _CHUNK = 20_000
 _AT_ONCE = 8
+_MOST_TWINS = 30_000
+_TWINS_AT_ONCE = 1000
+_TWIN_COSINES = 0.6, 1.0
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class LandmarkConfig:
     """most: landmarks of a map, 0 = none. min_views: that must have placed a corner.
 
     radius_px: patches this near to each other, seen from their views, may be one corner, at most
-    radius_max_m apart; min_cosine of their descriptors. observations: patches looked at, a random
-    sample of more: bounds the memory for long recordings.
+    radius_max_m apart; min_cosine of their descriptors. twin_views: so many views less a corner
+    counts with a perfect twin apart_m away, which tells nobody where he is. observations: patches
+    looked at, a random sample of more: bounds the memory for long recordings.
     """
 
     most: int = 30_000
@@ -40,52 +44,103 @@ class LandmarkConfig:
     radius_px: float = 2.0
     radius_max_m: float = 0.08
     min_cosine: float = 0.75
+    twin_views: float = 3.0
+    apart_m: float = 2.5
     observations: int = 1_500_000
+
+
+class _Observations(NamedTuple):
+    """Patches with a triangulated point. radius_n: metres, within which others may be the same."""
+
+    view_n: NDArray[np.int64]
+    points_n3: torch.Tensor
+    descriptors_nC: torch.Tensor
+    depth_n: torch.Tensor
+    radius_n: NDArray[np.float32]
 
 
 def select_landmarks(buffer: FeatureBuffer, config: LandmarkConfig, seed: int) -> Landmarks | None:
     """Landmarks from the buffer's triangulated samples; None where there are none."""
-    samples = buffer.samples
-    (index_n,) = torch.nonzero(samples.has_point_n, as_tuple=True)
     rng = np.random.default_rng(seed)
-    if len(index_n) > config.observations:
-        chosen_n = rng.choice(len(index_n), config.observations, replace=False)
-        index_n = index_n[torch.from_numpy(np.sort(chosen_n)).to(index_n.device)]
-    if config.most == 0 or len(index_n) == 0:
+    seen = _observations(buffer, config, rng)
+    if config.most == 0 or len(seen.view_n) == 0:
         return None
-    view_n = samples.view_n[index_n].cpu().numpy()
-    points_n3 = samples.points_n3[index_n].cpu()
-    descriptors_nC = samples.descriptors_nC[index_n].cpu()
-    camera_from_map_n34 = buffer.camera_from_map_v34.cpu()[view_n]
-    depth_n = (camera_from_map_n34[:, 2, :3] * points_n3).sum(dim=1) + camera_from_map_n34[:, 2, 3]
-    focal_n = buffer.intrinsics_v4.cpu()[view_n, 0]
-    radius_n = (config.radius_px * depth_n / focal_n).clamp(0.004, config.radius_max_m).numpy()
-    index_nk, same_nk = _same_corner(points_n3, descriptors_nC, radius_n, config)
-    views_nk = np.where(same_nk, view_n[index_nk], -1)
-    support_n = _distinct(views_nk)
-    seeds_m = _seeds(index_nk, same_nk, support_n + 0.5 * rng.random(len(support_n)))
-    seeds_m = seeds_m[support_n[seeds_m] >= config.min_views]
-    seeds_m = seeds_m[np.argsort(-support_n[seeds_m], kind="stable")]
+    index_nk, same_nk = _same_corner(seen.points_n3, seen.descriptors_nC, seen.radius_n, config)
+    views_nk = np.where(same_nk, seen.view_n[index_nk], -1)
+    # no ties: where there is room for some of equals only, no part of the drive may come first
+    worth_n = _distinct(views_nk) + 0.5 * rng.random(len(views_nk))
+    seeds_m = _seeds(index_nk, same_nk, worth_n)
+    seeds_m = seeds_m[worth_n[seeds_m] >= config.min_views]
+    if len(seeds_m) == 0:
+        return None
+    alike_m = _alike_elsewhere(seen.points_n3[seeds_m], seen.descriptors_nC[seeds_m], config, rng)
+    seeds_m = seeds_m[np.argsort(config.twin_views * alike_m - worth_n[seeds_m])]
     kept_m = seeds_m[_cover(views_nk[seeds_m], len(buffer.views), config.most)]
-    if len(kept_m) == 0:
-        return None
-    # near views place a point best
-    weight_mk = torch.from_numpy(same_nk[kept_m]) / depth_n[index_nk[kept_m]].clamp(min=0.1) ** 2
-    weight_mk1 = (weight_mk / weight_mk.sum(dim=1, keepdim=True))[..., None]
-    members_mk = torch.from_numpy(index_nk[kept_m])
     centres_v3 = -torch.einsum(
         "vji,vj->vi", buffer.camera_from_map_v34[:, :, :3], buffer.camera_from_map_v34[:, :, 3]
     ).cpu()
-    points_m3 = (weight_mk1 * points_n3[members_mk]).sum(dim=1)
-    to_camera_mk3 = torch.nn.functional.normalize(
-        centres_v3[torch.from_numpy(view_n[index_nk[kept_m]]).long()] - points_m3[:, None], dim=2
+    return _merged(seen, index_nk[kept_m], same_nk[kept_m], centres_v3)
+
+
+def _observations(
+    buffer: FeatureBuffer, config: LandmarkConfig, rng: np.random.Generator
+) -> _Observations:
+    samples = buffer.samples
+    (index_n,) = torch.nonzero(samples.has_point_n, as_tuple=True)
+    if len(index_n) > config.observations:
+        chosen_n = rng.choice(len(index_n), config.observations, replace=False)
+        index_n = index_n[torch.from_numpy(np.sort(chosen_n)).to(index_n.device)]
+    view_n = samples.view_n[index_n].cpu().numpy()
+    points_n3 = samples.points_n3[index_n].cpu()
+    axis_n4 = buffer.camera_from_map_v34.cpu()[view_n][:, 2]
+    depth_n = (axis_n4[:, :3] * points_n3).sum(dim=1) + axis_n4[:, 3]
+    focal_n = buffer.intrinsics_v4.cpu()[view_n, 0]
+    radius_n = (config.radius_px * depth_n / focal_n).clamp(0.004, config.radius_max_m).numpy()
+    return _Observations(
+        view_n, points_n3, samples.descriptors_nC[index_n].cpu(), depth_n, radius_n
     )
-    same_mk1 = torch.from_numpy(same_nk[kept_m])[..., None]
+
+
+def _merged(
+    seen: _Observations,
+    index_mk: NDArray[np.int64],
+    same_mk: NDArray[np.bool_],
+    centres_v3: torch.Tensor,
+) -> Landmarks:
+    """One landmark of each row's patches; near views place a point best."""
+    members_mk, same_mk1 = torch.from_numpy(index_mk), torch.from_numpy(same_mk)[..., None]
+    weight_mk1 = same_mk1 / seen.depth_n[members_mk].clamp(min=0.1)[..., None] ** 2
+    points_m3 = (weight_mk1 * seen.points_n3[members_mk]).sum(dim=1) / weight_mk1.sum(dim=1)
+    cameras_mk3 = centres_v3[torch.from_numpy(seen.view_n[index_mk]).long()]
+    to_camera_mk3 = torch.nn.functional.normalize(cameras_mk3 - points_m3[:, None], dim=2)
     return Landmarks(
         points_m3,
-        (same_mk1 * descriptors_nC[members_mk].float()).sum(dim=1),
+        (same_mk1 * seen.descriptors_nC[members_mk].float()).sum(dim=1),
         (same_mk1 * to_camera_mk3).sum(dim=1),
     )
+
+
+def _alike_elsewhere(
+    points_m3: torch.Tensor,
+    descriptors_mC: torch.Tensor,
+    config: LandmarkConfig,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """(m,) from 0, no other corner looks like it, to 1: one that is elsewhere has no other look.
+
+    Against a sample of the corners, where there are very many.
+    """
+    others_o = torch.from_numpy(rng.permutation(len(points_m3))[:_MOST_TWINS])
+    codes_oC, places_o3 = descriptors_mC[others_o].float(), points_m3[others_o]
+    cosine_m = torch.empty(len(points_m3))
+    for start in range(0, len(points_m3), _TWINS_AT_ONCE):
+        part = slice(start, start + _TWINS_AT_ONCE)
+        cosine_po = descriptors_mC[part].float() @ codes_oC.T
+        here_po = torch.cdist(points_m3[part], places_o3) <= config.apart_m
+        cosine_m[part] = cosine_po.masked_fill_(here_po, -1.0).amax(dim=1)
+    lowest, highest = _TWIN_COSINES
+    alike_m = (cosine_m - lowest) / (highest - lowest)
+    return np.asarray(alike_m.clamp(0.0, 1.0).numpy().astype(np.float64))
 
 
 def _same_corner(

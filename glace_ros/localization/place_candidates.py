@@ -1,0 +1,99 @@
+"""Place candidates: where in the map an image may have been taken, before any pose is known.
+
+The image's code is compared with those of the mapping views. Where views of several places are
+about as like it, landmarks speak: a patch whose best landmark has no twin elsewhere tells its place
+(the ratio test of Lowe, IJCV 2004, between places instead of between points).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from glace_ros.features.global_encoder import VladEncoder
+    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.scene.landmarks import Landmarks
+
+_NO_VOTE = 0.01
+"""A lead of this cosine says nothing: without it the furniture's noise would have to be a vote."""
+
+
+@dataclass(frozen=True)
+class PlaceConfig:
+    """most: places tried. apart_m: nearer views are of one place. margin: of the cosine, within
+    which a view is as like as the best one. patches: of the image that are asked for landmarks.
+    own: weight of the image's code in that of a candidate, which else is the view's.
+    """
+
+    most: int = 3
+    apart_m: float = 2.5
+    margin: float = 0.25
+    patches: int = 200
+    own: float = 0.5
+
+
+class PlaceCandidate(NamedTuple):
+    """code_G: unit norm, for the coordinate head. likeness: cosine of the codes plus the share of
+    the landmarks' votes, at most 2.
+    """
+
+    code_G: torch.Tensor
+    likeness: float
+
+
+def place_candidates(
+    features: LocalFeatures,
+    code_G: torch.Tensor,
+    encoder: VladEncoder,
+    landmarks: Landmarks | None,
+    config: PlaceConfig,
+) -> list[PlaceCandidate]:
+    """Places that the image may be of, likeliest first; none where it is like one place alone, or
+    the encoder remembers no views.
+    """
+    views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
+    if views_vG is None or positions_v3 is None:
+        return []
+    cosine_v = views_vG @ code_G
+    alike_v = cosine_v > cosine_v.max() - config.margin
+    best_3 = positions_v3[cosine_v.argmax()]
+    if bool(((positions_v3[alike_v] - best_3).norm(dim=1) <= config.apart_m).all()):
+        return []
+    likeness_v = cosine_v
+    if landmarks is not None:
+        likeness_v = cosine_v + _votes(
+            features.head(config.patches), landmarks, positions_v3, config
+        )
+    chosen: list[int] = []
+    for view in likeness_v.argsort(descending=True).tolist():
+        away_c = (positions_v3[chosen] - positions_v3[view]).norm(dim=1)
+        if bool((away_c > config.apart_m).all()):
+            chosen.append(view)
+        if len(chosen) == config.most:
+            break
+    codes_cG = functional.normalize(views_vG[chosen] + config.own * code_G, dim=1)
+    return [
+        PlaceCandidate(candidate_G, float(likeness_v[view]))
+        for candidate_G, view in zip(codes_cG, chosen, strict=True)
+    ]
+
+
+def _votes(
+    features: LocalFeatures, landmarks: Landmarks, positions_v3: torch.Tensor, config: PlaceConfig
+) -> torch.Tensor:
+    """(v,) share of the votes for landmarks near each view: 1 = all of them.
+
+    A patch votes by how much more its best landmark is like it than any that is not near that one.
+    """
+    cosine_nl = features.descriptors_nC.float() @ landmarks.descriptors_lC.T
+    best_n, landmark_n = cosine_nl.max(dim=1)
+    points_n3 = landmarks.points_l3[landmark_n]
+    elsewhere_nl = torch.cdist(points_n3, landmarks.points_l3) > config.apart_m
+    runner_up_n = cosine_nl.masked_fill(~elsewhere_nl, -1.0).amax(dim=1)
+    vote_n = (best_n - runner_up_n) ** 2
+    near_vn = torch.cdist(positions_v3, points_n3) < config.apart_m
+    return (near_vn * vote_n).sum(dim=1) / (vote_n.sum() + len(vote_n) * _NO_VOTE**2)
