@@ -214,3 +214,31 @@ def test_other_and_damaged_files_are_refused(written, damage):
     with pytest.raises(MappingError, match=r"(damaged|another bag).*--resume") as caught:
         journal(folder, empty(), fingerprint=fingerprint).restore()
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_learned_of_the_views_comes_back_unless_they_changed(tmp_path):
+    encoded = empty()
+    add_views(encoded, 0, 6)
+    made = []
+
+    def make():
+        made.append(len(made))
+        return {"codes": torch.full((3, 2), float(len(made))).T, "index": torch.arange(3)}
+
+    first = journal(tmp_path, encoded).kept("codes", make)
+    again = journal(tmp_path, encoded).kept("codes", make)
+    assert made == [0]
+    assert all(torch.equal(again[name], first[name]) for name in first)
+    assert journal(tmp_path, encoded).kept("nothing", dict) == {}
+    assert journal(tmp_path, encoded).kept("nothing", make) == {}  # nothing is a result too
+    add_views(encoded, 6, 7)
+    assert journal(tmp_path, encoded).kept("codes", make)["codes"][0, 0] == 2.0
+    encoded.views.thin(20)
+    assert journal(tmp_path, encoded).kept("codes", make)["codes"][0, 0] == 3.0
+    with pytest.raises(MappingError, match=r"learned-codes\.safetensors is of another bag"):
+        journal(tmp_path, encoded, fingerprint="another").kept("codes", make)
+    # what is made quickly is not worth a file
+    journal(tmp_path / "quick", encoded, every_s=60.0).kept("codes", make)
+    assert not (tmp_path / "quick").exists()
+    journal(tmp_path, encoded).remove()
+    assert not tmp_path.exists()

@@ -1,4 +1,4 @@
-"""Encoding journal: what encoding and triangulation have done so far, on disk beside the map to be.
+"""Encoding journal: what was done before training so far, on disk beside the map to be.
 
 Encoding 10,000 images takes an hour of a CPU. Every few seconds, what was added is written as one
 file more, whole or not at all; `--resume` puts it back and goes on behind it. A recording that is
@@ -78,6 +78,29 @@ class EncodingJournal:
             self._write(f"points-{self._placed:08d}", points, header)
             self._placed = placed
         self._saved_at = time.perf_counter()
+
+    def kept(
+        self, name: str, make: Callable[[], dict[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """What `make` gives for these views, or gave in an earlier run. Kept on disk if it took
+        long. Raises MappingError.
+        """
+        views = self._encoded.views
+        header = {
+            "fingerprint": self._fingerprint,
+            "views": str(len(views)),
+            "patches": str(views.patches),
+        }
+        path = self.folder / f"learned-{name}.safetensors"
+        if path.is_file():
+            tensors, found = read_saved(path, self._fingerprint)
+            if found == header:
+                return tensors
+        start = time.perf_counter()
+        tensors = {key: part.contiguous() for key, part in make().items()}
+        if time.perf_counter() - start > self._every_s:
+            self._write(f"learned-{name}", tensors, header)
+        return tensors
 
     def restore(self) -> dict[str, Any]:
         """Fill the views with what is on disk; the state of then, empty where there is nothing.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -15,30 +16,32 @@ import torch
 from scipy.cluster.vq import kmeans2
 
 from glace_ros.errors import MappingError
-from glace_ros.features.global_encoder import VladConfig, VladEncoder
+from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
-from glace_ros.mapping.feature_diffusion import CodeStatistics, covisible_views, measure_codes
+from glace_ros.mapping.global_codes import GlobalCodes
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
 from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.scene_map import MapMetadata, SceneMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.mapping.feature_buffer import FeatureBuffer
+    from glace_ros.mapping.feature_diffusion import CodeStatistics
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
-    from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
-    from glace_ros.scene.landmarks import Landmarks
+
+Kept = Callable[[str, Callable[[], dict[str, torch.Tensor]]], dict[str, torch.Tensor]]
 
 MIN_VIEWS = 10
 
@@ -108,13 +111,10 @@ class MapBuilder:
         self.encoded = EncodedViews(
             self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks
         )
-        self.codes: CodeStatistics | None = None
         self.points_share = 0.0
         self.steps = 0
         self._landmarks: Landmarks | None = None
-        self._vlad: VladEncoder | None = None
-        self._neighbours_vk: torch.Tensor | None = None
-        self._sigma = 0.0
+        self._codes: GlobalCodes | None = None
 
     def encode(
         self, images: Iterable[PosedImage], on_image: Callable[[], None] = lambda: None
@@ -138,8 +138,13 @@ class MapBuilder:
                 "a longer drive, or lower --keyframe-dist and --keyframe-angle"
             )
 
-    def prepare(self, on_view: Callable[[], None] = lambda: None) -> None:
-        """Triangulate what matches, choose landmarks, and learn the global codes."""
+    def prepare(
+        self, on_view: Callable[[], None] = lambda: None, kept: Kept = lambda _, make: make()
+    ) -> None:
+        """Triangulate what matches, choose landmarks, and learn the global codes.
+
+        kept: gives the tensors of that name from an earlier run, or those that are made now.
+        """
         start = time.perf_counter()
         views, config, ranks = self.encoded.views, self.config, self._ranks
         self._positions_v3 = np.stack([pose.translation_3 for pose in views.map_from_camera])
@@ -153,11 +158,11 @@ class MapBuilder:
         placed = gather_placed(self._buffer, ranks, config.landmarks.observations, config.seed)
         learned = None
         if ranks.rank == 0:
-            self._landmarks = select_landmarks(placed, config.landmarks, config.seed)
-            learned = self._learn_codes(), self._vlad, self._sigma, self._neighbours_vk
-        learned = ranks.from_first(learned)
-        assert learned
-        self._codes_vG, self._vlad, self._sigma, self._neighbours_vk = learned
+            landmarks = kept("landmarks", lambda: self._selected_landmarks(placed))
+            self._landmarks = Landmarks(**landmarks) if landmarks else None
+            learned = self._learned_codes(kept)
+        self._codes = ranks.from_first(learned)
+        self._sigma = self._codes.sigma(config.sigma) if self._codes else 0.0
         views.forget_lent()
         self.seconds["prepare"] = time.perf_counter() - start
 
@@ -172,18 +177,23 @@ class MapBuilder:
         trainer = MapTrainer(
             replace(self.config.trainer, seed=self.config.seed),
             self._buffer,
-            self._codes_vG,
+            self._codes.codes_vG if self._codes else None,
             self._sigma,
             self._head_config(),
             self._centres(self._positions_v3 - self._origin_3),
             self._device,
-            self._neighbours_vk,
+            self._codes.neighbours_vk if self._codes else None,
             self._ranks,
         )
         trainer.train(self._training_seconds(reserve_s), on_progress, checkpoint)
         self.seconds["train"] = time.perf_counter() - start
         self.steps = trainer.step
         self._head: CoordinateHead = trainer.head
+
+    @property
+    def codes(self) -> CodeStatistics | None:
+        """How well global codes tell co-visible views; None where there are none."""
+        return self._codes.statistics if self._codes else None
 
     @property
     def samples_per_second(self) -> float:
@@ -193,6 +203,7 @@ class MapBuilder:
     def scene_map(self, description: RecordingDescription) -> SceneMap:
         """The trained map, not judged yet."""
         config = self.config
+        encoder = self._codes.encoder if self._codes else None
         metadata = MapMetadata(
             **vars(description),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -200,7 +211,7 @@ class MapBuilder:
             seed=config.seed,
             local_encoder=config.local_encoder,
             local_encoder_hash=self._encoder.weights_hash,
-            global_encoder=self._vlad.name if self._vlad else "none",
+            global_encoder=encoder.name if encoder else "none",
             vlad_patches=config.vlad.patches,
             sigma=self._sigma,
             short_side_px=config.buffer.short_side_px,
@@ -218,54 +229,29 @@ class MapBuilder:
         for name, tensor in self._head.state_dict().items():
             rounded = tensor.cpu() if name in exact else tensor.cpu().half().float()
             head.state_dict()[name].copy_(rounded)
-        return SceneMap(metadata, head, self._vlad, self._landmarks)
+        return SceneMap(metadata, head, encoder, self._landmarks)
 
-    def _learn_codes(self) -> torch.Tensor | None:
-        views, config = self.encoded.views, self.config
+    def _selected_landmarks(self, placed: FeatureBuffer) -> dict[str, torch.Tensor]:
+        landmarks = select_landmarks(placed, self.config.landmarks, self.config.seed)
+        return landmarks.tensors() if landmarks else {}
+
+    def _learned_codes(self, kept: Kept) -> GlobalCodes | None:
+        config = self.config
         if config.global_encoder == "none":
             return None
-        clusters = _clusters(config.global_encoder)
-        features = [view.features for view in views]
-        poses = [view.map_from_camera for view in views]
-        # through fp16, as the file will have it
-        learned = VladEncoder.learn(features, poses, config.vlad, config.seed)
-        self._vlad = learned.map_tensors(_rounded)
-        codes_vG = torch.stack([self._vlad.encode(view) for view in features])
-        self.codes = self._measured_codes(features, poses)
-        if clusters:
-            clustered = self._vlad.with_clusters(codes_vG, min(clusters, len(views)), config.seed)
-            self._vlad = clustered.map_tensors(_rounded)
-            return torch.stack([self._vlad.encode(view) for view in features])
-        positions_v3 = torch.from_numpy(self._positions_v3 - self._origin_3).float()
-        self._vlad = self._vlad.with_views(codes_vG, positions_v3).map_tensors(_rounded)
-        if config.neighbour_codes:
-            self._neighbours_vk = torch.from_numpy(covisible_views(poses, config.seed))
-        self._sigma = config.sigma if config.sigma >= 0 else self._measured_sigma()
-        return codes_vG
+        views = self.encoded.views
 
-    def _measured_codes(
-        self, features: list[LocalFeatures], poses: list[Pose]
-    ) -> CodeStatistics | None:
-        """Of views that the codes were not learned from: a query is none of those either."""
-        held_out_n = np.arange(len(features)) % 4 == 2
-        kept = np.flatnonzero(~held_out_n)
-        encoder = VladEncoder.learn(
-            [features[i] for i in kept], [poses[i] for i in kept],
-            self.config.vlad, self.config.seed,
-        )  # fmt: skip
-        codes_vG = torch.stack([encoder.encode(view) for view in features])
-        return measure_codes(codes_vG.numpy(), poses, held_out_n)
+        def learn() -> dict[str, torch.Tensor]:
+            return GlobalCodes.learn(
+                [view.features for view in views], views.map_from_camera, self._origin_3,
+                config.global_encoder, config.vlad, config.seed,
+                neighbour_codes=config.neighbour_codes,
+            ).tensors()  # fmt: skip
 
-    def _measured_sigma(self) -> float:
-        if self.codes is None:
-            raise MappingError(
-                "the strength of feature diffusion cannot be measured, since no two views are "
-                "co-visible, or all are: give --sigma, or use --global-encoder none"
-            )
-        return self.codes.sigma
+        return GlobalCodes.from_tensors(kept("codes", learn), config.vlad.patches)
 
     def _head_config(self) -> CoordinateHeadConfig:
-        channels = self._vlad.channels if self._vlad else 0
+        channels = self._codes.encoder.channels if self._codes else 0
         clusters = min(self.config.head.clusters, len(self.encoded.views))
         return replace(self.config.head, global_channels=channels, clusters=clusters)
 
@@ -297,19 +283,3 @@ def _cluster_centres(
         if scatter < least:
             best_k3, least = centres_k3, scatter
     return np.asarray(best_k3)
-
-
-def _rounded(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half().float()
-
-
-def _clusters(global_encoder: str) -> int:
-    """K of "kmeans:K", 0 for "vlad". Raises MappingError for another name."""
-    name, _, count = global_encoder.partition(":")
-    if global_encoder == "vlad":
-        return 0
-    if name == "kmeans" and count.isdecimal() and int(count) > 0:
-        return int(count)
-    raise MappingError(
-        f"the global encoder '{global_encoder}' is unknown: use vlad, none or kmeans:K"
-    )

@@ -171,7 +171,7 @@ def _train(
             advance(builder.encoded.placed)
             saved.journal.save_if_due()
 
-        builder.prepare(placed)
+        builder.prepare(placed, saved.journal.kept)
         advance(views)
     saved.before_training(builder.seconds["encode"] + builder.seconds["prepare"])
     localized = held_out + (len(record.mapping_images) if report else 0)

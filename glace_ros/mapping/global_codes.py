@@ -1,0 +1,135 @@
+"""Global codes of a recording: the encoder learned from its views, their codes, and how strongly
+training diffuses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from glace_ros.errors import MappingError
+from glace_ros.features.global_encoder import VladConfig, VladEncoder
+from glace_ros.mapping.feature_diffusion import CodeStatistics, covisible_views, measure_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.pose import Pose
+
+_VLAD = "vlad."
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalCodes:
+    """codes_vG: float32, one for each view. neighbours_vk: indices of co-visible views whose codes
+    a view may be trained with. statistics: None where no two views are co-visible, or all are.
+    """
+
+    encoder: VladEncoder
+    codes_vG: torch.Tensor
+    neighbours_vk: torch.Tensor | None
+    statistics: CodeStatistics | None
+
+    @staticmethod
+    def learn(
+        features: Sequence[LocalFeatures],
+        map_from_camera: Sequence[Pose],
+        origin_3: NDArray[np.float64],
+        name: str,
+        config: VladConfig,
+        seed: int,
+        *,
+        neighbour_codes: bool,
+    ) -> GlobalCodes:
+        """name: "vlad", or "kmeans:K" for the paper's K codes. Raises MappingError for another."""
+        clusters = _clusters(name)
+        # through fp16, as the file will have it
+        encoder = VladEncoder.learn(features, map_from_camera, config, seed).map_tensors(_rounded)
+        codes_vG = torch.stack([encoder.encode(view) for view in features])
+        if clusters:
+            clustered = encoder.with_clusters(codes_vG, min(clusters, len(features)), seed)
+            encoder = clustered.map_tensors(_rounded)
+            codes_vG = torch.stack([encoder.encode(view) for view in features])
+        else:
+            places_v3 = np.stack([pose.translation_3 for pose in map_from_camera]) - origin_3
+            remembering = encoder.with_views(codes_vG, torch.from_numpy(places_v3).float())
+            encoder = remembering.map_tensors(_rounded)
+        neighbours_vk = None
+        if neighbour_codes and not clusters:
+            neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
+        statistics = _of_unseen_views(features, map_from_camera, config, seed)
+        return GlobalCodes(encoder, codes_vG, neighbours_vk, statistics)
+
+    def sigma(self, wanted: float) -> float:
+        """Of the diffusion: 0 for clustered codes, measured where wanted is negative. Raises
+        MappingError where it cannot be.
+        """
+        if self.encoder.centres_kG is not None:
+            return 0.0
+        if wanted >= 0:
+            return wanted
+        if self.statistics is None:
+            raise MappingError(
+                "the strength of feature diffusion cannot be measured, since no two views are "
+                "co-visible, or all are: give --sigma, or use --global-encoder none"
+            )
+        return self.statistics.sigma
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """For a file of unfinished work."""
+        tensors = {f"{_VLAD}{name}": part for name, part in self.encoder.tensors().items()}
+        tensors["codes_vG"] = self.codes_vG
+        if self.neighbours_vk is not None:
+            tensors["neighbours_vk"] = self.neighbours_vk
+        if self.statistics is not None:
+            numbers = list(vars(self.statistics).values())
+            tensors["statistics_4"] = torch.tensor(numbers, dtype=torch.float64)
+        return tensors
+
+    @staticmethod
+    def from_tensors(tensors: dict[str, torch.Tensor], patches: int) -> GlobalCodes:
+        """What `tensors` gave. patches: of VladConfig."""
+        parts = {k.removeprefix(_VLAD): v for k, v in tensors.items() if k.startswith(_VLAD)}
+        numbers_4 = tensors.get("statistics_4")
+        return GlobalCodes(
+            VladEncoder(**parts, patches=patches),
+            tensors["codes_vG"],
+            tensors.get("neighbours_vk"),
+            None if numbers_4 is None else CodeStatistics(*numbers_4.tolist()),
+        )
+
+
+def _of_unseen_views(
+    features: Sequence[LocalFeatures],
+    map_from_camera: Sequence[Pose],
+    config: VladConfig,
+    seed: int,
+) -> CodeStatistics | None:
+    """Of views that an encoder was not learned from: a query is none of those either."""
+    held_out_n = np.arange(len(features)) % 4 == 2
+    kept = np.flatnonzero(~held_out_n)
+    encoder = VladEncoder.learn(
+        [features[i] for i in kept], [map_from_camera[i] for i in kept], config, seed
+    )
+    codes_vG = torch.stack([encoder.encode(view) for view in features])
+    return measure_codes(codes_vG.numpy(), map_from_camera, held_out_n)
+
+
+def _rounded(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half().float()
+
+
+def _clusters(name: str) -> int:
+    """K of "kmeans:K", 0 for "vlad"."""
+    kind, _, count = name.partition(":")
+    if name == "vlad":
+        return 0
+    if kind == "kmeans" and count.isdecimal() and int(count) > 0:
+        return int(count)
+    raise MappingError(f"the global encoder '{name}' is unknown: use vlad, none or kmeans:K")
