@@ -237,9 +237,9 @@ def gpu_with_room_for(samples: int):
 
 
 def test_a_gpu_without_memory_takes_smaller_parts_of_the_same_batches(world, monkeypatch, caplog):
-    whole = world.trainer(batch=512, iterations=30).train(None)
+    whole = world.trainer(batch=512, iterations=5).train(None)
     monkeypatch.setattr(MapTrainer, "_loss", gpu_with_room_for(150))
-    parts = world.trainer(batch=512, iterations=30).train(None)
+    parts = world.trainer(batch=512, iterations=5).train(None)
     for name, tensor in whole.state_dict().items():
         assert torch.allclose(parts.state_dict()[name], tensor, atol=1e-4), name
     said = [record.getMessage() for record in caplog.records]

@@ -153,7 +153,8 @@ def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tm
     def small_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
 
-    words = arguments(wall, output)
+    small = "--landmarks", 0, "--global-encoder", "none"
+    words = arguments(wall, output, *small)
     words[words.index("--checkpoint-every") + 1] = "0"
     process = start(words, preexec_fn=small_disk)
     _, stderr = process.communicate(timeout=600)
@@ -163,7 +164,7 @@ def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tm
     assert "map.glace.checkpoint cannot be written: File too large" in said
     assert "--resume" in said
     assert stage(tmp_path) == "triangulation"
-    process = start(arguments(wall, output, "--resume"))
+    process = start(arguments(wall, output, *small, "--resume"))
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 0, stderr
     assert SceneMap.load(output).metadata.training["steps"] == 500
@@ -172,21 +173,23 @@ def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tm
 
 @pytest.fixture
 def small(tmp_path):
-    return arguments(write_wall(tmp_path / "wall", 40), tmp_path / "map.glace", "--iterations", 3)
+    """All views are co-visible here: there is no diffusion to be measured."""
+    wall = write_wall(tmp_path / "wall", 20)
+    return arguments(wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
 
 
 def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch, capsys):
     add = EncodedViews.add
 
-    def ctrl_c_at_the_twentieth(encoded, image):
-        if len(encoded.views) == 20:
+    def ctrl_c_at_the_eighth(encoded, image):
+        if len(encoded.views) == 8:
             raise KeyboardInterrupt
         add(encoded, image)
 
     every = small.index("--checkpoint-every") + 1
     small[every] = "0"
     with monkeypatch.context() as patch:
-        patch.setattr(EncodedViews, "add", ctrl_c_at_the_twentieth)
+        patch.setattr(EncodedViews, "add", ctrl_c_at_the_eighth)
         assert build_map(small) == 130
     assert f"--resume goes on from {tmp_path / 'map.glace.encoded'}" in capsys.readouterr().err
     encoded = []
@@ -195,7 +198,7 @@ def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch
             EncodedViews, "add", lambda self, image: encoded.append(image) or add(self, image)
         )
         assert build_map([*small, "--resume"]) in (0, 3)
-    assert len(encoded) + 20 == SceneMap.load(tmp_path / "map.glace").metadata.training["views"]
+    assert len(encoded) + 8 == SceneMap.load(tmp_path / "map.glace").metadata.training["views"]
 
 
 @pytest.mark.parametrize(
