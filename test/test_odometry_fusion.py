@@ -190,3 +190,120 @@ def test_covariance_scale_is_a_factor_on_variances():
     scaled = OdometryFusion(config).fix(NS, MAP_FROM_ODOM, COVARIANCE_66, None)
     np.testing.assert_allclose(plain.covariance_66, COVARIANCE_66)
     np.testing.assert_allclose(scaled.covariance_66, 4.0 * COVARIANCE_66)
+
+
+SURE_66 = np.diag([0.01, 0.01, 0.01, 0.001, 0.001, 0.001]) ** 2 * 4
+
+
+def drive(fusion, seconds, offset=None, start_s=1.0, noise_m=0.0, seed=0):
+    """Outcomes of fixes twice a second; `offset` moves what the camera says in the map."""
+    rng = np.random.default_rng(seed)
+    outcomes = []
+    for stamp_s in np.arange(start_s, start_s + seconds, 0.5):
+        stamp_ns = round(stamp_s * NS)
+        truth = MAP_FROM_ODOM @ odometry_at(stamp_ns)
+        seen = (offset or Pose.identity()) @ truth
+        seen = Pose(seen.rotation_33, seen.translation_3 + [*rng.normal(size=2) * noise_m, 0.0])
+        outcomes.append(fusion.fix(stamp_ns, seen, SURE_66, odometry_at(stamp_ns)))
+    return outcomes
+
+
+def test_one_wrong_fix_leaves_the_transform_where_it_was():
+    fusion = OdometryFusion()
+    drive(fusion, 3.0)
+    before, last = fusion.map_from_odom, fusion.last_fix
+    (rejection,) = drive(fusion, 0.5, Pose.from_planar(2.0, 0.0, 0.0), start_s=4.0)
+    assert isinstance(rejection, FixRejection)
+    assert "sigma from the prediction (1/3 toward re-initialisation)" in rejection.reason
+    assert float(rejection.reason.split()[0]) > 4.0
+    assert fusion.map_from_odom is before
+    assert fusion.last_fix is last
+    (fix,) = drive(fusion, 0.5, start_s=4.5)
+    assert isinstance(fix, Fix)
+
+
+def test_a_carried_robot_is_believed_after_three_fixes_that_agree():
+    """The wheels know nothing of it, and the robot drives on between these fixes."""
+    fusion = OdometryFusion()
+    drive(fusion, 3.0)
+    carried = Pose.from_planar(7.0, -3.0, 2.0)
+    outcomes = drive(fusion, 2.0, carried, start_s=4.0)
+    assert [isinstance(outcome, Fix) for outcome in outcomes] == [False, False, True, True]
+    assert "(2/3" in outcomes[1].reason
+    there = carried @ MAP_FROM_ODOM @ odometry_at(round(5.0 * NS))
+    before = MAP_FROM_ODOM @ odometry_at(round(5.0 * NS))
+    assert outcomes[2].jumped_m == pytest.approx(there.distance_m(before), abs=0.01)
+    assert outcomes[3].jumped_m is None
+    assert fusion.map_from_odom.distance_m(carried @ MAP_FROM_ODOM) < 1e-6
+
+
+def test_wrong_fixes_that_disagree_are_never_believed():
+    fusion = OdometryFusion()
+    drive(fusion, 3.0)
+    for index in range(20):
+        wrong = Pose.from_planar(3.0 + index % 5, 2.0 * (index % 3), 0.3 * index)
+        (outcome,) = drive(fusion, 0.5, wrong, start_s=4.0 + 0.5 * index)
+        assert isinstance(outcome, FixRejection)
+    assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 1e-6
+
+
+def test_without_a_gate_every_fix_counts():
+    fusion = OdometryFusion(OdometryFusionConfig(gate_sigma=0.0))
+    drive(fusion, 3.0)
+    outcomes = drive(fusion, 1.0, Pose.from_planar(2.0, 0.0, 0.0), start_s=4.0)
+    assert all(isinstance(outcome, Fix) for outcome in outcomes)
+    assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) > 0.3
+
+
+def test_fixes_that_scatter_move_the_transform_less_than_each_of_them():
+    fusion, raw = OdometryFusion(), OdometryFusion(OdometryFusionConfig(reinit_consensus=1))
+    off_m, raw_m = [], []
+    for index in range(80):
+        drive(fusion, 0.5, start_s=1 + 0.5 * index, noise_m=0.03, seed=index)
+        raw.clear()
+        drive(raw, 0.5, start_s=1 + 0.5 * index, noise_m=0.03, seed=index)
+        now = odometry_at(round((1 + 0.5 * index) * NS))
+        truth = MAP_FROM_ODOM @ now
+        off_m.append((fusion.map_from_odom @ now).distance_m(truth))
+        raw_m.append((raw.map_from_odom @ now).distance_m(truth))
+    assert fusion.last_fix.jumped_m is None
+    assert np.mean(np.square(off_m[10:])) < 0.8 * np.mean(np.square(raw_m[10:]))
+
+
+def test_odometry_that_drifts_is_followed():
+    """A heading that drifts by 2 deg a second bends the map->odom of every fix a little."""
+    fusion = OdometryFusion()
+    for stamp_s in np.arange(1.0, 40.0, 0.5):
+        stamp_ns = round(stamp_s * NS)
+        bent = Pose.from_planar(0.0, 0.0, math.radians(2.0) * stamp_s) @ odometry_at(stamp_ns)
+        truth = MAP_FROM_ODOM @ odometry_at(stamp_ns)
+        assert isinstance(fusion.fix(stamp_ns, truth, SURE_66, bent), Fix)
+        assert (fusion.map_from_odom @ bent).distance_m(truth) < 0.05
+
+
+def test_a_place_that_somebody_names_is_no_fix_but_what_fixes_are_measured_by():
+    named_66 = np.diag([0.25, 0.25, 0.25, 0.07, 0.07, 0.07])
+    fusion = OdometryFusion()
+    named = MAP_FROM_ODOM @ odometry_at(NS)
+    fusion.expect(named, named_66, odometry_at(NS))
+    assert fusion.map_from_odom is None
+    assert fusion.state(NS) == LocalizationState.UNLOCALIZED
+    far = drive(fusion, 0.5, Pose.from_planar(20.0, 0.0, 0.0))
+    assert isinstance(far[0], FixRejection)
+    assert fusion.map_from_odom is None
+    near = drive(fusion, 0.5, start_s=1.5)
+    assert isinstance(near[0], Fix)
+    # one look is worth more than a word: the word has sigmas of half a metre
+    assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 0.02
+
+
+def test_a_wrong_place_named_again_and_again_holds_nobody_up_for_longer_than_a_consensus():
+    """As Nav2's BasicNavigator does with the identity, until a pose comes."""
+    fusion, wrong = OdometryFusion(), Pose.from_planar(30.0, 30.0, 0.0)
+    accepted = []
+    for index in range(8):
+        stamp_s = 1.0 + 0.5 * index
+        fusion.expect(wrong, 0.01 * np.eye(6), None)
+        accepted += [isinstance(o, Fix) for o in drive(fusion, 0.5, start_s=stamp_s)]
+    assert accepted == [False, False, True, True, True, True, True, True]
+    assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 1e-6

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from glace_ros.localization.pose_belief import OdometryNoise, PoseBelief
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +35,10 @@ class OdometryFusionConfig:
 
     degraded_timeout_s, lost_timeout_s: age of the last fix from which the state is DEGRADED, LOST.
     covariance_scale: factor on the solver's covariance. min_sigma_xy_m, min_sigma_yaw_rad: no
-    published standard deviation of a position (an angle) is smaller.
+    published standard deviation of a position (an angle) is smaller. gate_sigma: a fix further
+    from what is believed is not used; 0 = all are. reinit_consensus: so many of these in a row that
+    agree with each other are believed instead (the robot was carried, or the belief was wrong).
+    odometry: what a way since the last fix adds to the uncertainty.
     """
 
     two_d_mode: bool = True
@@ -42,6 +47,9 @@ class OdometryFusionConfig:
     covariance_scale: float = 1.0
     min_sigma_xy_m: float = 0.02
     min_sigma_yaw_rad: float = 0.005
+    gate_sigma: float = 4.0
+    reinit_consensus: int = 3
+    odometry: OdometryNoise = field(default_factory=OdometryNoise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +58,16 @@ class Fix:
 
     stamp_ns: exposure time. map_from_base: planar in two_d_mode. covariance_66: float64, symmetric,
     positive definite, of the base's position (x y z, metres) and of small rotations about the map's
-    axes (roll pitch yaw, radians). map_from_odom: None where the odometry at stamp_ns is not known.
+    axes (roll pitch yaw, radians). map_from_odom: of all fixes so far; None where the odometry at
+    stamp_ns is not known. jumped_m: how far it was from what had been believed, where a consensus
+    overruled that; else None.
     """
 
     stamp_ns: int
     map_from_base: Pose
     covariance_66: NDArray[np.float64]
     map_from_odom: Pose | None
+    jumped_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +81,19 @@ class OdometryFusion:
     """Turns poses of the past into `map_from_odom`, which holds now.
 
     Between two fixes the robot's pose is map_from_odom @ odom_from_base(now). A fix is as old as
-    its image, so it is composed with the odometry of that moment, never with the latest.
+    its image, so it meets the belief that the odometry of that moment gives, never the latest.
     """
 
     def __init__(self, config: OdometryFusionConfig | None = None) -> None:
         self._config = config or OdometryFusionConfig()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets every fix: UNLOCALIZED again, without a map_from_odom."""
         self._last_fix: Fix | None = None
         self._map_from_odom: Pose | None = None
+        self._belief: PoseBelief | None = None
+        self._outliers: list[PoseBelief] = []
 
     @property
     def last_fix(self) -> Fix | None:
@@ -88,6 +105,18 @@ class OdometryFusion:
         """None before the first fix with odometry: there is no transform to publish then."""
         return self._map_from_odom
 
+    def expect(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
+    ) -> None:
+        """Somebody says where the base is. The next fixes are measured by that; so many as
+        `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
+        """
+        if self._config.two_d_mode:
+            covariance_66 = _planar_covariance(covariance_66, map_from_base)
+            map_from_base = map_from_base.planar()
+        covariance_66 = self._scaled_and_floored(covariance_66)
+        self._belief = PoseBelief(map_from_base, covariance_66, odom_from_base)
+
     def fix(
         self,
         stamp_ns: int,
@@ -98,7 +127,8 @@ class OdometryFusion:
         """Takes the base's pose at stamp_ns with its covariance (axes as in `Fix`).
 
         odom_from_base: odometry at that same stamp_ns; None where no map_from_odom is needed.
-        A rejected pose changes nothing.
+        A pose that cannot be used changes nothing; one that is too far from the belief counts
+        toward a consensus.
         """
         if self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns:
             return FixRejection("its image is not newer than that of the last fix")
@@ -118,12 +148,56 @@ class OdometryFusion:
             sigma_m = math.sqrt(covariance_66[:3, :3].diagonal().max())
             sigma_rad = math.sqrt(covariance_66[3:, 3:].diagonal().max())
             return FixRejection(f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad")
-        map_from_odom = None if odom_from_base is None else map_from_base @ odom_from_base.inverse()
-        fix = Fix(stamp_ns, map_from_base, covariance_66, map_from_odom)
-        self._last_fix = fix
-        if map_from_odom is not None:
+        measured = PoseBelief(map_from_base, covariance_66, odom_from_base)
+        believed, jumped_m = self._fused(measured)
+        if isinstance(believed, FixRejection):
+            return believed
+        self._belief = believed
+        map_from_odom = None
+        if odom_from_base is not None:
+            map_from_odom = believed.map_from_base @ odom_from_base.inverse()
             self._map_from_odom = map_from_odom
-        return fix
+        self._last_fix = Fix(stamp_ns, map_from_base, covariance_66, map_from_odom, jumped_m)
+        return self._last_fix
+
+    def _fused(self, measured: PoseBelief) -> tuple[PoseBelief | FixRejection, float | None]:
+        """What is to be believed after a fix, and how far that is from what was, if overruled."""
+        config = self._config
+        if self._belief is None or measured.odom_from_base is None:
+            return measured, None
+        predicted = self._belief.carried_to(measured.odom_from_base, config.odometry)
+        off = self._sigmas(predicted, measured)
+        if config.gate_sigma == 0.0 or off <= config.gate_sigma:
+            self._outliers = []
+            fix = measured.map_from_base, measured.covariance_66
+            corrected = predicted.corrected_by(*fix, config.odometry)
+            return self._planar(corrected), None
+        carried = [
+            outlier.carried_to(measured.odom_from_base, config.odometry)
+            for outlier in self._outliers
+        ]
+        agreeing = [each for each in carried if self._sigmas(each, measured) <= config.gate_sigma]
+        self._outliers = [*agreeing, measured][-config.reinit_consensus :]
+        if len(self._outliers) >= config.reinit_consensus:
+            jumped_m = predicted.map_from_base.distance_m(measured.map_from_base)
+            return measured, jumped_m
+        return FixRejection(
+            f"{off:.1f} sigma from the prediction "
+            f"({len(self._outliers)}/{config.reinit_consensus} toward re-initialisation)"
+        ), None
+
+    def _sigmas(self, believed: PoseBelief, measured: PoseBelief) -> float:
+        return believed.sigmas_to(
+            measured.map_from_base, measured.covariance_66, 3 if self._config.two_d_mode else 6
+        )
+
+    def _planar(self, belief: PoseBelief) -> PoseBelief:
+        """Odometry that tilts a little does not tilt a robot on a flat floor."""
+        if not self._config.two_d_mode:
+            return belief
+        return PoseBelief(
+            belief.map_from_base.planar(), belief.covariance_66, belief.odom_from_base
+        )
 
     def seconds_since_fix(self, now_ns: int) -> float:
         """From the last fix's exposure until now_ns, at least 0; NaN before the first fix."""
@@ -141,11 +215,6 @@ class OdometryFusion:
         if age_s >= self._config.degraded_timeout_s:
             return LocalizationState.DEGRADED
         return LocalizationState.TRACKING
-
-    def clear(self) -> None:
-        """Forgets every fix: UNLOCALIZED again, without a map_from_odom."""
-        self._last_fix = None
-        self._map_from_odom = None
 
     def _scaled_and_floored(self, covariance_66: NDArray[np.float64]) -> NDArray[np.float64]:
         """Adding to the diagonal alone keeps the matrix positive definite."""

@@ -1,0 +1,116 @@
+"""What is believed of the base's pose: an estimate with its covariance, carried along by odometry
+and corrected by fixes (an error-state Kalman filter).
+
+Errors are of the base's position along the map's axes, and small rotations about these (x y z roll
+pitch yaw), as in geometry_msgs/PoseWithCovariance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+from scipy.stats import chi2, norm
+
+from glace_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class OdometryNoise:
+    """Standard deviations that odometry adds between two fixes: wheels that slip, a floor that is
+    not even, a heading that drifts.
+
+    shared: fixes of one place err together, so this share of a fix's variance is new uncertainty at
+    each fix: the belief never gets so sure of itself that it no longer moves.
+    """
+
+    m_per_m: float = 0.1
+    m_per_rad: float = 0.02
+    rad_per_m: float = 0.03
+    rad_per_rad: float = 0.1
+    shared: float = 0.05
+
+    def covariance_66(self, path_m: float, turned_rad: float) -> NDArray[np.float64]:
+        """(6, 6), diagonal, of a way so long."""
+        sigma_m = self.m_per_m * path_m + self.m_per_rad * turned_rad
+        sigma_rad = self.rad_per_m * path_m + self.rad_per_rad * turned_rad
+        return np.diag(np.repeat([sigma_m**2, sigma_rad**2], 3))
+
+
+@dataclass(frozen=True, eq=False)
+class PoseBelief:
+    """map_from_base with covariance_66, when odometry said odom_from_base (None: it is not known;
+    the base is then taken to stand still).
+    """
+
+    map_from_base: Pose
+    covariance_66: NDArray[np.float64]
+    odom_from_base: Pose | None
+
+    def carried_to(self, odom_from_base: Pose | None, noise: OdometryNoise) -> PoseBelief:
+        """The belief when odometry says this."""
+        if self.odom_from_base is None or odom_from_base is None:
+            return PoseBelief(self.map_from_base, self.covariance_66, odom_from_base)
+        then_from_now = self.odom_from_base.inverse() @ odom_from_base
+        map_from_base = self.map_from_base @ then_from_now
+        way_3 = map_from_base.translation_3 - self.map_from_base.translation_3
+        jacobian_66 = np.eye(6)
+        jacobian_66[:3, 3:] = -_cross(way_3)  # an error of heading throws the way's end aside
+        covariance_66 = jacobian_66 @ self.covariance_66 @ jacobian_66.T
+        turned_rad = then_from_now.angle_rad(Pose.identity())
+        covariance_66 = covariance_66 + noise.covariance_66(
+            float(np.linalg.norm(way_3)), turned_rad
+        )
+        return PoseBelief(map_from_base, covariance_66, odom_from_base)
+
+    def corrected_by(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], noise: OdometryNoise
+    ) -> PoseBelief:
+        """The belief after a fix of the same instant."""
+        prior_66 = self.covariance_66 + noise.shared * covariance_66
+        gain_66 = np.linalg.solve((prior_66 + covariance_66).T, prior_66.T).T
+        step_6 = gain_66 @ self.error_of(map_from_base)
+        # Joseph's form stays positive definite whatever the rounding
+        kept_66 = np.eye(6) - gain_66
+        posterior_66 = kept_66 @ prior_66 @ kept_66.T + gain_66 @ covariance_66 @ gain_66.T
+        turn_33 = Rotation.from_rotvec(step_6[3:]).as_matrix()
+        corrected = Pose(
+            turn_33 @ self.map_from_base.rotation_33, self.map_from_base.translation_3 + step_6[:3]
+        )
+        return PoseBelief(corrected, 0.5 * (posterior_66 + posterior_66.T), self.odom_from_base)
+
+    def error_of(self, map_from_base: Pose) -> NDArray[np.float64]:
+        """(6,) what leads from the believed pose to this one."""
+        turn_33 = map_from_base.rotation_33 @ self.map_from_base.rotation_33.T
+        shift_3 = map_from_base.translation_3 - self.map_from_base.translation_3
+        return np.concatenate([shift_3, Rotation.from_matrix(turn_33).as_rotvec()])
+
+    def sigmas_to(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], freedoms: int
+    ) -> float:
+        """How far off a fix of the same instant is, in standard deviations of one number: those
+        that are as unlikely as the Mahalanobis distance in so many degrees of freedom (3 for x, y
+        and yaw).
+        """
+        error_6 = self.error_of(map_from_base)
+        squared = float(error_6 @ np.linalg.solve(self.covariance_66 + covariance_66, error_6))
+        tail = float(chi2.logsf(max(squared, 0.0), freedoms))
+        return _sigmas_of_log_tail(tail, squared)
+
+
+def _sigmas_of_log_tail(log_tail: float, squared: float) -> float:
+    """The number of standard deviations that a normal number exceeds, either way, so rarely."""
+    if log_tail < -600.0:  # beyond doubles: the difference is small there
+        return math.sqrt(squared)
+    return max(0.0, float(norm.isf(0.5 * math.exp(log_tail))))
+
+
+def _cross(vector_3: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y, z = vector_3
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
