@@ -33,7 +33,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.camera import Camera
-from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
+from glace_ros.nodes.conversions import (
+    ns_to_stamp,
+    pose_to_transform,
+    pose_with_covariance,
+    stamp_to_ns,
+)
 from glace_ros.nodes.parameters import PARAMETERS
 from glace_ros.pose import Pose
 
@@ -76,6 +81,9 @@ class Robot:
         self._thread = Thread(target=self._spin, daemon=True)
         self._images = self.node.create_publisher(Image, "image", 10)
         self._infos = self.node.create_publisher(CameraInfo, "camera_info", 10)
+        self._initial_pose = self.node.create_publisher(
+            PoseWithCovarianceStamped, "initialpose", 10
+        )
         self._tf = self.node.create_publisher(TFMessage, "/tf", 100)
         self._tf_static = self.node.create_publisher(TFMessage, "/tf_static", STATIC)
         self.poses: list[PoseWithCovarianceStamped] = []
@@ -164,6 +172,17 @@ class Robot:
         message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
         self._images.publish(message)
 
+    def publish_initial_pose(
+        self, map_from_base: Pose, variance: float = 0.0, frame_id: str = "map"
+    ) -> None:
+        """As Nav2's BasicNavigator: without a stamp, and by default without a covariance."""
+        message = pose_with_covariance(frame_id, 0, map_from_base, variance * np.eye(6))
+        self._initial_pose.publish(message)
+
+    def rejections(self) -> str:
+        """Every reason that ~/status has given so far."""
+        return " ".join(status.rejection_reason for status in self.statuses)
+
     def publish_picture(self, stamp_ns: int, image_rgb_hwc: np.ndarray, camera: Camera) -> None:
         """Any rgb8 picture, and the camera_info of a camera with plumb_bob distortion."""
         info = CameraInfo(width=camera.width_px, height=camera.height_px)
@@ -202,6 +221,7 @@ class Robot:
                 and self._infos.get_subscription_count()
                 and self._tf.get_subscription_count() >= 2  # the node's and our own
                 and self._tf_static.get_subscription_count()
+                and self._initial_pose.get_subscription_count()
             )
         )
 

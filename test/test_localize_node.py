@@ -278,6 +278,83 @@ def test_a_late_joiner_gets_the_last_pose(live):
     assert late == robot.poses[-1:]
 
 
+def test_a_wrong_fix_moves_nothing_and_a_carried_robot_is_found(live):
+    robot, node = live
+    robot.activate()
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 2.0)
+    robot.transforms.clear()
+    robot.poses.clear()
+    carried = Pose.from_planar(6.0, 1.0, 1.5) @ MAP_FROM_ODOM
+    robot.drive(carried, 0.1)
+    node.wait_for("Rejected fix: ")
+    assert "sigma from the prediction (1/3 toward re-initialisation)" in node.log()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    assert robot.transforms
+    for transform in robot.transforms:
+        assert pose_from_transform(transform.transform).distance_m(MAP_FROM_ODOM) < 1e-4
+    began_ns = robot.now_ns()
+    robot.drive(carried, 2.5)
+    node.wait_for("Re-initialised, ")
+    assert "m from the prediction: 3 fixes agree. x=" in node.log()
+    found = [t for t in robot.transforms if is_at(t, carried)]
+    # 3 fixes at 5 Hz; the stamp is 0.1 s ahead
+    assert stamp_of(found[0]) - began_ns < 2 * NS
+    assert is_at(robot.transforms[-1], carried)
+    assert all(is_at(t, carried) or is_at(t, MAP_FROM_ODOM) for t in robot.transforms)
+
+
+def test_an_initial_pose_is_no_fix_and_a_wrong_one_is_overruled(live):
+    """Nav2's BasicNavigator says the identity with covariance zero until a pose comes."""
+    robot, node = live
+    robot.activate()
+    robot.publish_static()
+    for _ in range(10):
+        robot.publish_initial_pose(Pose.identity())
+        robot.drive(MAP_FROM_ODOM, 0.1, REJECT)
+    node.wait_for("Initial pose x=0.00 y=0.00 yaw=0.000: fixes are measured by it")
+    assert (robot.poses, robot.transforms) == ([], [])
+    began_ns = robot.now_ns()
+    for _ in range(25):
+        robot.publish_initial_pose(Pose.identity())
+        robot.drive(MAP_FROM_ODOM, 0.1)
+    assert "sigma from the prediction (2/3 toward" in robot.rejections()
+    assert stamp_of(robot.transforms[0]) - began_ns < 2 * NS
+    assert is_at(robot.transforms[-1], MAP_FROM_ODOM)
+
+
+def test_a_fix_near_the_initial_pose_is_taken_at_once(live):
+    robot, node = live
+    now = MAP_FROM_ODOM @ odometry_at(robot.now_ns() + 4 * NS)  # it drives until then
+    x_m, y_m, _ = now.translation_3
+    robot.activate(
+        **{"set_initial_pose": True, "initial_pose.x": x_m, "initial_pose.y": y_m,
+           "initial_pose.yaw": now.yaw_rad},
+    )  # fmt: skip
+    node.wait_for(f"Initial pose x={x_m:.2f} y={y_m:.2f} yaw={now.yaw_rad:.3f}: ")
+    robot.publish_static()
+    robot.publish_initial_pose(MAP_FROM_ODOM @ odometry_at(robot.now_ns()))
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    assert "sigma from the prediction" not in node.log()
+    wait_until(lambda: robot.transforms)
+
+
+def test_an_initial_pose_that_is_none_is_said(live):
+    robot, node = live
+    robot.activate()
+    robot.publish_initial_pose(Pose.identity(), frame_id="odom")
+    node.wait_for("The pose on /initialpose is in 'odom', not in 'map' (global_frame_id)")
+    robot.publish_initial_pose(Pose(np.eye(3), np.array([np.nan, 0.0, 0.0])))
+    node.wait_for("The pose on /initialpose cannot be used: the pose has a number that is not")
+    robot.publish_initial_pose(Pose.identity(), variance=-1.0)
+    node.wait_for("The pose on /initialpose has a covariance that is none: it is left out.")
+    assert "Initial pose" not in node.log()
+
+
+def is_at(transform, map_from_odom):
+    return pose_from_transform(transform.transform).distance_m(map_from_odom) < 1e-4
+
+
 def test_degraded_then_lost_then_found(live):
     robot, node = live
     robot.activate(degraded_timeout=0.5, lost_timeout=1.0, tf_on_lost="stop")

@@ -23,9 +23,18 @@ from glace_ros.nodes.parameters import (
 CONFIG = Path(__file__).parents[1] / "config" / "localize.yaml"
 
 
+def named(values: dict, prefix: str = "") -> dict:
+    """As ROS names them: groups in groups become names with dots."""
+    flat = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        flat |= named(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return flat
+
+
 def test_the_yaml_file_has_every_parameter_with_its_default():
     (node,) = yaml.safe_load(CONFIG.read_text()).values()
-    values = node["ros__parameters"]
+    values = named(node["ros__parameters"])
     assert values == {name: field.default for name, field in PARAMETERS.items()}
     types = {name: type(value) for name, value in values.items()}
     assert types == {name: type(field.default) for name, field in PARAMETERS.items()}
@@ -35,11 +44,13 @@ def test_the_yaml_file_has_every_parameter_with_its_default():
 def test_the_yaml_file_describes_every_parameter():
     lines = CONFIG.read_text().splitlines()
     for name, field in PARAMETERS.items():
-        line = next(i for i, text in enumerate(lines) if text.startswith(f"    {name}:"))
+        *_, group, last = "", *name.split(".")
+        indent = "      " if group else "    "
+        line = next(i for i, text in enumerate(lines) if text.startswith(f"{indent}{last}:"))
         comment = []
-        while lines[line - 1].startswith("    # ") and "---" not in lines[line - 1]:
+        while lines[line - 1].startswith(f"{indent}# ") and "---" not in lines[line - 1]:
             line -= 1
-            comment.insert(0, lines[line].removeprefix("    # "))
+            comment.insert(0, lines[line].removeprefix(f"{indent}# "))
         said = " ".join(comment)
         assert field.metadata["description"] in said
         if field.metadata["low"] is not None:
@@ -92,13 +103,15 @@ def test_values_that_contradict_each_other_are_refused():
 def test_values_reach_the_configs_that_they_are_for():
     parameters = from_values(
         {"min_inliers": 77, "ransac_px": 3.0, "two_d_mode": False, "degraded_timeout": 1.5,
-         "lost_timeout": 7.0, "covariance_scale": 2.0, "min_sigma_xy": 0.5, "min_sigma_yaw": 0.25}
+         "lost_timeout": 7.0, "covariance_scale": 2.0, "min_sigma_xy": 0.5, "min_sigma_yaw": 0.25,
+         "gate_sigma": 3.0, "reinit_consensus": 5, "initial_pose.yaw": 1.5}
     )  # fmt: skip
     assert parameters.localizer == LocalizerConfig(min_inliers=77, ransac_px=3.0)
     assert parameters.fusion == OdometryFusionConfig(
         two_d_mode=False, degraded_timeout_s=1.5, lost_timeout_s=7.0, covariance_scale=2.0,
-        min_sigma_xy_m=0.5, min_sigma_yaw_rad=0.25,
+        min_sigma_xy_m=0.5, min_sigma_yaw_rad=0.25, gate_sigma=3.0, reinit_consensus=5,
     )  # fmt: skip
+    assert parameters.initial_pose__yaw == 1.5
     assert LocalizeParameters().localizer == LocalizerConfig()
     assert LocalizeParameters().fusion == OdometryFusionConfig()
 

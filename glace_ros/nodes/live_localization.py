@@ -17,6 +17,7 @@ from glace_ros.localization.odometry_fusion import LocalizationState
 from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage
 from glace_ros.nodes.conversions import pose_with_covariance
 from glace_ros.nodes.image_worker import NewestFirstWorker
+from glace_ros.nodes.initial_pose import InitialPose
 from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
 from glace_ros.nodes.localization_run import LocalizationRun
 from glace_ros.nodes.status import (
@@ -82,6 +83,7 @@ class LiveLocalization:
         self._images = ImageInput(
             node, parameters.image_transport, parameters.image_qos, self._on_image
         )
+        self._initial_pose = InitialPose(node, parameters, lambda *pose: self._run.expect(*pose))
         self._broadcaster = (
             MapOdomBroadcaster(node, parameters, self._map_from_odom)
             if parameters.tf_broadcast
@@ -104,6 +106,7 @@ class LiveLocalization:
         self._node.destroy_timer(self._timer)
         self._images.destroy()
         self._infos.destroy()
+        self._initial_pose.destroy()
         if self._broadcaster is not None:
             self._broadcaster.destroy()
         self._worker.stop()

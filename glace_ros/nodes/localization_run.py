@@ -21,6 +21,9 @@ from glace_ros.nodes.transitions import TransitionLog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from glace_ros.localization.localizer import PoseEstimate, Rejection
     from glace_ros.nodes.base_locator import LocatedBase
     from glace_ros.nodes.parameters import LocalizeParameters
@@ -94,7 +97,24 @@ class LocalizationRun:
                 self._log.info(f"First fix: {what}")
             elif self._state != LocalizationState.TRACKING:
                 self._log.info(f"Tracking again after {since_fix_s:.1f} s: {what}")
+            if fix.jumped_m is not None:
+                self._log.warning(
+                    f"Re-initialised, {fix.jumped_m:.2f} m from the prediction: "
+                    f"{self._parameters.reinit_consensus} fixes agree. {what}"
+                )
             self._state = LocalizationState.TRACKING
+
+    def expect(self, map_from_base: Pose, covariance_66: NDArray[np.float64]) -> None:
+        """Somebody says where the base is; see OdometryFusion.expect. It is taken to stand there
+        until the next fix.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._fusion.expect(map_from_base, covariance_66, None)
+            what = _planar_words(map_from_base)
+            said = f"Initial pose {what}: fixes are measured by it until they agree on another."
+            self._transitions.enter("expected", what, lambda: self._log.info(said))
 
     def reject(self, stamp_ns: int, latency_s: float, rejection: ImageRejected) -> None:
         """The image gave no fix."""
@@ -185,8 +205,12 @@ class LocalizationRun:
 
 
 def _describe(fix: Fix, estimate: PoseEstimate) -> str:
-    x_m, y_m, _ = fix.map_from_base.translation_3
     return (
-        f"x={x_m:.2f} y={y_m:.2f} yaw={fix.map_from_base.yaw_rad:.3f}, "
+        f"{_planar_words(fix.map_from_base)}, "
         f"{estimate.inliers} inliers, {estimate.seconds * 1e3:.0f} ms"
     )
+
+
+def _planar_words(map_from_base: Pose) -> str:
+    x_m, y_m, _ = map_from_base.translation_3
+    return f"x={x_m:.2f} y={y_m:.2f} yaw={map_from_base.yaw_rad:.3f}"

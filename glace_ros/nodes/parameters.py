@@ -48,7 +48,9 @@ def _parameter(
 
 @dataclass(frozen=True)
 class LocalizeParameters:
-    """Every parameter of the node, under its ROS name. Times in s, lengths in m, angles in rad."""
+    """Every parameter of the node, under its ROS name (`__` is a dot there). Times in s, lengths in
+    m, angles in rad.
+    """
 
     map: str = _parameter("", "Map file (.glace); empty: latest.glace in $ROS_HOME/glace")
     autostart: bool = _parameter(
@@ -106,6 +108,22 @@ class LocalizeParameters:
         OdometryFusionConfig.min_sigma_yaw_rad, "Smallest standard deviation of an angle, rad",
         0.0001, 3.0,
     )  # fmt: skip
+    gate_sigma: float = _parameter(
+        OdometryFusionConfig.gate_sigma,
+        "A fix further from the prediction is not used, in standard deviations; 0: all are used",
+        0.0, 100.0,
+    )  # fmt: skip
+    reinit_consensus: int = _parameter(
+        OdometryFusionConfig.reinit_consensus,
+        "So many fixes in a row that agree with each other overrule the prediction", 1, 100,
+    )  # fmt: skip
+    set_initial_pose: bool = _parameter(
+        False, "Whether the robot is expected at initial_pose when the node is activated"
+    )
+    initial_pose__x: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
+    initial_pose__y: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
+    initial_pose__z: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
+    initial_pose__yaw: float = _parameter(0.0, "About z, rad", -7.0, 7.0)
     degraded_timeout: float = _parameter(
         OdometryFusionConfig.degraded_timeout_s, "Age of the last fix for state DEGRADED, s",
         0.1, 3600.0,
@@ -144,6 +162,8 @@ class LocalizeParameters:
             covariance_scale=self.covariance_scale,
             min_sigma_xy_m=self.min_sigma_xy,
             min_sigma_yaw_rad=self.min_sigma_yaw,
+            gate_sigma=self.gate_sigma,
+            reinit_consensus=self.reinit_consensus,
         )
 
     @property
@@ -153,7 +173,10 @@ class LocalizeParameters:
 
 
 FRAME_PARAMETERS = ("global_frame_id", "odom_frame_id", "base_frame_id")
-PARAMETERS: dict[str, Field[Any]] = {field_.name: field_ for field_ in fields(LocalizeParameters)}
+# a dot in a parameter's name is __ in the field's
+PARAMETERS: dict[str, Field[Any]] = {
+    field_.name.replace("__", "."): field_ for field_ in fields(LocalizeParameters)
+}
 
 
 def checked(name: str, value: object) -> Any:
@@ -191,7 +214,9 @@ def _range(name: str) -> str:
 
 def from_values(values: Mapping[str, object]) -> LocalizeParameters:
     """The parameters with these values, defaults elsewhere. Raises ParameterError."""
-    return LocalizeParameters(**{name: checked(name, value) for name, value in values.items()})
+    return LocalizeParameters(
+        **{name.replace(".", "__"): checked(name, value) for name, value in values.items()}
+    )
 
 
 def descriptor(name: str) -> ParameterDescriptor:
