@@ -27,6 +27,7 @@ from bag_writing import (
 from core_scenes import tiny_map
 
 from glace_ros.cli import main as glace
+from glace_ros.localization.localizer import Localizer, PoseEstimate, Rejection
 from glace_ros.mapping.map_trainer import MapTrainer
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.evaluate import main as evaluate
@@ -222,6 +223,30 @@ def test_evaluate_scores_every_image(built, bag, tmp_path, capsys):
     assert figures["map_bytes"] == built[0].stat().st_size
     assert (tmp_path / "q.tum").read_text() == ""
     assert "localized" in capsys.readouterr().out
+
+
+def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
+    built, bag, tmp_path, capsys, monkeypatch
+):
+    poses = iter([True] * 4 + [False] * IMAGES)
+
+    def accepting_four(self, image_rgb_hwc, camera):
+        if not next(poses):
+            return Rejection("9 inliers of 900 points, fewer than 50", 9, 900, 0.01)
+        return PoseEstimate(
+            Pose.identity(), np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3))
+        )
+
+    monkeypatch.setattr(Localizer, "localize", accepting_four)
+    words = ["--map", str(built[0]), "--bag", str(bag), "--json", str(tmp_path / "f.json")]
+    assert evaluate([*words, "--foreign"]) == 0
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["foreign_accepts"] == 4
+    assert figures["frames"] == 0  # the bag's poses are no truth in this map
+    assert figures["frames_without_truth"] == IMAGES
+    table = capsys.readouterr().out
+    assert re.search(r"accepted +│ 4 ", table)
+    assert re.search(rf"refused: inliers of points, fewer than +│ {IMAGES - 4} ", table)
 
 
 # --- maps that cannot be used: exit codes 4 and 5 ---

@@ -9,7 +9,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -81,6 +81,27 @@ def _evaluate(args: argparse.Namespace) -> int:
     overrides = {"min_inliers": args.min_inliers, "ransac_px": args.ransac_px, "seed": args.seed}
     config = replace(config, **{k: v for k, v in overrides.items() if v is not None})
     localizer = Localizer(scene_map, config, args.device)
+    frames = _localized_frames(args, localizer, scene_map, console)
+    if args.foreign:
+        frames = [replace(frame, truth=None) for frame in frames]
+    figures = {**summarize_frames(frames), "map_bytes": scene_map.file_bytes}
+    if args.foreign:
+        figures["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
+    table = Table(title=f"{Path(args.map).name} on {Path(args.bag).name}", show_header=False)
+    rows = _foreign_rows(figures) if args.foreign else figures_table(figures)
+    for row in [*rows, ("map", f"{scene_map.file_bytes / 1e6:.2f} MB")]:
+        table.add_row(*row)
+    Console().print(table)
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+    if args.tum:
+        write_tum(Path(args.tum), frames)
+    return 0
+
+
+def _localized_frames(
+    args: argparse.Namespace, localizer: Localizer, scene_map: SceneMap, console: Console
+) -> list[LocalizedFrame]:
     frames: list[LocalizedFrame] = []
     with RecordingReader(
         args.bag, args.image_topic, args.camera_info_topic, args.pose_source
@@ -102,16 +123,15 @@ def _evaluate(args: argparse.Namespace) -> int:
             for image in reader.images():
                 frames.append(localize_frame(localizer, image, reader.base_from_camera))
                 advance()
-    figures = {**summarize_frames(frames), "map_bytes": scene_map.file_bytes}
-    table = Table(title=f"{Path(args.map).name} on {Path(args.bag).name}", show_header=False)
-    for row in [*figures_table(figures), ("map", f"{scene_map.file_bytes / 1e6:.2f} MB")]:
-        table.add_row(*row)
-    Console().print(table)
-    if args.json:
-        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
-    if args.tum:
-        write_tum(Path(args.tum), frames)
-    return 0
+    return frames
+
+
+def _foreign_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    images, accepted = figures["frames_without_truth"], figures["foreign_accepts"]
+    reasons = [
+        (f"refused: {reason}", str(count)) for reason, count in figures["rejections"].items()
+    ]
+    return [("images of another place", str(images)), ("accepted", str(accepted)), *reasons]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,6 +139,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--map", required=True, metavar="MAP.glace")
     add_bag_arguments(parser)
     parser.add_argument("--json", metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--foreign",
+        action="store_true",
+        help="the bag is of another place, which the map does not show: every pose is a false one",
+    )
     parser.add_argument(
         "--tum", metavar="FILE", help="write the accepted poses of the base, TUM format"
     )
