@@ -2,8 +2,9 @@
 
     python -m benchmark.rooms --rooms 12 --variants none,diffusion --clusters N --iterations 9000
 
-Every finished run leaves one JSON file, and a run that was cut off goes on from its last
-checkpoint: start the same command again. Exit code 0 once all runs are in the table.
+Every finished run leaves its map and one JSON file, and a run that was cut off goes on from its last
+checkpoint: start the same command again. `--again` localizes the queries anew in maps that are
+there. Exit code 0 once all runs are in the table.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def main() -> int:
     if not console.is_terminal:
         console = Console(width=160)  # a log file has room for the whole table
     try:
-        results = [result_of(run, args.output, console) for run in runs]
+        results = [result_of(run, args.output, console, again=args.again) for run in runs]
     except GlaceError as error:
         print(f"benchmark.rooms: {error}", file=sys.stderr)
         return error.exit_code
@@ -139,29 +140,41 @@ def arguments() -> argparse.Namespace:
     add("--mapping", type=int, default=LookAlikeRoomsConfig.mapping, help="images of a room")
     add("--queries", type=int, default=LookAlikeRoomsConfig.queries, help="images of a room")
     add("--seed", type=int, default=0)
+    add("--again", action="store_true", help="judge the maps that are there with this code")
     add("--output", type=Path, default=OUTPUT)
     return parser.parse_args()
 
 
-def result_of(run: Run, output: Path, console: Console) -> dict[str, Any]:
+def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[str, Any]:
     """The run's figures: read where they are there already, else made."""
     file = output / "results" / f"{run.name}.json"
+    result = None
     if file.is_file():
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        result = dict(json.loads(file.read_text(encoding="utf-8")))
+        if not again:
+            return result
     file.parent.mkdir(parents=True, exist_ok=True)
-    result = {**asdict(run), **measure(run, output, console)}
+    images = photographs(run, output, console)
+    result = result or {**asdict(run), **build(run, images, output, console)}
+    result |= measure(run, images, SceneMap.load(output / f"{run.name}.glace"))
+    # not before: a run that is killed while it is judged goes on from there
+    (output / f"{run.name}.checkpoint").unlink(missing_ok=True)
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
     partial.replace(file)
     return result
 
 
-def measure(run: Run, output: Path, console: Console) -> dict[str, Any]:
-    """Maps all rooms at once, localizes every query."""
+def photographs(run: Run, output: Path, console: Console) -> list[RoomImages]:
+    """Of all rooms, rendered where they are not yet."""
     console.print(f"{time.strftime('%H:%M:%S')} {run.name}: photographs")
-    images = [
+    return [
         room_images(run.images, room, run.rooms, output / "images") for room in range(run.rooms)
     ]
+
+
+def build(run: Run, images: list[RoomImages], output: Path, console: Console) -> dict[str, Any]:
+    """Maps all rooms at once, leaves the map on disk."""
     checkpoint = TrainingCheckpoint(output / f"{run.name}.checkpoint", run.fingerprint, resume=True)
     builder = MapBuilder(run.builder_config(), torch.device("cpu"))
     builder.encode(image for room in images for image in room.mapping)
@@ -172,11 +185,7 @@ def measure(run: Run, output: Path, console: Console) -> dict[str, Any]:
         RecordingDescription("map", "camera", "camera", "", "", run.images.camera, "rooms", "")
     )
     scene_map.save(output / f"{run.name}.glace")
-    result = {
-        **judge(run, images, scene_map, LocalizerConfig()),
-        "own_code": judge(run, images, scene_map, LocalizerConfig(places=None)),
-        "head_alone": judge(run, images, scene_map, LocalizerConfig(places=None, refinement=None)),
-        "retrieval": retrieval(run, images, builder, scene_map),
+    return {
         "code_statistics": asdict(builder.codes) if builder.codes else None,
         "map_bytes": scene_map.file_bytes,
         "steps": builder.steps,
@@ -184,8 +193,16 @@ def measure(run: Run, output: Path, console: Console) -> dict[str, Any]:
         "seconds": builder.seconds,
         "threads": torch.get_num_threads(),
     }
-    checkpoint.remove()  # not before: a run that is killed while it is judged goes on from here
-    return result
+
+
+def measure(run: Run, images: list[RoomImages], scene_map: SceneMap) -> dict[str, Any]:
+    """Localizes every query."""
+    return {
+        **judge(run, images, scene_map, LocalizerConfig()),
+        "own_code": judge(run, images, scene_map, LocalizerConfig(places=None)),
+        "head_alone": judge(run, images, scene_map, LocalizerConfig(places=None, refinement=None)),
+        "retrieval": retrieval(run, images, scene_map),
+    }
 
 
 def judge(
@@ -224,19 +241,18 @@ def nearest_room(run: Run, pose: Pose) -> int:
     return int(np.argmin(np.linalg.norm(pose.translation_3[:2] - middles_r2, axis=1)))
 
 
-def retrieval(
-    run: Run, images: list[RoomImages], builder: MapBuilder, scene_map: SceneMap
-) -> float | None:
-    """Share of the queries whose nearest mapping code is one of their own room."""
+def retrieval(run: Run, images: list[RoomImages], scene_map: SceneMap) -> float | None:
+    """Share of the queries whose nearest mapping code is one of their own room; None where the map
+    has no codes of its views.
+    """
     encoder, localizer = scene_map.global_encoder, Localizer(scene_map, device="cpu")
-    if encoder is None:
+    if encoder is None or encoder.views_vG is None:
         return None
-    codes_vG = torch.stack([encoder.encode(view.features) for view in builder.encoded.views])
     right = []
     for room, shots in enumerate(images):
         for shot in shots.queries:
             seen = localizer.regress(shot.image_rgb_hwc, shot.camera).features
-            nearest = int((codes_vG @ encoder.encode(seen)).argmax())
+            nearest = int((encoder.views_vG @ encoder.encode(seen)).argmax())
             right.append(nearest // run.images.mapping == room)
     return float(np.mean(right))
 

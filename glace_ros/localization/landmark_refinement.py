@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class LandmarkRefinementConfig:
     """radii_px: how far from its projection a landmark is looked for, round by round; patches: how
-    many of the image's best are matched.
+    many of the image's best are matched. wide_px: in place of the first, where that finds too few.
 
     min_cosine: of descriptors. inlier_px: of the pose. min_inliers: fewer, and the pose of the
     head stands; sure_inliers: so many vouch for a pose whatever the head's points say
@@ -36,6 +36,7 @@ class LandmarkRefinementConfig:
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
     patches: tuple[int, ...] = (400, 1000)
+    wide_px: float = 80.0
     min_cosine: float = 0.7
     inlier_px: float = 3.0
     refine_px: float = 1.0
@@ -64,17 +65,22 @@ def refine_pose(
         ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,
         refine_px=config.refine_px, seed=config.seed,
     )  # fmt: skip
-    refined = None
-    for radius_px, patches in zip(config.radii_px, config.patches, strict=True):
+
+    def solved(pose: Pose, radius_px: float, patches: int) -> RefinedPose | None:
         pixels_n2, points_n3 = _match(
-            map_from_camera, features.head(patches), landmarks, camera, radius_px,
-            config.min_cosine,
-        )  # fmt: skip
+            pose, features.head(patches), landmarks, camera, radius_px, config.min_cosine
+        )
         solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None
-        map_from_camera = solution.map_from_camera
-        refined = RefinedPose(solution, points_n3[solution.inlier_n])
+        return RefinedPose(solution, points_n3[solution.inlier_n])
+
+    first, *narrower = zip(config.radii_px, config.patches, strict=True)
+    # a wider ring has more wrong pairs, and takes several times as long
+    refined = solved(map_from_camera, *first) or solved(map_from_camera, config.wide_px, first[1])
+    for radius_px, patches in narrower:
+        if refined is not None:
+            refined = solved(refined.solution.map_from_camera, radius_px, patches)
     return refined
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_encoder import LocalFeatures
     from glace_ros.scene.scene_map import SceneMap
 
-_LIKENESS_WEIGHT = 2.0
+_LIKENESS_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
