@@ -2,9 +2,9 @@
 
     python -m benchmark.rooms --rooms 12 --variants none,diffusion --clusters N --iterations 9000
 
-Every finished run leaves its map and one JSON file, and a run that was cut off goes on from its last
-checkpoint: start the same command again. `--again` localizes the queries anew in maps that are
-there. Exit code 0 once all runs are in the table.
+Every finished run leaves its map and one JSON file, and a run that was cut off goes on from its
+last checkpoint: start the same command again. `--again` localizes the queries anew in maps that
+are there. Exit code 0 once all runs are in the table.
 """
 
 from __future__ import annotations
