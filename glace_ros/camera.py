@@ -54,6 +54,16 @@ class Camera:
                 f"the distortion model '{self.distortion_model}' is not one of "
                 f"{', '.join(DISTORTION_MODELS[1:])}"
             )
+        count = len(self.distortion)
+        if self.distortion_model == "equidistant":
+            takes, fits = "4", count >= 4  # some drivers add zeros
+        else:
+            takes, fits = "4, 5, 8, 12 or 14", count in (4, 5, 8, 12, 14)
+        if self.distortion_model != PINHOLE and not fits:
+            raise ValueError(
+                f"the distortion model '{self.distortion_model}' takes {takes} coefficients, "
+                f"not {count}"
+            )
 
     @staticmethod
     def from_camera_info(

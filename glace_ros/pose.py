@@ -39,8 +39,10 @@ class Pose:
         quaternion_xyzw = np.array(quaternion_xyzw, dtype=np.float64).reshape(4)
         if not (np.isfinite(translation_3).all() and np.isfinite(quaternion_xyzw).all()):
             raise ValueError("the pose has a number that is not finite")
-        if np.linalg.norm(quaternion_xyzw) < 0.1:
+        largest = np.abs(quaternion_xyzw).max()
+        if np.linalg.norm(quaternion_xyzw / max(1.0, largest)) < 0.1:
             raise ValueError("the pose has a zero quaternion")
+        quaternion_xyzw /= largest  # the squares of very large numbers are infinite
         return Pose(Rotation.from_quat(quaternion_xyzw).as_matrix(), translation_3)
 
     @staticmethod

@@ -307,3 +307,18 @@ def test_a_wrong_place_named_again_and_again_holds_nobody_up_for_longer_than_a_c
         accepted += [isinstance(o, Fix) for o in drive(fusion, 0.5, start_s=stamp_s)]
     assert accepted == [False, False, True, True, True, True, True, True]
     assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("pose", "said"),
+    [
+        (Pose.from_rotation_vector([1.0, 2.0, 0.0], [0, 1.0, 0]), "tilted by 57 deg"),
+        (Pose.from_planar(1e300, 0.0, 0.0), "off the Earth"),
+    ],
+)
+def test_nobody_can_expect_a_robot_where_none_can_be(pose, said):
+    fusion = OdometryFusion()
+    assert said in fusion.expect(pose, COVARIANCE_66, None).reason
+    assert isinstance(fusion.fix(NS, pose, COVARIANCE_66, Pose.identity()), FixRejection)
+    (fix,) = drive(fusion, 0.5)
+    assert isinstance(fix, Fix)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from glace_ros.pose import Pose
 
 LARGEST_COVARIANCE = 1e3  # m^2 or rad^2; beyond it a consumer's filter loses its footing
+LARGEST_COORDINATE_M = 1e8  # Earth-fixed frames need 1e7
 LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say nothing
 
 
@@ -107,15 +108,18 @@ class OdometryFusion:
 
     def expect(
         self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
-    ) -> None:
+    ) -> FixRejection | None:
         """Somebody says where the base is. The next fixes are measured by that; so many as
         `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
         """
+        if (reason := self._out_of_this_world(map_from_base)) is not None:
+            return FixRejection(reason)
         if self._config.two_d_mode:
             covariance_66 = _planar_covariance(covariance_66, map_from_base)
             map_from_base = map_from_base.planar()
         covariance_66 = self._scaled_and_floored(covariance_66)
         self._belief = PoseBelief(map_from_base, covariance_66, odom_from_base)
+        return None
 
     def fix(
         self,
@@ -134,13 +138,9 @@ class OdometryFusion:
             return FixRejection("its image is not newer than that of the last fix")
         if not _is_covariance(covariance_66):
             return FixRejection("its covariance is not positive definite")
+        if (reason := self._out_of_this_world(map_from_base)) is not None:
+            return FixRejection(reason)
         if self._config.two_d_mode:
-            tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
-            if tilt_rad > LARGEST_TILT_RAD:
-                return FixRejection(
-                    f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
-                    "but two_d_mode needs a map with z up and a base that stands on its floor"
-                )
             covariance_66 = _planar_covariance(covariance_66, map_from_base)
             map_from_base = map_from_base.planar()
         covariance_66 = self._scaled_and_floored(covariance_66)
@@ -185,6 +185,18 @@ class OdometryFusion:
             f"{off:.1f} sigma from the prediction "
             f"({len(self._outliers)}/{config.reinit_consensus} toward re-initialisation)"
         ), None
+
+    def _out_of_this_world(self, map_from_base: Pose) -> str | None:
+        """Why no base can be there; None where it can."""
+        if not np.abs(map_from_base.translation_3).max() < LARGEST_COORDINATE_M:
+            return "its position is off the Earth"
+        tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
+        if not self._config.two_d_mode or tilt_rad <= LARGEST_TILT_RAD:
+            return None
+        return (
+            f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
+            "but two_d_mode needs a map with z up and a base that stands on its floor"
+        )
 
     def _sigmas(self, believed: PoseBelief, measured: PoseBelief) -> float:
         return believed.sigmas_to(

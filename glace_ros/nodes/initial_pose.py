@@ -11,6 +11,7 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from glace_ros.localization.odometry_fusion import LARGEST_COVARIANCE
 from glace_ros.nodes.conversions import pose_from_message
 from glace_ros.pose import Pose
 
@@ -71,7 +72,7 @@ class InitialPose:
         problem = None
         if frame_id != self._frame_id:
             problem = f"is in '{frame_id}', not in '{self._frame_id}' (global_frame_id)"
-        elif not np.isfinite(covariance_66).all() or (covariance_66.diagonal() < 0.0).any():
+        elif not _can_be(covariance_66):
             problem = "has a covariance that is none"
         else:
             try:
@@ -84,6 +85,13 @@ class InitialPose:
             return
         given = (covariance_66.diagonal() > 0.0).any()
         self._expect(pose, 0.5 * (covariance_66 + covariance_66.T) if given else POINTED_AT_66)
+
+
+def _can_be(covariance_66: NDArray[np.float64]) -> bool:
+    """Zeros on the diagonal are allowed: z, roll and pitch of a robot on a floor."""
+    if not np.isfinite(covariance_66).all() or np.abs(covariance_66).max() > LARGEST_COVARIANCE:
+        return False
+    return bool(np.linalg.eigvalsh(0.5 * (covariance_66 + covariance_66.T)).min() > -1e-9)
 
 
 def _nav2_service() -> Any:

@@ -111,9 +111,13 @@ class LocalizationRun:
         with self._lock:
             if self._closed:
                 return
-            self._fusion.expect(map_from_base, covariance_66, None)
-            what = _planar_words(map_from_base)
-            said = f"Initial pose {what}: fixes are measured by it until they agree on another."
+            refused = self._fusion.expect(map_from_base, covariance_66, None)
+            what = f"Initial pose {_planar_words(map_from_base)}"
+            if refused is not None:
+                said = f"{what} is left out: {refused.reason}."
+                self._transitions.enter("expected", what, lambda: self._log.warning(said))
+                return
+            said = f"{what}: fixes are measured by it until they agree on another."
             self._transitions.enter("expected", what, lambda: self._log.info(said))
 
     def reject(self, stamp_ns: int, latency_s: float, rejection: ImageRejected) -> None:
