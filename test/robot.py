@@ -63,16 +63,20 @@ def wait_until(condition: Any, timeout_s: float = 40.0) -> Any:
 
 
 class Robot:
-    """A robot with a camera, odometry and TF, in a ROS domain of its own.
+    """A robot with a camera, odometry and TF, in a ROS domain of its own or in a namespace.
 
     poses, transforms, statuses: what has come from the node, in order.
     """
 
-    def __init__(self, domain_id: int) -> None:
+    def __init__(self, domain_id: int, namespace: str = "") -> None:
         self.domain_id = domain_id
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
-        self.node = rclpy.create_node("robot", context=self._context)
+        # with a namespace, its TF is in there too, as Nav2 has it
+        remappings = ["--ros-args", "-r", "/tf:=tf", "-r", "/tf_static:=tf_static"]
+        self.node = rclpy.create_node(
+            "robot", context=self._context, namespace=namespace, cli_args=remappings
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.set_parameters = self.node.create_client(
