@@ -44,7 +44,6 @@ def robot(module_ros_domain, shared_node):
     robot.close()
 
 
-@pytest.mark.slow
 def test_a_costmap_s_latest_common_time_of_map_and_base_stays_young(robot):
     robot.activate()
     robot.publish_static()
@@ -65,7 +64,6 @@ def test_a_costmap_s_latest_common_time_of_map_and_base_stays_young(robot):
     assert np.percentile(ages_s, 90) < 0.3
 
 
-@pytest.mark.slow
 def test_a_second_of_latency_costs_the_odometry_s_drift_of_that_time_and_no_more(robot):
     """At 1 m/s with odometry that is 5 % off, images 1 s late.
 
@@ -190,7 +188,6 @@ def test_a_paused_clock_pauses_the_transforms_and_loses_nothing(simulated):
     assert "Traceback" not in node.log()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("two_d_mode", [True, False])
 def test_every_pose_is_one_that_a_filter_takes(robot, two_d_mode):
     """robot_localization and fuse: they publish map->odom themselves, so we do not."""
