@@ -69,8 +69,8 @@ class ManagerEnd:
 
 
 @pytest.fixture
-def node(tmp_path, ros_domain_id):
-    node = NodeProcess(tmp_path)
+def node(tmp_path, ros_domain_id, request):
+    node = NodeProcess(tmp_path, *getattr(request, "param", ()))
     yield node
     node.close()
 
@@ -134,6 +134,13 @@ def _request(transition_id):
     request = ChangeState.Request()
     request.transition.id = transition_id
     return request
+
+
+@pytest.mark.parametrize("node", [("--ros-args", "-p", "use_sim_time:=true")], indirect=True)
+def test_heartbeats_come_while_a_simulation_has_not_begun(robot, node):
+    manager = ManagerEnd(robot)
+    robot.activate()  # nothing is on /clock
+    wait_until(lambda: manager.beats() >= 5)
 
 
 def test_a_killed_node_falls_silent_without_a_goodbye(robot, node):

@@ -69,7 +69,8 @@ def test_a_second_of_latency_costs_the_odometry_s_drift_of_that_time_and_no_more
 
     A fix is composed with the odometry of its exposure, so what is wrong with map->base at a time
     is what the odometry has drifted since then: 5 % of the way since the exposure of the last fix,
-    about 1.3 m. The latest odometry with the late pose would be wrong by the whole metre.
+    about 1.3 m; and the two centimetres (min_sigma_xy) by which fixes are not trusted over
+    odometry. The latest odometry with the late pose would be wrong by the whole metre.
     """
     drift, began_ns = 0.05, robot.now_ns()
     robot.activate(max_image_age=10.0, max_rate=60.0)
@@ -98,7 +99,7 @@ def test_a_second_of_latency_costs_the_odometry_s_drift_of_that_time_and_no_more
             # the last but one: the transform may not have come yet that is made of the last
             bounds_m.append(drift * (now_ns - stamp_of(robot.poses[-2])) / NS)
     assert len(errors_m) > 100
-    assert (np.array(errors_m) < np.array(bounds_m) + 0.01).all()
+    assert (np.array(errors_m) < np.array(bounds_m) + 0.02).all()
     assert np.median(bounds_m) < 0.3  # else the bound says nothing
 
 
