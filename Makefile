@@ -23,7 +23,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
 # What the installed package has a copy of; our modules are used where they lie.
 COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml \
-  $(wildcard dev/*.cmake dev/tf2_msgs/*.* dev/tf2_msgs/msg/*) \
+  $(wildcard dev/*.cmake dev/tf2_msgs/*.* dev/tf2_msgs/msg/* dev/bond/*.* dev/bond/msg/*) \
   $(wildcard msg/* launch/* config/*)
 
 .PHONY: setup dependencies demo test lint benchmark clean

@@ -43,7 +43,7 @@ class CMakeInstallData(install_data):
         options = [
             "-DBUILD_TESTING=OFF",
             "-DGLACE_ROS_INSTALL_PYTHON=OFF",
-            "-DGLACE_ROS_BUILD_TF2_MSGS=ON",
+            "-DGLACE_ROS_BUILD_STAND_INS=ON",
             f"-DPython3_EXECUTABLE={sys.executable}",
             f"-DCMAKE_PREFIX_PATH={prefix}",
             f"-DCMAKE_INSTALL_PREFIX={stage}",

@@ -1,14 +1,14 @@
-"""Starts the live node where Nav2's localization_launch.py starts AMCL.
+"""Starts the live node where Nav2's localization_launch.py starts AMCL; docs/nav2.md says how.
 
 With autostart:=false the node waits for a lifecycle manager: name glace_localizer among the
 node_names of lifecycle_manager_localization.
 """
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
@@ -28,8 +28,9 @@ ARGUMENTS = {
     "autostart": ("true", "Configure and activate the node without a lifecycle manager"),
     "use_respawn": ("false", "Start the node again when it has ended"),
     "log_level": ("info", "debug, info, warn or error"),
-    "rviz": ("false", "Open RViz in the frame map"),
+    "rviz": ("false", "Open RViz with config/localize.rviz"),
 }
+TF_REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]  # as Nav2: TF follows the namespace
 
 
 def generate_launch_description():
@@ -41,17 +42,29 @@ def generate_launch_description():
     rviz = Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-f", "map"],
+        namespace=LaunchConfiguration("namespace"),
+        arguments=[
+            "-d",
+            PathJoinSubstitution([FindPackageShare("glace_ros"), "config", "localize.rviz"]),
+        ],
+        parameters=[{"use_sim_time": _boolean("use_sim_time")}],
+        remappings=[("amcl_pose", LaunchConfiguration("pose_topic")), *TF_REMAPPINGS],
         condition=IfCondition(LaunchConfiguration("rviz")),
         output="screen",
     )
-    return LaunchDescription([*declarations, OpaqueFunction(function=_localizer), rviz])
+    lines_at_once = SetEnvironmentVariable("RCUTILS_LOGGING_BUFFERED_STREAM", "1")
+    localizer = OpaqueFunction(function=_localizer)
+    return LaunchDescription([lines_at_once, *declarations, localizer, rviz])
+
+
+def _boolean(name):
+    return ParameterValue(LaunchConfiguration(name), value_type=bool)
 
 
 def _localizer(context):
     overrides = {
-        "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
-        "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
+        "use_sim_time": _boolean("use_sim_time"),
+        "autostart": _boolean("autostart"),
     }
     if LaunchConfiguration("map").perform(context):  # else the one of params_file counts
         overrides["map"] = ParameterValue(LaunchConfiguration("map"), value_type=str)
@@ -60,13 +73,15 @@ def _localizer(context):
         executable="localize",
         name="glace_localizer",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), overrides],
+        parameters=[
+            ParameterFile(LaunchConfiguration("params_file"), allow_substs=True),
+            overrides,
+        ],
         remappings=[
             ("image", LaunchConfiguration("image_topic")),
             ("camera_info", LaunchConfiguration("camera_info_topic")),
             ("pose", LaunchConfiguration("pose_topic")),
-            ("/tf", "tf"),
-            ("/tf_static", "tf_static"),
+            *TF_REMAPPINGS,
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         respawn=LaunchConfiguration("use_respawn"),

@@ -63,16 +63,23 @@ def wait_until(condition: Any, timeout_s: float = 40.0) -> Any:
 
 
 class Robot:
-    """A robot with a camera, odometry and TF, in a ROS domain of its own.
+    """A robot with a camera, odometry and TF, in a ROS domain of its own or in a namespace.
 
     poses, transforms, statuses: what has come from the node, in order.
     """
 
-    def __init__(self, domain_id: int) -> None:
+    def __init__(
+        self, domain_id: int, namespace: str = "", remappings: tuple[str, ...] = ()
+    ) -> None:
         self.domain_id = domain_id
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
-        self.node = rclpy.create_node("robot", context=self._context)
+        # with a namespace, its TF is in there too, as Nav2 has it
+        rules = ["/tf:=tf", "/tf_static:=tf_static", *remappings]
+        arguments = ["--ros-args", *(part for rule in rules for part in ("-r", rule))]
+        self.node = rclpy.create_node(
+            "robot", context=self._context, namespace=namespace, cli_args=arguments
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.set_parameters = self.node.create_client(
@@ -212,7 +219,15 @@ class Robot:
     def wait_for_node(self) -> None:
         """Until images, TF and answers can go both ways."""
         assert self.get_state.wait_for_service(150.0)
-        wait_until(lambda: self.state() is not None)
+        # an answer is lost where the node has not found the asker yet: ask until one comes
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        future = self.get_state.call_async(GetState.Request())
+        deadline = time.monotonic() + 3.0
+        while not future.done() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return bool(future.done())
 
     def wait_for_listeners(self) -> None:
         wait_until(

@@ -28,7 +28,7 @@ LAYERS = (
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 ROS = re.compile(
     r"(rclpy|\w+_msgs|std_srvs|rosgraph_msgs|cv_bridge|sensor_msgs_py|tf_transformations|tf2_\w+"
-    r"|launch|launch_ros|ament_\w+|message_filters|bondpy|diagnostic_updater)(\.|$)"
+    r"|launch|launch_ros|ament_\w+|message_filters|bond|bondpy|diagnostic_updater)(\.|$)"
 )
 
 

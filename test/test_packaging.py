@@ -20,6 +20,7 @@ PACKAGE_XML = ET.parse(REPO / "package.xml").getroot()
 # What is imported -> its name on PyPI (None: not there) and its rosdep key (None: there is none)
 LIBRARIES = {
     "ament_index_python": (None, "ament_index_python"),  # comes with rclpy's wheel
+    "bond": (None, "bond"),  # dev/bond stands in for it
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "embreex": ("embreex", None),
     "cv_bridge": (None, "cv_bridge"),

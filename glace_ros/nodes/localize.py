@@ -20,6 +20,7 @@ from rclpy.utilities import remove_ros_args
 
 from glace_ros.errors import GlaceError
 from glace_ros.msg import LocalizationStatus
+from glace_ros.nodes.lifecycle_bond import LifecycleBond
 from glace_ros.nodes.live_localization import LiveLocalization, Publishers
 from glace_ros.nodes.loaded_map import LoadedMap, load_map
 from glace_ros.nodes.parameters import LocalizeParameters, ParameterServer
@@ -56,6 +57,7 @@ class GlaceLocalizer(LifecycleNode):
         self._load = load
         self._parameter_server = ParameterServer(self)
         self._said = TransitionLog()
+        self._bond = LifecycleBond(self)
         self._settings: LocalizeParameters | None = None
         self._map: LoadedMap | None = None
         self._tf: TransformListener | None = None
@@ -138,8 +140,10 @@ class GlaceLocalizer(LifecycleNode):
         assert self._outputs is not None
         assert self._settings is not None
         self._live = LiveLocalization(self, self._settings, self._map, self._tf, self._outputs)
+        self._bond.start()
 
     def _deactivate(self) -> None:
+        self._bond.stop()  # at once: the last image may take a while
         if self._live is not None:
             self._live.destroy()
             self._live = None

@@ -1,0 +1,210 @@
+"""The bond between the live node and a lifecycle manager, here played as Nav2's manager does it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("glace_ros.msg", reason="the messages are not built")
+pytest.importorskip("bond.msg", reason="the messages of bond are not built: run `make setup`")
+
+from bond.msg import Status
+from fake_localizer_process import SLEEP
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from robot import NodeProcess, Robot, odometry_at, wait_until
+
+from glace_ros.pose import Pose
+
+pytestmark = pytest.mark.ros
+
+MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
+PERIOD_S = 0.1
+
+
+class ManagerEnd:
+    """The manager's end of a bond, beating from construction until `end`.
+
+    heard: (arrival in monotonic s, message) of the other end.
+    """
+
+    def __init__(self, robot, bond_id="glace_localizer"):
+        self._robot, self._id, self._instance_id = robot, bond_id, str(uuid.uuid4())
+        self.heard = []
+        self._publisher = robot.node.create_publisher(Status, "bond", 5)
+        self._subscription = robot.node.create_subscription(Status, "bond", self._on_status, 100)
+        self._timer = robot.node.create_timer(PERIOD_S, lambda: self.send(active=True))
+
+    def _on_status(self, message):
+        if message.id == self._id and message.instance_id != self._instance_id:
+            self.heard.append((time.monotonic(), message))
+
+    def send(self, active):
+        message = Status(id=self._id, instance_id=self._instance_id, active=active)
+        self._publisher.publish(message)
+
+    def say_goodbye(self):
+        self._timer.cancel()
+        self.send(active=False)
+
+    def end(self):
+        self._robot.node.destroy_timer(self._timer)
+        self._robot.node.destroy_subscription(self._subscription)
+        self._robot.node.destroy_publisher(self._publisher)
+
+    def instances(self):
+        return {message.instance_id for _, message in self.heard}
+
+    def beats(self):
+        return sum(message.active for _, message in self.heard)
+
+    def is_broken(self):
+        return bool(self.heard) and not self.heard[-1][1].active
+
+    def silence_s(self):
+        return time.monotonic() - self.heard[-1][0]
+
+
+@pytest.fixture
+def node(tmp_path, ros_domain_id, request):
+    node = NodeProcess(tmp_path, *getattr(request, "param", ()))
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def robot(node, ros_domain_id):
+    robot = Robot(ros_domain_id)
+    robot.wait_for_node()
+    yield robot
+    robot.close()
+
+
+def test_a_bond_is_formed_and_broken_in_two_rounds_of_the_lifecycle(robot, node):
+    instances = []
+    for _ in range(2):
+        manager = ManagerEnd(robot)
+        assert robot.transition(Transition.TRANSITION_CONFIGURE)
+        time.sleep(0.5)
+        assert manager.heard == []  # inactive
+        assert robot.transition(Transition.TRANSITION_ACTIVATE)
+        wait_until(lambda m=manager: m.beats() >= 5)
+        message = manager.heard[-1][1]
+        assert message.heartbeat_period == pytest.approx(0.1)
+        assert message.heartbeat_timeout == pytest.approx(4.0)
+        node.wait_for("Bond formed with the lifecycle manager.")
+        assert robot.transition(Transition.TRANSITION_DEACTIVATE)
+        wait_until(manager.is_broken)
+        time.sleep(0.5)
+        assert manager.is_broken()  # and no heartbeat comes after it
+        assert robot.transition(Transition.TRANSITION_CLEANUP)
+        assert len(manager.instances()) == 1
+        instances += manager.instances()
+        manager.end()
+        node.forget_log()
+    assert len(set(instances)) == 2
+    assert node.interrupt() == 0
+    assert "Traceback" not in node.log()
+
+
+def test_heartbeats_go_on_during_a_slow_inference_and_a_deactivation_is_said_at_once(robot, node):
+    manager = ManagerEnd(robot)
+    robot.activate()
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    stamp_ns = robot.now_ns()
+    for odometry_ns in (stamp_ns - 1, stamp_ns + 1):
+        robot.publish_odometry(odometry_ns, odometry_at(odometry_ns))
+    robot.publish_image(stamp_ns, MAP_FROM_ODOM @ odometry_at(stamp_ns), SLEEP)  # 3 s
+    time.sleep(0.5)
+    before, poses = manager.beats(), len(robot.poses)
+    time.sleep(1.0)
+    assert manager.beats() - before >= 5  # 10 Hz
+    deactivation = robot.change_state.call_async(_request(Transition.TRANSITION_DEACTIVATE))
+    wait_until(manager.is_broken)
+    assert not deactivation.done()  # it waits for the image
+    assert len(robot.poses) == poses  # so the image has slept all the time
+    assert wait_until(lambda: deactivation.done() and deactivation.result()).success
+
+
+def _request(transition_id):
+    request = ChangeState.Request()
+    request.transition.id = transition_id
+    return request
+
+
+@pytest.mark.parametrize("node", [("--ros-args", "-p", "use_sim_time:=true")], indirect=True)
+def test_heartbeats_come_while_a_simulation_has_not_begun(robot, node):
+    manager = ManagerEnd(robot)
+    robot.activate()  # nothing is on /clock
+    wait_until(lambda: manager.beats() >= 5)
+
+
+def test_a_killed_node_falls_silent_without_a_goodbye(robot, node):
+    manager = ManagerEnd(robot)
+    robot.activate()
+    wait_until(lambda: manager.beats() >= 5)
+    node.process.kill()
+    node.process.wait()
+    wait_until(lambda: manager.silence_s() > 2.0)
+    assert not manager.is_broken()
+    assert all(message.active for _, message in manager.heard)
+
+
+def test_a_manager_s_goodbye_is_answered_and_the_node_works_on(robot, node):
+    manager = ManagerEnd(robot)
+    robot.activate()
+    node.wait_for("Bond formed with the lifecycle manager.")
+    manager.say_goodbye()
+    wait_until(manager.is_broken)
+    time.sleep(0.5)
+    assert manager.is_broken()
+    assert robot.state() == "active"
+    robot.publish_static()
+    robot.drive(MAP_FROM_ODOM, 1.0)
+    assert robot.poses != []
+    manager.end()
+    robot.activate()  # anew, with a new manager
+    successor = ManagerEnd(robot)
+    wait_until(lambda: successor.beats() >= 5)
+    assert successor.instances().isdisjoint(manager.instances())
+
+
+def test_neither_other_bonds_nor_the_manager_s_silence_break_it(robot, node):
+    manager, of_map_server = ManagerEnd(robot), ManagerEnd(robot, "map_server")
+    stranger = ManagerEnd(robot)
+    stranger._timer.cancel()
+    robot.activate()
+    node.wait_for("Bond formed with the lifecycle manager.")
+    of_map_server.say_goodbye()
+    stranger.say_goodbye()
+    manager._timer.cancel()  # without a goodbye
+    time.sleep(1.0)
+    manager.heard.clear()
+    wait_until(lambda: manager.beats() >= 5)
+    assert not manager.is_broken()
+
+
+def test_without_the_messages_of_bond_the_node_says_so_once_and_works(
+    tmp_path, ros_domain_id, monkeypatch
+):
+    (tmp_path / "bond.py").touch()  # has no bond.msg
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    node, robot = NodeProcess(tmp_path), Robot(ros_domain_id)
+    try:
+        robot.wait_for_node()
+        manager = ManagerEnd(robot)
+        for _ in range(2):
+            robot.activate()
+            robot.publish_static()
+            robot.drive(MAP_FROM_ODOM, 1.0)
+            assert robot.poses != []
+        assert node.log().count("The Python package 'bond' is missing, hence no heartbeat") == 1
+        assert manager.heard == []
+        assert "Traceback" not in node.log()
+    finally:
+        robot.close()
+        node.close()
