@@ -45,4 +45,4 @@ class FakeLocalizer:
 
 if __name__ == "__main__":
     fake_map = LoadedMap(FakeLocalizer(), "fake.glace 01234567", "odom", "base_link")
-    sys.exit(main(load=lambda parameters: fake_map))
+    sys.exit(main(read=lambda parameters: lambda: fake_map))
