@@ -60,7 +60,7 @@ class GlaceLocalizer(LifecycleNode):
         self._tf: TransformListener | None = None
         self._outputs: Publishers | None = None
         self._live: LiveLocalization | None = None
-        self._services = LocalizationServices(self, lambda: self._live)
+        self._restarts = LocalizationServices(self, lambda: self._live)
 
     def autostart(self) -> bool:
         """Configures and activates; returns False where that has failed (the log says why)."""
@@ -135,14 +135,14 @@ class GlaceLocalizer(LifecycleNode):
         assert self._outputs is not None
         assert self._settings is not None
         self._live = LiveLocalization(
-            self, self._settings, self._map, self._tf, self._outputs, self._services.on_fix
+            self, self._settings, self._map, self._tf, self._outputs, self._restarts.on_fix
         )
 
     def _deactivate(self) -> None:
         if self._live is not None:
             self._live.destroy()
             self._live = None
-            self._services.on_deactivate()
+            self._restarts.on_deactivate()
 
     def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """rclpy swallows what a transition raises, so it has to be said here."""
