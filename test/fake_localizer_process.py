@@ -1,15 +1,18 @@
 """The real node in a real process, with a localizer that reads the pose out of the image's bytes.
 
-So a test decides what "the network" finds in each image, and how long it takes.
+So a test decides what "the network" finds in each image, and how long it takes. The map's name
+decides what becomes of it: see `read`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
+from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.localization.localizer import PoseEstimate, Rejection
 from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localize import main
@@ -19,6 +22,10 @@ HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP = 0.0, 1.0, 2.0, 3.0
 SLEEP_S = 3.0
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 9e-4, 1e-5, 4e-5, 9e-5])
+PIXELS_M2 = np.array([[4.0, 14.0], [12.0, 14.0], [20.0, 14.0], [28.0, 14.0]])
+ERRORS_M = np.array([0.0, 2.0, 5.0, 10.0])  # px, by which the points' v is too large
+VIEWS_V3 = np.array([[1.0, 2.0, 0.5], [3.0, 4.0, 0.5]])
+OTHER_MAP_M = 100.0  # by which another map's poses are moved along x
 
 
 def image_bytes(map_from_camera: Pose, what: float = POSE) -> bytes:
@@ -28,6 +35,9 @@ def image_bytes(map_from_camera: Pose, what: float = POSE) -> bytes:
 
 
 class FakeLocalizer:
+    def __init__(self, moved_m=0.0):
+        self._moved_3 = np.array([moved_m, 0.0, 0.0])
+
     def localize(self, image_rgb_hwc, camera):
         assert image_rgb_hwc.shape == (camera.height_px, camera.width_px, 3)
         what, x, y, z, *quaternion_xyzw = np.frombuffer(image_rgb_hwc.tobytes()[:64])
@@ -37,12 +47,47 @@ class FakeLocalizer:
             return Rejection("9 of 1000 points agree", 9, 1000, 0.01)
         if what == SLEEP:
             time.sleep(SLEEP_S)
-        pose = Pose.from_quaternion([x, y, z], quaternion_xyzw)
+        pose = Pose.from_quaternion(np.array([x, y, z]) + self._moved_3, quaternion_xyzw)
         return PoseEstimate(
-            pose, COVARIANCE_66, 400, 1000, 1.5, 0.01, np.zeros((0, 2)), np.zeros((0, 3))
+            pose, COVARIANCE_66, 400, 1000, 1.5, 0.01, PIXELS_M2, points_seen_from(pose, camera)
         )
 
 
+def points_seen_from(map_from_camera, camera):
+    """2 m ahead of the camera, ERRORS_M below PIXELS_M2."""
+    seen_m2 = PIXELS_M2 + np.stack([0.0 * ERRORS_M, ERRORS_M], axis=1)
+    rays_m2 = (seen_m2 - [camera.cx_px, camera.cy_px]) / [camera.fx_px, camera.fy_px]
+    return map_from_camera.transform(2.0 * np.column_stack([rays_m2, np.ones(len(rays_m2))]))
+
+
+def fake_map(name, moved_m=0.0, views_v3=VIEWS_V3):
+    return LoadedMap(FakeLocalizer(moved_m), name, "odom", "base_link", views_v3=views_v3)
+
+
+def read(parameters):
+    """`bad` is no map, `broken` turns out to be none, `slow` takes its time, `blind` has no views.
+
+    `other`, `slow` and `blind` are other maps than all the rest.
+    """
+    name = Path(parameters.map).stem
+
+    def make_ready():
+        if name == "broken":
+            raise WeightsError("the map was made with other weights")
+        if name == "buggy":
+            raise RuntimeError("out of memory")
+        if name == "slow":
+            time.sleep(SLEEP_S)
+        if name in ("other", "slow", "blind"):
+            return fake_map(
+                f"{name}.glace 89abcdef", OTHER_MAP_M, None if name == "blind" else VIEWS_V3
+            )
+        return fake_map("fake.glace 01234567")
+
+    if name == "bad":
+        raise MapFileError(f"{parameters.map} is not a whole .glace map")
+    return make_ready
+
+
 if __name__ == "__main__":
-    fake_map = LoadedMap(FakeLocalizer(), "fake.glace 01234567", "odom", "base_link")
-    sys.exit(main(load=lambda parameters: fake_map))
+    sys.exit(main(read=read))

@@ -17,17 +17,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from glace_ros.nodes import conversions
 from glace_ros.nodes.conversions import (
     image_to_rgb,
     import_from_ros,
     ns_to_stamp,
+    points_to_cloud,
     pose_from_message,
     pose_from_transform,
     pose_to_message,
     pose_to_transform,
     pose_with_covariance,
+    rgb_to_image,
     stamp_to_ns,
 )
 from glace_ros.pose import Pose
@@ -151,6 +154,40 @@ def fake_module(tmp_path, monkeypatch):
         return import_from_ros(name)
 
     return fake
+
+
+def test_an_image_goes_into_a_message_and_back():
+    image_rgb_hwc = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    header = Header(frame_id="camera", stamp=ns_to_stamp(5))
+    message = rgb_to_image(header, image_rgb_hwc)
+    assert (message.header, message.step) == (header, 9)
+    np.testing.assert_array_equal(image_to_rgb(message), image_rgb_hwc)
+
+
+def test_points_are_float32_with_or_without_sensor_msgs_py(tmp_path, monkeypatch):
+    header = Header(frame_id="map", stamp=ns_to_stamp(5))
+    points_n3 = np.array([[1.5, -2.0, 0.25], [1e3, 0.0, 7.0]])
+    cloud = points_to_cloud(header, points_n3)
+    assert cloud.header == header
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 12, 24)
+    assert [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields] == [
+        ("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1),
+    ]  # fmt: skip
+    assert np.frombuffer(bytes(cloud.data), "<f4").reshape(2, 3).tolist() == points_n3.tolist()
+    package = tmp_path / "lib" / "sensor_msgs_py"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "point_cloud2.py").write_text(
+        "def create_cloud_xyz32(header, points): return header, points"
+    )
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "sensor_msgs_py").write_text("")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.syspath_prepend(package.parent)
+    module = import_from_ros("sensor_msgs_py.point_cloud2")
+    monkeypatch.setattr(conversions, "_point_cloud2", module)
+    assert points_to_cloud(header, points_n3) == (header, points_n3)
 
 
 CV_BRIDGE = """

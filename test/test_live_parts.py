@@ -68,6 +68,44 @@ def test_the_worker_keeps_to_its_rate_and_clear_drops_what_waits():
     worker.stop()
 
 
+def test_a_hurried_worker_takes_the_newest_job_once_and_then_keeps_to_its_rate():
+    done = []
+    worker = NewestFirstWorker(done.append, print, 0.001)  # one in 1000 s
+    worker.offer(0)
+    wait_until(lambda: done == [0])
+    for job in (1, 2):
+        worker.offer(job)
+    worker.hurry()
+    wait_until(lambda: done == [0, 2])
+    worker.offer(3)
+    time.sleep(0.3)
+    assert done == [0, 2]
+    worker.clear()
+    worker.hurry()  # where none waits, it is the next one
+    time.sleep(0.1)
+    worker.offer(4)
+    wait_until(lambda: done == [0, 2, 4])
+    worker.offer(5)
+    time.sleep(0.3)
+    assert done == [0, 2, 4]
+    worker.stop()
+
+
+def test_the_next_job_is_due_one_period_after_a_hurried_one():
+    times = []
+    worker = NewestFirstWorker(lambda _: times.append(time.monotonic()), print, 1.0)
+    worker.offer(0)
+    wait_until(lambda: times)
+    worker.offer(1)
+    worker.hurry()
+    wait_until(lambda: len(times) == 2)
+    worker.offer(2)
+    wait_until(lambda: len(times) == 3)
+    worker.stop()
+    assert times[2] - times[1] > 0.9  # not sooner
+    assert times[2] - times[0] < 1.9  # nor as if the hurried one had waited for its turn
+
+
 class FakeNode:
     """As much of a node as TF needs."""
 

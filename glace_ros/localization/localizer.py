@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.device import choose_device
-from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
-from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.local_encoder import check_weights, local_encoder
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
 from glace_ros.localization.pose_covariance import camera_covariance
@@ -121,12 +120,8 @@ class Localizer:
         self.config = config or LocalizerConfig()
         self.device = choose_device(device)
         metadata = scene_map.metadata
+        check_weights(metadata.local_encoder, metadata.local_encoder_hash)
         self._encoder = local_encoder(metadata.local_encoder, self.device)
-        if self._encoder.weights_hash != metadata.local_encoder_hash:
-            raise WeightsError(
-                f"the map was made with other weights of '{metadata.local_encoder}' than are "
-                "installed: install the version it was made with, or build the map anew"
-            )
         self.scene_map = scene_map.to(self.device)
         self._origin_3 = np.array(metadata.origin_m)
 

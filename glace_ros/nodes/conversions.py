@@ -1,12 +1,14 @@
 """ROS messages <-> the types of the core. A message that makes no sense is a ValueError.
 
 CameraInfo is read by glace_ros.camera_info, which takes the messages of bags and nodes alike.
-On a ROS installation cv_bridge decodes raw images and tf_transformations the quaternions, as every
-other node there does it. Without them the same work is done by glace_ros.image_decoding and SciPy.
+On a ROS installation cv_bridge decodes raw images, tf_transformations the quaternions, and
+sensor_msgs_py makes point clouds, as in every other node there. Without them the same work is done
+by glace_ros.image_decoding, SciPy and NumPy.
 """
 
 from __future__ import annotations
 
+import array
 import importlib
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion, Transform, Vector3
 from geometry_msgs.msg import Pose as PoseMessage
+from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from glace_ros.image_decoding import decode_compressed, decode_raw
 from glace_ros.pose import Pose
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
-    from sensor_msgs.msg import CompressedImage, Image
+    from sensor_msgs.msg import CompressedImage
+    from std_msgs.msg import Header
 
 # What cv_bridge turns into rgb8 exactly as image_decoding does. 16-bit and unnamed encodings
 # (8UC3: it refuses those) stay with image_decoding.
@@ -35,7 +39,7 @@ CV_BRIDGE_ENCODINGS = frozenset(
 
 
 def import_from_ros(name: str) -> ModuleType | None:
-    """The Python module of a ROS package, or None where it is not part of the ROS installation.
+    """A Python module of a ROS package, or None where that is not part of the ROS installation.
 
     PyPI has packages of the same names: its cv-bridge is ROS 1's and silently decodes padded images
     wrongly. So a module only counts if it lies below the prefix where ament says the package is.
@@ -43,7 +47,7 @@ def import_from_ros(name: str) -> ModuleType | None:
     from ament_index_python.packages import get_package_prefix
 
     try:
-        prefix = Path(get_package_prefix(name)).resolve()
+        prefix = Path(get_package_prefix(name.split(".")[0])).resolve()
         module = importlib.import_module(name)
     except Exception:  # not there, nothing sourced at all, or built for another NumPy
         return None
@@ -52,6 +56,7 @@ def import_from_ros(name: str) -> ModuleType | None:
 
 
 _cv_bridge = import_from_ros("cv_bridge")
+_point_cloud2 = import_from_ros("sensor_msgs_py.point_cloud2")
 _tf_transformations = import_from_ros("tf_transformations")
 
 
@@ -84,6 +89,33 @@ def image_to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
         message.is_bigendian,
         message.data,
     )
+
+
+def rgb_to_image(header: Header, image_rgb_hwc: NDArray[np.uint8]) -> Image:
+    """uint8 (height, width, 3) as an rgb8 image."""
+    height, width = image_rgb_hwc.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width)
+    message.data = array.array("B", image_rgb_hwc.tobytes())  # an ndarray takes 60 times as long
+    return message
+
+
+def points_to_cloud(header: Header, points_n3: NDArray[np.float64]) -> PointCloud2:
+    """Points (n, 3), metres in the header's frame, as float32 x y z.
+
+    RViz shows no others, so points far from the frame's origin are rounded here, and here alone.
+    """
+    if _point_cloud2 is not None:
+        return _point_cloud2.create_cloud_xyz32(header, points_n3)
+    fields = [
+        PointField(name=name, offset=4 * column, datatype=PointField.FLOAT32, count=1)
+        for column, name in enumerate("xyz")
+    ]
+    cloud = PointCloud2(
+        header=header, height=1, width=len(points_n3), fields=fields,
+        point_step=12, row_step=12 * len(points_n3), is_dense=True,
+    )  # fmt: skip
+    cloud.data = array.array("B", np.asarray(points_n3, "<f4").tobytes())
+    return cloud
 
 
 def pose_to_message(pose: Pose) -> PoseMessage:

@@ -29,7 +29,7 @@ class NewestFirstWorker(Generic[Job]):
         self._on_error = on_error
         self._period_s = 1.0 / max_rate_hz
         self._job: Job | None = None
-        self._stopping = False
+        self._hurried = self._stopping = False
         self._changed = Condition()
         self.dropped = 0
         self._thread = Thread(target=self._run, name="images", daemon=True)
@@ -40,6 +40,12 @@ class NewestFirstWorker(Generic[Job]):
         with self._changed:
             self.dropped += self._job is not None
             self._job = job
+            self._changed.notify()
+
+    def hurry(self) -> None:
+        """Works on the newest job at once, whatever the rate; where none waits, on the next one."""
+        with self._changed:
+            self._hurried = True
             self._changed.notify()
 
     def clear(self) -> None:
@@ -59,22 +65,22 @@ class NewestFirstWorker(Generic[Job]):
         while (job := self._next(due)) is not None:
             # counted from when it was due, or jitter in the arrivals would lower the rate
             late_s = time.monotonic() - due
-            due += self._period_s + (late_s if late_s > self._period_s else 0.0)
+            due += self._period_s + (0.0 if 0.0 <= late_s <= self._period_s else late_s)
             try:
                 self._work(job)
             except Exception as error:  # whatever it is, the next image may be good
                 self._on_error(job, error)
 
     def _next(self, due: float) -> Job | None:
-        """The newest job, once it is due; None when stopped."""
+        """The newest job, once it is due or hurried; None when stopped."""
         with self._changed:
             while not self._stopping:
-                wait_s = due - time.monotonic()
+                wait_s = 0.0 if self._hurried else due - time.monotonic()
                 if wait_s > 0.0:
                     self._changed.wait(wait_s)
                 elif self._job is None:
                     self._changed.wait()
                 else:
-                    job, self._job = self._job, None
+                    job, self._job, self._hurried = self._job, None, False
                     return job
         return None

@@ -19,10 +19,12 @@ from glace_ros.nodes.conversions import pose_with_covariance
 from glace_ros.nodes.image_worker import NewestFirstWorker
 from glace_ros.nodes.initial_pose import InitialPose
 from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
+from glace_ros.nodes.introspection import Introspection
 from glace_ros.nodes.localization_run import LocalizationRun
 from glace_ros.nodes.status import (
     diagnostic_array,
-    key_values,
+    frame_values,
+    input_values,
     run_tasks,
     status_message,
     task,
@@ -31,12 +33,15 @@ from glace_ros.nodes.transforms import MapOdomBroadcaster
 from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
-    from rclpy.node import Node
-    from rclpy.publisher import Publisher
+    from collections.abc import Callable
 
+    from rclpy.node import Node
+
+    from glace_ros.localization.localizer import PoseEstimate
     from glace_ros.localization.odometry_fusion import Fix
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import RunReport
+    from glace_ros.nodes.outputs import Publishers
     from glace_ros.nodes.parameters import LocalizeParameters
     from glace_ros.nodes.transforms import TransformListener
     from glace_ros.pose import Pose
@@ -46,16 +51,19 @@ REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 
 
-class Publishers(NamedTuple):
-    """What the node publishes besides TF."""
+class _Job(NamedTuple):
+    """An image, and what was in use when it came."""
 
-    pose: Publisher
-    status: Publisher
-    diagnostics: Publisher
+    run: LocalizationRun
+    loaded_map: LoadedMap
+    locator: BaseLocator
+    image: IncomingImage
 
 
 class LiveLocalization:
-    """Works from construction until `destroy`."""
+    """Works from construction until `destroy`. on_fix: called with each accepted fix, in the
+    worker's thread.
+    """
 
     def __init__(
         self,
@@ -64,17 +72,21 @@ class LiveLocalization:
         loaded_map: LoadedMap,
         tf: TransformListener,
         publishers: Publishers,
+        on_fix: Callable[[Fix, PoseEstimate], None],
     ) -> None:
         self._node, self._log = node, node.get_logger()
         self._parameters = parameters
         self._map = loaded_map
         self._tf = tf
         self._publishers = publishers
+        self._on_fix = on_fix
+        self._introspection = Introspection(publishers, parameters, self._log)
         self._locator = BaseLocator(parameters, loaded_map.localizer, tf)
         self._transitions = TransitionLog()
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
+        self._received_before = 0  # images, when the run began
         self._camera_info: CameraInfo | None = None
-        self._worker: NewestFirstWorker[tuple[LocalizationRun, IncomingImage]] = NewestFirstWorker(
+        self._worker: NewestFirstWorker[_Job] = NewestFirstWorker(
             self._work, self._on_exception, parameters.max_rate
         )
         self._infos = WatchedTopic(
@@ -113,18 +125,49 @@ class LiveLocalization:
 
     # In the executor's thread
 
+    def forget(self, why: str) -> None:
+        """UNLOCALIZED, until a fix of an image that comes from now on. why: half a sentence."""
+        self._begin_run()
+        self._log.info(f"All fixes are forgotten: {why}.")
+        self._publish_outcome(self._run, self._map)
+
+    def localize_at_once(self) -> None:
+        """The newest image, whatever max_rate says; where none waits, the next one."""
+        self._worker.hurry()
+
+    def use_map(self, loaded_map: LoadedMap) -> None:
+        """For all images from now on. Where it is another map, all fixes are forgotten."""
+        same = loaded_map.gives_poses_of(self._map)
+        self._map = loaded_map
+        self._locator = BaseLocator(self._parameters, loaded_map.localizer, self._tf)
+        if not same:
+            self.forget("the map is another one")
+
+    def why_no_fix(self) -> str:
+        """A sentence on the time since the fixes were forgotten."""
+        report = self._run.report(self._now_ns())
+        if report.rejection_reason:
+            return report.rejection_reason
+        if self._images.received > self._received_before:
+            return f"Images come on {self._images.topic}, but none is through the localizer yet."
+        return self._input_problem() or f"No image has come on {self._images.topic}."
+
+    def _begin_run(self) -> None:
+        self._run.close()
+        self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
+        self._received_before = self._images.received
+        self._worker.clear()
+
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
 
     def _on_image(self, message: Any) -> None:
         image = IncomingImage(message, self._images.topic, self._camera_info, self._infos.topic)
-        self._worker.offer((self._run, image))
+        self._worker.offer(_Job(self._run, self._map, self._locator, image))
 
     def _on_clock_jump(self, jump: Any) -> None:
         """Also called when the simulated clock takes over: what came before was another time."""
-        self._run.close()
-        self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
-        self._worker.clear()
+        self._begin_run()
         self._tf.clear()
         if self._broadcaster is not None:
             self._broadcaster.clear()
@@ -137,13 +180,14 @@ class LiveLocalization:
 
     def _tick(self) -> None:
         self._images.choose()
+        self._introspection.show_coverage(self._map)
         now_ns, now_s = self._now_ns(), time.monotonic()
         changed = self._run.watch(now_ns)
         if not changed and now_s - self._reported_s < REPORT_PERIOD_S:
             return
         self._reported_s = now_s
         report, input_problem = self._run.report(now_ns), self._input_problem()
-        self._publish_status(report, now_ns)
+        self._publish_status(report, self._map, now_ns)
         self._publish_diagnostics(report, input_problem, now_ns)
         self._say_what_is_missing(report, input_problem, now_s)
 
@@ -164,66 +208,55 @@ class LiveLocalization:
 
     # In the worker's thread
 
-    def _work(self, job: tuple[LocalizationRun, IncomingImage]) -> None:
-        run, image = job
+    def _work(self, job: _Job) -> None:
+        run, image, outcome = job.run, job.image, None
         try:
-            located = self._locator.locate(image, self._now_ns())
+            located = job.locator.locate(image, self._now_ns())
             run.accept(image.stamp_ns, self._age_s(image), located)
+            outcome = located.estimate
         except ImageRejected as rejection:
             run.reject(image.stamp_ns, self._age_s(image), rejection)
-        self._publish_outcome()
+            outcome = rejection.outcome
+        if run is self._run:  # else the image is of a time that was forgotten
+            self._introspection.show(image, outcome, self._publish_outcome(run, job.loaded_map))
 
-    def _on_exception(self, job: tuple[LocalizationRun, IncomingImage], error: Exception) -> None:
+    def _on_exception(self, job: _Job, error: Exception) -> None:
         if self._node.context.ok():  # else it comes of shutting down
-            run, image = job
-            run.fail(image.stamp_ns, self._age_s(image), error)
-            self._publish_outcome()
+            job.run.fail(job.image.stamp_ns, self._age_s(job.image), error)
+            self._publish_outcome(job.run, job.loaded_map)
 
     def _age_s(self, image: IncomingImage) -> float:
         return (self._now_ns() - image.stamp_ns) * 1e-9
 
-    def _publish_outcome(self) -> None:
-        now_ns = self._now_ns()
-        self._publish_status(self._run.report(now_ns), now_ns)
-
     # In either
+
+    def _publish_outcome(self, run: LocalizationRun, loaded_map: LoadedMap) -> RunReport:
+        now_ns = self._now_ns()
+        report = run.report(now_ns)
+        self._publish_status(report, loaded_map, now_ns)
+        return report
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
 
-    def _publish_pose(self, fix: Fix) -> None:
+    def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
         frame_id = self._parameters.global_frame_id
         message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
         self._publishers.pose.publish(message)
+        self._on_fix(fix, estimate)
 
-    def _publish_status(self, report: RunReport, now_ns: int) -> None:
+    def _publish_status(self, report: RunReport, loaded_map: LoadedMap, now_ns: int) -> None:
         frame_id = self._parameters.global_frame_id
-        message = status_message(report, self._map.map_id, frame_id, now_ns)
+        message = status_message(report, loaded_map.map_id, frame_id, now_ns)
         self._publishers.status.publish(message)
 
     def _publish_diagnostics(
         self, report: RunReport, input_problem: str | None, now_ns: int
     ) -> None:
-        parameters = self._parameters
         tasks = run_tasks(report, self._run.counts, input_problem)
-        tasks["input"].values += key_values(
-            {
-                "image topic": self._images.topic,
-                "images received": self._images.received,
-                "images replaced by a newer one": self._worker.dropped,
-                "camera_info topic": self._infos.topic,
-                "camera_info received": self._infos.received,
-            }
-        )
-        tasks["tf"].values += key_values(
-            {
-                "global_frame_id": parameters.global_frame_id,
-                "odom_frame_id": parameters.odom_frame_id,
-                "base_frame_id": parameters.base_frame_id,
-                "published": self._broadcaster is not None
-                and self._run.map_from_odom(now_ns) is not None,
-            }
-        )
+        tasks["input"].values += input_values(self._images, self._infos, self._worker.dropped)
+        published = self._broadcaster is not None and self._run.map_from_odom(now_ns) is not None
+        tasks["tf"].values += frame_values(self._parameters, published)
         tasks["map"] = task(self._map.map_id, {"made in frame": self._map.map_frame})
         name = self._node.get_fully_qualified_name().lstrip("/")
         self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from glace_ros.errors import MapFileError
+from glace_ros.features.local_encoder import check_weights
 from glace_ros.localization.localizer import Localizer
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
@@ -30,17 +33,25 @@ class LocalizesImages(Protocol):
         """The camera's pose in the map."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedMap:
     """localizer: ready for its first image. map_id: file name and hash of the map's contents.
 
     map_frame, base_frame: what the recording called the frame that its poses are in, and the robot.
+    origin_m: of the map's coordinates. views_v3: where the mapping cameras were, metres in
+    map_frame; None where the map does not say.
     """
 
     localizer: LocalizesImages
     map_id: str
     map_frame: str
     base_frame: str
+    origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    views_v3: NDArray[np.float64] | None = None
+
+    def gives_poses_of(self, other: LoadedMap) -> bool:
+        """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""
+        return (self.map_id, self.origin_m) == (other.map_id, other.origin_m)
 
 
 def newest_map_path() -> Path:
@@ -49,10 +60,12 @@ def newest_map_path() -> Path:
     return Path(ros_home).expanduser() / "glace" / "latest.glace"
 
 
-def load_map(parameters: LocalizeParameters) -> LoadedMap:
-    """Reads the map, and localizes one blank image, so that the first real one is not slow.
+def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
+    """Reads and checks the map's file, which takes a fraction of a second; returns what takes
+    longer: to bring it to the device and localize one blank image, so that the first real one is
+    not slow.
 
-    Raises MapFileError, WeightsError, or GlaceError for a device that is not there.
+    Raises MapFileError or WeightsError; what it returns, GlaceError for a device that is not there.
     """
     path = Path(parameters.map).expanduser() if parameters.map else newest_map_path()
     if not parameters.map and not path.exists():
@@ -61,9 +74,44 @@ def load_map(parameters: LocalizeParameters) -> LoadedMap:
             "give a map file, or make one with `glace build_map --bag BAG`."
         )
     scene_map = SceneMap.load(path)
-    localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
-    camera = scene_map.metadata.camera
-    localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
-    map_id = f"{path.resolve().name} {scene_map.map_id}"
     metadata = scene_map.metadata
-    return LoadedMap(localizer, map_id, metadata.map_frame, metadata.base_frame)
+    check_weights(metadata.local_encoder, metadata.local_encoder_hash)
+    map_id = f"{path.resolve().name} {scene_map.map_id}"
+
+    def make_ready() -> LoadedMap:
+        localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
+        camera = metadata.camera
+        localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
+        return LoadedMap(
+            localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
+            _views(scene_map),
+        )  # fmt: skip
+
+    return make_ready
+
+
+def _views(scene_map: SceneMap) -> NDArray[np.float64] | None:
+    encoder = scene_map.global_encoder
+    if encoder is None or encoder.positions_v3 is None:
+        return None
+    positions_v3 = encoder.positions_v3.cpu().numpy().astype(np.float64)
+    return np.asarray(positions_v3 + np.array(scene_map.metadata.origin_m))
+
+
+def say_what_is_loaded(log: Any, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:
+    """Frames of other names than the recording's may be right, but are worth a line.
+
+    log: an rclpy logger.
+    """
+    log.info(f"Map {loaded_map.map_id} is loaded.")
+    frame_id = parameters.global_frame_id
+    if loaded_map.map_frame.lstrip("/") != frame_id.lstrip("/"):
+        log.info(
+            f"The map's recording calls its frame '{loaded_map.map_frame}'; poses in it are "
+            f"published as '{frame_id}' (global_frame_id)."
+        )
+    if loaded_map.base_frame.lstrip("/") != parameters.base_frame_id.lstrip("/"):
+        log.info(
+            f"The map's recording calls the robot '{loaded_map.base_frame}'; here it is "
+            f"'{parameters.base_frame_id}' (base_frame_id)."
+        )

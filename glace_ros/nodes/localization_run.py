@@ -52,12 +52,16 @@ class RunReport:
 class LocalizationRun:
     """Takes outcomes of images from the worker thread, and answers the timers. Thread-safe.
 
-    log: an rclpy logger. publish_pose: called with each accepted fix, never after `close`.
+    log: an rclpy logger. publish_pose: called with each accepted fix and what it was made of, never
+    after `close`.
     counts: images by what became of them ("fix", else the kind of rejection).
     """
 
     def __init__(
-        self, parameters: LocalizeParameters, log: Any, publish_pose: Callable[[Fix], None]
+        self,
+        parameters: LocalizeParameters,
+        log: Any,
+        publish_pose: Callable[[Fix, PoseEstimate], None],
     ) -> None:
         self._parameters = parameters
         self._log = log
@@ -90,9 +94,9 @@ class LocalizationRun:
             self.counts["fix"] += 1
             self._note_image(stamp_ns, latency_s, estimate, accepted=True)
             self._newest["reprojection_px"] = estimate.reprojection_px
-            self._publish_pose(fix)
+            self._publish_pose(fix, estimate)
             self._transitions.leave("image")
-            what = _describe(fix, estimate)
+            what = describe_fix(fix, estimate)
             if self._state == LocalizationState.UNLOCALIZED:
                 self._log.info(f"First fix: {what}")
             elif self._state != LocalizationState.TRACKING:
@@ -208,7 +212,8 @@ class LocalizationRun:
         return f"{self._parameters.global_frame_id}->{self._parameters.odom_frame_id}"
 
 
-def _describe(fix: Fix, estimate: PoseEstimate) -> str:
+def describe_fix(fix: Fix, estimate: PoseEstimate) -> str:
+    """For log lines and answers: pose in m and rad, inliers, what it took."""
     return (
         f"{_planar_words(fix.map_from_base)}, "
         f"{estimate.inliers} inliers, {estimate.seconds * 1e3:.0f} ms"

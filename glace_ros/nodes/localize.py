@@ -10,42 +10,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 
 from glace_ros.errors import GlaceError
-from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.lifecycle_bond import LifecycleBond
-from glace_ros.nodes.live_localization import LiveLocalization, Publishers
-from glace_ros.nodes.loaded_map import LoadedMap, load_map
+from glace_ros.nodes.live_localization import LiveLocalization
+from glace_ros.nodes.loaded_map import LoadedMap, read_map, say_what_is_loaded
+from glace_ros.nodes.map_switch import MapSwitch
+from glace_ros.nodes.outputs import Publishers
 from glace_ros.nodes.parameters import LocalizeParameters, ParameterServer
+from glace_ros.nodes.services import LocalizationServices
 from glace_ros.nodes.transforms import TransformListener
 from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
+
 NODE_NAME = "glace_localizer"
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
 
 
 class GlaceLocalizer(LifecycleNode):
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
-    load: makes a LoadedMap of the parameters (tests give one of their own).
+    read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
     failure: what the user has to mend after a configure that failed; None otherwise.
     """
 
     def __init__(
         self,
-        load: Callable[[LocalizeParameters], LoadedMap] = load_map,
+        read: ReadsMaps = read_map,
         parameter_overrides: list[Parameter] | None = None,
     ) -> None:
         super().__init__(
@@ -54,15 +52,17 @@ class GlaceLocalizer(LifecycleNode):
             automatically_declare_parameters_from_overrides=True,
         )
         self.failure: GlaceError | None = None
-        self._load = load
+        self._read = read
         self._parameter_server = ParameterServer(self)
         self._said = TransitionLog()
         self._bond = LifecycleBond(self)
         self._settings: LocalizeParameters | None = None
         self._map: LoadedMap | None = None
+        self._map_switch: MapSwitch | None = None
         self._tf: TransformListener | None = None
         self._outputs: Publishers | None = None
         self._live: LiveLocalization | None = None
+        self._restarts = LocalizationServices(self, lambda: self._live)
 
     def autostart(self) -> bool:
         """Configures and activates; returns False where that has failed (the log says why)."""
@@ -98,48 +98,47 @@ class GlaceLocalizer(LifecycleNode):
     def release(self) -> None:
         """Ends everything that configure and activate have begun."""
         self._deactivate()
+        self._parameter_server.unlock()
+        if self._map_switch is not None:
+            self._map_switch.stop()
         if self._tf is not None:
             self._tf.destroy()
         if self._outputs is not None:
             for publisher in self._outputs:
                 self.destroy_publisher(publisher)
-        self._tf = self._outputs = self._map = None
-        self._parameter_server.lock(False)
+        self._tf = self._outputs = self._map = self._map_switch = None
 
     def _configure(self) -> None:
         parameters = self._parameter_server.read()
-        self._map = self._load(parameters)
-        self._settings = parameters
-        self._parameter_server.lock(True)
+        self._map, self._settings = self._read(parameters)(), parameters
+        self._map_switch = MapSwitch(self, parameters, self._read, self._use_map, self._keep_map)
+        self._parameter_server.lock(self._map_switch)
         self._tf = TransformListener(self, self._on_tf_problem)
-        self._outputs = Publishers(
-            self.create_publisher(PoseWithCovarianceStamped, "pose", LATCHED),
-            self.create_publisher(LocalizationStatus, "~/status", LATCHED),
-            self.create_publisher(DiagnosticArray, "/diagnostics", 10),
-        )
-        self._say_what_is_loaded(self._map, parameters)
+        self._outputs = Publishers.create(self)
+        say_what_is_loaded(self.get_logger(), self._map, parameters)
 
-    def _say_what_is_loaded(self, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:
-        """Frames of other names than the recording's may be right, but are worth a line."""
-        self.get_logger().info(f"Map {loaded_map.map_id} is loaded.")
-        frame_id = parameters.global_frame_id
-        if loaded_map.map_frame.lstrip("/") != frame_id.lstrip("/"):
-            self.get_logger().info(
-                f"The map's recording calls its frame '{loaded_map.map_frame}'; poses in it are "
-                f"published as '{frame_id}' (global_frame_id)."
-            )
-        if loaded_map.base_frame.lstrip("/") != parameters.base_frame_id.lstrip("/"):
-            self.get_logger().info(
-                f"The map's recording calls the robot '{loaded_map.base_frame}'; here it is "
-                f"'{parameters.base_frame_id}' (base_frame_id)."
-            )
+    def _use_map(self, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:
+        self._map, self._settings = loaded_map, parameters
+        say_what_is_loaded(self.get_logger(), loaded_map, parameters)
+        if self._live is not None:
+            self._live.use_map(loaded_map)
+
+    def _keep_map(self) -> None:
+        """The one that `map` now names is not in use: the parameter tells the truth again."""
+        assert self._settings is not None
+        assert self._map_switch is not None
+        self._parameter_server.unlock()
+        self.set_parameters([Parameter("map", value=self._settings.map)])
+        self._parameter_server.lock(self._map_switch)
 
     def _activate(self) -> None:
         assert self._map is not None
         assert self._tf is not None
         assert self._outputs is not None
         assert self._settings is not None
-        self._live = LiveLocalization(self, self._settings, self._map, self._tf, self._outputs)
+        self._live = LiveLocalization(
+            self, self._settings, self._map, self._tf, self._outputs, self._restarts.on_fix
+        )
         self._bond.start()
 
     def _deactivate(self) -> None:
@@ -147,6 +146,7 @@ class GlaceLocalizer(LifecycleNode):
         if self._live is not None:
             self._live.destroy()
             self._live = None
+            self._restarts.on_deactivate()
 
     def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """rclpy swallows what a transition raises, so it has to be said here."""
@@ -168,20 +168,20 @@ class GlaceLocalizer(LifecycleNode):
 
 def main(
     argv: list[str] | None = None,
-    load: Callable[[LocalizeParameters], LoadedMap] = load_map,
+    read: ReadsMaps = read_map,
 ) -> int:
     """`glace localize`: runs the node until it is interrupted. Returns the exit code.
 
     0: interrupted or stopped. 2: the command line is of no use. With autostart, a node that cannot
     start ends with the code of the error (2 parameters, 4 map, 5 weights): there is no lifecycle
-    manager that could try again. load: as in GlaceLocalizer.
+    manager that could try again. read: as in GlaceLocalizer.
     """
     argv = sys.argv[1:] if argv is None else argv
     node = None
     try:
         arguments = _parse(argv)
         rclpy.init(args=_ros_arguments(arguments, argv))
-        node = GlaceLocalizer(load, _overrides(arguments))
+        node = GlaceLocalizer(read, _overrides(arguments))
         if node.get_parameter("autostart").value and not node.autostart():
             return 1 if node.failure is None else node.failure.exit_code
         rclpy.spin(node)

@@ -216,7 +216,7 @@ def _picture(report: MapReport, shown: ShownImage) -> Picture:
         f"{at}: off by {100 * shown.error_m:.1f} cm, {degrees:.2f}°; {result.inliers} of "
         f"{result.points} points agree" + (f"; refused: {refused}" if refused else "")
     )
-    errors_m = errors_px(result, image, image.map_from_camera)
+    errors_m = errors_px(result, image.camera, image.map_from_camera)
     return Picture(image.image_rgb_hwc, caption, result.pixels_m2, errors_m)
 
 

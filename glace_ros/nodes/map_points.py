@@ -12,6 +12,7 @@ from glace_ros.report.point_cloud import PointCloud, colours_at, joined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from glace_ros.camera import Camera
     from glace_ros.localization.localizer import Rejection
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
@@ -20,14 +21,12 @@ CLOSE_SHARE = 1.0 / 80.0
 """Of the image's width: 8 px of 640."""
 
 
-def errors_px(
-    estimate: PoseEstimate, image: PosedImage, map_from_camera: Pose
-) -> NDArray[np.float64]:
+def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
     """How far (m,) each inlier's point, seen from that pose, is from its pixel; infinite behind
     the camera.
     """
     points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
-    off_m = np.linalg.norm(image.camera.project(points_m3) - estimate.pixels_m2, axis=1)
+    off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)
     return np.where(points_m3[:, 2] > 0.0, off_m, np.inf)
 
 
@@ -38,6 +37,6 @@ def points_seen(
     if not isinstance(result, PoseEstimate):
         return joined([])
     limit_px = CLOSE_SHARE * image.camera.width_px
-    close_m = errors_px(result, image, map_from_camera) < limit_px
+    close_m = errors_px(result, image.camera, map_from_camera) < limit_px
     colours_m3 = colours_at(image.image_rgb_hwc, result.pixels_m2[close_m])
     return PointCloud(result.points_m3[close_m], colours_m3)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
+    from glace_ros.nodes.map_switch import MapSwitch
+
 # declared by rclpy itself, or by any node that is launched with them
 NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
@@ -52,7 +54,11 @@ class LocalizeParameters:
     m, angles in rad.
     """
 
-    map: str = _parameter("", "Map file (.glace); empty: latest.glace in $ROS_HOME/glace")
+    map: str = _parameter(
+        "",
+        "Map file (.glace); empty: latest.glace in $ROS_HOME/glace. May be set while the node "
+        "runs: a map that cannot be used is refused, another one takes over between two images",
+    )
     autostart: bool = _parameter(
         False, "Configure and activate at start, without a lifecycle manager"
     )
@@ -130,6 +136,9 @@ class LocalizeParameters:
     )  # fmt: skip
     lost_timeout: float = _parameter(
         OdometryFusionConfig.lost_timeout_s, "Age of the last fix for state LOST, s", 0.1, 3600.0
+    )
+    relocalize_timeout: float = _parameter(
+        10.0, "How long a call of ~/relocalize waits for a fix, s", 0.1, 600.0
     )
     device: str = _parameter(
         "auto", "Where the network runs; auto is cuda where there is one",
@@ -244,7 +253,7 @@ class ParameterServer:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._problems: dict[str, str] = {}
-        self._locked = False
+        self._map_switch: MapSwitch | None = None
         overrides = {
             name: parameter.value
             for name, parameter in node.get_parameters_by_prefix("").items()
@@ -270,23 +279,31 @@ class ParameterServer:
             raise ParameterError(" ".join(self._problems.values()))
         return from_values({name: self._node.get_parameter(name).value for name in PARAMETERS})
 
-    def lock(self, locked: bool) -> None:
-        """While locked, changes are refused: the node works with what it has read."""
-        self._locked = locked
+    def lock(self, map_switch: MapSwitch) -> None:
+        """From now on changes are refused: the node works with what it has read. Maps go there."""
+        self._map_switch = map_switch
+
+    def unlock(self) -> None:
+        """Everything can be set again, and is looked at by `read`."""
+        self._map_switch = None
 
     def _may_set(self, parameters: list[Parameter]) -> SetParametersResult:
         for parameter in parameters:
             if parameter.name not in PARAMETERS:
                 continue
-            if self._locked:
+            if self._map_switch is not None and parameter.name != "map":
                 reason = f"'{parameter.name}' is read at configure: deactivate and clean up first"
                 return SetParametersResult(successful=False, reason=reason)
             try:
-                checked(parameter.name, parameter.value)
-            except ParameterError as error:
+                value = checked(parameter.name, parameter.value)
+                if self._map_switch is not None:
+                    self._map_switch.check(value)
+            except GlaceError as error:
                 return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _was_set(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:
             self._problems.pop(parameter.name, None)
+            if self._map_switch is not None and parameter.name == "map":
+                self._map_switch.start()

@@ -10,11 +10,14 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from glace_ros.localization.odometry_fusion import LocalizationState
 from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.conversions import ns_to_stamp
+from glace_ros.nodes.parameters import FRAME_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from glace_ros.nodes.input_topics import ImageInput, WatchedTopic
     from glace_ros.nodes.localization_run import RunReport
+    from glace_ros.nodes.parameters import LocalizeParameters
 
 LEVEL_OF_STATE = {
     LocalizationState.UNLOCALIZED: DiagnosticStatus.WARN,
@@ -97,10 +100,29 @@ def task(
     message: str, values: Mapping[str, object], level: bytes = DiagnosticStatus.OK
 ) -> DiagnosticStatus:
     """One task of the diagnostics; `diagnostic_array` gives it its name."""
-    return DiagnosticStatus(level=level, message=message, values=key_values(values))
+    return DiagnosticStatus(level=level, message=message, values=_key_values(values))
 
 
-def key_values(values: Mapping[str, object]) -> list[KeyValue]:
+def input_values(images: ImageInput, infos: WatchedTopic, replaced: int) -> list[KeyValue]:
+    """What has come. replaced: images that gave way to a newer one."""
+    return _key_values(
+        {
+            "image topic": images.topic,
+            "images received": images.received,
+            "images replaced by a newer one": replaced,
+            "camera_info topic": infos.topic,
+            "camera_info received": infos.received,
+        }
+    )
+
+
+def frame_values(parameters: LocalizeParameters, published: bool) -> list[KeyValue]:
+    """The frames' names. published: whether there is a map->odom now."""
+    frames = {name: getattr(parameters, name) for name in FRAME_PARAMETERS}
+    return _key_values({**frames, "published": published})
+
+
+def _key_values(values: Mapping[str, object]) -> list[KeyValue]:
     """As diagnostics want them: text."""
     return [KeyValue(key=key, value=str(value)) for key, value in values.items()]
 

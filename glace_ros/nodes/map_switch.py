@@ -1,0 +1,101 @@
+"""Another map in the place of the one in use, while images go on to be localized in that one.
+
+Setting the parameter `map` has to be answered at once, so the work has three parts. `check` reads
+the file in the executor's thread (20 ms for 5 MB) and is the answer: a map that cannot be used is
+refused. A thread of its own then makes the map ready, which takes seconds on a GPU, and the
+executor's thread puts it in place, between two images. What goes wrong only in that thread (the
+GPU's memory is full) is said in the log; the old map stays, and `map` names it again.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from glace_ros.errors import GlaceError
+from glace_ros.nodes.image_worker import NewestFirstWorker
+from glace_ros.nodes.loaded_map import LoadedMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from glace_ros.nodes.parameters import LocalizeParameters
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    parameters: LocalizeParameters
+    make_ready: Callable[[], LoadedMap]
+
+
+class MapSwitch:
+    """Works from construction until `stop`. All but the work itself is in the executor's thread.
+
+    parameters: with the map in use. use: called with each map that has become ready, and the
+    parameters with its name; keep: after one that could not be made ready.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: LocalizeParameters,
+        read: Callable[[LocalizeParameters], Callable[[], LoadedMap]],
+        use: Callable[[LoadedMap, LocalizeParameters], None],
+        keep: Callable[[], None],
+    ) -> None:
+        self._node, self._log = node, node.get_logger()
+        self._parameters = parameters
+        self._read, self._use, self._keep = read, use, keep
+        self._checked: _Change | None = None
+        self._wanted: _Change | None = None
+        self._outcomes: deque[tuple[_Change, LoadedMap | Exception]] = deque()
+        self._worker: NewestFirstWorker[_Change] = NewestFirstWorker(
+            lambda change: self._hand_over(change, change.make_ready()), self._hand_over, 1e3
+        )
+        self._ready = node.create_guard_condition(self._finish)
+
+    def check(self, path: str) -> None:
+        """Raises GlaceError where the map cannot be used; then nothing changes."""
+        parameters = replace(self._parameters, map=path)
+        self._checked = _Change(parameters, self._read(parameters))
+
+    def start(self) -> None:
+        """Loads the map that was checked last. One that is being loaded is no longer wanted."""
+        self._wanted, self._checked = self._checked, None
+        assert self._wanted is not None
+        self._worker.offer(self._wanted)
+
+    def stop(self) -> None:
+        """Returns when the map that is being loaded is done with; it is not used."""
+        self._worker.stop()
+        self._node.destroy_guard_condition(self._ready)
+
+    def _hand_over(self, change: _Change, outcome: LoadedMap | Exception) -> None:
+        """In the worker's thread."""
+        self._outcomes.append((change, outcome))
+        self._ready.trigger()
+
+    def _finish(self) -> None:
+        while self._outcomes:
+            change, outcome = self._outcomes.popleft()
+            if change is not self._wanted:
+                continue  # another one was asked for meanwhile
+            self._wanted = None
+            if isinstance(outcome, LoadedMap):
+                self._parameters = change.parameters
+                self._use(outcome, change.parameters)
+            else:
+                self._refuse(change, outcome)
+
+    def _refuse(self, change: _Change, error: Exception) -> None:
+        what = str(error)
+        if not isinstance(error, GlaceError):
+            what = "\n" + "".join(traceback.format_exception(error))
+        self._log.error(
+            f"The map {change.parameters.map} cannot be used, the one before stays in use: {what}"
+        )
+        self._keep()

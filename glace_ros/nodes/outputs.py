@@ -1,0 +1,44 @@
+"""What the node publishes besides TF, while it is configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from glace_ros.msg import LocalizationStatus
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.publisher import Publisher
+
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+
+
+class Publishers(NamedTuple):
+    """The last three are for people who look on: see introspection.py."""
+
+    pose: Publisher
+    status: Publisher
+    diagnostics: Publisher
+    inliers_image: Publisher
+    scene_points: Publisher
+    coverage: Publisher
+
+    @staticmethod
+    def create(node: Node) -> Publishers:
+        """On the topics of the README."""
+        return Publishers(
+            node.create_publisher(PoseWithCovarianceStamped, "pose", LATCHED),
+            node.create_publisher(LocalizationStatus, "~/status", LATCHED),
+            node.create_publisher(DiagnosticArray, "/diagnostics", 10),
+            node.create_publisher(Image, "~/inliers_image", 1),
+            node.create_publisher(PointCloud2, "~/scene_points", 1),
+            node.create_publisher(MarkerArray, "~/coverage", LATCHED),
+        )
