@@ -219,7 +219,7 @@ def test_initial_poses():
     def check(frame_id, numbers_7, covariance_36):
         log = SimpleNamespace(info=lambda _: None, warning=lambda _: None)
         fixes = []
-        run = LocalizationRun(parameters, log, fixes.append)
+        run = LocalizationRun(parameters, log, lambda fix, _: fixes.append(fix))
         initial = InitialPose(node, parameters, run.expect)
         message = PoseWithCovarianceStamped()
         message.header.frame_id = frame_id
