@@ -17,7 +17,6 @@ FOXGLOVE = json.loads((REPO / "config" / "foxglove_layout.json").read_text(encod
 STATUS = (REPO / "msg" / "LocalizationStatus.msg").read_text(encoding="utf-8")
 # theirs, not ours: Nav2's map server and its goals, and what Foxglove wants a name for
 NAV2 = {"map", "goal_pose", "clicked_point"}
-# not published yet, see docs/ros_interface.md
 
 
 def node_topics() -> set[str]:
