@@ -83,7 +83,7 @@ def test_the_line_of_text_is_in_the_picture_whatever_its_length():
     for line in ("LOST", "UNLOCALIZED  9 of 1000 inliers. " + 10 * "Rejected fix, and why. "):
         drawn = draw_inliers(image_rgb_hwc, CAMERA, None, 10.0, line)
         changed_h = (drawn != 90).any(axis=(1, 2))
-        assert 2 < changed_h.sum() < 40
+        assert 5 < changed_h.sum() <= 60
         assert changed_h[: changed_h.sum()].all()  # along the top
         bar = drawn[: changed_h.sum()]
         assert bar.max() > 100  # letters

@@ -6,6 +6,8 @@ import math
 import re
 import time
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -16,8 +18,11 @@ from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import GetParameters
 from robot import NodeProcess, Robot, odometry_at, stamp_of, wait_until
+from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty, Trigger
+from test_localize_node import random_map
 
+from glace_ros.camera import Camera
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.pose import Pose
 
@@ -378,3 +383,52 @@ def test_a_map_can_be_set_while_inactive_and_cleaned_up_while_it_loads(live):
     assert robot.set_parameter("map", "/maps/bad.glace").successful  # `configure` will say so
     assert not robot.transition(Transition.TRANSITION_CONFIGURE)
     node.wait_for("Cannot configure: /maps/bad.glace is not a whole .glace map")
+
+
+@pytest.mark.slow
+def test_true_maps_change_and_a_damaged_one_is_refused(ros_domain_id, tmp_path):
+    """The second map is the first, moved by 100 m: an image then has its pose 100 m further on."""
+    first, moved, damaged = (tmp_path / f"{name}.glace" for name in ("first", "moved", "damaged"))
+    random_map(first, min_inlier_ratio=0.0)
+    random_map(moved, min_inlier_ratio=0.0, origin_m=(101.0, 2.0, 3.0))
+    damaged.write_bytes(first.read_bytes()[:-50])
+    robot = Caller(ros_domain_id)
+    node = NodeProcess(
+        tmp_path, "--map", str(first), "--ros-args", "-p", "min_inliers:=4", "-p",
+        "ransac_px:=30.0", "-p", "two_d_mode:=false", "-p", "max_image_age:=20.0", fake=False,
+    )  # fmt: skip
+    clouds = []
+    robot.node.create_subscription(PointCloud2, "glace_localizer/scene_points", clouds.append, 10)
+    try:
+        robot.wait_for_node()
+        robot.wait_for_listeners()
+        robot.publish_static()
+        before = pose_of_noise(robot)
+        refused = robot.set_parameter("map", str(damaged))
+        assert not refused.successful
+        assert refused.reason.startswith(f"{damaged} is not a whole .glace map")
+        assert pose_of_noise(robot).distance_m(before) < 1e-6
+        assert robot.set_parameter("map", str(moved)).successful
+        node.wait_for("All fixes are forgotten: the map is another one.")
+        after = pose_of_noise(robot)
+        assert after.translation_3 - before.translation_3 == pytest.approx([100.0, 0, 0], abs=1e-6)
+        assert robot.statuses[-1].map_id.startswith("moved.glace ")
+        wait_until(lambda: clouds and stamp_of(clouds[-1]) == stamp_of(robot.poses[-1]))
+        assert clouds[-1].width == robot.statuses[-1].inliers
+        assert "Traceback" not in node.log()
+    finally:
+        node.close()
+        robot.close()
+
+
+def pose_of_noise(robot):
+    """Of one and the same picture, which the map of noise places somewhere."""
+    camera = Camera(160, 120, 120.0, 118.0, 80.0, 58.0)
+    noise = np.random.default_rng(3).integers(0, 256, (15, 20, 3), dtype=np.uint8)
+    image_rgb_hwc = cv2.resize(noise, (160, 120), interpolation=cv2.INTER_CUBIC)
+    stamp_ns = robot.now_ns()
+    for odometry_ns in (stamp_ns - 1, stamp_ns + 1):
+        robot.publish_odometry(odometry_ns, odometry_at(odometry_ns))
+    robot.publish_picture(stamp_ns, image_rgb_hwc, camera)
+    pose = wait_until(lambda: next((p for p in robot.poses if stamp_of(p) == stamp_ns), None))
+    return pose_from_message(pose.pose.pose)

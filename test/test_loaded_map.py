@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("rclpy")
 
-from test_scene_map import tiny_map
+from core_scenes import tiny_map
 
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.features.global_encoder import VladEncoder

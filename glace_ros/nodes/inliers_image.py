@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PATCHES_PER_WIDTH = 80  # a patch is 8 px of 640
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALLEST_SCALE = 0.35  # of letters that can be read
 
 
 def draw_inliers(
@@ -26,7 +28,7 @@ def draw_inliers(
     largest_px: float,
     line: str,
 ) -> NDArray[np.uint8]:
-    """A copy with a square around each inlier, and the line of text along the top.
+    """A copy with a square around each inlier, and the text along the top.
 
     camera: without distortion, as the image. estimate: None where the image has no pose.
     Colours: green where a scene point, seen from the pose, is at its patch, yellow at half of
@@ -53,11 +55,14 @@ def error_colours(errors_m: NDArray[np.float64], largest_px: float) -> NDArray[n
 
 
 def _write(drawn_rgb_hwc: NDArray[np.uint8], line: str) -> None:
-    """White on black, as large as fits."""
+    """White on black, in letters that can be read; on at most a quarter of the picture."""
     height_px, width_px = drawn_rgb_hwc.shape[:2]
-    (length_px, letters_px), below_px = cv2.getTextSize(line, FONT, 1.0, 1)
-    scale = min(width_px / 900.0, width_px / max(1, length_px))
-    bar_px = min(height_px, round(1.5 * scale * (letters_px + below_px)))
-    drawn_rgb_hwc[:bar_px] = 0
-    baseline = (0, bar_px - round(1.2 * scale * below_px))
-    cv2.putText(drawn_rgb_hwc, line, baseline, FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    scale = max(SMALLEST_SCALE, width_px / 1400.0)
+    (length_px, tall_px), below_px = cv2.getTextSize(line, FONT, scale, 1)
+    row_px = tall_px + 2 * below_px + 2
+    letters = int(0.9 * width_px * len(line) / max(1, length_px))  # of a row, not all equally wide
+    rows = textwrap.wrap(line, max(1, letters))[: height_px // 4 // row_px]
+    drawn_rgb_hwc[: row_px * len(rows)] = 0
+    for row, text in enumerate(rows, start=1):
+        baseline = (0, row_px * row - below_px - 2)
+        cv2.putText(drawn_rgb_hwc, text, baseline, FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)

@@ -21,13 +21,15 @@ from glace_ros.nodes.live_localization import LiveLocalization
 from glace_ros.nodes.loaded_map import LoadedMap, read_map, say_what_is_loaded
 from glace_ros.nodes.map_switch import MapSwitch
 from glace_ros.nodes.outputs import Publishers
-from glace_ros.nodes.parameters import LocalizeParameters, ParameterServer
+from glace_ros.nodes.parameter_server import ParameterServer
 from glace_ros.nodes.services import LocalizationServices
 from glace_ros.nodes.transforms import TransformListener
 from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from glace_ros.nodes.parameters import LocalizeParameters
 
     ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
 

@@ -65,9 +65,9 @@ class MapSwitch:
 
     def start(self) -> None:
         """Loads the map that was checked last. One that is being loaded is no longer wanted."""
-        self._wanted, self._checked = self._checked, None
-        assert self._wanted is not None
-        self._worker.offer(self._wanted)
+        if self._checked is not None:  # one call may name the parameter twice
+            self._wanted, self._checked = self._checked, None
+            self._worker.offer(self._wanted)
 
     def stop(self) -> None:
         """Returns when the map that is being loaded is done with; it is not used."""
