@@ -198,13 +198,16 @@ def test_inliers_and_their_points_are_shown(live):
 
 
 def test_a_rejected_image_is_shown_without_points(live):
-    robot, _ = live
-    robot.activate(**PATIENT)
-    robot.publish_static()
+    robot, node = live
+    robot.activate(transform_timeout=0.0, **PATIENT)
     pictures, _ = subscribe(robot, Image, "inliers_image")
     clouds, _ = subscribe(robot, PointCloud2, "scene_points")
+    drive_until(robot, lambda: len(pictures) > 2)  # has a pose, but the base is not known
+    node.wait_for("No transform has a frame 'camera'")
+    pictures.clear()
     drive_until(robot, lambda: len(pictures) > 2, REJECT)
     assert clouds == []
+    assert "Traceback" not in node.log()
 
 
 def test_coverage_is_where_the_map_was_recorded(live):
