@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +145,32 @@ def test_heartbeats_come_while_a_simulation_has_not_begun(robot, node):
     manager = ManagerEnd(robot)
     robot.activate()  # nothing is on /clock
     wait_until(lambda: manager.beats() >= 5)
+
+
+CTRL_C_WHILE_A_HEARTBEAT_IS_SENT = """
+import sys
+import rclpy
+sys.argv[1:] = ["--ros-args", "-p", "autostart:=true"]
+import fake_localizer_process
+from glace_ros.nodes import lifecycle_bond
+from glace_ros.nodes.localize import main
+beat = lifecycle_bond.LifecycleBond._beat
+def shut_down_and_beat(bond):
+    rclpy.shutdown()  # as the signal's handler does, in a thread of its own
+    beat(bond)
+lifecycle_bond.LifecycleBond._beat = shut_down_and_beat
+sys.exit(main(read=fake_localizer_process.read))
+"""
+
+
+def test_ctrl_c_while_a_heartbeat_is_sent_is_exit_code_0(ros_domain_id):
+    process = subprocess.run(
+        [sys.executable, "-c", CTRL_C_WHILE_A_HEARTBEAT_IS_SENT],
+        cwd=Path(__file__).parent, env=dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1])),
+        capture_output=True, text=True, timeout=150.0,
+    )  # fmt: skip
+    assert "is loaded" in process.stderr + process.stdout
+    assert (process.returncode, "Traceback" in process.stderr) == (0, False), process.stderr
 
 
 def test_a_killed_node_falls_silent_without_a_goodbye(robot, node):

@@ -520,7 +520,7 @@ def test_the_live_node_publishes_what_the_localizer_computes_offline(robot, star
     camera = Camera(160, 120, 120.0, 118.0, 80.0, 58.0, "plumb_bob", (0.1, -0.05, 0.001, 0.0, 0.0))
     start(
         "--map", str(path), fake=False,
-        min_inliers=4, ransac_px=30.0, two_d_mode="false", max_image_age=20.0,
+        min_inliers=4, ransac_px=30.0, gate_sigma=0.0, two_d_mode="false", max_image_age=20.0,
     )  # fmt: skip
     robot.wait_for_listeners()
     robot.publish_static()

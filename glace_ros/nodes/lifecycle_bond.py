@@ -8,6 +8,7 @@ other end answers in kind, or by silence: the manager then stops all of Nav2.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock, ClockType
@@ -60,7 +61,7 @@ class LifecycleBond:
         if not self._beating:
             return
         self._beating = False
-        if self._node.context.ok():  # else nothing can be sent any more
+        with suppress(RuntimeError):  # Ctrl-C shuts the context down at any moment: nothing is sent
             self._send(active=False)
             self._publisher.wait_for_all_acked(Duration(nanoseconds=round(GOODBYE_S * 1e9)))
         self._node.destroy_timer(self._timer)

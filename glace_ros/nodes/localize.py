@@ -190,11 +190,11 @@ def main(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
-        if node is not None:
+        if node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
+            print(f"glace localize: {error}", file=sys.stderr)
+            return 2
+        if rclpy.ok():  # else Ctrl-C came while something was sent
             raise
-        # malformed --ros-args, a missing params file, a name or a value that rclpy cannot take
-        print(f"glace localize: {error}", file=sys.stderr)
-        return 2
     finally:
         # a launched node gets a terminal's Ctrl-C twice: the second must not end this
         signal.signal(signal.SIGINT, signal.SIG_IGN)
