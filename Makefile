@@ -46,11 +46,12 @@ $(INSTALLED): $(DEPENDENCIES) $(COPIED)
 demo: setup
 	@$(BIN)/glace demo --output demo_output
 
-# All three run, whatever fails. pytest's exit code 5 (no such tests) is a failure like any other.
+# All three run, whatever fails. Tests with ROS processes mostly wait: three at a time. pytest's exit code 5 (no such tests) is a failure like any other.
 test: setup
 	@failed=; for tests in "not ros and not slow" "ros and not slow" "slow"; do \
 	  echo "test: $$tests"; \
-	  $(BIN)/python -m pytest -q -m "$$tests"; code=$$?; \
+	  together=; [ "$$tests" != "ros and not slow" ] || together="-n 3 --dist loadfile"; \
+	  $(BIN)/python -m pytest -q -m "$$tests" $$together; code=$$?; \
 	  [ $$code -ne 5 ] || echo "test: no test is marked '$$tests'" >&2; \
 	  [ $$code -ne 130 ] && [ $$code -ne 2 ] || exit $$code; \
 	  [ $$code -eq 0 ] || failed="$$failed [$$tests]"; \

@@ -45,7 +45,7 @@ NUMBERS = st.one_of(
 SIZES = st.one_of(st.sampled_from([0, 1, 2, 3, 32, 24, 2**16, 2**32 - 1]), st.integers(1, 40))
 ENCODINGS = st.sampled_from([*_RAW_8_BIT, *_RAW_16_BIT, "", "32FC1", "16UC1", "nv12", "RGB8"])
 STAMPS = st.sampled_from([NOW_NS, NOW_NS - 300_000_000, NOW_NS + 7, NOW_NS - 10**9, -1, 0])
-MANY = settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Accepting:
