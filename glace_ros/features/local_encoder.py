@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,14 +130,14 @@ def _weights_file() -> Path:
     return file
 
 
+@lru_cache(maxsize=1)  # a node asks three times: for a map's file, its Localizer and its net
 def _hash(weights: Path) -> str:
     return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def check_weights(name: str, weights_hash: str) -> None:
     """Raises WeightsError where the encoder of a map, with weights of this hash, is not here."""
-    if name != XFeatEncoder.name:
-        raise WeightsError(f"the local encoder '{name}' is unknown; there is: {XFeatEncoder.name}")
+    _check_name(name)
     if _hash(_weights_file()) != weights_hash:
         raise WeightsError(
             f"the map was made with other weights of '{name}' than are installed: install the "
@@ -146,6 +147,10 @@ def check_weights(name: str, weights_hash: str) -> None:
 
 def local_encoder(name: str, device: torch.device) -> XFeatEncoder:
     """The encoder by its name on the command line. Raises WeightsError for an unknown one."""
+    _check_name(name)
+    return XFeatEncoder(device)
+
+
+def _check_name(name: str) -> None:
     if name != XFeatEncoder.name:
         raise WeightsError(f"the local encoder '{name}' is unknown; there is: {XFeatEncoder.name}")
-    return XFeatEncoder(device)

@@ -112,13 +112,10 @@ class OdometryFusion:
         """Somebody says where the base is. The next fixes are measured by that; so many as
         `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
         """
-        if (reason := self._out_of_this_world(map_from_base)) is not None:
-            return FixRejection(reason)
-        if self._config.two_d_mode:
-            covariance_66 = _planar_covariance(covariance_66, map_from_base)
-            map_from_base = map_from_base.planar()
-        covariance_66 = self._scaled_and_floored(covariance_66)
-        self._belief = PoseBelief(map_from_base, covariance_66, odom_from_base)
+        said = self._as_belief(map_from_base, covariance_66, odom_from_base)
+        if isinstance(said, FixRejection):
+            return said
+        self._belief = said
         return None
 
     def fix(
@@ -138,17 +135,14 @@ class OdometryFusion:
             return FixRejection("its image is not newer than that of the last fix")
         if not _is_covariance(covariance_66):
             return FixRejection("its covariance is not positive definite")
-        if (reason := self._out_of_this_world(map_from_base)) is not None:
-            return FixRejection(reason)
-        if self._config.two_d_mode:
-            covariance_66 = _planar_covariance(covariance_66, map_from_base)
-            map_from_base = map_from_base.planar()
-        covariance_66 = self._scaled_and_floored(covariance_66)
+        measured = self._as_belief(map_from_base, covariance_66, odom_from_base)
+        if isinstance(measured, FixRejection):
+            return measured
+        map_from_base, covariance_66 = measured.map_from_base, measured.covariance_66
         if np.abs(covariance_66).max() > LARGEST_COVARIANCE:
             sigma_m = math.sqrt(covariance_66[:3, :3].diagonal().max())
             sigma_rad = math.sqrt(covariance_66[3:, 3:].diagonal().max())
             return FixRejection(f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad")
-        measured = PoseBelief(map_from_base, covariance_66, odom_from_base)
         believed, jumped_m = self._fused(measured)
         if isinstance(believed, FixRejection):
             return believed
@@ -186,17 +180,22 @@ class OdometryFusion:
             f"({len(self._outliers)}/{config.reinit_consensus} toward re-initialisation)"
         ), None
 
-    def _out_of_this_world(self, map_from_base: Pose) -> str | None:
-        """Why no base can be there; None where it can."""
+    def _as_belief(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
+    ) -> PoseBelief | FixRejection:
+        """What is given of a pose, as it counts here; a rejection where no base can be there."""
         if not np.abs(map_from_base.translation_3).max() < LARGEST_COORDINATE_M:
-            return "its position is off the Earth"
-        tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
-        if not self._config.two_d_mode or tilt_rad <= LARGEST_TILT_RAD:
-            return None
-        return (
-            f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
-            "but two_d_mode needs a map with z up and a base that stands on its floor"
-        )
+            return FixRejection("its position is off the Earth")
+        if self._config.two_d_mode:
+            tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
+            if tilt_rad > LARGEST_TILT_RAD:
+                return FixRejection(
+                    f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
+                    "but two_d_mode needs a map with z up and a base that stands on its floor"
+                )
+            covariance_66 = _planar_covariance(covariance_66, map_from_base)
+            map_from_base = map_from_base.planar()
+        return PoseBelief(map_from_base, self._scaled_and_floored(covariance_66), odom_from_base)
 
     def _sigmas(self, believed: PoseBelief, measured: PoseBelief) -> float:
         return believed.sigmas_to(
