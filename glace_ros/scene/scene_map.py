@@ -39,7 +39,8 @@ class MapMetadata:
     (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on the blocks
     that training never saw. covariance_scale, landmark_covariance_scale: what the solver's
     covariance has to be multiplied by to be true on these, of poses of the head and of those that
-    landmarks refined. min_inlier_ratio: of a pose that is accepted.
+    landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in another
+    place may have this share of the best one's agreement before the image is ambiguous.
     """
 
     map_frame: str
@@ -65,6 +66,7 @@ class MapMetadata:
     covariance_scale: float = 1.0
     landmark_covariance_scale: float = 1.0
     min_inlier_ratio: float = 0.1
+    max_rival: float = 0.8
     training: dict[str, Any] = field(default_factory=dict)
 
 
