@@ -84,6 +84,25 @@ def play_to_localizer(
     parameters, remappings: of the node. log: file for what the node prints.
     Raises LiveRunError where the node does not start, or ends.
     """
+    with running_localizer(parameters, remappings, log) as localizer:
+        listener = _Listener(localizer.node)
+        localizer.activate()
+        player = BagPlayer(localizer.node, bag, topics)
+        localizer.wait(lambda: player.subscribers(image_topic), 60.0, "subscribe to images")
+        played = player.play(progress=progress)
+        time.sleep(1.5)  # for the last image
+        localizer.require_running()
+        return listener.run(played.offset_ns)
+
+
+@contextmanager
+def running_localizer(
+    parameters: Mapping[str, Any], remappings: Mapping[str, str], log: Path
+) -> Iterator[LocalizerProcess]:
+    """A `localize` process, unconfigured, and a node of ours beside it, in a graph of their own.
+
+    parameters, remappings, log: see play_to_localizer.
+    """
     domain_id = private_graph()
     with log.open("w") as output, ExitStack() as stack:
         arguments = ["--ros-args"]
@@ -93,16 +112,55 @@ def play_to_localizer(
             arguments += ["-r", f"{name}:={topic}"]
         process = stack.enter_context(child_process("localize", arguments, output))
         node = stack.enter_context(_spinning_node(domain_id))
-        listener = _Listener(node)
-        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            _change_state(node, transition, process, log)
-        player = BagPlayer(node, bag, topics)
-        _wait(lambda: player.subscribers(image_topic), 60.0, process, log, "subscribe to images")
-        played = player.play(progress=progress)
-        time.sleep(1.5)  # for the last image
-        if process.poll() is not None:
-            raise LiveRunError(_ended(process, log))
-        return listener.run(played.offset_ns)
+        yield LocalizerProcess(process, node, log)
+
+
+@dataclass(frozen=True, eq=False)
+class LocalizerProcess:
+    """process: `localize`. node: ours, spinning in a thread. log: what the process prints.
+
+    All methods raise LiveRunError where the process has ended or does not do what is waited for.
+    """
+
+    process: subprocess.Popen[str]
+    node: Node
+    log: Path
+
+    def activate(self) -> None:
+        """Configures and activates it."""
+        for transition, name in (
+            (Transition.TRANSITION_CONFIGURE, "configure"),
+            (Transition.TRANSITION_ACTIVATE, "activate"),
+        ):
+            client = self.node.create_client(ChangeState, f"{_NODE}/change_state")
+            self.wait(client.service_is_ready, 180.0, "start")
+            request = ChangeState.Request(transition=Transition(id=transition))
+            answer = client.call_async(request)
+            self.wait(answer.done, 180.0, name)
+            if not answer.result().success:
+                raise LiveRunError(f"localize could not {name}: {self._last_words()}")
+            self.node.destroy_client(client)
+
+    def wait(self, condition: Callable[[], Any], timeout_s: float, what: str) -> None:
+        """Returns once the condition holds."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            self.require_running()
+            if time.monotonic() > deadline_s:
+                raise LiveRunError(
+                    f"localize did not {what} within {timeout_s:.0f} s: {self._last_words()}"
+                )
+            time.sleep(0.05)
+
+    def require_running(self) -> None:
+        """Nothing where the process is alive."""
+        if (code := self.process.poll()) is not None:
+            raise LiveRunError(f"localize ended with exit code {code}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self.log.read_text().splitlines() if line.strip()]
+        log = self.log
+        return f"{lines[-1]} (all of it is in {log})" if lines else f"it said nothing (see {log})"
 
 
 def private_graph() -> int:
@@ -184,43 +242,3 @@ def _outcome(status: LocalizationStatus, stamp_ns: int) -> ImageOutcome:
         status.latency,
         "" if status.accepted else status.rejection_reason,
     )
-
-
-def _change_state(node: Node, transition: int, process: subprocess.Popen[str], log: Path) -> None:
-    """Asks the node for a lifecycle transition and waits until it is done."""
-    name = {Transition.TRANSITION_CONFIGURE: "configure"}.get(transition, "activate")
-    client = node.create_client(ChangeState, f"{_NODE}/change_state")
-    _wait(client.service_is_ready, 180.0, process, log, "start")
-    request = ChangeState.Request(transition=Transition(id=transition))
-    answer = client.call_async(request)
-    _wait(answer.done, 180.0, process, log, name)
-    if not answer.result().success:
-        raise LiveRunError(f"localize could not {name}: {_last_words(log)}")
-    node.destroy_client(client)
-
-
-def _wait(
-    condition: Callable[[], Any],
-    timeout_s: float,
-    process: subprocess.Popen[str],
-    log: Path,
-    what: str,
-) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if process.poll() is not None:
-            raise LiveRunError(_ended(process, log))
-        if time.monotonic() > deadline_s:
-            raise LiveRunError(
-                f"localize did not {what} within {timeout_s:.0f} s: {_last_words(log)}"
-            )
-        time.sleep(0.05)
-
-
-def _ended(process: subprocess.Popen[str], log: Path) -> str:
-    return f"localize ended with exit code {process.returncode}: {_last_words(log)}"
-
-
-def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
-    return f"{lines[-1]} (all of it is in {log})" if lines else f"it said nothing (see {log})"

@@ -81,7 +81,9 @@ def judge(
     on_result. How large that share must be, when an image is ambiguous, and by how much the
     covariances are too small, is learned from them.
     """
-    lenient_map = scene_map.with_metadata(min_inlier_ratio=0.0)
+    lenient_map = scene_map.with_metadata(
+        min_inlier_ratio=0.0, covariance_scale=1.0, landmark_covariance_scale=1.0
+    )
     lenient = Localizer(lenient_map, device=device)
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
     wrong_places = WrongPlaces(scene_map, device, is_astray)
