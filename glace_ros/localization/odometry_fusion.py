@@ -22,12 +22,13 @@ LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say
 
 
 class LocalizationState(IntEnum):
-    """The numbers are those of glace_ros/msg/LocalizationStatus."""
+    """The numbers of glace_ros/msg/LocalizationStatus. ERROR is not for the fusion to say."""
 
     UNLOCALIZED = 0
     TRACKING = 1
     DEGRADED = 2
     LOST = 3
+    ERROR = 4
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from threading import Condition, Thread
+from threading import TIMEOUT_MAX, Condition, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class NewestFirstWorker(Generic[Job]):
         self._period_s = 1.0 / max_rate_hz
         self._job: Job | None = None
         self._hurried = self._stopping = False
+        self._held_until_s = -math.inf
         self._changed = Condition()
         self.dropped = 0
         self._thread = Thread(target=self._run, name="images", daemon=True)
@@ -47,6 +49,11 @@ class NewestFirstWorker(Generic[Job]):
         with self._changed:
             self._hurried = True
             self._changed.notify()
+
+    def hold_off(self, seconds: float) -> None:
+        """Works on no job for so long, unless hurried."""
+        with self._changed:
+            self._held_until_s = time.monotonic() + seconds
 
     def clear(self) -> None:
         """Drops the job that waits; one that is being worked on goes on."""
@@ -75,9 +82,10 @@ class NewestFirstWorker(Generic[Job]):
         """The newest job, once it is due or hurried; None when stopped."""
         with self._changed:
             while not self._stopping:
-                wait_s = 0.0 if self._hurried else due - time.monotonic()
+                until_s = -math.inf if self._hurried else max(due, self._held_until_s)
+                wait_s = until_s - time.monotonic()
                 if wait_s > 0.0:
-                    self._changed.wait(wait_s)
+                    self._changed.wait(min(wait_s, TIMEOUT_MAX))
                 elif self._job is None:
                     self._changed.wait()
                 else:

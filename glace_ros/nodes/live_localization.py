@@ -6,7 +6,9 @@ the clock begins a new LocalizationRun, so the outcome of an image from before c
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -20,17 +22,10 @@ from glace_ros.nodes.image_worker import NewestFirstWorker
 from glace_ros.nodes.initial_pose import InitialPose
 from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
 from glace_ros.nodes.introspection import Introspection
-from glace_ros.nodes.localization_run import LocalizationRun
-from glace_ros.nodes.status import (
-    diagnostic_array,
-    frame_values,
-    input_values,
-    run_tasks,
-    status_message,
-    task,
-)
+from glace_ros.nodes.live_reports import LiveReports
+from glace_ros.nodes.localization_run import LocalizationRun, what_becomes_of_tf
+from glace_ros.nodes.localizer_failures import RETRY_S, LocalizerFailures, in_one_line
 from glace_ros.nodes.transforms import MapOdomBroadcaster
-from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +43,6 @@ if TYPE_CHECKING:
 
 TICK_S = 0.2
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
-NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 
 
 class _Job(NamedTuple):
@@ -61,8 +55,10 @@ class _Job(NamedTuple):
 
 
 class LiveLocalization:
-    """Works from construction until `destroy`. on_fix: called with each accepted fix, in the
-    worker's thread.
+    """Works from construction until `destroy`.
+
+    on_fix: called with each accepted fix, in the worker's thread. on_broken: called with a
+    sentence, in the executor's, where no later image can be localized either.
     """
 
     def __init__(
@@ -73,18 +69,21 @@ class LiveLocalization:
         tf: TransformListener,
         publishers: Publishers,
         on_fix: Callable[[Fix, PoseEstimate], None],
+        on_broken: Callable[[str], None],
     ) -> None:
         self._node, self._log = node, node.get_logger()
         self._parameters = parameters
         self._map = loaded_map
         self._tf = tf
         self._publishers = publishers
-        self._on_fix = on_fix
+        self._on_fix, self._on_broken = on_fix, on_broken
+        self._reports = LiveReports(node, parameters, publishers)
+        self._failures = LocalizerFailures(self._log, what_becomes_of_tf(parameters))
         self._introspection = Introspection(publishers, parameters, self._log)
         self._locator = BaseLocator(parameters, loaded_map.localizer, tf)
-        self._transitions = TransitionLog()
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
         self._received_before = 0  # images, when the run began
+        self._broken = False  # and said so
         self._camera_info: CameraInfo | None = None
         self._worker: NewestFirstWorker[_Job] = NewestFirstWorker(
             self._work, self._on_exception, parameters.max_rate
@@ -101,7 +100,7 @@ class LiveLocalization:
             if parameters.tf_broadcast
             else None
         )
-        self._reported_s = self._warned_s = time.monotonic()
+        self._reported_s = time.monotonic()
         # not by the ROS clock: that /clock is silent has to be noticed, too
         self._timer = node.create_timer(
             TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -145,7 +144,7 @@ class LiveLocalization:
 
     def why_no_fix(self) -> str:
         """A sentence on the time since the fixes were forgotten."""
-        report = self._run.report(self._now_ns())
+        report = self._report(self._run, self._now_ns())
         if report.rejection_reason:
             return report.rejection_reason
         if self._images.received > self._received_before:
@@ -176,35 +175,32 @@ class LiveLocalization:
             self._log.warning(f"The clock jumped back by {back_s:.1f} s: all fixes are forgotten.")
 
     def _map_from_odom(self) -> Pose | None:
-        return self._run.map_from_odom(self._now_ns())
+        in_error = self._failures.problem is not None
+        return self._run.map_from_odom(self._now_ns(), in_error)
 
     def _tick(self) -> None:
         self._images.choose()
         self._introspection.show_coverage(self._map)
         now_ns, now_s = self._now_ns(), time.monotonic()
-        changed = self._run.watch(now_ns)
+        newly_broken = self._failures.broken and not self._broken
+        changed = self._run.watch(now_ns) or newly_broken
         if not changed and now_s - self._reported_s < REPORT_PERIOD_S:
             return
         self._reported_s = now_s
-        report, input_problem = self._run.report(now_ns), self._input_problem()
-        self._publish_status(report, self._map, now_ns)
-        self._publish_diagnostics(report, input_problem, now_ns)
-        self._say_what_is_missing(report, input_problem, now_s)
+        self._say_all(now_ns)
+        if newly_broken and (problem := self._failures.problem) is not None:
+            self._broken = True
+            self._on_broken(problem)
 
-    def _say_what_is_missing(
-        self, report: RunReport, input_problem: str | None, now_s: float
-    ) -> None:
-        if report.state == LocalizationState.UNLOCALIZED:
-            if now_s - self._warned_s >= NO_FIX_PERIOD_S:
-                self._warned_s = now_s
-                reason = input_problem or report.rejection_reason or "No image has come yet."
-                self._log.warning(f"No fix yet, hence no pose and no transform. {reason}")
-        elif input_problem is not None:
-            self._transitions.enter(
-                "input", input_problem, lambda: self._log.warning(input_problem)
-            )
-        elif self._transitions.leave("input"):
-            self._log.info(f"Images come again on {self._images.topic}.")
+    def _say_all(self, now_ns: int) -> None:
+        report, problem = self._report(self._run, now_ns), self._input_problem()
+        self._reports.status(report, self._map, now_ns)
+        inputs = (self._images, self._infos, self._worker.dropped)
+        published = self._broadcaster is not None and self._map_from_odom() is not None
+        self._reports.diagnostics(
+            report, self._run.counts, self._map, problem, inputs, published, now_ns
+        )
+        self._reports.say_what_is_missing(report, problem, self._images.topic)
 
     # In the worker's thread
 
@@ -217,13 +213,19 @@ class LiveLocalization:
         except ImageRejected as rejection:
             run.reject(image.stamp_ns, self._age_s(image), rejection)
             outcome = rejection.outcome
+        if outcome is not None:  # else the localizer had nothing to do
+            self._failures.passed()
         if run is self._run:  # else the image is of a time that was forgotten
             self._introspection.show(image, outcome, self._publish_outcome(run, job.loaded_map))
 
     def _on_exception(self, job: _Job, error: Exception) -> None:
-        if self._node.context.ok():  # else it comes of shutting down
-            job.run.fail(job.image.stamp_ns, self._age_s(job.image), error)
-            self._publish_outcome(job.run, job.loaded_map)
+        if not self._node.context.ok():
+            return  # it comes of shutting down
+        self._failures.failed(error, job.loaded_map.still_computes)
+        if self._failures.problem is not None:
+            self._worker.hold_off(math.inf if self._failures.broken else RETRY_S)
+        job.run.fail(job.image.stamp_ns, self._age_s(job.image), in_one_line(error))
+        self._publish_outcome(job.run, job.loaded_map)
 
     def _age_s(self, image: IncomingImage) -> float:
         return (self._now_ns() - image.stamp_ns) * 1e-9
@@ -232,9 +234,18 @@ class LiveLocalization:
 
     def _publish_outcome(self, run: LocalizationRun, loaded_map: LoadedMap) -> RunReport:
         now_ns = self._now_ns()
-        report = run.report(now_ns)
-        self._publish_status(report, loaded_map, now_ns)
+        report = self._report(run, now_ns)
+        self._reports.status(report, loaded_map, now_ns)
         return report
+
+    def _report(self, run: LocalizationRun, now_ns: int) -> RunReport:
+        report, problem = run.report(now_ns), self._failures.problem
+        if problem is None:
+            return report
+        return replace(
+            report, state=LocalizationState.ERROR, accepted=False,
+            rejection_kind="exception", rejection_reason=problem,
+        )  # fmt: skip
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
@@ -244,22 +255,6 @@ class LiveLocalization:
         message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
         self._publishers.pose.publish(message)
         self._on_fix(fix, estimate)
-
-    def _publish_status(self, report: RunReport, loaded_map: LoadedMap, now_ns: int) -> None:
-        frame_id = self._parameters.global_frame_id
-        message = status_message(report, loaded_map.map_id, frame_id, now_ns)
-        self._publishers.status.publish(message)
-
-    def _publish_diagnostics(
-        self, report: RunReport, input_problem: str | None, now_ns: int
-    ) -> None:
-        tasks = run_tasks(report, self._run.counts, input_problem)
-        tasks["input"].values += input_values(self._images, self._infos, self._worker.dropped)
-        published = self._broadcaster is not None and self._run.map_from_odom(now_ns) is not None
-        tasks["tf"].values += frame_values(self._parameters, published)
-        tasks["map"] = task(self._map.map_id, {"made in frame": self._map.map_frame})
-        name = self._node.get_fully_qualified_name().lstrip("/")
-        self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))
 
     def _input_problem(self) -> str | None:
         """What keeps images from coming, by the topic's name."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections import Counter
 from dataclasses import dataclass
 from threading import Lock
@@ -136,21 +135,14 @@ class LocalizationRun:
                 "image", rejection.kind, lambda: self._log.warning(str(rejection))
             )
 
-    def fail(self, stamp_ns: int, latency_s: float, error: Exception) -> None:
-        """The image has led to an exception: counted, and said with its traceback."""
-        sentence = f"{type(error).__name__}: {error}"
+    def fail(self, stamp_ns: int, latency_s: float, sentence: str) -> None:
+        """The image has led to an exception."""
         with self._lock:
             if self._closed:
                 return
             self.counts["exception"] += 1
             self._note_image(stamp_ns, latency_s, None, accepted=False)
             self._note_rejection(stamp_ns, "exception", sentence)
-            lines = "".join(traceback.format_exception(error))
-            self._transitions.enter(
-                f"exception {sentence}",
-                str(self.counts["exception"]),  # each is a new one, but see QUIET_S
-                lambda: self._log.error(f"The localizer failed, going on:\n{lines}"),
-            )
 
     def _note_image(
         self,
@@ -183,17 +175,19 @@ class LocalizationRun:
             age_s = self._fusion.seconds_since_fix(now_ns)
             reason = self._newest.get("rejection_reason") or "no image has come"
             if state == LocalizationState.LOST:
-                holds = "holding" if self._parameters.tf_on_lost == "hold" else "stopping"
-                transform = f"{holds} {self._frames()}" if self._parameters.tf_broadcast else reason
-                self._log.error(f"LOST: no fix for {age_s:.1f} s; {transform}")
+                then = what_becomes_of_tf(self._parameters) or reason
+                self._log.error(f"LOST: no fix for {age_s:.1f} s; {then}")
             else:
                 self._log.warning(f"DEGRADED: no fix for {age_s:.1f} s ({reason})")
             return True
 
-    def map_from_odom(self, now_ns: int) -> Pose | None:
-        """What is to be published now; None before the first fix, and where tf_on_lost is stop."""
+    def map_from_odom(self, now_ns: int, in_error: bool = False) -> Pose | None:
+        """What is to be published now; None before the first fix, and where tf_on_lost is stop.
+
+        in_error: the localizer fails, which counts as being lost.
+        """
         with self._lock:
-            lost = self._fusion.state(now_ns) == LocalizationState.LOST
+            lost = in_error or self._fusion.state(now_ns) == LocalizationState.LOST
             if lost and self._parameters.tf_on_lost == "stop":
                 return None
             return self._fusion.map_from_odom
@@ -208,8 +202,13 @@ class LocalizationRun:
                 **self._newest,
             )
 
-    def _frames(self) -> str:
-        return f"{self._parameters.global_frame_id}->{self._parameters.odom_frame_id}"
+
+def what_becomes_of_tf(parameters: LocalizeParameters) -> str:
+    """When lost: half a sentence; empty where map->odom is not published at all."""
+    if not parameters.tf_broadcast:
+        return ""
+    does = "holding" if parameters.tf_on_lost == "hold" else "stopping"
+    return f"{does} {parameters.global_frame_id}->{parameters.odom_frame_id}"
 
 
 def describe_fix(fix: Fix, estimate: PoseEstimate) -> str:

@@ -24,6 +24,7 @@ LEVEL_OF_STATE = {
     LocalizationState.TRACKING: DiagnosticStatus.OK,
     LocalizationState.DEGRADED: DiagnosticStatus.WARN,
     LocalizationState.LOST: DiagnosticStatus.ERROR,
+    LocalizationState.ERROR: DiagnosticStatus.ERROR,
 }
 # kinds of ImageRejected, and the exception, by the task that shows them
 KINDS_OF_TASK = {
@@ -91,7 +92,9 @@ def run_tasks(
     return {
         "localization": localization,
         "input": _problem_task(input_problem or problem("input"), "Images come", {}),
-        "inference": _problem_task(problem("inference"), "Runs", inference_values),
+        "inference": _problem_task(
+            problem("inference"), "Runs", inference_values, report.state == LocalizationState.ERROR
+        ),
         "tf": _problem_task(problem("tf"), "Transforms come", {}),
     }
 
@@ -140,7 +143,9 @@ def diagnostic_array(
     return message
 
 
-def _problem_task(problem: str | None, good: str, values: Mapping[str, object]) -> DiagnosticStatus:
+def _problem_task(
+    problem: str | None, good: str, values: Mapping[str, object], severe: bool = False
+) -> DiagnosticStatus:
     if problem is None:
         return task(good, values)
-    return task(problem, values, DiagnosticStatus.WARN)
+    return task(problem, values, DiagnosticStatus.ERROR if severe else DiagnosticStatus.WARN)
