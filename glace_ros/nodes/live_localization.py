@@ -25,6 +25,7 @@ from glace_ros.nodes.introspection import Introspection
 from glace_ros.nodes.live_reports import LiveReports
 from glace_ros.nodes.localization_run import LocalizationRun, what_becomes_of_tf
 from glace_ros.nodes.localizer_failures import RETRY_S, LocalizerFailures, in_one_line
+from glace_ros.nodes.pose_memory import PoseMemory
 from glace_ros.nodes.transforms import MapOdomBroadcaster
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class LiveLocalization:
         self._images = ImageInput(
             node, parameters.image_transport, parameters.image_qos, self._on_image
         )
+        self._memory = PoseMemory(parameters, self._log)
+        self._memory.recall(loaded_map, self._run.expect)  # an initial_pose comes after it
         self._initial_pose = InitialPose(node, parameters, lambda *pose: self._run.expect(*pose))
         self._broadcaster = (
             MapOdomBroadcaster(node, parameters, self._map_from_odom)
@@ -121,6 +124,7 @@ class LiveLocalization:
         if self._broadcaster is not None:
             self._broadcaster.destroy()
         self._worker.stop()
+        self._memory.stop()
 
     # In the executor's thread
 
@@ -137,6 +141,8 @@ class LiveLocalization:
     def use_map(self, loaded_map: LoadedMap) -> None:
         """For all images from now on. Where it is another map, all fixes are forgotten."""
         same = loaded_map.gives_poses_of(self._map)
+        if not same:
+            self._run.close()  # no pose in the old map counts as one in the new
         self._map = loaded_map
         self._locator = BaseLocator(self._parameters, loaded_map.localizer, self._tf)
         if not same:
@@ -156,6 +162,7 @@ class LiveLocalization:
         self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
         self._received_before = self._images.received
         self._worker.clear()
+        self._memory.forget()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
@@ -254,6 +261,7 @@ class LiveLocalization:
         frame_id = self._parameters.global_frame_id
         message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
         self._publishers.pose.publish(message)
+        self._memory.keep(fix, self._map)
         self._on_fix(fix, estimate)
 
     def _input_problem(self) -> str | None:

@@ -107,7 +107,9 @@ class LocalizationRun:
                 )
             self._state = LocalizationState.TRACKING
 
-    def expect(self, map_from_base: Pose, covariance_66: NDArray[np.float64]) -> None:
+    def expect(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], said_by: str = "Initial pose"
+    ) -> None:
         """Somebody says where the base is; see OdometryFusion.expect. It is taken to stand there
         until the next fix.
         """
@@ -115,7 +117,7 @@ class LocalizationRun:
             if self._closed:
                 return
             refused = self._fusion.expect(map_from_base, covariance_66, None)
-            what = f"Initial pose {_planar_words(map_from_base)}"
+            what = f"{said_by} {_planar_words(map_from_base)}"
             if refused is not None:
                 said = f"{what} is left out: {refused.reason}."
                 self._transitions.enter("expected", what, lambda: self._log.warning(said))

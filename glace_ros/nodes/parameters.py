@@ -117,6 +117,11 @@ class LocalizeParameters:
     initial_pose__y: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
     initial_pose__z: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
     initial_pose__yaw: float = _parameter(0.0, "About z, rad", -7.0, 7.0)
+    saved_pose_file: str = _parameter(
+        "",
+        "File (.json) in which the last pose is kept; the robot is expected there when the node is "
+        "activated. Empty: none",
+    )
     degraded_timeout: float = _parameter(
         OdometryFusionConfig.degraded_timeout_s, "Age of the last fix for state DEGRADED, s",
         0.1, 3600.0,
