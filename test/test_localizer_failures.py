@@ -16,7 +16,7 @@ from glace_ros.msg import LocalizationStatus
 from robot import NodeProcess, Robot, wait_until
 
 from glace_ros.device import still_computes
-from glace_ros.localization.odometry_fusion import LocalizationState
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.nodes.localizer_failures import (
     ERROR_AFTER,
     RETRY_S,

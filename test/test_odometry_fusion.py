@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import (
     Fix,
     FixRejection,
-    LocalizationState,
     OdometryFusion,
     OdometryFusionConfig,
 )

@@ -1,31 +1,29 @@
 """What runs while the node is active: subscriptions, timers, and the thread that localizes.
 
-Callbacks only store what comes; the worker thread localizes the newest image. A backward jump of
-the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
+Callbacks only store what comes; a thread localizes the newest image of each camera. A backward jump
+of the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from sensor_msgs.msg import CameraInfo
 
-from glace_ros.localization.odometry_fusion import LocalizationState
-from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage
+from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.nodes.base_locator import BaseLocator
+from glace_ros.nodes.camera_input import CameraInput
 from glace_ros.nodes.conversions import pose_with_covariance
-from glace_ros.nodes.image_worker import NewestFirstWorker
 from glace_ros.nodes.initial_pose import InitialPose
-from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
 from glace_ros.nodes.introspection import Introspection
 from glace_ros.nodes.live_reports import LiveReports
-from glace_ros.nodes.localization_run import LocalizationRun, what_becomes_of_tf
-from glace_ros.nodes.localizer_failures import RETRY_S, LocalizerFailures, in_one_line
+from glace_ros.nodes.localization_run import LocalizationRun
+from glace_ros.nodes.localizing_thread import ImageJob, LocalizingThread
 from glace_ros.nodes.pose_memory import PoseMemory
+from glace_ros.nodes.status import input_values
 from glace_ros.nodes.transforms import MapOdomBroadcaster
 
 if TYPE_CHECKING:
@@ -35,8 +33,10 @@ if TYPE_CHECKING:
 
     from glace_ros.localization.localizer import PoseEstimate
     from glace_ros.localization.odometry_fusion import Fix
+    from glace_ros.nodes.base_locator import IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import RunReport
+    from glace_ros.nodes.localizing_thread import Outcome
     from glace_ros.nodes.outputs import Publishers
     from glace_ros.nodes.parameters import LocalizeParameters
     from glace_ros.nodes.transforms import TransformListener
@@ -46,19 +46,10 @@ TICK_S = 0.2
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 
 
-class _Job(NamedTuple):
-    """An image, and what was in use when it came."""
-
-    run: LocalizationRun
-    loaded_map: LoadedMap
-    locator: BaseLocator
-    image: IncomingImage
-
-
 class LiveLocalization:
     """Works from construction until `destroy`.
 
-    on_fix: called with each accepted fix, in the worker's thread. on_broken: called with a
+    on_fix: called with each accepted fix, in the thread that localizes. on_broken: called with a
     sentence, in the executor's, where no later image can be localized either.
     """
 
@@ -79,22 +70,16 @@ class LiveLocalization:
         self._publishers = publishers
         self._on_fix, self._on_broken = on_fix, on_broken
         self._reports = LiveReports(node, parameters, publishers)
-        self._failures = LocalizerFailures(self._log, what_becomes_of_tf(parameters))
         self._introspection = Introspection(publishers, parameters, self._log)
         self._locator = BaseLocator(parameters, loaded_map.localizer, tf)
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
         self._received_before = 0  # images, when the run began
         self._broken = False  # and said so
-        self._camera_info: CameraInfo | None = None
-        self._worker: NewestFirstWorker[_Job] = NewestFirstWorker(
-            self._work, self._on_exception, parameters.max_rate
-        )
-        self._infos = WatchedTopic(
-            node, CameraInfo, "camera_info", SENSOR_QOS, self._on_camera_info
-        )
-        self._images = ImageInput(
-            node, parameters.image_transport, parameters.image_qos, self._on_image
-        )
+        self._worker = LocalizingThread(node, parameters, self._now_ns, self._on_done)
+        self._failures = self._worker.failures
+        self._cameras = [
+            CameraInput(node, parameters, name, self._on_image) for name in parameters.camera_names
+        ]
         self._memory = PoseMemory(parameters, self._log)
         self._memory.recall(loaded_map, self._run.expect)  # an initial_pose comes after it
         self._initial_pose = InitialPose(node, parameters, lambda *pose: self._run.expect(*pose))
@@ -118,8 +103,8 @@ class LiveLocalization:
         self._run.close()
         self._jumps.unregister()
         self._node.destroy_timer(self._timer)
-        self._images.destroy()
-        self._infos.destroy()
+        for camera in self._cameras:
+            camera.destroy()
         self._initial_pose.destroy()
         if self._broadcaster is not None:
             self._broadcaster.destroy()
@@ -153,23 +138,23 @@ class LiveLocalization:
         report = self._report(self._run, self._now_ns())
         if report.rejection_reason:
             return report.rejection_reason
-        if self._images.received > self._received_before:
-            return f"Images come on {self._images.topic}, but none is through the localizer yet."
-        return self._input_problem() or f"No image has come on {self._images.topic}."
+        topics = " or ".join(camera.topic for camera in self._cameras)
+        if self._received() > self._received_before:
+            return f"Images come on {topics}, but none is through the localizer yet."
+        return self._input_problem() or f"No image has come on {topics}."
+
+    def _received(self) -> int:
+        return sum(camera.received for camera in self._cameras)
 
     def _begin_run(self) -> None:
         self._run.close()
         self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
-        self._received_before = self._images.received
+        self._received_before = self._received()
         self._worker.clear()
         self._memory.forget()
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self._camera_info = message
-
-    def _on_image(self, message: Any) -> None:
-        image = IncomingImage(message, self._images.topic, self._camera_info, self._infos.topic)
-        self._worker.offer(_Job(self._run, self._map, self._locator, image))
+    def _on_image(self, image: IncomingImage) -> None:
+        self._worker.offer(ImageJob(self._run, self._map, self._locator, image))
 
     def _on_clock_jump(self, jump: Any) -> None:
         """Also called when the simulated clock takes over: what came before was another time."""
@@ -186,7 +171,8 @@ class LiveLocalization:
         return self._run.map_from_odom(self._now_ns(), in_error)
 
     def _tick(self) -> None:
-        self._images.choose()
+        for camera in self._cameras:
+            camera.choose()
         self._introspection.show_coverage(self._map)
         now_ns, now_s = self._now_ns(), time.monotonic()
         newly_broken = self._failures.broken and not self._broken
@@ -202,40 +188,28 @@ class LiveLocalization:
     def _say_all(self, now_ns: int) -> None:
         report, problem = self._report(self._run, now_ns), self._input_problem()
         self._reports.status(report, self._map, now_ns)
-        inputs = (self._images, self._infos, self._worker.dropped)
+        inputs = input_values(self._cameras, self._worker.dropped)
         published = self._broadcaster is not None and self._map_from_odom() is not None
         self._reports.diagnostics(
             report, self._run.counts, self._map, problem, inputs, published, now_ns
         )
-        self._reports.say_what_is_missing(report, problem, self._images.topic)
+        self._reports.say_what_is_missing(report, problem, self._cameras)
 
-    # In the worker's thread
+    # In the thread that localizes
 
-    def _work(self, job: _Job) -> None:
-        run, image, outcome = job.run, job.image, None
-        try:
-            located = job.locator.locate(image, self._now_ns())
-            run.accept(image.stamp_ns, self._age_s(image), located)
-            outcome = located.estimate
-        except ImageRejected as rejection:
-            run.reject(image.stamp_ns, self._age_s(image), rejection)
-            outcome = rejection.outcome
-        if outcome is not None:  # else the localizer had nothing to do
-            self._failures.passed()
-        if run is self._run:  # else the image is of a time that was forgotten
-            self._introspection.show(image, outcome, self._publish_outcome(run, job.loaded_map))
+    def _on_done(self, job: ImageJob, outcome: Outcome) -> None:
+        if job.run is not self._run:
+            return  # the image is of a time that was forgotten
+        report = self._publish_outcome(job.run, job.loaded_map)
+        if not isinstance(outcome, Exception):
+            self._introspection.show(job.image, outcome, report)
 
-    def _on_exception(self, job: _Job, error: Exception) -> None:
-        if not self._node.context.ok():
-            return  # it comes of shutting down
-        self._failures.failed(error, job.loaded_map.still_computes)
-        if self._failures.problem is not None:
-            self._worker.hold_off(math.inf if self._failures.broken else RETRY_S)
-        job.run.fail(job.image.stamp_ns, self._age_s(job.image), in_one_line(error))
-        self._publish_outcome(job.run, job.loaded_map)
-
-    def _age_s(self, image: IncomingImage) -> float:
-        return (self._now_ns() - image.stamp_ns) * 1e-9
+    def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
+        frame_id = self._parameters.global_frame_id
+        message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
+        self._publishers.pose.publish(message)
+        self._memory.keep(fix, self._map)
+        self._on_fix(fix, estimate)
 
     # In either
 
@@ -257,15 +231,8 @@ class LiveLocalization:
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
 
-    def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
-        frame_id = self._parameters.global_frame_id
-        message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
-        self._publishers.pose.publish(message)
-        self._memory.keep(fix, self._map)
-        self._on_fix(fix, estimate)
-
     def _input_problem(self) -> str | None:
         """What keeps images from coming, by the topic's name."""
         if self._now_ns() == 0:
             return "There is no time: use_sim_time is true, but nothing is published on /clock."
-        return self._images.problem() or self._infos.problem()
+        return " ".join(filter(None, (camera.problem() for camera in self._cameras))) or None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from glace_ros.localization.odometry_fusion import LocalizationState
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.nodes.status import (
     diagnostic_array,
     frame_values,
-    input_values,
     run_tasks,
     status_message,
     task,
@@ -17,11 +17,12 @@ from glace_ros.nodes.status import (
 from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from diagnostic_msgs.msg import KeyValue
     from rclpy.node import Node
 
-    from glace_ros.nodes.input_topics import ImageInput, WatchedTopic
+    from glace_ros.nodes.camera_input import CameraInput
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import RunReport
     from glace_ros.nodes.outputs import Publishers
@@ -52,31 +53,35 @@ class LiveReports:
         counts: Mapping[str, int],
         loaded_map: LoadedMap,
         input_problem: str | None,
-        inputs: tuple[ImageInput, WatchedTopic, int],
+        input_values: Sequence[KeyValue],
         tf_published: bool,
         now_ns: int,
     ) -> None:
-        """Publishes /diagnostics. inputs: images, camera_info, images replaced by a newer one."""
+        """Publishes /diagnostics."""
         tasks = run_tasks(report, counts, input_problem)
-        tasks["input"].values += input_values(*inputs)
+        tasks["input"].values += input_values
         tasks["tf"].values += frame_values(self._parameters, tf_published)
         tasks["map"] = task(loaded_map.map_id, {"made in frame": loaded_map.map_frame})
         name = self._node.get_fully_qualified_name().lstrip("/")
         self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))
 
     def say_what_is_missing(
-        self, report: RunReport, input_problem: str | None, image_topic: str
+        self, report: RunReport, input_problem: str | None, cameras: Sequence[CameraInput]
     ) -> None:
-        """In the log: again and again before the first fix, then at transitions."""
+        """In the log: again and again before the first fix, then at transitions.
+
+        input_problem: of all cameras, or of the clock.
+        """
         if report.state == LocalizationState.UNLOCALIZED:
             now_s = time.monotonic()
             if now_s - self._warned_s >= NO_FIX_PERIOD_S:
                 self._warned_s = now_s
                 reason = input_problem or report.rejection_reason or "No image has come yet."
                 self._log.warning(f"No fix yet, hence no pose and no transform. {reason}")
-        elif input_problem is not None:
-            self._transitions.enter(
-                "input", input_problem, lambda: self._log.warning(input_problem)
-            )
-        elif self._transitions.leave("input"):
-            self._log.info(f"Images come again on {image_topic}.")
+            return
+        for camera in cameras:
+            problem, subject = camera.problem(), f"input {camera.name}"
+            if problem is not None:
+                self._transitions.enter(subject, problem, partial(self._log.warning, problem))
+            elif self._transitions.leave(subject):
+                self._log.info(f"Images come again on {camera.topic}.")

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import (
     Fix,
     FixRejection,
-    LocalizationState,
     OdometryFusion,
 )
-from glace_ros.nodes.base_locator import ImageRejected
+from glace_ros.nodes.base_locator import ImageRejected, rejected_fix
 from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class RunReport:
     state: LocalizationState
     seconds_since_fix: float
     last_fix: Fix | None
+    camera: str = ""
     image_stamp_ns: int = 0
     accepted: bool = False
     points: int = 0
@@ -52,8 +53,9 @@ class LocalizationRun:
     """Takes outcomes of images from the worker thread, and answers the timers. Thread-safe.
 
     log: an rclpy logger. publish_pose: called with each accepted fix and what it was made of, never
-    after `close`.
-    counts: images by what became of them ("fix", else the kind of rejection).
+    after `close`, and with stamps that increase: a fix that is older than the last one (of another
+    camera) moves map->odom alone.
+    counts: images by what became of them ("fix", else the kind of rejection), and by camera.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class LocalizationRun:
         with self._lock:
             self._closed = True
 
-    def accept(self, stamp_ns: int, latency_s: float, located: LocatedBase) -> None:
+    def accept(
+        self, stamp_ns: int, latency_s: float, located: LocatedBase, camera: str = ""
+    ) -> None:
         """Fuses and publishes the pose. Raises ImageRejected where it does not fit."""
         estimate = located.estimate
         with self._lock:
@@ -86,15 +90,16 @@ class LocalizationRun:
                 return
             since_fix_s = self._fusion.seconds_since_fix(stamp_ns)
             fix = self._fusion.fix(
-                stamp_ns, located.map_from_base, located.covariance_66, located.odom_from_base
-            )
+                stamp_ns, located.map_from_base, located.covariance_66, located.odom_from_base,
+                camera,
+            )  # fmt: skip
             if isinstance(fix, FixRejection):
-                raise ImageRejected("fusion", f"Rejected fix: {fix.reason}", estimate)
-            self.counts["fix"] += 1
-            self._note_image(stamp_ns, latency_s, estimate, accepted=True)
+                raise ImageRejected("fusion", rejected_fix(camera, fix.reason), estimate)
+            self._note_image(stamp_ns, latency_s, camera, "fix", estimate)
             self._newest["reprojection_px"] = estimate.reprojection_px
-            self._publish_pose(fix, estimate)
-            self._transitions.leave("image")
+            if fix is self._fusion.last_fix:
+                self._publish_pose(fix, estimate)
+            self._transitions.leave(f"image {camera}")
             what = describe_fix(fix, estimate)
             if self._state == LocalizationState.UNLOCALIZED:
                 self._log.info(f"First fix: {what}")
@@ -125,37 +130,40 @@ class LocalizationRun:
             said = f"{what}: fixes are measured by it until they agree on another."
             self._transitions.enter("expected", what, lambda: self._log.info(said))
 
-    def reject(self, stamp_ns: int, latency_s: float, rejection: ImageRejected) -> None:
+    def reject(
+        self, stamp_ns: int, latency_s: float, rejection: ImageRejected, camera: str = ""
+    ) -> None:
         """The image gave no fix."""
         with self._lock:
             if self._closed:
                 return
-            self.counts[rejection.kind] += 1
-            self._note_image(stamp_ns, latency_s, rejection.outcome, accepted=False)
+            self._note_image(stamp_ns, latency_s, camera, rejection.kind, rejection.outcome)
             self._note_rejection(stamp_ns, rejection.kind, str(rejection))
             self._transitions.enter(
-                "image", rejection.kind, lambda: self._log.warning(str(rejection))
+                f"image {camera}", rejection.kind, lambda: self._log.warning(str(rejection))
             )
 
-    def fail(self, stamp_ns: int, latency_s: float, sentence: str) -> None:
+    def fail(self, stamp_ns: int, latency_s: float, sentence: str, camera: str = "") -> None:
         """The image has led to an exception."""
         with self._lock:
             if self._closed:
                 return
-            self.counts["exception"] += 1
-            self._note_image(stamp_ns, latency_s, None, accepted=False)
+            self._note_image(stamp_ns, latency_s, camera, "exception", None)
             self._note_rejection(stamp_ns, "exception", sentence)
 
     def _note_image(
         self,
         stamp_ns: int,
         latency_s: float,
+        camera: str,
+        kind: str,
         outcome: PoseEstimate | Rejection | None,
-        accepted: bool,
     ) -> None:
+        self.counts[f"{camera}: {kind}" if camera else kind] += 1
         self._newest.update(
+            camera=camera,
             image_stamp_ns=stamp_ns,
-            accepted=accepted,
+            accepted=kind == "fix",
             latency_s=latency_s,
             points=0 if outcome is None else outcome.points,
             inliers=0 if outcome is None else outcome.inliers,
