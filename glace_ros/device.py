@@ -27,6 +27,20 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def still_computes(device: torch.device) -> bool:
+    """After an exception: whether later calls can succeed. An illegal access or a failed assertion
+    in a kernel breaks the CUDA context of the process, and every call fails from then on; a full
+    memory does not.
+    """
+    if device.type != "cuda":
+        return True
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True
+
+
 def faster_dtype(device: torch.device, width: int, rows: int = 2048) -> torch.dtype:
     """bfloat16 where a layer of this width is faster in it, else float32.
 

@@ -18,6 +18,11 @@ ARGUMENTS = {
     "map": ("", "Map file (.glace); empty: the newest one, $ROS_HOME/glace/latest.glace"),
     "image_topic": ("camera/image_raw", "Images; their /compressed is used if only that is there"),
     "camera_info_topic": ("camera/camera_info", "Calibration of the camera of image_topic"),
+    "camera_names": (
+        "",
+        "Several cameras, as 'front rear': NAME/image_raw and NAME/camera_info of each, in place "
+        "of image_topic and camera_info_topic",
+    ),
     "pose_topic": ("amcl_pose", "Where the robot's pose is published"),
     "params_file": (
         PathJoinSubstitution([FindPackageShare("glace_ros"), "config", "localize.yaml"]),
@@ -68,6 +73,13 @@ def _localizer(context):
     }
     if LaunchConfiguration("map").perform(context):  # else the one of params_file counts
         overrides["map"] = ParameterValue(LaunchConfiguration("map"), value_type=str)
+    images = [
+        ("image", LaunchConfiguration("image_topic")),
+        ("camera_info", LaunchConfiguration("camera_info_topic")),
+    ]
+    if names := LaunchConfiguration("camera_names").perform(context).split():
+        overrides["camera_names"] = names
+        images = [(f"{name}/image", f"{name}/image_raw") for name in names]
     node = Node(
         package="glace_ros",
         executable="localize",
@@ -78,8 +90,7 @@ def _localizer(context):
             overrides,
         ],
         remappings=[
-            ("image", LaunchConfiguration("image_topic")),
-            ("camera_info", LaunchConfiguration("camera_info_topic")),
+            *images,
             ("pose", LaunchConfiguration("pose_topic")),
             *TF_REMAPPINGS,
         ],

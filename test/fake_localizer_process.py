@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.localization.localizer import PoseEstimate, Rejection
@@ -19,7 +20,7 @@ from glace_ros.nodes.localize import main
 from glace_ros.pose import Pose
 
 HEIGHT, WIDTH = 24, 32
-POSE, REJECT, RAISE, SLEEP = 0.0, 1.0, 2.0, 3.0
+POSE, REJECT, RAISE, SLEEP, FULL, BREAK = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
 SLEEP_S = 3.0
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 9e-4, 1e-5, 4e-5, 9e-5])
 PIXELS_M2 = np.array([[4.0, 14.0], [12.0, 14.0], [20.0, 14.0], [28.0, 14.0]])
@@ -37,10 +38,21 @@ def image_bytes(map_from_camera: Pose, what: float = POSE) -> bytes:
 class FakeLocalizer:
     def __init__(self, moved_m=0.0):
         self._moved_3 = np.array([moved_m, 0.0, 0.0])
+        self._broken = False
+
+    def still_computes(self):
+        return not self._broken
 
     def localize(self, image_rgb_hwc, camera):
         assert image_rgb_hwc.shape == (camera.height_px, camera.width_px, 3)
         what, x, y, z, *quaternion_xyzw = np.frombuffer(image_rgb_hwc.tobytes()[:64])
+        self._broken = self._broken or what == BREAK
+        if self._broken:
+            raise RuntimeError(
+                "CUDA error: device-side assert triggered\nCompile with TORCH_USE..."
+            )
+        if what == FULL:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         if what == RAISE:
             raise RuntimeError("a bug in the network")
         if what == REJECT:
@@ -61,7 +73,11 @@ def points_seen_from(map_from_camera, camera):
 
 
 def fake_map(name, moved_m=0.0, views_v3=VIEWS_V3):
-    return LoadedMap(FakeLocalizer(moved_m), name, "odom", "base_link", views_v3=views_v3)
+    localizer = FakeLocalizer(moved_m)
+    return LoadedMap(
+        localizer, name, "odom", "base_link",
+        views_v3=views_v3, still_computes=localizer.still_computes,
+    )  # fmt: skip
 
 
 def read(parameters):

@@ -100,6 +100,8 @@ class Node(Action):
 
 
 def text(value, context):
+    if isinstance(value, list):  # of strings: a parameter
+        return f"[{', '.join(value)}]"
     return value if isinstance(value, str) else value.perform(context)
 
 

@@ -32,7 +32,7 @@ ROBOT_TOPICS = (
 def test_the_arguments_are_those_of_nav2_and_of_a_camera():
     _, defaults = nodes_of_launch_file(LAUNCH_FILE)
     of_nav2 = {"namespace", "map", "use_sim_time", "params_file", "autostart", "use_respawn"}
-    ours = {"image_topic", "camera_info_topic", "pose_topic", "rviz"}
+    ours = {"image_topic", "camera_info_topic", "camera_names", "pose_topic", "rviz"}
     assert set(defaults) == of_nav2 | {"log_level"} | ours
     assert Path(defaults["params_file"]).is_file()
 
@@ -53,6 +53,15 @@ def test_the_arguments_reach_the_process():
     assert "rviz2" not in nodes
     without_map, _ = nodes_of_launch_file(LAUNCH_FILE)
     assert "map:=" not in " ".join(without_map["localize"][0])  # the file's counts
+
+
+def test_several_cameras_have_the_topics_that_their_drivers_publish():
+    nodes, _ = nodes_of_launch_file(LAUNCH_FILE, camera_names="front rear")
+    arguments = nodes["localize"][0]
+    assert "camera_names:=[front, rear]" in arguments
+    rules = [rule for rule in arguments if "image" in rule]
+    assert rules == ["front/image:=front/image_raw", "rear/image:=rear/image_raw"]
+    assert not any(rule.startswith("camera_info:=") for rule in arguments)
 
 
 def test_rviz_opens_our_view_in_the_same_namespace():

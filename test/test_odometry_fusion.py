@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import (
     Fix,
     FixRejection,
-    LocalizationState,
     OdometryFusion,
     OdometryFusionConfig,
 )
@@ -241,7 +241,7 @@ def test_an_ambiguous_image_confirms_but_begins_and_overrules_nothing():
     def seen(fusion, stamp_s, offset, ambiguous):
         stamp_ns = round(stamp_s * NS)
         pose = offset @ MAP_FROM_ODOM @ odometry_at(stamp_ns)
-        return fusion.fix(stamp_ns, pose, SURE_66, odometry_at(stamp_ns), ambiguous)
+        return fusion.fix(stamp_ns, pose, SURE_66, odometry_at(stamp_ns), ambiguous=ambiguous)
 
     here, twin = Pose.identity(), Pose.from_planar(5.0, 0.0, 0.0)
     fusion = OdometryFusion()

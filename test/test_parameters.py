@@ -12,14 +12,8 @@ pytest.importorskip("rclpy")
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import LocalizerConfig
 from glace_ros.localization.odometry_fusion import OdometryFusionConfig
-from glace_ros.nodes.parameters import (
-    PARAMETERS,
-    LocalizeParameters,
-    ParameterError,
-    checked,
-    descriptor,
-    from_values,
-)
+from glace_ros.nodes.parameter_checks import checked, descriptor, from_values
+from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 CONFIG = Path(__file__).parents[1] / "config" / "localize.yaml"
 
@@ -29,6 +23,7 @@ def named(values: dict, prefix: str = "") -> dict:
     flat = {}
     for name, value in values.items():
         inner = isinstance(value, dict)
+        value = tuple(value) if isinstance(value, list) else value
         flat |= named(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return flat
 
@@ -79,6 +74,9 @@ def test_every_default_is_in_its_range():
         ("two_d_mode", 1, "must be true or false"),
         ("tf_on_lost", "pause", "must be one of hold, stop"),
         ("tf_on_lost", None, "must be one of hold, stop"),
+        ("camera_names", "front", "'camera_names' is 'front', but must be a list of strings"),
+        ("camera_names", [1, 2], "must be a list of strings"),
+        ("camera_names", 7, "must be a list of strings"),
     ],
 )
 def test_what_cannot_be_is_said_with_name_and_range(name, value, said):
@@ -90,6 +88,25 @@ def test_what_cannot_be_is_said_with_name_and_range(name, value, said):
 def test_an_integer_is_a_number_too():
     assert checked("max_rate", 7) == 7.0
     assert type(checked("max_rate", 7)) is float
+
+
+def test_names_of_cameras_begin_topics():
+    assert from_values({"camera_names": [""]}) == LocalizeParameters()
+    assert from_values({"camera_names": ["front", "left/a_1"]}).camera_names == (
+        "front", "left/a_1",
+    )  # fmt: skip
+    for names in (
+        ["front", "front"],
+        ["front", ""],
+        [],
+        ["1st"],
+        ["/front"],
+        ["front/"],
+        ["a b"],
+        ["~/x"],
+    ):
+        with pytest.raises(ParameterError, match="'camera_names' is .* must be different names"):
+            from_values({"camera_names": names})
 
 
 def test_values_that_contradict_each_other_are_refused():

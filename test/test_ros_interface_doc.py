@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -33,7 +34,9 @@ def parameter_table() -> str:
         default = field.default
         if isinstance(default, bool):
             default = str(default).lower()
-        shown = '""' if default == "" else default
+        shown = (
+            '""' if default == "" else json.dumps(default) if type(default) is tuple else default
+        )
         rows.append(f"| `{name}` | {shown} | {values} | {metadata['description']} |")
     return "\n".join(rows) + "\n"
 

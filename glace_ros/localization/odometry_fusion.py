@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.pose_belief import OdometryNoise, PoseBelief
+from glace_ros.localization.pose_covariance import (
+    is_covariance,
+    planar_covariance,
+    scaled_and_floored,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,15 +27,6 @@ AMBIGUOUS = "its image may as well be of another place of the map"
 LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say nothing
 
 
-class LocalizationState(IntEnum):
-    """The numbers are those of glace_ros/msg/LocalizationStatus."""
-
-    UNLOCALIZED = 0
-    TRACKING = 1
-    DEGRADED = 2
-    LOST = 3
-
-
 @dataclass(frozen=True)
 class OdometryFusionConfig:
     """two_d_mode: the robot drives on the map's x-y plane, so a fix counts with x, y and yaw alone.
@@ -39,7 +35,8 @@ class OdometryFusionConfig:
     covariance_scale: factor on the solver's covariance. min_sigma_xy_m, min_sigma_yaw_rad: no
     published standard deviation of a position (an angle) is smaller. gate_sigma: a fix further
     from what is believed is not used; 0 = all are. reinit_consensus: so many of these in a row that
-    agree with each other are believed instead (the robot was carried, or the belief was wrong).
+    agree with each other, of whichever cameras, are believed instead (the robot was carried, or the
+    belief was wrong).
     odometry: what a way since the last fix adds to the uncertainty.
     """
 
@@ -83,7 +80,9 @@ class OdometryFusion:
     """Turns poses of the past into `map_from_odom`, which holds now.
 
     Between two fixes the robot's pose is map_from_odom @ odom_from_base(now). A fix is as old as
-    its image, so it meets the belief that the odometry of that moment gives, never the latest.
+    its image, so it meets the belief that the odometry of that moment gives, never the latest. With
+    several cameras a fix may be older than the last one: odometry then carries it to the exposure
+    of that one, and what the way between adds to its covariance makes it count for less.
     """
 
     def __init__(self, config: OdometryFusionConfig | None = None) -> None:
@@ -96,10 +95,11 @@ class OdometryFusion:
         self._map_from_odom: Pose | None = None
         self._belief: PoseBelief | None = None
         self._outliers: list[PoseBelief] = []
+        self._stamps_ns: dict[str, int] = {}  # of the newest pose of each camera that took part
 
     @property
     def last_fix(self) -> Fix | None:
-        """The newest accepted fix since `clear`."""
+        """The accepted fix since `clear` that was exposed last."""
         return self._last_fix
 
     @property
@@ -125,39 +125,63 @@ class OdometryFusion:
         map_from_base: Pose,
         covariance_66: NDArray[np.float64],
         odom_from_base: Pose | None,
+        camera: str = "",
+        *,
         ambiguous: bool = False,
     ) -> Fix | FixRejection:
         """Takes the base's pose at stamp_ns with its covariance (axes as in `Fix`).
 
-        ambiguous: its image may as well be of another place. Such a pose confirms what is
-        believed; it begins nothing and overrules nothing.
-
         odom_from_base: odometry at that same stamp_ns; None where no map_from_odom is needed.
+        camera: whose image it is of; stamps increase for each camera by itself. ambiguous: the
+        image may as well be of another place; such a pose confirms what is believed, it begins
+        nothing and overrules nothing.
         A pose that cannot be used changes nothing; one that is too far from the belief counts
         toward a consensus.
         """
-        if self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns:
+        late = self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns
+        if stamp_ns <= self._stamps_ns.get(camera, stamp_ns - 1):
+            return FixRejection("its image is not newer than the last one of its camera")
+        if late and odom_from_base is None:
             return FixRejection("its image is not newer than that of the last fix")
-        if not _is_covariance(covariance_66):
-            return FixRejection("its covariance is not positive definite")
-        measured = self._as_belief(map_from_base, covariance_66, odom_from_base)
+        measured = self._as_measured(map_from_base, covariance_66, odom_from_base)
         if isinstance(measured, FixRejection):
             return measured
-        map_from_base, covariance_66 = measured.map_from_base, measured.covariance_66
-        if np.abs(covariance_66).max() > LARGEST_COVARIANCE:
-            sigma_m = math.sqrt(covariance_66[:3, :3].diagonal().max())
-            sigma_rad = math.sqrt(covariance_66[3:, 3:].diagonal().max())
-            return FixRejection(f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad")
-        believed, jumped_m = self._fused(measured, ambiguous)
+        self._stamps_ns[camera] = stamp_ns
+        here = self._carried_forward(measured) if late else measured
+        believed, jumped_m = self._fused(here, ambiguous)
         if isinstance(believed, FixRejection):
             return believed
         self._belief = believed
         map_from_odom = None
-        if odom_from_base is not None:
-            map_from_odom = believed.map_from_base @ odom_from_base.inverse()
+        if believed.odom_from_base is not None:
+            map_from_odom = believed.map_from_base @ believed.odom_from_base.inverse()
             self._map_from_odom = map_from_odom
-        self._last_fix = Fix(stamp_ns, map_from_base, covariance_66, map_from_odom, jumped_m)
-        return self._last_fix
+        fix = Fix(stamp_ns, measured.map_from_base, measured.covariance_66, map_from_odom, jumped_m)
+        if not late:
+            self._last_fix = fix
+        return fix
+
+    def _as_measured(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
+    ) -> PoseBelief | FixRejection:
+        """What the camera says, as it counts here; a rejection where that is of no use."""
+        if not is_covariance(covariance_66):
+            return FixRejection("its covariance is not positive definite")
+        measured = self._as_belief(map_from_base, covariance_66, odom_from_base)
+        if isinstance(measured, PoseBelief):
+            covariance_66 = measured.covariance_66
+            if np.abs(covariance_66).max() > LARGEST_COVARIANCE:
+                sigma_m, sigma_rad = np.sqrt(covariance_66.diagonal().reshape(2, 3).max(axis=1))
+                return FixRejection(
+                    f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad"
+                )
+        return measured
+
+    def _carried_forward(self, measured: PoseBelief) -> PoseBelief:
+        """The pose as if it had been measured when the last fix was."""
+        if self._belief is None or self._belief.odom_from_base is None:
+            return measured  # what is believed since then is a place that somebody named
+        return self._planar(measured.carried_to(self._belief.odom_from_base, self._config.odometry))
 
     def _fused(
         self, measured: PoseBelief, ambiguous: bool
@@ -195,29 +219,28 @@ class OdometryFusion:
         """What is given of a pose, as it counts here; a rejection where no base can be there."""
         if not np.abs(map_from_base.translation_3).max() < LARGEST_COORDINATE_M:
             return FixRejection("its position is off the Earth")
-        if self._config.two_d_mode:
+        config = self._config
+        if config.two_d_mode:
             tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
             if tilt_rad > LARGEST_TILT_RAD:
                 return FixRejection(
                     f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
                     "but two_d_mode needs a map with z up and a base that stands on its floor"
                 )
-            covariance_66 = _planar_covariance(covariance_66, map_from_base)
+            covariance_66 = planar_covariance(covariance_66, map_from_base)
             map_from_base = map_from_base.planar()
-        return PoseBelief(map_from_base, self._scaled_and_floored(covariance_66), odom_from_base)
+        covariance_66 = scaled_and_floored(
+            covariance_66, config.covariance_scale, config.min_sigma_xy_m, config.min_sigma_yaw_rad
+        )
+        return PoseBelief(map_from_base, covariance_66, odom_from_base)
 
     def _sigmas(self, believed: PoseBelief, measured: PoseBelief) -> float:
-        return believed.sigmas_to(
-            measured.map_from_base, measured.covariance_66, 3 if self._config.two_d_mode else 6
-        )
+        freedoms = 3 if self._config.two_d_mode else 6
+        return believed.sigmas_to(measured.map_from_base, measured.covariance_66, freedoms)
 
     def _planar(self, belief: PoseBelief) -> PoseBelief:
         """Odometry that tilts a little does not tilt a robot on a flat floor."""
-        if not self._config.two_d_mode:
-            return belief
-        return PoseBelief(
-            belief.map_from_base.planar(), belief.covariance_66, belief.odom_from_base
-        )
+        return belief.planar() if self._config.two_d_mode else belief
 
     def seconds_since_fix(self, now_ns: int) -> float:
         """From the last fix's exposure until now_ns, at least 0; NaN before the first fix."""
@@ -235,35 +258,3 @@ class OdometryFusion:
         if age_s >= self._config.degraded_timeout_s:
             return LocalizationState.DEGRADED
         return LocalizationState.TRACKING
-
-    def _scaled_and_floored(self, covariance_66: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Adding to the diagonal alone keeps the matrix positive definite."""
-        config = self._config
-        covariance_66 = config.covariance_scale * 0.5 * (covariance_66 + covariance_66.T)
-        floor_6 = np.repeat([config.min_sigma_xy_m, config.min_sigma_yaw_rad], 3) ** 2
-        missing_6 = np.maximum(0.0, floor_6 - covariance_66.diagonal())
-        return np.asarray(covariance_66 + np.diag(missing_6))
-
-
-def _is_covariance(covariance_66: NDArray[np.float64]) -> bool:
-    if covariance_66.shape != (6, 6) or not np.isfinite(covariance_66).all():
-        return False
-    if not np.allclose(covariance_66, covariance_66.T, rtol=1e-6, atol=1e-12):
-        return False
-    return bool(np.linalg.eigvalsh(covariance_66).min() > 0.0)
-
-
-def _planar_covariance(
-    covariance_66: NDArray[np.float64], map_from_base: Pose
-) -> NDArray[np.float64]:
-    """Covariance of `map_from_base.planar()`: of x, y and yaw; z, roll and pitch are given, so 0.
-
-    A small rotation w turns the base's x axis c by w x c, hence its heading by
-    w_z - c_z (c_x w_x + c_y w_y) / (c_x^2 + c_y^2). The floors make the result definite.
-    """
-    c_x, c_y, c_z = map_from_base.rotation_33[:, 0]
-    jacobian_66 = np.zeros((6, 6))
-    jacobian_66[0, 0] = jacobian_66[1, 1] = jacobian_66[5, 5] = 1.0
-    jacobian_66[5, 3:5] = -c_z / (c_x**2 + c_y**2) * np.array([c_x, c_y])
-    planar_66: NDArray[np.float64] = jacobian_66 @ covariance_66 @ jacobian_66.T
-    return planar_66

@@ -85,6 +85,10 @@ class PoseBelief:
         )
         return PoseBelief(corrected, 0.5 * (posterior_66 + posterior_66.T), self.odom_from_base)
 
+    def planar(self) -> PoseBelief:
+        """With the pose's x, y and yaw alone."""
+        return PoseBelief(self.map_from_base.planar(), self.covariance_66, self.odom_from_base)
+
     def error_of(self, map_from_base: Pose) -> NDArray[np.float64]:
         """(6,) what leads from the believed pose to this one."""
         turn_33 = map_from_base.rotation_33 @ self.map_from_base.rotation_33.T

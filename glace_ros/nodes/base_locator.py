@@ -38,12 +38,16 @@ class ImageRejected(Exception):
 
 @dataclass(frozen=True)
 class IncomingImage:
-    """An image message as it came on `topic`, with the newest message of `camera_info_topic`."""
+    """An image message as it came on `topic`, with the newest message of `camera_info_topic`.
+
+    camera: its name in camera_names; empty where that is empty.
+    """
 
     message: Image | CompressedImage
     topic: str
     camera_info: CameraInfo | None
     camera_info_topic: str
+    camera: str = ""
 
     @property
     def stamp_ns(self) -> int:
@@ -62,6 +66,11 @@ class LocatedBase:
     map_from_base: Pose
     covariance_66: NDArray[np.float64]
     odom_from_base: Pose | None
+
+
+def rejected_fix(camera: str, reason: str) -> str:
+    """A sentence. camera: see IncomingImage."""
+    return f"Rejected fix of {camera}: {reason}" if camera else f"Rejected fix: {reason}"
 
 
 class BaseLocator:
@@ -122,5 +131,5 @@ class BaseLocator:
             raise ImageRejected("image", sentence) from None
         outcome = self._localizer.localize(image_rgb_hwc, camera.undistorted)
         if isinstance(outcome, Rejection):
-            raise ImageRejected("pose", f"Rejected fix: {outcome.reason}", outcome)
+            raise ImageRejected("pose", rejected_fix(image.camera, outcome.reason), outcome)
         return outcome, camera_frame

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from threading import Condition, Thread
+from threading import TIMEOUT_MAX, Condition, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ Job = TypeVar("Job")
 class NewestFirstWorker(Generic[Job]):
     """Calls `work` with the newest job, at most max_rate_hz times a second; older ones are dropped.
 
-    An exception in `work` goes to `on_error` with its job, and the next job is worked on.
+    With several lanes (cameras) the newest job of each waits, and the lane that was worked on
+    longest ago is next, so that none starves another. An exception in `work` goes to `on_error`
+    with its job, and the next job is worked on.
     dropped: how many jobs a newer one has replaced.
     """
 
@@ -28,30 +31,37 @@ class NewestFirstWorker(Generic[Job]):
         self._work = work
         self._on_error = on_error
         self._period_s = 1.0 / max_rate_hz
-        self._job: Job | None = None
+        self._jobs: dict[str, Job] = {}  # by lane
+        self._worked_on: dict[str, int] = {}  # when, counted in jobs
         self._hurried = self._stopping = False
+        self._held_until_s = -math.inf
         self._changed = Condition()
         self.dropped = 0
         self._thread = Thread(target=self._run, name="images", daemon=True)
         self._thread.start()
 
-    def offer(self, job: Job) -> None:
-        """Puts the job in the place of the one that waits."""
+    def offer(self, job: Job, lane: str = "") -> None:
+        """Puts the job in the place of the one that waits in its lane."""
         with self._changed:
-            self.dropped += self._job is not None
-            self._job = job
+            self.dropped += lane in self._jobs
+            self._jobs[lane] = job
             self._changed.notify()
 
     def hurry(self) -> None:
-        """Works on the newest job at once, whatever the rate; where none waits, on the next one."""
+        """Works on a waiting job at once, whatever the rate; where none waits, on the next one."""
         with self._changed:
             self._hurried = True
             self._changed.notify()
 
-    def clear(self) -> None:
-        """Drops the job that waits; one that is being worked on goes on."""
+    def hold_off(self, seconds: float) -> None:
+        """Works on no job for so long, unless hurried."""
         with self._changed:
-            self._job = None
+            self._held_until_s = time.monotonic() + seconds
+
+    def clear(self) -> None:
+        """Drops the jobs that wait; one that is being worked on goes on."""
+        with self._changed:
+            self._jobs.clear()
 
     def stop(self) -> None:
         """Ends the thread after the job that it is working on."""
@@ -72,15 +82,18 @@ class NewestFirstWorker(Generic[Job]):
                 self._on_error(job, error)
 
     def _next(self, due: float) -> Job | None:
-        """The newest job, once it is due or hurried; None when stopped."""
+        """The job whose turn it is, once it is due or hurried; None when stopped."""
         with self._changed:
             while not self._stopping:
-                wait_s = 0.0 if self._hurried else due - time.monotonic()
+                until_s = -math.inf if self._hurried else max(due, self._held_until_s)
+                wait_s = until_s - time.monotonic()
                 if wait_s > 0.0:
-                    self._changed.wait(wait_s)
-                elif self._job is None:
+                    self._changed.wait(min(wait_s, TIMEOUT_MAX))
+                elif not self._jobs:
                     self._changed.wait()
                 else:
-                    job, self._job, self._hurried = self._job, None, False
-                    return job
+                    self._hurried = False
+                    lane = min(self._jobs, key=lambda lane: self._worked_on.get(lane, 0))
+                    self._worked_on[lane] = 1 + max(self._worked_on.values(), default=0)
+                    return self._jobs.pop(lane)
         return None

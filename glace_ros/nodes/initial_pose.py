@@ -72,7 +72,7 @@ class InitialPose:
         problem = None
         if frame_id != self._frame_id:
             problem = f"is in '{frame_id}', not in '{self._frame_id}' (global_frame_id)"
-        elif not _can_be(covariance_66):
+        elif not can_be_expected(covariance_66):
             problem = "has a covariance that is none"
         else:
             try:
@@ -87,8 +87,8 @@ class InitialPose:
         self._expect(pose, 0.5 * (covariance_66 + covariance_66.T) if given else POINTED_AT_66)
 
 
-def _can_be(covariance_66: NDArray[np.float64]) -> bool:
-    """Zeros on the diagonal are allowed: z, roll and pitch of a robot on a floor."""
+def can_be_expected(covariance_66: NDArray[np.float64]) -> bool:
+    """Whether it is one. Zeros on the diagonal are allowed: z, roll and pitch on a floor."""
     if not np.isfinite(covariance_66).all() or np.abs(covariance_66).max() > LARGEST_COVARIANCE:
         return False
     return bool(np.linalg.eigvalsh(0.5 * (covariance_66 + covariance_66.T)).min() > -1e-9)

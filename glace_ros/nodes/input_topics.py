@@ -86,21 +86,27 @@ class WatchedTopic:
 
 
 class ImageInput:
-    """The image topic, raw or compressed; with the transport auto, the one that is published.
+    """An image topic, raw or compressed; with the transport auto, the one that is published.
 
-    Like image_transport, the compressed topic is the remapped `image` with /compressed added.
-    topic: what is listened to; before auto has found one, the raw topic.
+    name: of the topic before remapping. Like image_transport, the compressed topic is the remapped
+    raw one with /compressed added. topic: what is listened to; before auto has found one, the raw
+    topic.
     """
 
     def __init__(
-        self, node: Node, transport: str, qos_name: str, callback: Callable[[Any], None]
+        self,
+        node: Node,
+        name: str,
+        transport: str,
+        qos_name: str,
+        callback: Callable[[Any], None],
     ) -> None:
-        self._node = node
+        self._node, self._name = node, name
         self._qos = IMAGE_QOS[qos_name]
         self._callback = callback
         self._since_s = time.monotonic()
         self._watched: WatchedTopic | None = None
-        self._topics = _image_topics(node)
+        self._topics = _image_topics(node, name)
         self.topic = self._topics["raw"]
         if transport == "auto" and self.topic.endswith(COMPRESSED):
             transport = "compressed"
@@ -133,7 +139,9 @@ class ImageInput:
         if time.monotonic() - self._since_s < SILENCE_S:
             return None
         topics = " or ".join(self._topics.values())
-        return f"Nothing is published on {topics}: start the camera or remap the topic `image`."
+        return (
+            f"Nothing is published on {topics}: start the camera or remap the topic `{self._name}`."
+        )
 
     def destroy(self) -> None:
         """Ends the subscription."""
@@ -149,10 +157,10 @@ class ImageInput:
         )
 
 
-def _image_topics(node: Node) -> dict[str, str]:
-    """Full names by transport. A remapping of `image/compressed` itself counts too."""
-    raw = node.resolve_topic_name("image")
-    compressed = node.resolve_topic_name("image" + COMPRESSED)
-    if compressed == node.resolve_topic_name("image", only_expand=True) + COMPRESSED:
+def _image_topics(node: Node, name: str) -> dict[str, str]:
+    """Full names by transport. A remapping of `NAME/compressed` itself counts too."""
+    raw = node.resolve_topic_name(name)
+    compressed = node.resolve_topic_name(name + COMPRESSED)
+    if compressed == node.resolve_topic_name(name, only_expand=True) + COMPRESSED:
         compressed = raw.removesuffix(COMPRESSED) + COMPRESSED
     return {"raw": raw, "compressed": compressed}

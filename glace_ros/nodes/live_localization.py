@@ -1,36 +1,30 @@
 """What runs while the node is active: subscriptions, timers, and the thread that localizes.
 
-Callbacks only store what comes; the worker thread localizes the newest image. A backward jump of
-the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
+Callbacks only store what comes; a thread localizes the newest image of each camera. A backward jump
+of the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from sensor_msgs.msg import CameraInfo
 
-from glace_ros.localization.odometry_fusion import LocalizationState
-from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage
+from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.nodes.base_locator import BaseLocator
+from glace_ros.nodes.camera_input import CameraInput
 from glace_ros.nodes.conversions import pose_with_covariance
-from glace_ros.nodes.image_worker import NewestFirstWorker
 from glace_ros.nodes.initial_pose import InitialPose
-from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
 from glace_ros.nodes.introspection import Introspection
+from glace_ros.nodes.live_reports import LiveReports
 from glace_ros.nodes.localization_run import LocalizationRun
-from glace_ros.nodes.status import (
-    diagnostic_array,
-    frame_values,
-    input_values,
-    run_tasks,
-    status_message,
-    task,
-)
+from glace_ros.nodes.localizing_thread import ImageJob, LocalizingThread
+from glace_ros.nodes.pose_memory import PoseMemory
+from glace_ros.nodes.status import input_values
 from glace_ros.nodes.transforms import MapOdomBroadcaster
-from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +33,10 @@ if TYPE_CHECKING:
 
     from glace_ros.localization.localizer import PoseEstimate
     from glace_ros.localization.odometry_fusion import Fix
+    from glace_ros.nodes.base_locator import IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import RunReport
+    from glace_ros.nodes.localizing_thread import Outcome
     from glace_ros.nodes.outputs import Publishers
     from glace_ros.nodes.parameters import LocalizeParameters
     from glace_ros.nodes.transforms import TransformListener
@@ -48,21 +44,13 @@ if TYPE_CHECKING:
 
 TICK_S = 0.2
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
-NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
-
-
-class _Job(NamedTuple):
-    """An image, and what was in use when it came."""
-
-    run: LocalizationRun
-    loaded_map: LoadedMap
-    locator: BaseLocator
-    image: IncomingImage
 
 
 class LiveLocalization:
-    """Works from construction until `destroy`. on_fix: called with each accepted fix, in the
-    worker's thread.
+    """Works from construction until `destroy`.
+
+    on_fix: called with each accepted fix, in the thread that localizes. on_broken: called with a
+    sentence, in the executor's, where no later image can be localized either.
     """
 
     def __init__(
@@ -73,35 +61,34 @@ class LiveLocalization:
         tf: TransformListener,
         publishers: Publishers,
         on_fix: Callable[[Fix, PoseEstimate], None],
+        on_broken: Callable[[str], None],
     ) -> None:
         self._node, self._log = node, node.get_logger()
         self._parameters = parameters
         self._map = loaded_map
         self._tf = tf
         self._publishers = publishers
-        self._on_fix = on_fix
+        self._on_fix, self._on_broken = on_fix, on_broken
+        self._reports = LiveReports(node, parameters, publishers)
         self._introspection = Introspection(publishers, parameters, self._log)
         self._locator = BaseLocator(parameters, loaded_map.localizer, tf)
-        self._transitions = TransitionLog()
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
         self._received_before = 0  # images, when the run began
-        self._camera_info: CameraInfo | None = None
-        self._worker: NewestFirstWorker[_Job] = NewestFirstWorker(
-            self._work, self._on_exception, parameters.max_rate
-        )
-        self._infos = WatchedTopic(
-            node, CameraInfo, "camera_info", SENSOR_QOS, self._on_camera_info
-        )
-        self._images = ImageInput(
-            node, parameters.image_transport, parameters.image_qos, self._on_image
-        )
+        self._broken = False  # and said so
+        self._worker = LocalizingThread(node, parameters, self._now_ns, self._on_done)
+        self._failures = self._worker.failures
+        self._cameras = [
+            CameraInput(node, parameters, name, self._on_image) for name in parameters.camera_names
+        ]
+        self._memory = PoseMemory(parameters, self._log)
+        self._memory.recall(loaded_map, self._run.expect)  # an initial_pose comes after it
         self._initial_pose = InitialPose(node, parameters, lambda *pose: self._run.expect(*pose))
         self._broadcaster = (
             MapOdomBroadcaster(node, parameters, self._map_from_odom)
             if parameters.tf_broadcast
             else None
         )
-        self._reported_s = self._warned_s = time.monotonic()
+        self._reported_s = time.monotonic()
         # not by the ROS clock: that /clock is silent has to be noticed, too
         self._timer = node.create_timer(
             TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -116,12 +103,13 @@ class LiveLocalization:
         self._run.close()
         self._jumps.unregister()
         self._node.destroy_timer(self._timer)
-        self._images.destroy()
-        self._infos.destroy()
+        for camera in self._cameras:
+            camera.destroy()
         self._initial_pose.destroy()
         if self._broadcaster is not None:
             self._broadcaster.destroy()
         self._worker.stop()
+        self._memory.stop()
 
     # In the executor's thread
 
@@ -138,6 +126,8 @@ class LiveLocalization:
     def use_map(self, loaded_map: LoadedMap) -> None:
         """For all images from now on. Where it is another map, all fixes are forgotten."""
         same = loaded_map.gives_poses_of(self._map)
+        if not same:
+            self._run.close()  # no pose in the old map counts as one in the new
         self._map = loaded_map
         self._locator = BaseLocator(self._parameters, loaded_map.localizer, self._tf)
         if not same:
@@ -145,25 +135,26 @@ class LiveLocalization:
 
     def why_no_fix(self) -> str:
         """A sentence on the time since the fixes were forgotten."""
-        report = self._run.report(self._now_ns())
+        report = self._report(self._run, self._now_ns())
         if report.rejection_reason:
             return report.rejection_reason
-        if self._images.received > self._received_before:
-            return f"Images come on {self._images.topic}, but none is through the localizer yet."
-        return self._input_problem() or f"No image has come on {self._images.topic}."
+        topics = " or ".join(camera.topic for camera in self._cameras)
+        if self._received() > self._received_before:
+            return f"Images come on {topics}, but none is through the localizer yet."
+        return self._input_problem() or f"No image has come on {topics}."
+
+    def _received(self) -> int:
+        return sum(camera.received for camera in self._cameras)
 
     def _begin_run(self) -> None:
         self._run.close()
         self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
-        self._received_before = self._images.received
+        self._received_before = self._received()
         self._worker.clear()
+        self._memory.forget()
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self._camera_info = message
-
-    def _on_image(self, message: Any) -> None:
-        image = IncomingImage(message, self._images.topic, self._camera_info, self._infos.topic)
-        self._worker.offer(_Job(self._run, self._map, self._locator, image))
+    def _on_image(self, image: IncomingImage) -> None:
+        self._worker.offer(ImageJob(self._run, self._map, self._locator, image))
 
     def _on_clock_jump(self, jump: Any) -> None:
         """Also called when the simulated clock takes over: what came before was another time."""
@@ -176,93 +167,72 @@ class LiveLocalization:
             self._log.warning(f"The clock jumped back by {back_s:.1f} s: all fixes are forgotten.")
 
     def _map_from_odom(self) -> Pose | None:
-        return self._run.map_from_odom(self._now_ns())
+        in_error = self._failures.problem is not None
+        return self._run.map_from_odom(self._now_ns(), in_error)
 
     def _tick(self) -> None:
-        self._images.choose()
+        for camera in self._cameras:
+            camera.choose()
         self._introspection.show_coverage(self._map)
         now_ns, now_s = self._now_ns(), time.monotonic()
-        changed = self._run.watch(now_ns)
+        newly_broken = self._failures.broken and not self._broken
+        changed = self._run.watch(now_ns) or newly_broken
         if not changed and now_s - self._reported_s < REPORT_PERIOD_S:
             return
         self._reported_s = now_s
-        report, input_problem = self._run.report(now_ns), self._input_problem()
-        self._publish_status(report, self._map, now_ns)
-        self._publish_diagnostics(report, input_problem, now_ns)
-        self._say_what_is_missing(report, input_problem, now_s)
+        self._say_all(now_ns)
+        if newly_broken and (problem := self._failures.problem) is not None:
+            self._broken = True
+            self._on_broken(problem)
 
-    def _say_what_is_missing(
-        self, report: RunReport, input_problem: str | None, now_s: float
-    ) -> None:
-        if report.state == LocalizationState.UNLOCALIZED:
-            if now_s - self._warned_s >= NO_FIX_PERIOD_S:
-                self._warned_s = now_s
-                reason = input_problem or report.rejection_reason or "No image has come yet."
-                self._log.warning(f"No fix yet, hence no pose and no transform. {reason}")
-        elif input_problem is not None:
-            self._transitions.enter(
-                "input", input_problem, lambda: self._log.warning(input_problem)
-            )
-        elif self._transitions.leave("input"):
-            self._log.info(f"Images come again on {self._images.topic}.")
+    def _say_all(self, now_ns: int) -> None:
+        report, problem = self._report(self._run, now_ns), self._input_problem()
+        self._reports.status(report, self._map, now_ns)
+        inputs = input_values(self._cameras, self._worker.dropped)
+        published = self._broadcaster is not None and self._map_from_odom() is not None
+        self._reports.diagnostics(
+            report, self._run.counts, self._map, problem, inputs, published, now_ns
+        )
+        self._reports.say_what_is_missing(report, problem, self._cameras)
 
-    # In the worker's thread
+    # In the thread that localizes
 
-    def _work(self, job: _Job) -> None:
-        run, image, outcome = job.run, job.image, None
-        try:
-            located = job.locator.locate(image, self._now_ns())
-            run.accept(image.stamp_ns, self._age_s(image), located)
-            outcome = located.estimate
-        except ImageRejected as rejection:
-            run.reject(image.stamp_ns, self._age_s(image), rejection)
-            outcome = rejection.outcome
-        if run is self._run:  # else the image is of a time that was forgotten
-            self._introspection.show(image, outcome, self._publish_outcome(run, job.loaded_map))
-
-    def _on_exception(self, job: _Job, error: Exception) -> None:
-        if self._node.context.ok():  # else it comes of shutting down
-            job.run.fail(job.image.stamp_ns, self._age_s(job.image), error)
-            self._publish_outcome(job.run, job.loaded_map)
-
-    def _age_s(self, image: IncomingImage) -> float:
-        return (self._now_ns() - image.stamp_ns) * 1e-9
-
-    # In either
-
-    def _publish_outcome(self, run: LocalizationRun, loaded_map: LoadedMap) -> RunReport:
-        now_ns = self._now_ns()
-        report = run.report(now_ns)
-        self._publish_status(report, loaded_map, now_ns)
-        return report
-
-    def _now_ns(self) -> int:
-        return int(self._node.get_clock().now().nanoseconds)
+    def _on_done(self, job: ImageJob, outcome: Outcome) -> None:
+        if job.run is not self._run:
+            return  # the image is of a time that was forgotten
+        report = self._publish_outcome(job.run, job.loaded_map)
+        if not isinstance(outcome, Exception):
+            self._introspection.show(job.image, outcome, report)
 
     def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
         frame_id = self._parameters.global_frame_id
         message = pose_with_covariance(frame_id, fix.stamp_ns, fix.map_from_base, fix.covariance_66)
         self._publishers.pose.publish(message)
+        self._memory.keep(fix, self._map)
         self._on_fix(fix, estimate)
 
-    def _publish_status(self, report: RunReport, loaded_map: LoadedMap, now_ns: int) -> None:
-        frame_id = self._parameters.global_frame_id
-        message = status_message(report, loaded_map.map_id, frame_id, now_ns)
-        self._publishers.status.publish(message)
+    # In either
 
-    def _publish_diagnostics(
-        self, report: RunReport, input_problem: str | None, now_ns: int
-    ) -> None:
-        tasks = run_tasks(report, self._run.counts, input_problem)
-        tasks["input"].values += input_values(self._images, self._infos, self._worker.dropped)
-        published = self._broadcaster is not None and self._run.map_from_odom(now_ns) is not None
-        tasks["tf"].values += frame_values(self._parameters, published)
-        tasks["map"] = task(self._map.map_id, {"made in frame": self._map.map_frame})
-        name = self._node.get_fully_qualified_name().lstrip("/")
-        self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))
+    def _publish_outcome(self, run: LocalizationRun, loaded_map: LoadedMap) -> RunReport:
+        now_ns = self._now_ns()
+        report = self._report(run, now_ns)
+        self._reports.status(report, loaded_map, now_ns)
+        return report
+
+    def _report(self, run: LocalizationRun, now_ns: int) -> RunReport:
+        report, problem = run.report(now_ns), self._failures.problem
+        if problem is None:
+            return report
+        return replace(
+            report, state=LocalizationState.ERROR, accepted=False,
+            rejection_kind="exception", rejection_reason=problem,
+        )  # fmt: skip
+
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
 
     def _input_problem(self) -> str | None:
         """What keeps images from coming, by the topic's name."""
         if self._now_ns() == 0:
             return "There is no time: use_sim_time is true, but nothing is published on /clock."
-        return self._images.problem() or self._infos.problem()
+        return " ".join(filter(None, (camera.problem() for camera in self._cameras))) or None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
 from glace_ros.features.local_encoder import check_weights
 from glace_ros.localization.localizer import Localizer
@@ -39,7 +40,8 @@ class LoadedMap:
 
     map_frame, base_frame: what the recording called the frame that its poses are in, and the robot.
     origin_m: of the map's coordinates. views_v3: where the mapping cameras were, metres in
-    map_frame; None where the map does not say.
+    map_frame; None where the map does not say. still_computes: whether the localizer's device does,
+    asked after an exception.
     """
 
     localizer: LocalizesImages
@@ -48,6 +50,7 @@ class LoadedMap:
     base_frame: str
     origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     views_v3: NDArray[np.float64] | None = None
+    still_computes: Callable[[], bool] = lambda: True
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""
@@ -84,7 +87,7 @@ def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
         localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
         return LoadedMap(
             localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
-            _views(scene_map),
+            _views(scene_map), lambda: still_computes(localizer.device),
         )  # fmt: skip
 
     return make_ready

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections import Counter
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import (
     Fix,
     FixRejection,
-    LocalizationState,
     OdometryFusion,
 )
-from glace_ros.nodes.base_locator import ImageRejected
+from glace_ros.nodes.base_locator import ImageRejected, rejected_fix
 from glace_ros.nodes.transitions import TransitionLog
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class RunReport:
     state: LocalizationState
     seconds_since_fix: float
     last_fix: Fix | None
+    camera: str = ""
     image_stamp_ns: int = 0
     accepted: bool = False
     points: int = 0
@@ -53,8 +53,9 @@ class LocalizationRun:
     """Takes outcomes of images from the worker thread, and answers the timers. Thread-safe.
 
     log: an rclpy logger. publish_pose: called with each accepted fix and what it was made of, never
-    after `close`.
-    counts: images by what became of them ("fix", else the kind of rejection).
+    after `close`, and with stamps that increase: a fix that is older than the last one (of another
+    camera) moves map->odom alone.
+    counts: images by what became of them ("fix", else the kind of rejection), and by camera.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class LocalizationRun:
         with self._lock:
             self._closed = True
 
-    def accept(self, stamp_ns: int, latency_s: float, located: LocatedBase) -> None:
+    def accept(
+        self, stamp_ns: int, latency_s: float, located: LocatedBase, camera: str = ""
+    ) -> None:
         """Fuses and publishes the pose. Raises ImageRejected where it does not fit."""
         estimate = located.estimate
         with self._lock:
@@ -87,19 +90,16 @@ class LocalizationRun:
                 return
             since_fix_s = self._fusion.seconds_since_fix(stamp_ns)
             fix = self._fusion.fix(
-                stamp_ns,
-                located.map_from_base,
-                located.covariance_66,
-                located.odom_from_base,
-                estimate.ambiguous,
-            )
+                stamp_ns, located.map_from_base, located.covariance_66, located.odom_from_base,
+                camera, ambiguous=estimate.ambiguous,
+            )  # fmt: skip
             if isinstance(fix, FixRejection):
-                raise ImageRejected("fusion", f"Rejected fix: {fix.reason}", estimate)
-            self.counts["fix"] += 1
-            self._note_image(stamp_ns, latency_s, estimate, accepted=True)
+                raise ImageRejected("fusion", rejected_fix(camera, fix.reason), estimate)
+            self._note_image(stamp_ns, latency_s, camera, "fix", estimate)
             self._newest["reprojection_px"] = estimate.reprojection_px
-            self._publish_pose(fix, estimate)
-            self._transitions.leave("image")
+            if fix is self._fusion.last_fix:
+                self._publish_pose(fix, estimate)
+            self._transitions.leave(f"image {camera}")
             what = describe_fix(fix, estimate)
             if self._state == LocalizationState.UNLOCALIZED:
                 self._log.info(f"First fix: {what}")
@@ -112,7 +112,9 @@ class LocalizationRun:
                 )
             self._state = LocalizationState.TRACKING
 
-    def expect(self, map_from_base: Pose, covariance_66: NDArray[np.float64]) -> None:
+    def expect(
+        self, map_from_base: Pose, covariance_66: NDArray[np.float64], said_by: str = "Initial pose"
+    ) -> None:
         """Somebody says where the base is; see OdometryFusion.expect. It is taken to stand there
         until the next fix.
         """
@@ -120,7 +122,7 @@ class LocalizationRun:
             if self._closed:
                 return
             refused = self._fusion.expect(map_from_base, covariance_66, None)
-            what = f"Initial pose {_planar_words(map_from_base)}"
+            what = f"{said_by} {_planar_words(map_from_base)}"
             if refused is not None:
                 said = f"{what} is left out: {refused.reason}."
                 self._transitions.enter("expected", what, lambda: self._log.warning(said))
@@ -128,44 +130,40 @@ class LocalizationRun:
             said = f"{what}: fixes are measured by it until they agree on another."
             self._transitions.enter("expected", what, lambda: self._log.info(said))
 
-    def reject(self, stamp_ns: int, latency_s: float, rejection: ImageRejected) -> None:
+    def reject(
+        self, stamp_ns: int, latency_s: float, rejection: ImageRejected, camera: str = ""
+    ) -> None:
         """The image gave no fix."""
         with self._lock:
             if self._closed:
                 return
-            self.counts[rejection.kind] += 1
-            self._note_image(stamp_ns, latency_s, rejection.outcome, accepted=False)
+            self._note_image(stamp_ns, latency_s, camera, rejection.kind, rejection.outcome)
             self._note_rejection(stamp_ns, rejection.kind, str(rejection))
             self._transitions.enter(
-                "image", rejection.kind, lambda: self._log.warning(str(rejection))
+                f"image {camera}", rejection.kind, lambda: self._log.warning(str(rejection))
             )
 
-    def fail(self, stamp_ns: int, latency_s: float, error: Exception) -> None:
-        """The image has led to an exception: counted, and said with its traceback."""
-        sentence = f"{type(error).__name__}: {error}"
+    def fail(self, stamp_ns: int, latency_s: float, sentence: str, camera: str = "") -> None:
+        """The image has led to an exception."""
         with self._lock:
             if self._closed:
                 return
-            self.counts["exception"] += 1
-            self._note_image(stamp_ns, latency_s, None, accepted=False)
+            self._note_image(stamp_ns, latency_s, camera, "exception", None)
             self._note_rejection(stamp_ns, "exception", sentence)
-            lines = "".join(traceback.format_exception(error))
-            self._transitions.enter(
-                f"exception {sentence}",
-                str(self.counts["exception"]),  # each is a new one, but see QUIET_S
-                lambda: self._log.error(f"The localizer failed, going on:\n{lines}"),
-            )
 
     def _note_image(
         self,
         stamp_ns: int,
         latency_s: float,
+        camera: str,
+        kind: str,
         outcome: PoseEstimate | Rejection | None,
-        accepted: bool,
     ) -> None:
+        self.counts[f"{camera}: {kind}" if camera else kind] += 1
         self._newest.update(
+            camera=camera,
             image_stamp_ns=stamp_ns,
-            accepted=accepted,
+            accepted=kind == "fix",
             latency_s=latency_s,
             points=0 if outcome is None else outcome.points,
             inliers=0 if outcome is None else outcome.inliers,
@@ -187,17 +185,19 @@ class LocalizationRun:
             age_s = self._fusion.seconds_since_fix(now_ns)
             reason = self._newest.get("rejection_reason") or "no image has come"
             if state == LocalizationState.LOST:
-                holds = "holding" if self._parameters.tf_on_lost == "hold" else "stopping"
-                transform = f"{holds} {self._frames()}" if self._parameters.tf_broadcast else reason
-                self._log.error(f"LOST: no fix for {age_s:.1f} s; {transform}")
+                then = what_becomes_of_tf(self._parameters) or reason
+                self._log.error(f"LOST: no fix for {age_s:.1f} s; {then}")
             else:
                 self._log.warning(f"DEGRADED: no fix for {age_s:.1f} s ({reason})")
             return True
 
-    def map_from_odom(self, now_ns: int) -> Pose | None:
-        """What is to be published now; None before the first fix, and where tf_on_lost is stop."""
+    def map_from_odom(self, now_ns: int, in_error: bool = False) -> Pose | None:
+        """What is to be published now; None before the first fix, and where tf_on_lost is stop.
+
+        in_error: the localizer fails, which counts as being lost.
+        """
         with self._lock:
-            lost = self._fusion.state(now_ns) == LocalizationState.LOST
+            lost = in_error or self._fusion.state(now_ns) == LocalizationState.LOST
             if lost and self._parameters.tf_on_lost == "stop":
                 return None
             return self._fusion.map_from_odom
@@ -212,8 +212,13 @@ class LocalizationRun:
                 **self._newest,
             )
 
-    def _frames(self) -> str:
-        return f"{self._parameters.global_frame_id}->{self._parameters.odom_frame_id}"
+
+def what_becomes_of_tf(parameters: LocalizeParameters) -> str:
+    """When lost: half a sentence; empty where map->odom is not published at all."""
+    if not parameters.tf_broadcast:
+        return ""
+    does = "holding" if parameters.tf_on_lost == "hold" else "stopping"
+    return f"{does} {parameters.global_frame_id}->{parameters.odom_frame_id}"
 
 
 def describe_fix(fix: Fix, estimate: PoseEstimate) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.utilities import remove_ros_args
+from rclpy.task import Future
 
 from glace_ros.errors import GlaceError
 from glace_ros.nodes.lifecycle_bond import LifecycleBond
 from glace_ros.nodes.live_localization import LiveLocalization
 from glace_ros.nodes.loaded_map import LoadedMap, read_map, say_what_is_loaded
+from glace_ros.nodes.localize_arguments import NODE_NAME, overrides, parse, ros_arguments
+from glace_ros.nodes.localizer_failures import BrokenDeviceError
 from glace_ros.nodes.map_switch import MapSwitch
 from glace_ros.nodes.outputs import Publishers
 from glace_ros.nodes.parameter_server import ParameterServer
@@ -33,14 +33,13 @@ if TYPE_CHECKING:
 
     ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
 
-NODE_NAME = "glace_localizer"
-
 
 class GlaceLocalizer(LifecycleNode):
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
     read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
-    failure: what the user has to mend after a configure that failed; None otherwise.
+    failure: what the user has to mend after a configure that failed, or why nothing can be
+    localized any more; None otherwise. broken: done as soon as the latter is so.
     """
 
     def __init__(
@@ -54,6 +53,7 @@ class GlaceLocalizer(LifecycleNode):
             automatically_declare_parameters_from_overrides=True,
         )
         self.failure: GlaceError | None = None
+        self.broken: Future = Future()
         self._read = read
         self._parameter_server = ParameterServer(self)
         self._said = TransitionLog()
@@ -139,8 +139,9 @@ class GlaceLocalizer(LifecycleNode):
         assert self._outputs is not None
         assert self._settings is not None
         self._live = LiveLocalization(
-            self, self._settings, self._map, self._tf, self._outputs, self._restarts.on_fix
-        )
+            self, self._settings, self._map, self._tf, self._outputs,
+            self._restarts.on_fix, self._on_broken,
+        )  # fmt: skip
         self._bond.start()
 
     def _deactivate(self) -> None:
@@ -164,6 +165,12 @@ class GlaceLocalizer(LifecycleNode):
         self.failure = None
         return TransitionCallbackReturn.SUCCESS
 
+    def _on_broken(self, sentence: str) -> None:
+        """Whoever manages the node takes it for dead at once, as it is of no use any more."""
+        self._bond.stop()
+        self.failure = BrokenDeviceError(sentence)
+        self.broken.set_result(None)
+
     def _on_tf_problem(self, sentence: str) -> None:
         self._said.enter(sentence, "bad", lambda: self.get_logger().warning(sentence))
 
@@ -174,19 +181,22 @@ def main(
 ) -> int:
     """`glace localize`: runs the node until it is interrupted. Returns the exit code.
 
-    0: interrupted or stopped. 2: the command line is of no use. With autostart, a node that cannot
-    start ends with the code of the error (2 parameters, 4 map, 5 weights): there is no lifecycle
-    manager that could try again. read: as in GlaceLocalizer.
+    0: interrupted or stopped. 2: the command line is of no use. 7: the GPU can compute nothing more
+    in this process. With autostart, a node that cannot start ends with the code of the error (2
+    parameters, 4 map, 5 weights): there is no lifecycle manager that could try again. read: as in
+    GlaceLocalizer.
     """
     argv = sys.argv[1:] if argv is None else argv
     node = None
     try:
-        arguments = _parse(argv)
-        rclpy.init(args=_ros_arguments(arguments, argv))
-        node = GlaceLocalizer(read, _overrides(arguments))
+        arguments = parse(argv)
+        rclpy.init(args=ros_arguments(arguments, argv))
+        node = GlaceLocalizer(read, overrides(arguments))
         if node.get_parameter("autostart").value and not node.autostart():
             return 1 if node.failure is None else node.failure.exit_code
-        rclpy.spin(node)
+        rclpy.spin_until_future_complete(node, node.broken)
+        if node.failure is not None and node.broken.done():
+            return node.failure.exit_code
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
@@ -203,46 +213,6 @@ def main(
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
-
-
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="glace localize",
-        description="Localizes a robot's camera images in a map: the ROS 2 lifecycle node "
-        f"{NODE_NAME}. Everything else is set with --ros-args: remappings, parameters "
-        "(`-p two_d_mode:=false`, `--params-file FILE`).",
-    )
-    parser.add_argument(
-        "--map",
-        type=Path,
-        help="map file (.glace); the node then configures and activates itself "
-        "(the parameters map and autostart)",
-    )
-    parser.add_argument(
-        "--image-topic", help="topic of the images, raw or ending in /compressed (remaps `image`)"
-    )
-    parser.add_argument(
-        "--camera-info-topic", help="topic of their camera_info (remaps `camera_info`)"
-    )
-    return parser.parse_args(remove_ros_args(["", *argv])[1:])
-
-
-def _ros_arguments(arguments: argparse.Namespace, argv: list[str]) -> list[str]:
-    """The flags as remappings, before the caller's own: the first rule that fits wins."""
-    remappings = {"image": arguments.image_topic, "camera_info": arguments.camera_info_topic}
-    flags = [
-        part
-        for name, topic in remappings.items()
-        if topic is not None
-        for part in ("-r", f"{name}:={topic}")
-    ]
-    return ["--ros-args", *flags, "--", *argv]
-
-
-def _overrides(arguments: argparse.Namespace) -> list[Parameter]:
-    if arguments.map is None:
-        return []
-    return [Parameter("map", value=str(arguments.map)), Parameter("autostart", value=True)]
 
 
 if __name__ == "__main__":

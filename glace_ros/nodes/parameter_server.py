@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 from rcl_interfaces.msg import SetParametersResult
 
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.parameters import (
-    PARAMETERS,
-    LocalizeParameters,
-    ParameterError,
-    checked,
-    descriptor,
-    from_values,
-)
+from glace_ros.nodes.parameter_checks import checked, descriptor, from_values
+from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
-
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from glace_ros.errors import GlaceError
 from glace_ros.localization.acceptance import AcceptanceConfig
@@ -14,7 +12,6 @@ from glace_ros.localization.localizer import LocalizerConfig
 from glace_ros.localization.odometry_fusion import OdometryFusionConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from dataclasses import Field
 
 
@@ -49,6 +46,11 @@ class LocalizeParameters:
     )
     autostart: bool = _parameter(
         False, "Configure and activate at start, without a lifecycle manager"
+    )
+    camera_names: tuple[str, ...] = _parameter(
+        ("",),
+        "Names of several cameras: each has the topics NAME/image and NAME/camera_info. One empty "
+        "name: a single camera with image and camera_info (ROS has no empty lists in files)",
     )
     image_transport: str = _parameter(
         "auto",
@@ -118,6 +120,11 @@ class LocalizeParameters:
     initial_pose__y: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
     initial_pose__z: float = _parameter(0.0, "In global_frame_id, m", -1e7, 1e7)
     initial_pose__yaw: float = _parameter(0.0, "About z, rad", -7.0, 7.0)
+    saved_pose_file: str = _parameter(
+        "",
+        "File (.json) in which the last pose is kept; the robot is expected there when the node is "
+        "activated. Empty: none",
+    )
     degraded_timeout: float = _parameter(
         OdometryFusionConfig.degraded_timeout_s, "Age of the last fix for state DEGRADED, s",
         0.1, 3600.0,
@@ -139,6 +146,13 @@ class LocalizeParameters:
             raise ParameterError(
                 f"Parameter 'lost_timeout' ({self.lost_timeout:g}) must not be less than "
                 f"'degraded_timeout' ({self.degraded_timeout:g})."
+            )
+        names = self.camera_names
+        good = names and all(re.fullmatch(CAMERA_NAME, name) for name in names)
+        if names != ("",) and not (good and len(set(names)) == len(names)):
+            raise ParameterError(
+                f"Parameter 'camera_names' is {list(names)}, but must be different names that can "
+                "begin a topic's, such as front, rear."
             )
         frames = {name: getattr(self, name) for name in FRAME_PARAMETERS}
         for name, frame in frames.items():
@@ -171,62 +185,9 @@ class LocalizeParameters:
         )
 
 
+CAMERA_NAME = r"[A-Za-z]\w*(/[A-Za-z]\w*)*"
 FRAME_PARAMETERS = ("global_frame_id", "odom_frame_id", "base_frame_id")
 # a dot in a parameter's name is __ in the field's
 PARAMETERS: dict[str, Field[Any]] = {
     field_.name.replace("__", "."): field_ for field_ in fields(LocalizeParameters)
 }
-
-
-def checked(name: str, value: object) -> Any:
-    """The value as the parameter's type. Raises ParameterError with name, value and range."""
-    if name not in PARAMETERS:
-        near = get_close_matches(name, PARAMETERS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(PARAMETERS)}."
-        raise ParameterError(f"Unknown parameter '{name}': {hint}")
-    metadata = PARAMETERS[name].metadata
-    wanted = type(PARAMETERS[name].default)
-    if wanted is float and type(value) is int:
-        value = float(value)  # `max_rate: 5` in a YAML file
-    if type(value) is not wanted:
-        kind = "" if metadata["choices"] else f" {_TYPE_NAMES[wanted]}"
-        raise ParameterError(f"Parameter '{name}' is {value!r}, but must be{kind}{_range(name)}.")
-    low, high = metadata["low"], metadata["high"]
-    if (low is not None and not low <= value <= high) or (  # type: ignore[operator]
-        metadata["choices"] and value not in metadata["choices"]
-    ):
-        raise ParameterError(f"Parameter '{name}' is {value!r}, but must be{_range(name)}.")
-    return value
-
-
-_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
-
-
-def _range(name: str) -> str:
-    metadata = PARAMETERS[name].metadata
-    if metadata["choices"]:
-        return f" one of {', '.join(metadata['choices'])}"
-    if metadata["low"] is not None:
-        return f" in the range {metadata['low']:g} to {metadata['high']:g}"
-    return ""
-
-
-def from_values(values: Mapping[str, object]) -> LocalizeParameters:
-    """The parameters with these values, defaults elsewhere. Raises ParameterError."""
-    return LocalizeParameters(
-        **{name.replace(".", "__"): checked(name, value) for name, value in values.items()}
-    )
-
-
-def descriptor(name: str) -> ParameterDescriptor:
-    """What `ros2 param describe` shows, and what rclpy checks later changes against."""
-    metadata = PARAMETERS[name].metadata
-    message = ParameterDescriptor(name=name, description=metadata["description"])
-    if metadata["choices"]:
-        message.additional_constraints = f"one of {', '.join(metadata['choices'])}"
-    low, high = metadata["low"], metadata["high"]
-    if low is not None and type(PARAMETERS[name].default) is int:
-        message.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
-    elif low is not None:
-        message.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    return message

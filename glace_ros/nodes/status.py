@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from glace_ros.localization.odometry_fusion import LocalizationState
+from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.conversions import ns_to_stamp
 from glace_ros.nodes.parameters import FRAME_PARAMETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from glace_ros.nodes.input_topics import ImageInput, WatchedTopic
+    from glace_ros.nodes.camera_input import CameraInput
     from glace_ros.nodes.localization_run import RunReport
     from glace_ros.nodes.parameters import LocalizeParameters
 
@@ -24,6 +24,7 @@ LEVEL_OF_STATE = {
     LocalizationState.TRACKING: DiagnosticStatus.OK,
     LocalizationState.DEGRADED: DiagnosticStatus.WARN,
     LocalizationState.LOST: DiagnosticStatus.ERROR,
+    LocalizationState.ERROR: DiagnosticStatus.ERROR,
 }
 # kinds of ImageRejected, and the exception, by the task that shows them
 KINDS_OF_TASK = {
@@ -44,6 +45,7 @@ def status_message(
         state=int(report.state),
         map_id=map_id,
         seconds_since_fix=report.seconds_since_fix,
+        camera=report.camera,
         image_stamp=ns_to_stamp(report.image_stamp_ns),
         accepted=report.accepted,
         points=report.points,
@@ -91,7 +93,9 @@ def run_tasks(
     return {
         "localization": localization,
         "input": _problem_task(input_problem or problem("input"), "Images come", {}),
-        "inference": _problem_task(problem("inference"), "Runs", inference_values),
+        "inference": _problem_task(
+            problem("inference"), "Runs", inference_values, report.state == LocalizationState.ERROR
+        ),
         "tf": _problem_task(problem("tf"), "Transforms come", {}),
     }
 
@@ -103,17 +107,10 @@ def task(
     return DiagnosticStatus(level=level, message=message, values=_key_values(values))
 
 
-def input_values(images: ImageInput, infos: WatchedTopic, replaced: int) -> list[KeyValue]:
+def input_values(cameras: Sequence[CameraInput], replaced: int) -> list[KeyValue]:
     """What has come. replaced: images that gave way to a newer one."""
-    return _key_values(
-        {
-            "image topic": images.topic,
-            "images received": images.received,
-            "images replaced by a newer one": replaced,
-            "camera_info topic": infos.topic,
-            "camera_info received": infos.received,
-        }
-    )
+    values = {key: value for camera in cameras for key, value in camera.values().items()}
+    return _key_values({**values, "images replaced by a newer one": replaced})
 
 
 def frame_values(parameters: LocalizeParameters, published: bool) -> list[KeyValue]:
@@ -140,7 +137,9 @@ def diagnostic_array(
     return message
 
 
-def _problem_task(problem: str | None, good: str, values: Mapping[str, object]) -> DiagnosticStatus:
+def _problem_task(
+    problem: str | None, good: str, values: Mapping[str, object], severe: bool = False
+) -> DiagnosticStatus:
     if problem is None:
         return task(good, values)
-    return task(problem, values, DiagnosticStatus.WARN)
+    return task(problem, values, DiagnosticStatus.ERROR if severe else DiagnosticStatus.WARN)

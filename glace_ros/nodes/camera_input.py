@@ -1,0 +1,89 @@
+"""The topics of one camera: its images, each together with the newest camera_info."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sensor_msgs.msg import CameraInfo
+
+from glace_ros.nodes.base_locator import IncomingImage
+from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from glace_ros.nodes.parameters import LocalizeParameters
+
+
+class CameraInput:
+    """Listens from construction until `destroy`, and hands each image to on_image.
+
+    name: one of camera_names, whose topics are name/image and name/camera_info; empty for the only
+    camera, with image and camera_info.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: LocalizeParameters,
+        name: str,
+        on_image: Callable[[IncomingImage], None],
+    ) -> None:
+        self.name, self._on_image = name, on_image
+        prefix = f"{name}/" if name else ""
+        self._camera_info: CameraInfo | None = None
+        self._infos = WatchedTopic(
+            node, CameraInfo, f"{prefix}camera_info", SENSOR_QOS, self._on_camera_info
+        )
+        self._images = ImageInput(
+            node,
+            f"{prefix}image",
+            parameters.image_transport,
+            parameters.image_qos,
+            self._on_message,
+        )
+
+    @property
+    def topic(self) -> str:
+        """Of the images, after remapping."""
+        return self._images.topic
+
+    @property
+    def received(self) -> int:
+        """How many images have come."""
+        return self._images.received
+
+    def choose(self) -> None:
+        """See ImageInput."""
+        self._images.choose()
+
+    def problem(self) -> str | None:
+        """A sentence with the topic's name where nothing comes; None where all is well."""
+        return self._images.problem() or self._infos.problem()
+
+    def values(self) -> dict[str, object]:
+        """What has come, for the diagnostics."""
+        prefix = f"{self.name}: " if self.name else ""
+        return {
+            f"{prefix}image topic": self._images.topic,
+            f"{prefix}images received": self._images.received,
+            f"{prefix}camera_info topic": self._infos.topic,
+            f"{prefix}camera_info received": self._infos.received,
+        }
+
+    def destroy(self) -> None:
+        """Listens no more."""
+        self._images.destroy()
+        self._infos.destroy()
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _on_message(self, message: Any) -> None:
+        self._on_image(
+            IncomingImage(
+                message, self._images.topic, self._camera_info, self._infos.topic, self.name
+            )
+        )

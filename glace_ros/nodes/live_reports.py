@@ -1,0 +1,87 @@
+"""What an active node says: ~/status, /diagnostics, and in the log where input is missing."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.nodes.status import (
+    diagnostic_array,
+    frame_values,
+    run_tasks,
+    status_message,
+    task,
+)
+from glace_ros.nodes.transitions import TransitionLog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from diagnostic_msgs.msg import KeyValue
+    from rclpy.node import Node
+
+    from glace_ros.nodes.camera_input import CameraInput
+    from glace_ros.nodes.loaded_map import LoadedMap
+    from glace_ros.nodes.localization_run import RunReport
+    from glace_ros.nodes.outputs import Publishers
+    from glace_ros.nodes.parameters import LocalizeParameters
+
+NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
+
+
+class LiveReports:
+    """`status` may be called from any thread, the rest from the executor's."""
+
+    def __init__(self, node: Node, parameters: LocalizeParameters, publishers: Publishers) -> None:
+        self._node, self._log = node, node.get_logger()
+        self._parameters = parameters
+        self._publishers = publishers
+        self._transitions = TransitionLog()
+        self._warned_s = time.monotonic()
+
+    def status(self, report: RunReport, loaded_map: LoadedMap, now_ns: int) -> None:
+        """Publishes ~/status."""
+        frame_id = self._parameters.global_frame_id
+        message = status_message(report, loaded_map.map_id, frame_id, now_ns)
+        self._publishers.status.publish(message)
+
+    def diagnostics(
+        self,
+        report: RunReport,
+        counts: Mapping[str, int],
+        loaded_map: LoadedMap,
+        input_problem: str | None,
+        input_values: Sequence[KeyValue],
+        tf_published: bool,
+        now_ns: int,
+    ) -> None:
+        """Publishes /diagnostics."""
+        tasks = run_tasks(report, counts, input_problem)
+        tasks["input"].values += input_values
+        tasks["tf"].values += frame_values(self._parameters, tf_published)
+        tasks["map"] = task(loaded_map.map_id, {"made in frame": loaded_map.map_frame})
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))
+
+    def say_what_is_missing(
+        self, report: RunReport, input_problem: str | None, cameras: Sequence[CameraInput]
+    ) -> None:
+        """In the log: again and again before the first fix, then at transitions.
+
+        input_problem: of all cameras, or of the clock.
+        """
+        if report.state == LocalizationState.UNLOCALIZED:
+            now_s = time.monotonic()
+            if now_s - self._warned_s >= NO_FIX_PERIOD_S:
+                self._warned_s = now_s
+                reason = input_problem or report.rejection_reason or "No image has come yet."
+                self._log.warning(f"No fix yet, hence no pose and no transform. {reason}")
+            return
+        for camera in cameras:
+            problem, subject = camera.problem(), f"input {camera.name}"
+            if problem is not None:
+                self._transitions.enter(subject, problem, partial(self._log.warning, problem))
+            elif self._transitions.leave(subject):
+                self._log.info(f"Images come again on {camera.topic}.")

@@ -1,0 +1,102 @@
+"""The thread that localizes: from an image to its outcome in a LocalizationRun."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from glace_ros.nodes.base_locator import ImageRejected
+from glace_ros.nodes.image_worker import NewestFirstWorker
+from glace_ros.nodes.localization_run import what_becomes_of_tf
+from glace_ros.nodes.localizer_failures import RETRY_S, LocalizerFailures, in_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.nodes.base_locator import BaseLocator, IncomingImage
+    from glace_ros.nodes.loaded_map import LoadedMap
+    from glace_ros.nodes.localization_run import LocalizationRun
+    from glace_ros.nodes.parameters import LocalizeParameters
+
+    Outcome = PoseEstimate | Rejection | Exception | None
+
+
+class ImageJob(NamedTuple):
+    """An image, and what was in use when it came."""
+
+    run: LocalizationRun
+    loaded_map: LoadedMap
+    locator: BaseLocator
+    image: IncomingImage
+
+
+class LocalizingThread:
+    """Works on the newest image of each camera in turn, from construction until `stop`.
+
+    done: called in the thread with each job and what the localizer said (None: nothing was asked
+    of it). now_ns: of the node's clock. failures: what the thread has to say of itself.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: LocalizeParameters,
+        now_ns: Callable[[], int],
+        done: Callable[[ImageJob, Outcome], None],
+    ) -> None:
+        self._node, self._now_ns, self._done = node, now_ns, done
+        self.failures = LocalizerFailures(node.get_logger(), what_becomes_of_tf(parameters))
+        self._worker: NewestFirstWorker[ImageJob] = NewestFirstWorker(
+            self._work, self._on_exception, parameters.max_rate
+        )
+
+    @property
+    def dropped(self) -> int:
+        """How many images a newer one has replaced."""
+        return self._worker.dropped
+
+    def offer(self, job: ImageJob) -> None:
+        """In the place of the camera's image that waits."""
+        self._worker.offer(job, job.image.camera)
+
+    def hurry(self) -> None:
+        """Works on an image at once, whatever max_rate and pauses after failures say."""
+        self._worker.hurry()
+
+    def clear(self) -> None:
+        """Drops the images that wait."""
+        self._worker.clear()
+
+    def stop(self) -> None:
+        """Returns when the image that is being worked on is done with."""
+        self._worker.stop()
+
+    def _work(self, job: ImageJob) -> None:
+        run, image = job.run, job.image
+        outcome: Outcome
+        try:
+            located = job.locator.locate(image, self._now_ns())
+            run.accept(image.stamp_ns, self._age_s(image), located, image.camera)
+            outcome = located.estimate
+        except ImageRejected as rejection:
+            run.reject(image.stamp_ns, self._age_s(image), rejection, image.camera)
+            outcome = rejection.outcome
+        if outcome is not None:
+            self.failures.passed()
+        self._done(job, outcome)
+
+    def _on_exception(self, job: ImageJob, error: Exception) -> None:
+        if not self._node.context.ok():
+            return  # it comes of shutting down
+        self.failures.failed(error, job.loaded_map.still_computes)
+        if self.failures.problem is not None:
+            self._worker.hold_off(math.inf if self.failures.broken else RETRY_S)
+        image = job.image
+        job.run.fail(image.stamp_ns, self._age_s(image), in_one_line(error), image.camera)
+        self._done(job, error)
+
+    def _age_s(self, image: IncomingImage) -> float:
+        return (self._now_ns() - image.stamp_ns) * 1e-9
