@@ -179,7 +179,8 @@ def cambridge(folder: Path, packed: bool, scene: str = "ShopFacade") -> Path:
 # --- Aachen: two database images, the second distorted; a query by day, one by night ---
 
 
-def aachen(folder: Path, packed: bool, images: dict[str, bytes] | None = None) -> Path:
+def aachen(folder: Path, laid_out: str, images: dict[str, bytes] | None = None) -> Path:
+    """laid_out: all in one folder, as on the owners' server, or unpacked beside what is there."""
     images = images or {
         name: image_file(index, ".jpg")
         for index, name in enumerate(
@@ -196,8 +197,12 @@ def aachen(folder: Path, packed: bool, images: dict[str, bytes] | None = None) -
         + query.format(70.0, 0.0),
     }
     files = {f"images_upright/{name}": content for name, content in images.items()}
-    if packed:
+    if laid_out == "one folder":
         zipped(folder / "database_and_query_images.zip", files)
         return write(folder, lists)
     folders = {"aachen": "3D-models/", "day_ti": "queries/", "night_": "queries/"}
-    return write(folder, files | {folders[name[:6]] + name: lists[name] for name in lists})
+    write(folder, {folders[name[:6]] + name: lists[name] for name in lists})
+    if laid_out == "server":
+        zipped(folder / "images/database_and_query_images.zip", files)
+        return folder
+    return write(folder, files)

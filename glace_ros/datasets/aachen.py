@@ -6,6 +6,7 @@ The poses of the queries are not published: results are sent in (`evaluate --sub
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from glace_ros.datasets.archive import Source
 
 _IMAGES, _IMAGES_ZIP = "images_upright", "database_and_query_images"
-_FOLDERS = ("", "3D-models/", "queries/")
+_FOLDERS = ("", "images/", "3D-models/", "queries/")
 _JPEG_QUALITY = 95
 _RADII = 4096
 
@@ -52,10 +53,7 @@ def aachen_images(source: Source, night: bool, scratch: Path) -> Iterator[Publis
     queries += _queries(source, "night_time_queries_with_intrinsics.txt") if night else []
     _require_own_names(queries)
     cameras, count = read_nvm(source, nvm), len(database) + len(queries)
-    with inside(source, _IMAGES, scratch) as folder, inside(source, _IMAGES_ZIP, scratch) as zipped:
-        images = folder or (zipped.below(_IMAGES) if zipped else None)
-        if images is None:
-            raise RecordingError(f"{source.words} has neither {_IMAGES} nor {_IMAGES_ZIP}.zip")
+    with _images(source, scratch) as images:
         for number, name in enumerate(database, 1):
             camera = cameras.get(image_key(name))
             focal_px = camera.focal_px if camera else 0.0
@@ -74,6 +72,21 @@ def aachen_images(source: Source, night: bool, scratch: Path) -> Iterator[Publis
                 "test", _last(query.name), _writer(images, query.name, query.undistort),
                 f"{query.focal_px!r}\n", None, number / count,
             )  # fmt: skip
+
+
+@contextmanager
+def _images(source: Source, scratch: Path) -> Iterator[Source]:
+    """Where db/ and query/ are, unpacked or not."""
+    with ExitStack() as stack:
+        for folder in _FOLDERS:
+            if source.has_folder(folder + _IMAGES):
+                yield source.below(folder + _IMAGES)
+                return
+            zipped = stack.enter_context(inside(source, folder + _IMAGES_ZIP, scratch))
+            if zipped:
+                yield zipped.below(_IMAGES)
+                return
+        raise RecordingError(f"{source.words} has neither {_IMAGES} nor {_IMAGES_ZIP}.zip")
 
 
 def undistort_visual_sfm(
@@ -150,7 +163,7 @@ def _lines(source: Source, name: str) -> Iterator[str]:
 
 
 def _found(source: Source, name: str) -> str:
-    """Where a file of that name lies: beside the images, or as the owners' server has it."""
+    """Where such a file lies: in one folder with all others, or as on the owners' server."""
     for folder in _FOLDERS:
         if source.has(folder + name):
             return folder + name

@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from glace_ros.errors import GlaceError
+from glace_ros.errors import GlaceError, RecordingError
 from glace_ros.recording.scene_files import text_of_pose
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def scene_folder(folder: Path, made_from: dict[str, Any]) -> Iterator[SceneWrite
     """A writer of the folder, which gets its name when all of it is written. None where it is there
     already, made from the same.
 
-    made_from: what decides its content, as JSON. Raises GlaceError where the folder is another one.
+    made_from: what decides its content, as JSON. Raises GlaceError where the folder is another one,
+    RecordingError where no image came.
     """
     if folder.exists():
         if _record_of(folder) != made_from:
@@ -81,7 +82,7 @@ def scene_folder(folder: Path, made_from: dict[str, Any]) -> Iterator[SceneWrite
         reasons = (
             ", ".join(f"{why} ({n})" for why, n in writer.left_out.items()) or "there are none"
         )
-        raise GlaceError(f"{folder} would have no images: {reasons}")
+        raise RecordingError(f"{folder} would have no images: {reasons}")
     result = {"images": writer.images, "left_out": dict(writer.left_out)}
     _write_record(partial, {"made_from": made_from, **result})
     partial.rename(folder)
