@@ -62,19 +62,29 @@ def zipped(path: Path, files: dict[str, bytes | str], method=zipfile.ZIP_DEFLATE
 # --- 7-Scenes: two sequences of three frames, the first to map from; image i of the scene ---
 
 
-def seven_scenes_sequence(first: int) -> dict[str, bytes | str]:
+Frames = list[tuple[bytes, Pose]]
+"""PNG files, and map_from_camera of the RGB camera."""
+DRAWN: Frames = [(image_file(index, ".png"), camera_pose(index)) for index in range(6)]
+
+
+def seven_scenes_sequence(frames: Frames) -> dict[str, bytes | str]:
     files: dict[str, bytes | str] = {"Thumbs.db": b"\0"}
-    for frame in range(3):
-        map_from_depth = camera_pose(first + frame) @ RGB_FROM_DEPTH
-        files[f"frame-{frame:06d}.color.png"] = image_file(first + frame, ".png")
-        files[f"frame-{frame:06d}.depth.png"] = image_file(0, ".png")
-        files[f"frame-{frame:06d}.pose.txt"] = matrix_text(map_from_depth)
+    for index, (png, map_from_camera) in enumerate(frames):
+        files[f"frame-{index:06d}.color.png"] = png
+        files[f"frame-{index:06d}.depth.png"] = image_file(0, ".png")
+        files[f"frame-{index:06d}.pose.txt"] = matrix_text(map_from_camera @ RGB_FROM_DEPTH)
     return files
 
 
-def seven_scenes(folder: Path, packed: bool, scene: str = "chess") -> Path:
+def seven_scenes(
+    folder: Path,
+    packed: bool,
+    scene: str = "chess",
+    train: Frames = DRAWN[:3],
+    test: Frames = DRAWN[3:],
+) -> Path:
     splits = {"TrainSplit.txt": "sequence1 \r\n", "TestSplit.txt": "sequence2\n\n"}
-    sequences = {"seq-01": seven_scenes_sequence(0), "seq-02": seven_scenes_sequence(3)}
+    sequences = {"seq-01": seven_scenes_sequence(train), "seq-02": seven_scenes_sequence(test)}
     if not packed:
         write(folder / scene, splits)
         for name, files in sequences.items():

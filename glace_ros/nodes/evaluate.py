@@ -40,6 +40,8 @@ from glace_ros.recording.scene_reader import SceneReader
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glace_ros.localization.localizer import Rejection
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
@@ -95,12 +97,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     overrides = {"min_inliers": args.min_inliers, "ransac_px": args.ransac_px, "seed": args.seed}
     config = replace(config, **{k: v for k, v in overrides.items() if v is not None})
     localizer = Localizer(scene_map, config, args.device)
-    frames = _localized_frames(args, localizer, scene_map, console)
+    frames, names = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
     figures = {**summarize_frames(frames), "map_bytes": scene_map.file_bytes}
     if args.foreign:
         figures["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
+    if rooms := _by_room(names, frames):
+        figures["rooms"] = rooms
     table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
     rows = _foreign_rows(figures) if args.foreign else figures_table(figures)
     for row in [*rows, ("map", f"{scene_map.file_bytes / 1e6:.2f} MB")]:
@@ -110,13 +114,17 @@ def _evaluate(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
     if args.tum:
         write_tum(Path(args.tum), frames)
+    if args.submission:
+        write_submission(Path(args.submission), names, frames)
     return 0
 
 
 def _localized_frames(
     args: argparse.Namespace, localizer: Localizer, scene_map: SceneMap, console: Console
-) -> list[LocalizedFrame]:
+) -> tuple[list[LocalizedFrame], list[str]]:
+    """The frames, and what their images are called in a scene folder (none in a bag)."""
     frames: list[LocalizedFrame] = []
+    names: list[str] = []
     with open_recording(args, "test") as reader:
         for note in reader.notes:
             console.print(f"note: {note}", highlight=False)
@@ -135,10 +143,18 @@ def _localized_frames(
             for image in reader.images():
                 frames.append(localize_frame(localizer, image, reader.base_from_camera))
                 advance()
-        if args.submission and isinstance(reader, SceneReader):
+        if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
-            write_submission(Path(args.submission), names, frames)
-    return frames
+    return frames, names
+
+
+def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:
+    """The figures of each room of a list."""
+    rooms: dict[str, list[LocalizedFrame]] = {}
+    for name, frame in zip(names, frames, strict=False):  # frames of a bag have no names
+        if room := name.rpartition("/")[0]:
+            rooms.setdefault(room, []).append(frame)
+    return {room: summarize_frames(of_room) for room, of_room in rooms.items()}
 
 
 def _foreign_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
