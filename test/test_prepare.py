@@ -416,6 +416,20 @@ def test_a_damaged_download_is_said(tmp_path, said, damage):
     assert "download it again" in words
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_no_damage_is_a_crash(tmp_path, said, seed):
+    path = layouts.cambridge(tmp_path / "source", True) / "ShopFacade.zip"
+    content, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for _ in range(rng.integers(1, 4)):
+        header = content.find(b"PK", rng.integers(len(content)))  # what is there is read first
+        content[min(max(header, 0) + rng.integers(46), len(content) - 1)] ^= rng.integers(1, 256)
+    path.write_bytes(content)
+    if prepare(["cambridge", str(path.parent), str(tmp_path / "out")]) == 0:  # nothing that is read
+        assert_holds(tmp_path / "out/Cambridge_ShopFacade", "test", {"seq3_frame00001.png": 1})
+    else:
+        said("cambridge", path.parent, tmp_path / "out", code=2)
+
+
 @pytest.mark.parametrize(
     ("data_set", "files", "sentence"),
     [

@@ -7,6 +7,7 @@ of all proportion is refused as a whole.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -28,6 +29,7 @@ MOST_GROWTH = 200
 _SMALL = 10_000_000
 _MOST_IMAGE_BYTES = 200_000_000
 _MOST_LINE = 100_000
+_BLOCK = 1 << 20
 _BAD_ZIP = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, ValueError,
 )  # fmt: skip
@@ -117,17 +119,16 @@ class ZipSource:
     def open(self, name: str) -> IO[bytes]:
         if not self.has(name):
             raise RecordingError(f"{self.words} has no {name}")
-        try:
+        with _damage_said(f"{self.words}/{name}"):
             return self._archive.open(self._prefix + name)
-        except _BAD_ZIP as error:
-            raise RecordingError(f"{self.words}/{name} is damaged: {error}") from error
 
     def place(self, name: str, target: Path) -> None:
         size = self._archive.NameToInfo[self._prefix + name].file_size if self.has(name) else 0
         if size > _MOST_IMAGE_BYTES:
             raise RecordingError(f"{self.words}/{name} would be an image of {size} bytes")
-        with self.open(name) as member, target.open("wb") as file:
-            _copy(member, file, f"{self.words}/{name}")
+        said = _damage_said(f"{self.words}/{name}")
+        with self.open(name) as member, target.open("wb") as file, said:
+            shutil.copyfileobj(member, file, _BLOCK)
 
 
 @contextmanager
@@ -157,7 +158,8 @@ def inside(source: Source, name: str, scratch: Path) -> Iterator[Source | None]:
             words = f"{source.words}/{name}.zip"
             opened: IO[bytes] = member
             if isinstance(source, ZipSource):  # a compressed one cannot be read here and there
-                _copy(member, file, words)
+                with _damage_said(words):
+                    shutil.copyfileobj(member, file, _BLOCK)
                 opened = file
             inner = _zip_source(opened, words)
             yield inner.below(name) if inner.has_folder(name) else inner
@@ -167,14 +169,11 @@ def inside(source: Source, name: str, scratch: Path) -> Iterator[Source | None]:
 
 def lines_of(source: Source, name: str) -> Iterator[str]:
     """The lines of a text file, one after the other. RecordingError where it is no text."""
-    try:
-        with source.open(name) as file:
-            while line := file.readline(_MOST_LINE):
-                if len(line) == _MOST_LINE:
-                    raise RecordingError(f"{source.words}/{name} is no text: a line has no end")
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
-    except _BAD_ZIP as error:
-        raise RecordingError(f"{source.words}/{name} is damaged: {error}") from error
+    with source.open(name) as file, _damage_said(f"{source.words}/{name}"):
+        while line := file.readline(_MOST_LINE):
+            if len(line) == _MOST_LINE:
+                raise RecordingError(f"{source.words}/{name} is no text: a line has no end")
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def text_of(source: Source, name: str) -> str:
@@ -184,11 +183,8 @@ def text_of(source: Source, name: str) -> str:
 
 def image_bytes(source: Source, name: str) -> bytes:
     """An image file as it is."""
-    try:
-        with source.open(name) as file:
-            return file.read(_MOST_IMAGE_BYTES)
-    except _BAD_ZIP as error:
-        raise RecordingError(f"{source.words}/{name} is damaged: {error}") from error
+    with source.open(name) as file, _damage_said(f"{source.words}/{name}"):
+        return file.read(_MOST_IMAGE_BYTES)
 
 
 def require_safe(name: str, words: str) -> str:
@@ -200,10 +196,8 @@ def require_safe(name: str, words: str) -> str:
 
 
 def _zip_source(file: IO[bytes], words: str) -> ZipSource:
-    try:
+    with _damage_said(words):
         archive = zipfile.ZipFile(file)
-    except _BAD_ZIP as error:
-        raise RecordingError(f"{words} is no whole zip ({error}): download it again") from error
     for member in archive.infolist():
         require_safe(member.filename.rstrip("/"), words)
         if stat.S_ISLNK(member.external_attr >> 16):
@@ -217,8 +211,12 @@ def _zip_source(file: IO[bytes], words: str) -> ZipSource:
     return ZipSource(archive, words)
 
 
-def _copy(source: IO[bytes], target: IO[bytes], words: str) -> None:
+@contextmanager
+def _damage_said(words: str) -> Iterator[None]:
+    """What zipfile raises for damaged zips as a RecordingError; a full disk stays an OSError."""
     try:
-        shutil.copyfileobj(source, target, 1 << 20)
-    except _BAD_ZIP as error:
+        yield
+    except (*_BAD_ZIP, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the start
+            raise
         raise RecordingError(f"{words} is damaged ({error}): download it again") from error
