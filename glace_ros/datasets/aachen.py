@@ -147,7 +147,7 @@ def _writer(
 
     def write(path: Path) -> None:
         try:
-            image_rgb_hwc = undistort(decode_compressed("", image_bytes(images, name)))
+            image_rgb_hwc = undistort(decode_compressed(_last(name), image_bytes(images, name)))
         except ValueError as error:
             raise RecordingError(f"{images.words}/{name}: {error}") from error
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
