@@ -6,9 +6,10 @@ import importlib
 import sys
 
 SUBCOMMANDS = {
-    "build_map": "a rosbag becomes a map",
+    "build_map": "a rosbag or a scene folder becomes a map",
     "localize": "the live node: images become poses in a ROS 2 graph",
-    "evaluate": "localize every image of a bag and compare with the truth",
+    "evaluate": "localize every image of a bag or scene and compare with the truth",
+    "prepare": "a bag or a published data set becomes scene folders",
     "demo": "a simulated building: record, map, localize live, report",
 }
 

@@ -224,6 +224,22 @@ def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
     path.write_text("".join(line + "\n" for line in lines))
 
 
+def write_submission(path: Path, names: Sequence[str], frames: Sequence[LocalizedFrame]) -> None:
+    """Accepted poses as visuallocalization.net takes them: file name, then qw qx qy qz tx ty tz of
+    the rotation and translation that lead from the scene to the camera.
+
+    names: of the frames' images; folders in them are left out. frames: of the camera.
+    """
+    lines = []
+    for name, frame in zip(names, frames, strict=True):
+        if frame.estimate is not None:
+            camera_from_map = frame.estimate.inverse()
+            x, y, z, w = camera_from_map.quaternion_xyzw
+            numbers = [w, x, y, z, *camera_from_map.translation_3]
+            lines.append(" ".join([name.split("/")[-1], *(f"{number:.9f}" for number in numbers)]))
+    path.write_text("".join(line + "\n" for line in lines))
+
+
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 

@@ -249,6 +249,64 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
     assert re.search(rf"refused: inliers of points, fewer than +│ {IMAGES - 4} ", table)
 
 
+# --- scene folders ---
+
+
+@pytest.fixture(scope="module")
+def scene(bag, tmp_path_factory) -> Path:
+    """The same drive as a scene folder: to map from, and two images of it to ask for."""
+    folder = tmp_path_factory.mktemp("scenes") / "drive"
+    assert glace(["prepare", "bag", str(bag), str(folder)]) == 0
+    for kind in ("rgb", "poses", "calibration"):
+        (folder / "test" / kind).mkdir(parents=True)
+        for path in sorted((folder / "train" / kind).iterdir())[3:5]:
+            shutil.copy(path, folder / "test" / kind)
+    return folder
+
+
+def test_a_scene_folder_makes_the_map_that_the_bag_makes(built, scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    assert build_map(["--scene", str(scene), *QUICK, "--holdout", "0"]) == 0
+    of_scene, of_bag = SceneMap.load(tmp_path / "glace/drive.glace"), SceneMap.load(built[0])
+    weights = dict(of_bag.head.named_parameters())
+    for name, weight in of_scene.head.named_parameters():
+        torch.testing.assert_close(weight, weights[name], rtol=1e-2, atol=1e-4)
+    metadata = of_scene.metadata
+    assert (metadata.map_frame, metadata.base_frame, metadata.camera_frame) == (
+        "map", "camera", "camera",
+    )  # fmt: skip
+    assert metadata.camera == of_bag.metadata.camera
+
+
+def test_evaluate_writes_a_scenes_poses_for_submission(built, scene, tmp_path, monkeypatch):
+    map_from_camera = Pose.from_rotation_vector([1.0, 2.0, 3.0], [0.0, 0.0, np.pi / 2])
+    found = PoseEstimate(
+        map_from_camera, np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3))
+    )
+    results = iter([Rejection("9 inliers of 900 points, fewer than 50", 9, 900, 0.01), found])
+    monkeypatch.setattr(Localizer, "localize", lambda *_: next(results))
+    poses = tmp_path / "poses.txt"
+    words = ["--map", str(built[0]), "--scene", str(scene), "--submission", str(poses)]
+    assert evaluate(words) == 0
+    name, *numbers = poses.read_text().split()  # one line: the refused one is left out
+    assert name == sorted(path.name for path in (scene / "test/rgb").iterdir())[1]
+    half = np.sqrt(0.5)  # from the scene to the camera: w first, then where the scene's origin is
+    np.testing.assert_allclose(
+        np.array(numbers, float), [half, 0, 0, -half, -2.0, 1.0, -3.0], atol=1e-8
+    )
+
+
+def test_a_scene_that_cannot_be_used(sentence, built, scene, bag, tmp_path):
+    rest = (*QUICK, "--output", tmp_path / "x.glace")
+    assert "train/rgb" in sentence(build_map, "--scene", tmp_path, *rest, code=2)
+    said = sentence(build_map, "--scene", scene, "--pose-source", "tf:map", *rest, code=2)
+    assert "--pose-source is about a bag" in said
+    with_map = ("--map", built[0], "--device", "cpu")
+    assert "test/rgb" in sentence(evaluate, *with_map, "--scene", tmp_path, code=2)
+    said = sentence(evaluate, *with_map, "--bag", bag, "--submission", tmp_path / "s", code=1)
+    assert "--submission needs --scene" in said
+
+
 # --- maps that cannot be used: exit codes 4 and 5 ---
 
 
@@ -321,6 +379,7 @@ def test_a_device_that_is_not_there(sentence, bag, tmp_path):
         ["--bag", "x", "--keyframe-dist", "-1"],
         ["--bag", "x", "--local-encoder", "sift"],
         ["--bag", "x", "--surprise"],
+        ["--bag", "x", "--scene", "x"],
     ],
 )
 def test_wrong_arguments_of_build_map_are_usage_errors(arguments, capsys):

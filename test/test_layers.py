@@ -17,7 +17,7 @@ LAYERS = (
     {"pose", "camera", "device"},
     {"camera_info", "image_decoding", "transform_tree"},
     {"recording"},
-    {"features", "simulation"},
+    {"features", "simulation", "datasets"},
     {"scene"},
     {"mapping", "localization"},
     {"evaluation"},

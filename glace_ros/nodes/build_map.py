@@ -1,5 +1,5 @@
-"""`build_map`: a rosbag with images and poses becomes a map file, judged on blocks that training
-never saw.
+"""`build_map`: a rosbag or a scene folder with images and poses becomes a map file, judged on
+blocks that training never saw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from glace_ros.device import choose_device
 from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.nodes.build_options import (
-    bag_name,
     build_map_parser,
     fingerprint,
     map_builder_config,
@@ -32,8 +31,8 @@ from glace_ros.nodes.map_report import (
     write_json,
     write_map_report,
 )
+from glace_ros.nodes.recording_choice import open_recording, recording_name
 from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
-from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages
 from glace_ros.recording.recording_summary import describe
@@ -46,12 +45,15 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.map_builder import MapBuilderConfig
     from glace_ros.mapping.map_trainer import TrainingProgress
+    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.scene.scene_map import SceneMap
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0 done, 2 bag unusable, 3 failed its check, 6 cannot train, 130 interrupted."""
+    """Exit code 0 done, 2 bag or scene unusable, 3 failed its check, 6 cannot train, 130
+    interrupted.
+    """
     args = build_map_parser(__doc__).parse_args(argv)
     return run("build_map", lambda: _build_or_say_why_not(args))
 
@@ -70,9 +72,7 @@ def _build(args: argparse.Namespace) -> int:
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
     )
-    with RecordingReader(
-        args.bag, args.image_topic, args.camera_info_topic, args.pose_source
-    ) as reader:
+    with open_recording(args, "train") as reader:
         if args.dry_run:
             return _dry_run(reader, selection, config)
         output = writable_output(args)
@@ -97,7 +97,7 @@ def _build(args: argparse.Namespace) -> int:
         scene_map = builder.scene_map(
             RecordingDescription(
                 reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
-                reader.camera_info_topic, reader.camera, bag_name(args.bag), bag_hash,
+                reader.camera_info_topic, reader.camera, recording_name(args), bag_hash,
             )
         )  # fmt: skip
         judgement = _judge(builder, scene_map, reader, held_out, record, args)
@@ -125,7 +125,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _mapping_images(
-    reader: RecordingReader,
+    reader: PosedImageReader,
     selection: FrameSelection,
     held_out: HeldOutBlocks,
     kept: HeldOutImages,
@@ -193,7 +193,7 @@ def _train(
 def _judge(
     builder: MapBuilder,
     scene_map: SceneMap,
-    reader: RecordingReader,
+    reader: PosedImageReader,
     held_out: HeldOutImages,
     record: BuildRecord,
     args: argparse.Namespace,
@@ -208,14 +208,14 @@ def _judge(
     return judgement
 
 
-def _dry_run(reader: RecordingReader, selection: FrameSelection, config: MapBuilderConfig) -> int:
+def _dry_run(reader: PosedImageReader, selection: FrameSelection, config: MapBuilderConfig) -> int:
     summary = reader.survey(selection)
     print(describe(summary))
     print(f"time:        {config.minutes:g} minutes (--minutes)")
     return 0
 
 
-def _print_source(console: Console, reader: RecordingReader, device: torch.device) -> None:
+def _print_source(console: Console, reader: PosedImageReader, device: torch.device) -> None:
     console.print(
         f"poses: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
         f"in {reader.map_frame}; images: {reader.image_topic}; on {device}",
@@ -226,7 +226,7 @@ def _print_source(console: Console, reader: RecordingReader, device: torch.devic
 
 
 def _print_left_out(
-    console: Console, reader: RecordingReader, mapping: int, held_out: HeldOutImages
+    console: Console, reader: PosedImageReader, mapping: int, held_out: HeldOutImages
 ) -> None:
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
     few = len(held_out) < len(held_out.stamps_ns)

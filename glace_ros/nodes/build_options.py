@@ -11,7 +11,6 @@ from pathlib import Path
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS, preset
 from glace_ros.nodes.command_line import (
-    add_bag_arguments,
     finite,
     not_negative,
     positive,
@@ -20,6 +19,7 @@ from glace_ros.nodes.command_line import (
     whole_number,
 )
 from glace_ros.nodes.map_report import report_paths
+from glace_ros.nodes.recording_choice import add_recording_arguments, recording_name
 from glace_ros.recording.frame_selection import FrameSelection
 
 _NOT_OF_THE_MAP = (
@@ -32,14 +32,10 @@ def default_folder() -> Path:
     return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "glace"
 
 
-def bag_name(bag: str) -> str:
-    """What a map is called where nobody says."""
-    return Path(bag).resolve().stem
-
-
 def writable_output(args: argparse.Namespace) -> Path:
     """Where the map goes; all that will be written there can be."""
-    output = Path(args.output) if args.output else default_folder() / f"{bag_name(args.bag)}.glace"
+    named = default_folder() / f"{recording_name(args)}.glace"
+    output = Path(args.output) if args.output else named
     require_writable("--output", output)
     for path in report_paths(output) if args.report else ():
         require_writable("--report", path)
@@ -98,11 +94,12 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add_bag_arguments(parser)
+    add_recording_arguments(parser, "train")
     parser.add_argument(
         "--output",
         metavar="MAP.glace",
-        help="left out: BAGNAME.glace in ~/.ros/glace, with latest.glace pointing at it",
+        help="left out: NAME.glace, of the bag or scene, in ~/.ros/glace, and latest.glace points "
+        "at it",
     )
     parser.add_argument(
         "--preset",
@@ -178,7 +175,7 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what the bag holds and what would be used, then stop",
+        help="say what the recording holds and what would be used, then stop",
     )
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     parser.add_argument(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glace_ros.localization.localizer import Localizer, Rejection
     from glace_ros.mapping.map_trainer import TrainingProgress
     from glace_ros.pose import Pose
-    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.report.point_cloud import PointCloud
 
@@ -120,18 +120,18 @@ def _keep_worst(shown: list[ShownImage], new: ShownImage, most: int) -> None:
     shown[:] = kept[:most]
 
 
-def recording_start_ns(reader: RecordingReader) -> int:
+def recording_start_ns(reader: PosedImageReader) -> int:
     """What players call 0:00: the bag's start, or that of its poses where stamps are of another
     time.
     """
     stamps_n = reader.pose_stamps_n()
-    start_ns = reader.bag.start_ns
+    start_ns = reader.start_ns
     if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
         return int(stamps_n[0])
     return start_ns
 
 
-def recorded_way(reader: RecordingReader, start_ns: int) -> tuple[Views, float]:
+def recorded_way(reader: PosedImageReader, start_ns: int) -> tuple[Views, float]:
     """The camera along the recording, and the seconds between two of these views."""
     stamps_n = reader.pose_stamps_n()
     length_ns = int(stamps_n[-1] - stamps_n[0]) if len(stamps_n) else 0

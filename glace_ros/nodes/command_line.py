@@ -29,29 +29,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def add_bag_arguments(parser: argparse.ArgumentParser) -> None:
-    """--bag and what in it to use."""
-    parser.add_argument(
-        "--bag",
-        required=True,
-        metavar="PATH",
-        help="rosbag2 folder or file (sqlite3, mcap, zstd) or ROS 1 .bag",
-    )
-    parser.add_argument(
-        "--image-topic",
-        metavar="TOPIC",
-        help="raw or compressed; found by itself where there is one",
-    )
-    parser.add_argument(
-        "--camera-info-topic", metavar="TOPIC", help="found by itself beside the image topic"
-    )
-    parser.add_argument(
-        "--pose-source", metavar="SOURCE",
-        help="tf:FRAME, or a topic of Odometry, PoseStamped or PoseWithCovarianceStamped; left "
-        "out: tf:map if the bag has it, else the odometry topic",
-    )  # fmt: skip
-
-
 def finite(text: str) -> float:
     """An argument that is a number."""
     value = float(text)

@@ -1,5 +1,5 @@
-"""`evaluate`: localize every image of a bag, with the localizer of the live node, and compare
-with the truth.
+"""`evaluate`: localize every image of a bag or scene folder, with the localizer of the live node,
+and compare with the truth.
 """
 
 from __future__ import annotations
@@ -14,29 +14,42 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from glace_ros.evaluation import LocalizedFrame, figures_table, summarize_frames, write_tum
+from glace_ros.errors import GlaceError
+from glace_ros.evaluation import (
+    LocalizedFrame,
+    figures_table,
+    summarize_frames,
+    write_submission,
+    write_tum,
+)
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
 from glace_ros.localization.pose_covariance import base_covariance
 from glace_ros.nodes.command_line import (
-    add_bag_arguments,
     positive,
     progress_bar,
     require_writable,
     run,
     whole_number,
 )
-from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.nodes.recording_choice import (
+    add_recording_arguments,
+    open_recording,
+    recording_name,
+)
+from glace_ros.recording.scene_reader import SceneReader
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glace_ros.localization.localizer import Rejection
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0 done, 2 bag unusable, 4 map unusable, 130 interrupted."""
+    """Exit code 0 done, 2 recording unusable, 4 map unusable, 130 interrupted."""
     args = _parser().parse_args(argv)
     return run("evaluate", lambda: _evaluate(args))
 
@@ -74,7 +87,10 @@ def localized_frame(
 
 def _evaluate(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
-    for option, file in (("--json", args.json), ("--tum", args.tum)):
+    files = (("--json", args.json), ("--tum", args.tum), ("--submission", args.submission))
+    if args.submission and not args.scene:
+        raise GlaceError("--submission needs --scene: the images of a bag have no names")
+    for option, file in files:
         if file:
             require_writable(option, Path(file))
     scene_map = SceneMap.load(args.map)
@@ -84,13 +100,15 @@ def _evaluate(args: argparse.Namespace) -> int:
         acceptance=AcceptanceConfig(min_inliers=args.min_inliers),
     )
     localizer = Localizer(scene_map, config, args.device)
-    frames = _localized_frames(args, localizer, scene_map, console)
+    frames, names = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
     figures = {**summarize_frames(frames), "map_bytes": scene_map.file_bytes}
     if args.foreign:
         figures["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
-    table = Table(title=f"{Path(args.map).name} on {Path(args.bag).name}", show_header=False)
+    if rooms := _by_room(names, frames):
+        figures["rooms"] = rooms
+    table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
     rows = _foreign_rows(figures) if args.foreign else figures_table(figures)
     for row in [*rows, ("map", f"{scene_map.file_bytes / 1e6:.2f} MB")]:
         table.add_row(*row)
@@ -99,16 +117,18 @@ def _evaluate(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
     if args.tum:
         write_tum(Path(args.tum), frames)
+    if args.submission:
+        write_submission(Path(args.submission), names, frames)
     return 0
 
 
 def _localized_frames(
     args: argparse.Namespace, localizer: Localizer, scene_map: SceneMap, console: Console
-) -> list[LocalizedFrame]:
+) -> tuple[list[LocalizedFrame], list[str]]:
+    """The frames, and what their images are called in a scene folder (none in a bag)."""
     frames: list[LocalizedFrame] = []
-    with RecordingReader(
-        args.bag, args.image_topic, args.camera_info_topic, args.pose_source
-    ) as reader:
+    names: list[str] = []
+    with open_recording(args, "test") as reader:
         for note in reader.notes:
             console.print(f"note: {note}", highlight=False)
         console.print(
@@ -126,7 +146,18 @@ def _localized_frames(
             for image in reader.images():
                 frames.append(localize_frame(localizer, image, reader.base_from_camera))
                 advance()
-    return frames
+        if isinstance(reader, SceneReader):
+            names = [reader.name_of(frame.stamp_ns) for frame in frames]
+    return frames, names
+
+
+def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:
+    """The figures of each room of a list."""
+    rooms: dict[str, list[LocalizedFrame]] = {}
+    for name, frame in zip(names, frames, strict=False):  # frames of a bag have no names
+        if room := name.rpartition("/")[0]:
+            rooms.setdefault(room, []).append(frame)
+    return {room: summarize_frames(of_room) for room, of_room in rooms.items()}
 
 
 def _foreign_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
@@ -140,15 +171,20 @@ def _foreign_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="evaluate", description=__doc__)
     parser.add_argument("--map", required=True, metavar="MAP.glace")
-    add_bag_arguments(parser)
+    add_recording_arguments(parser, "test")
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     parser.add_argument(
         "--foreign",
         action="store_true",
-        help="the bag is of another place, which the map does not show: every pose is a false one",
+        help="it is of another place, which the map does not show: every pose is a false one",
     )
     parser.add_argument(
         "--tum", metavar="FILE", help="write the accepted poses of the base, TUM format"
+    )
+    parser.add_argument(
+        "--submission",
+        metavar="FILE",
+        help="write the accepted poses of a scene's cameras as visuallocalization.net takes them",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     parser.add_argument(

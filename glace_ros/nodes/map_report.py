@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from glace_ros.nodes.build_record import BuildRecord
     from glace_ros.nodes.map_judgement import Judgement
     from glace_ros.pose import Pose
-    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.scene.scene_map import MapMetadata
 
     Words = list[tuple[str, str]]
@@ -166,7 +166,7 @@ class MapReport:
 
 
 def map_report(
-    reader: RecordingReader,
+    reader: PosedImageReader,
     judgement: Judgement,
     record: BuildRecord,
     mapping: Sequence[Pose],
@@ -220,11 +220,11 @@ def print_result(output: Path, figures: dict[str, Any], report: MapReport | None
     Console().print(table)
 
 
-def _description(reader: RecordingReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:
+def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:
     """What it is made from, in words."""
     camera = metadata.camera
     return [
-        ("bag", str(reader.bag.path)),
+        ("bag", str(reader.path)),
         ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.mapping.ranks import Ranks
-    from glace_ros.recording.bag_reader import RecordingReader
     from glace_ros.recording.held_out import HeldOutImages
+    from glace_ros.recording.posed_image_reader import PosedImageReader
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MEMORY_FULL = ("allocate memory", "not enough memory", "Insufficient memory", "out of memory")
@@ -37,7 +37,7 @@ class SavedWork:
         self,
         output: Path,
         mark: str,
-        reader: RecordingReader,
+        reader: PosedImageReader,
         builder: MapBuilder,
         held_out: HeldOutImages,
         ranks: Ranks,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +9,8 @@ import numpy as np
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
-from glace_ros.recording.frame_selection import FrameSelection, FrameSelector
 from glace_ros.recording.messages import frame_of, image_of, stamp_ns
-from glace_ros.recording.posed_images import PosedImage
-from glace_ros.recording.recording_summary import RecordingSummary, summarize
+from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
     choose_image_topic,
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.camera import Camera
     from glace_ros.pose import Pose
 
 # Frames that poses are reported of by convention (REP-105), the one on the ground first.
@@ -37,28 +34,16 @@ _BASE_FRAMES = ("base_footprint", "base_link")
 _ONE_DAY_NS = 86_400 * 1_000_000_000
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """An image message that is of the right camera and time, not decoded yet."""
-
-    message: Any
-    stamp_ns: int
-
-
-class RecordingReader:
-    """Posed images of a bag. Context manager; streams, so its memory does not grow with the images.
+class RecordingReader(PosedImageReader):
+    """Posed images of a bag.
 
     path: rosbag2 folder, bare .mcap or .db3, or ROS 1 .bag. image_topic, camera_info_topic,
     pose_source ("tf:FRAME" or a topic): found by themselves where None, see topic_choice.
     base_frame: what a pose topic without a child frame reports the pose of (None: the root of
     the camera's static tree). max_pose_gap_s: no pose is interpolated over a longer gap.
 
-    After entering: image_topic, camera_info_topic, pose_source as resolved; map_frame,
-    base_frame, camera_frame; base_from_camera (at the first image where it moves); camera (of the
-    first image, with its distortion); image_count;
-    notes: sentences on what is odd. left_out: frames left out by the latest iteration, by reason.
-    position: JSON; where in the bag `posed_images` stands, for its `resume`.
-    Everything here raises RecordingError with one sentence.
+    After entering: image_topic, camera_info_topic, pose_source as resolved; base_from_camera at the
+    first image where it moves; camera of the first image, with its distortion.
     """
 
     def __init__(
@@ -71,13 +56,11 @@ class RecordingReader:
         base_frame: str | None = None,
         max_pose_gap_s: float = 0.5,
     ) -> None:
+        super().__init__()
         self._bag = BagFile(path)
+        self.path = self._bag.path
         self._requested = (image_topic, camera_info_topic, pose_source, base_frame)
         self._max_gap_s = max_pose_gap_s
-        self.left_out: Counter[str] = Counter()
-        self.frames_used: int | None = None
-        self.position: dict[str, Any] = {}
-        self._why_no_pose = ""
 
     def __enter__(self) -> RecordingReader:
         self._bag.__enter__()
@@ -96,90 +79,6 @@ class RecordingReader:
     ) -> None:
         self._bag.__exit__(kind, error, traceback)
 
-    def posed_images(
-        self, selection: FrameSelection | None = None, resume: dict[str, Any] | None = None
-    ) -> Iterator[PosedImage]:
-        """The keyframes in order of recording, each with its pose.
-
-        resume: what `position` was when an earlier pass over the same bag stopped; the images up
-        to there are skipped, undecoded.
-        Raises RecordingError at the end where there was not one.
-        """
-        selector = FrameSelector(selection or FrameSelection())
-        self._begin()
-        used = skip_frames = 0
-        self.position = resume or {}
-        if resume:
-            selector.restore(resume["selector"])
-            used, skip_frames = resume["used"], resume["frames"]
-        for number, frame in enumerate(self._frames(), 1):
-            if resume and number <= skip_frames:
-                if number == skip_frames:
-                    self.left_out = Counter(resume["left_out"])
-                continue
-            repeated = selector.repeated(frame.message.data)
-            pose = self._pose_or_none(frame.stamp_ns)
-            if pose is None:
-                continue
-            skip = repeated or selector.too_close(pose)
-            if skip:
-                self.left_out[skip] += 1
-                continue
-            image = self._decoded(frame, pose)
-            if image is None:
-                continue
-            if blurred := selector.blurred(image.image_rgb_hwc):
-                self.left_out[blurred] += 1
-                continue
-            selector.keep(pose)
-            used += 1
-            self.position = {
-                "frames": number, "used": used, "selector": selector.state(),
-                "left_out": dict(self.left_out),
-            }  # fmt: skip
-            yield image
-        self._end(used)
-
-    def images_at(self, stamps_ns: set[int]) -> Iterator[PosedImage]:
-        """The images with these stamps, in order of recording; the others are not decoded."""
-        wanted, left_out = set(stamps_ns), Counter(self.left_out)
-        try:
-            for frame in self._frames():
-                if frame.stamp_ns not in wanted:
-                    continue
-                wanted.remove(frame.stamp_ns)
-                image = self._decoded(frame, self._pose_or_none(frame.stamp_ns))
-                if image is not None:
-                    yield image
-        finally:
-            self.left_out = left_out  # says what `posed_images` left out
-
-    def images(self) -> Iterator[PosedImage]:
-        """Every image that can be decoded, in order of recording; pose None where there is none.
-
-        Raises RecordingError at the end where there was not one.
-        """
-        self._begin()
-        used = 0
-        for frame in self._frames():
-            image = self._decoded(frame, self._pose_or_none(frame.stamp_ns))
-            if image is not None:
-                used += 1
-                yield image
-        for reason in [reason for reason in self.left_out if reason.startswith("no pose")]:
-            del self.left_out[reason]  # these were yielded
-        self._end(used)
-
-    def survey(self, selection: FrameSelection | None = None) -> RecordingSummary:
-        """The summary after going through all frames as `posed_images` does (`--dry-run`)."""
-        for _ in self.posed_images(selection):
-            pass
-        return self.summary()
-
-    def summary(self) -> RecordingSummary:
-        """What the bag holds and what was chosen; frame counts are of the latest iteration."""
-        return summarize(self)
-
     def content_hash(self) -> str:
         """sha256 (hex) over the bag's data files; a pass over all their bytes."""
         return self._bag.content_hash()
@@ -188,11 +87,6 @@ class RecordingReader:
     def notes(self) -> list[str]:
         """Sentences on what is odd but usable."""
         return list(self._bag.notes)
-
-    @property
-    def bag(self) -> BagFile:
-        """The bag underneath: path, topics, duration."""
-        return self._bag
 
     def map_from_base(self, at_ns: int) -> Pose:
         """The base in the map frame; raises TransformError where there is no pose at that time."""
@@ -218,6 +112,7 @@ class RecordingReader:
     def _resolve(self) -> None:
         """Chooses topics and frames and reads the small messages."""
         bag = self._bag
+        self.start_ns, self.duration_s, self.topics = bag.start_ns, bag.duration_s, bag.topics
         image_topic, info_topic, pose_source, base_frame = self._requested
         self.image_topic = choose_image_topic(bag, image_topic)
         self.image_count = bag.topics[self.image_topic].count
@@ -322,12 +217,7 @@ class RecordingReader:
                 f"of which {self.pose_source} gives the poses: {error}; record /tf_static"
             ) from error
 
-    def _begin(self) -> None:
-        self.left_out.clear()
-        self.frames_used = None
-        self._why_no_pose = ""
-
-    def _frames(self) -> Iterator[_Frame]:
+    def _frames(self) -> Iterator[RecordedFrame]:
         """The image messages of our camera that have a time."""
         unreadable = self._bag.unreadable[self.image_topic]
         for message in self._bag.messages([self.image_topic]):
@@ -337,35 +227,24 @@ class RecordingReader:
             elif header.frame_id and frame_of(header.frame_id) != self.camera_frame:
                 self.left_out["of another camera frame"] += 1
             else:
-                yield _Frame(message.content, stamp_ns(header))
+                yield RecordedFrame(stamp_ns(header), message.content)
         unreadable = self._bag.unreadable[self.image_topic] - unreadable
         if unreadable:
             self.left_out["damaged message"] += unreadable
 
-    def _pose_or_none(self, at_ns: int) -> Pose | None:
-        try:
-            return self.map_from_camera(at_ns)
-        except TransformError as error:
-            self.left_out[f"no pose: {error.reason}"] += 1
-            self._why_no_pose = self._why_no_pose or str(error)
-            return None
+    def _bytes_of(self, frame: RecordedFrame) -> NDArray[np.uint8]:
+        data: NDArray[np.uint8] = frame.content.data
+        return data
 
-    def _decoded(self, frame: _Frame, pose: Pose | None) -> PosedImage | None:
-        """The image, undistorted; None (counted) where it is damaged."""
+    def _image_of(self, frame: RecordedFrame) -> tuple[NDArray[np.uint8], Camera]:
         camera = self._cameras.at(frame.stamp_ns)
         try:
-            image_rgb_hwc = camera.undistort(image_of(frame.message))
+            return camera.undistort(image_of(frame.content)), camera.undistorted
         except ValueError as error:
-            self.left_out["cannot be decoded"] += 1
-            self._bag.note(f"{self.image_topic}: {error}")
-            return None
-        return PosedImage(frame.stamp_ns, image_rgb_hwc, camera.undistorted, pose)
+            raise ValueError(f"{self.image_topic}: {error}") from error
 
-    def _end(self, used: int) -> None:
-        self.frames_used = used
-        if used:
-            return
-        reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())
-        details = [self._why_no_pose, *(n for n in self.notes if n.startswith(self.image_topic))]
-        sentence = f"None of the {self.image_count} images on {self.image_topic} can be used"
-        raise RecordingError("; ".join([f"{sentence}: {reasons}", *filter(None, details)]))
+    def _note(self, sentence: str) -> None:
+        self._bag.note(sentence)
+
+    def _images_in_words(self) -> str:
+        return f"images on {self.image_topic}"

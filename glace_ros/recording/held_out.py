@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
 
 BLOCK_S = 1.0
@@ -54,7 +54,7 @@ class HeldOutImages:
 
     MOST_JUDGED = 500
 
-    def __init__(self, reader: RecordingReader, stamps_ns: list[int] | None = None) -> None:
+    def __init__(self, reader: PosedImageReader, stamps_ns: list[int] | None = None) -> None:
         self.stamps_ns = stamps_ns or []
         self._reader = reader
 

@@ -9,7 +9,7 @@ from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     from glace_ros.camera import Camera
-    from glace_ros.recording.bag_reader import RecordingReader
+    from glace_ros.recording.posed_image_reader import PosedImageReader
 
 _PATH_SAMPLE_NS = 250_000_000
 
@@ -49,16 +49,15 @@ class RecordingSummary:
     notes: tuple[str, ...]
 
 
-def summarize(reader: RecordingReader) -> RecordingSummary:
+def summarize(reader: PosedImageReader) -> RecordingSummary:
     """The summary of an entered reader."""
-    bag = reader.bag
-    duration_s = bag.duration_s
+    duration_s = reader.duration_s
     topics = tuple(
         TopicSummary(t.name, t.msgtype, t.count, t.count / duration_s if duration_s > 0 else 0.0)
-        for t in sorted(bag.topics.values(), key=lambda t: t.name)
+        for t in sorted(reader.topics.values(), key=lambda t: t.name)
     )
     return RecordingSummary(
-        path=str(bag.path),
+        path=str(reader.path),
         duration_s=duration_s,
         topics=topics,
         image_topic=reader.image_topic,
@@ -79,10 +78,11 @@ def summarize(reader: RecordingReader) -> RecordingSummary:
 
 def describe(summary: RecordingSummary) -> str:
     """The summary as lines of text."""
-    width = max(len(topic.name) for topic in summary.topics)
+    width = max((len(topic.name) for topic in summary.topics), default=0)
     camera = summary.camera
+    duration = f"{summary.duration_s:.1f} s, " if summary.topics else ""
     lines = [
-        f"{summary.path}: {summary.duration_s:.1f} s, {summary.path_length_m:.1f} m",
+        f"{summary.path}: {duration}{summary.path_length_m:.1f} m",
         *(
             f"  {t.name:<{width}}  {t.msgtype:<36} {t.count:>8}  {t.rate_hz:6.1f} Hz"
             for t in summary.topics
@@ -100,7 +100,7 @@ def describe(summary: RecordingSummary) -> str:
     return "\n".join(lines + [f"note: {note}" for note in summary.notes])
 
 
-def _path_length_m(reader: RecordingReader) -> float:
+def _path_length_m(reader: PosedImageReader) -> float:
     """The base's way, from samples far enough apart that the noise of 50 Hz does not add up."""
     length_m, last_ns, last_3 = 0.0, None, None
     for stamp_ns in reader.pose_stamps_n().tolist():

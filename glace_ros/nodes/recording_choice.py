@@ -1,0 +1,64 @@
+"""--bag or --scene: what the offline programs read, and what of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glace_ros.errors import RecordingError
+from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.recording.scene_folder import SPLITS
+from glace_ros.recording.scene_reader import SceneReader
+
+if TYPE_CHECKING:
+    import argparse
+
+    from glace_ros.recording.posed_image_reader import PosedImageReader
+
+
+def add_recording_arguments(parser: argparse.ArgumentParser, split: str) -> None:
+    """--bag and what in it to use, or --scene. split: the part of a scene folder that is read."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--bag",
+        metavar="PATH",
+        help="rosbag2 folder or file (sqlite3, mcap, zstd) or ROS 1 .bag",
+    )
+    source.add_argument(
+        "--scene",
+        metavar="PATH",
+        help=f"scene folder, of which {split}/{{rgb,poses,calibration}} is read (or PATH itself, "
+        "if it has rgb), or a text file with a room in each line: folder cx cy cz",
+    )
+    parser.add_argument(
+        "--image-topic",
+        metavar="TOPIC",
+        help="raw or compressed; found by itself where there is one",
+    )
+    parser.add_argument(
+        "--camera-info-topic", metavar="TOPIC", help="found by itself beside the image topic"
+    )
+    parser.add_argument(
+        "--pose-source", metavar="SOURCE",
+        help="tf:FRAME, or a topic of Odometry, PoseStamped or PoseWithCovarianceStamped; left "
+        "out: tf:map if the bag has it, else the odometry topic",
+    )  # fmt: skip
+
+
+def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
+    """The reader, to be entered. RecordingError where the arguments contradict each other."""
+    if args.bag:
+        return RecordingReader(args.bag, args.image_topic, args.camera_info_topic, args.pose_source)
+    for option in ("image_topic", "camera_info_topic", "pose_source"):
+        if getattr(args, option) is not None:
+            words = option.replace("_", "-")
+            raise RecordingError(f"--{words} is about a bag: a scene folder has no topics")
+    return SceneReader(args.scene, split)
+
+
+def recording_name(args: argparse.Namespace) -> str:
+    """What a map is called where nobody says."""
+    path = Path(args.bag or args.scene).resolve()
+    if args.scene and path.is_dir():
+        return path.parent.name if path.name in SPLITS else path.name
+    return path.stem

@@ -1,0 +1,235 @@
+"""What can be asked of a recording, a bag or a scene folder: its images, each with its pose."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from glace_ros.errors import RecordingError
+from glace_ros.recording.frame_selection import FrameSelection, FrameSelector
+from glace_ros.recording.posed_images import PosedImage
+from glace_ros.recording.recording_summary import RecordingSummary, summarize
+from glace_ros.transform_tree import TransformError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.pose import Pose
+    from glace_ros.recording.bag_file import BagTopic
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """An image of the right camera that has a time, not decoded yet. content: the reader's own."""
+
+    stamp_ns: int
+    content: Any
+
+
+class PosedImageReader(ABC):
+    """Posed images, in order. Context manager; streams, so its memory does not grow with them.
+
+    After entering: image_topic, camera_info_topic, pose_source and why it was chosen; map_frame,
+    base_frame, camera_frame; base_from_camera; camera (of the first image); image_count; path;
+    start_ns (0:00 of the recording); duration_s; topics (a scene folder has none).
+    notes: sentences on what is odd. left_out: frames left out by the latest iteration, by reason.
+    position: JSON; where in the recording `posed_images` stands, for its `resume`.
+    Everything here raises RecordingError with one sentence.
+    """
+
+    path: Path
+    start_ns: int
+    duration_s: float
+    topics: Mapping[str, BagTopic]
+    image_topic: str
+    camera_info_topic: str
+    pose_source: str
+    pose_source_why: str
+    map_frame: str
+    base_frame: str
+    camera_frame: str
+    base_from_camera: Pose
+    camera: Camera
+    image_count: int
+
+    def __init__(self) -> None:
+        self.left_out: Counter[str] = Counter()
+        self.frames_used: int | None = None
+        self.position: dict[str, Any] = {}
+        self._why_no_pose = ""
+
+    @abstractmethod
+    def __enter__(self) -> PosedImageReader: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def posed_images(
+        self, selection: FrameSelection | None = None, resume: dict[str, Any] | None = None
+    ) -> Iterator[PosedImage]:
+        """The keyframes in order of recording, each with its pose.
+
+        resume: what `position` was when an earlier pass over the same recording stopped; the images
+        up to there are skipped, undecoded.
+        Raises RecordingError at the end where there was not one.
+        """
+        selector = FrameSelector(selection or FrameSelection())
+        self._begin()
+        used = skip_frames = 0
+        self.position = resume or {}
+        if resume:
+            selector.restore(resume["selector"])
+            used, skip_frames = resume["used"], resume["frames"]
+        for number, frame in enumerate(self._frames(), 1):
+            if resume and number <= skip_frames:
+                if number == skip_frames:
+                    self.left_out = Counter(resume["left_out"])
+                continue
+            repeated = selector.repeated(self._bytes_of(frame))
+            pose = self._pose_or_none(frame.stamp_ns)
+            if pose is None:
+                continue
+            skip = repeated or selector.too_close(pose)
+            if skip:
+                self.left_out[skip] += 1
+                continue
+            image = self._decoded(frame, pose)
+            if image is None:
+                continue
+            if blurred := selector.blurred(image.image_rgb_hwc):
+                self.left_out[blurred] += 1
+                continue
+            selector.keep(pose)
+            used += 1
+            self.position = {
+                "frames": number, "used": used, "selector": selector.state(),
+                "left_out": dict(self.left_out),
+            }  # fmt: skip
+            yield image
+        self._end(used)
+
+    def images_at(self, stamps_ns: set[int]) -> Iterator[PosedImage]:
+        """The images with these stamps, in order of recording; the others are not decoded."""
+        wanted, left_out = set(stamps_ns), Counter(self.left_out)
+        try:
+            for frame in self._frames():
+                if frame.stamp_ns not in wanted:
+                    continue
+                wanted.remove(frame.stamp_ns)
+                image = self._decoded(frame, self._pose_or_none(frame.stamp_ns))
+                if image is not None:
+                    yield image
+        finally:
+            self.left_out = left_out  # says what `posed_images` left out
+
+    def images(self) -> Iterator[PosedImage]:
+        """Every image that can be decoded, in order of recording; pose None where there is none.
+
+        Raises RecordingError at the end where there was not one.
+        """
+        self._begin()
+        used = 0
+        for frame in self._frames():
+            image = self._decoded(frame, self._pose_or_none(frame.stamp_ns))
+            if image is not None:
+                used += 1
+                yield image
+        for reason in [reason for reason in self.left_out if reason.startswith("no pose")]:
+            del self.left_out[reason]  # these were yielded
+        self._end(used)
+
+    def survey(self, selection: FrameSelection | None = None) -> RecordingSummary:
+        """The summary after going through all frames as `posed_images` does (`--dry-run`)."""
+        for _ in self.posed_images(selection):
+            pass
+        return self.summary()
+
+    def summary(self) -> RecordingSummary:
+        """What the bag holds and what was chosen; frame counts are of the latest iteration."""
+        return summarize(self)
+
+    @property
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """Sentences on what is odd but usable."""
+
+    @abstractmethod
+    def content_hash(self) -> str:
+        """sha256 (hex) over all that the recording holds; a pass over all its bytes."""
+
+    @abstractmethod
+    def map_from_base(self, at_ns: int) -> Pose:
+        """The base in the map frame; raises TransformError where there is no pose at that time."""
+
+    @abstractmethod
+    def map_from_camera(self, at_ns: int) -> Pose:
+        """The camera in the map frame; raises TransformError where there is no pose then."""
+
+    @abstractmethod
+    def pose_stamps_n(self) -> NDArray[np.int64]:
+        """Stamps (n,) in ns, ascending, of the base's poses; empty where it never moves."""
+
+    @abstractmethod
+    def _frames(self) -> Iterator[RecordedFrame]:
+        """All frames, in order; counts in left_out those that have no time."""
+
+    @abstractmethod
+    def _bytes_of(self, frame: RecordedFrame) -> NDArray[np.uint8]:
+        """The image as stored, to tell repeated ones."""
+
+    @abstractmethod
+    def _image_of(self, frame: RecordedFrame) -> tuple[NDArray[np.uint8], Camera]:
+        """The image as RGB, undistorted, and its pinhole. ValueError with a sentence that names it
+        where it is damaged.
+        """
+
+    @abstractmethod
+    def _note(self, sentence: str) -> None: ...
+
+    @abstractmethod
+    def _images_in_words(self) -> str: ...
+
+    def _begin(self) -> None:
+        self.left_out.clear()
+        self.frames_used = None
+        self._why_no_pose = ""
+
+    def _pose_or_none(self, at_ns: int) -> Pose | None:
+        try:
+            return self.map_from_camera(at_ns)
+        except TransformError as error:
+            self.left_out[f"no pose: {error.reason}"] += 1
+            self._why_no_pose = self._why_no_pose or str(error)
+            return None
+
+    def _decoded(self, frame: RecordedFrame, pose: Pose | None) -> PosedImage | None:
+        """The image, undistorted; None (counted) where it is damaged."""
+        try:
+            image_rgb_hwc, camera = self._image_of(frame)
+        except ValueError as error:
+            self.left_out["cannot be decoded"] += 1
+            self._note(str(error))
+            return None
+        return PosedImage(frame.stamp_ns, image_rgb_hwc, camera, pose)
+
+    def _end(self, used: int) -> None:
+        self.frames_used = used
+        if used:
+            return
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())
+        details = [self._why_no_pose, *(n for n in self.notes if n.startswith(self.image_topic))]
+        sentence = f"None of the {self.image_count} {self._images_in_words()} can be used"
+        raise RecordingError("; ".join([f"{sentence}: {reasons}", *filter(None, details)]))
