@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.device import choose_device
+from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import check_weights, local_encoder
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
@@ -122,6 +123,12 @@ class Localizer:
         metadata = scene_map.metadata
         check_weights(metadata.local_encoder, metadata.local_encoder_hash)
         self._encoder = local_encoder(metadata.local_encoder, self.device)
+        if self._encoder.channels != metadata.head.local_channels:
+            raise WeightsError(
+                f"the map takes descriptors of {metadata.head.local_channels} numbers, "
+                f"'{metadata.local_encoder}' gives {self._encoder.channels}: name the encoder "
+                "that it was trained with"
+            )
         self.scene_map = scene_map.to(self.device)
         self._origin_3 = np.array(metadata.origin_m)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from glace_ros.features.image_tensors import grey_at_working_size, to_tensor
+from glace_ros.features.image_encoder import grey_as_encoded
+from glace_ros.features.image_tensors import to_tensor
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import XFeatEncoder
+    from glace_ros.features.local_encoder import LocalEncoder
     from glace_ros.recording.posed_images import PosedImage
 
 _VIEWS_ON_DEVICE = 256
@@ -98,7 +99,7 @@ class EncodedViews:
 
     def __init__(
         self,
-        encoder: XFeatEncoder,
+        encoder: LocalEncoder,
         config: FeatureBufferConfig,
         augmentation: AugmentationConfig,
         seed: int,
@@ -123,8 +124,8 @@ class EncodedViews:
         """
         if image.map_from_camera is None:
             raise ValueError("a mapping image has no pose")
-        grey_hw, camera = grey_at_working_size(
-            image.image_rgb_hwc, image.camera, self.config.short_side_px
+        grey_hw, camera = grey_as_encoded(
+            self._encoder, image.image_rgb_hwc, image.camera, self.config.short_side_px
         )
         intrinsics_4 = torch.tensor(
             [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px], dtype=torch.float32

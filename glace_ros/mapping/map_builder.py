@@ -28,7 +28,8 @@ from glace_ros.mapping.share_exchange import exchange_features, gather_placed
 from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.scene_map import MapMetadata, SceneMap
+from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +55,7 @@ class MapBuilderConfig:
     sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
     the code of a co-visible view.
     triangulation None: points are left to the network, as in the paper; there are no landmarks
-    without them either.
+    without them either. So it is with a local encoder that finds no corners.
     """
 
     minutes: float = 5.0
@@ -152,7 +153,10 @@ class MapBuilder:
         if ranks.count > 1:
             exchange_features(views, ranks, config.buffer.max_bytes)
         self._buffer = self.encoded.buffer(
-            self._origin_3, config.triangulation, self._device, on_view
+            self._origin_3,
+            config.triangulation if self._encoder.finds_corners else None,
+            self._device,
+            on_view,
         )
         self.points_share = float(self._buffer.samples.has_point_n.float().mean())
         placed = gather_placed(self._buffer, ranks, config.landmarks.observations, config.seed)
@@ -253,7 +257,13 @@ class MapBuilder:
     def _head_config(self) -> CoordinateHeadConfig:
         channels = self._codes.encoder.channels if self._codes else 0
         clusters = min(self.config.head.clusters, len(self.encoded.views))
-        return replace(self.config.head, global_channels=channels, clusters=clusters)
+        return replace(
+            self.config.head,
+            local_channels=self._encoder.channels,
+            global_channels=channels,
+            clusters=clusters,
+            scaled_inputs=self._encoder.unit_norm,
+        )
 
     def _centres(self, positions_v3: NDArray[np.float64]) -> torch.Tensor:
         clusters = self._head_config().clusters

@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from glace_ros.errors import GlaceError
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS, preset
 from glace_ros.nodes.command_line import (
@@ -70,6 +71,11 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, head=replace(config.head, clusters=args.clusters))
     if args.width:
         config = replace(config, head=replace(config.head, width=args.width))
+    if args.landmarks and args.local_encoder != "xfeat":
+        raise GlaceError(
+            f"--landmarks {args.landmarks}: '{args.local_encoder}' looks at the cells of a grid, "
+            "and landmarks are corners: leave the option out, or use --local-encoder xfeat"
+        )
     if args.landmarks is not None:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
     return replace(
@@ -88,6 +94,12 @@ def _global_encoder(text: str) -> str:
     if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
         return text
     raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K")
+
+
+def _local_encoder(text: str) -> str:
+    if text == "xfeat" or (text.startswith("ace:") and len(text) > len("ace:")):
+        return text
+    raise argparse.ArgumentTypeError("must be xfeat or ace:FILE")
 
 
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
@@ -128,7 +140,12 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         default=0.1,
         help="share of the drive, in contiguous blocks, that judges the map",
     )
-    parser.add_argument("--local-encoder", default=defaults.local_encoder, choices=["xfeat"])
+    parser.add_argument(
+        "--local-encoder",
+        type=_local_encoder,
+        default=defaults.local_encoder,
+        help="xfeat, or ace:FILE (the paper's, with your own weights: no landmarks)",
+    )
     parser.add_argument(
         "--global-encoder",
         type=_global_encoder,
