@@ -9,6 +9,8 @@ SUBCOMMANDS = {
     "build_map": "a rosbag becomes a map",
     "localize": "the live node: images become poses in a ROS 2 graph",
     "evaluate": "localize every image of a bag and compare with the truth",
+    "import_map": "a map that ACE's or GLACE's published code has trained becomes one of ours",
+    "export_map": "and back",
     "demo": "a simulated building: record, map, localize live, report",
 }
 

@@ -31,6 +31,12 @@ FALSE_ACCEPT = (1.0, 10.0)
 ASTRAY = (0.5, 10.0)
 """(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
 RATIO_BOUNDS = (0.10, 0.25)
+NOT_JUDGED = (
+    "it was never judged by images with known poses: from which share of inliers a pose is right, "
+    "and how large its covariance has to be, is not known, and taken as if nothing had to be "
+    "corrected"
+)
+"""What to say of a map with no accuracy on held-out images, before "it" is in use."""
 _FAR = f"{FALSE_ACCEPT[0]:g} m / {FALSE_ACCEPT[1]:g} deg"
 
 

@@ -8,6 +8,7 @@ somebody has it. Numbers are drawn with numpy's legacy generator, whose stream n
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,13 @@ def seeded(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Ten
     return weights
 
 
-def official_head(name: str, seed: int = 3) -> dict[str, torch.Tensor]:
+def official_head(name: str) -> dict[str, torch.Tensor]:
     """A head's file as it is published: fp16, 1x1 convolutions, and its buffers."""
+    return dict(_official_head(name))
+
+
+@lru_cache
+def _official_head(name: str, seed: int = 3) -> dict[str, torch.Tensor]:
     inputs, width, blocks, ratio, clusters = HEADS[name]
     hidden = int(width * ratio)
     sizes = {

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "GLACE_WEIGHTS"
 """Environment: a folder where weights are looked for that are not beside their map."""
 
+_WITH_FILE = ("ace", "r2former")
+
 # published checkpoints keep recalls and counters as numpy's arrays and scalars beside the weights
 _PLAIN_NUMBERS = [
     (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
@@ -40,25 +42,27 @@ _PLAIN_NUMBERS = [
 
 def named_file(name: str) -> Path | None:
     """FILE of "ENCODER:FILE"; None for an encoder that needs none."""
-    _, colon, file = name.partition(":")
-    return Path(file).expanduser() if colon else None
+    kind, colon, file = name.partition(":")
+    return Path(file).expanduser() if colon and kind in _WITH_FILE else None
 
 
 def without_folder(name: str) -> str:
     """ "ENCODER:FILE" as a map file has it: the file's own name alone."""
-    kind, colon, file = name.partition(":")
-    return f"{kind}:{Path(file).name}" if colon else kind
+    file = named_file(name)
+    return name if file is None else f"{name.partition(':')[0]}:{file.name}"
 
 
 def found_beside(name: str, folder: Path) -> str:
-    """ "ENCODER:FILE" with the file in this folder, else in $GLACE_WEIGHTS; unchanged where it is
-    in neither.
+    """ "ENCODER:FILE" with the file in this folder, else in $GLACE_WEIGHTS; without a folder where
+    it is in neither.
     """
-    kind, colon, file = name.partition(":")
+    file = named_file(name)
+    if file is None:
+        return name
     folders = [folder, *(Path(f).expanduser() for f in [os.environ.get(FOLDER_VARIABLE)] if f)]
-    for place in folders if colon else []:
-        if _is_there(place / Path(file).name):
-            return f"{kind}:{(place / Path(file).name).resolve()}"
+    for place in folders:
+        if _is_there(place / file.name):
+            return f"{name.partition(':')[0]}:{(place / file.name).resolve()}"
     return without_folder(name)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
-from glace_ros.features.local_encoder import check_weights, local_encoder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
 from glace_ros.localization.pose_covariance import camera_covariance
@@ -121,7 +122,7 @@ class Localizer:
         self.config = config or LocalizerConfig()
         self.device = choose_device(device)
         metadata = scene_map.metadata
-        check_weights(metadata.local_encoder, metadata.local_encoder_hash)
+        metadata.check_encoders()
         self._encoder = local_encoder(metadata.local_encoder, self.device)
         if self._encoder.channels != metadata.head.local_channels:
             raise WeightsError(
@@ -130,6 +131,9 @@ class Localizer:
                 "that it was trained with"
             )
         self.scene_map = scene_map.to(self.device)
+        self._r2former: R2FormerEncoder | None = None
+        if metadata.global_encoder.startswith("r2former:"):
+            self._r2former = R2FormerEncoder(metadata.global_encoder, self.device)
         self._origin_3 = np.array(metadata.origin_m)
 
     def localize(
@@ -216,6 +220,8 @@ class Localizer:
         )  # fmt: skip
         encoder = self.scene_map.global_encoder
         code_G = encoder.encode(features) if encoder else None
+        if self._r2former:
+            code_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
         return Regression(features, self._points(features, code_G), working_camera, code_G)
 
     def _points(self, features: LocalFeatures, code_G: torch.Tensor | None) -> NDArray[np.float64]:

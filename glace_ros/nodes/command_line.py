@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def add_bag_arguments(parser: argparse.ArgumentParser) -> None:
+def add_bag_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """--bag and what in it to use."""
     parser.add_argument(
         "--bag",
-        required=True,
+        required=required,
         metavar="PATH",
         help="rosbag2 folder or file (sqlite3, mcap, zstd) or ROS 1 .bag",
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.camera import Camera
-from glace_ros.features.weights_file import found_beside, without_folder
+from glace_ros.features.local_encoder import check_weights
+from glace_ros.features.weights_file import check_file, found_beside, without_folder
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class MapMetadata:
     min_inlier_ratio: float = 0.1
     training: dict[str, Any] = field(default_factory=dict)
     global_encoder_hash: str = ""
+
+    def check_encoders(self) -> None:
+        """Raises WeightsError where the encoders are not here, or with other weights."""
+        check_weights(self.local_encoder, self.local_encoder_hash)
+        if self.global_encoder.startswith("r2former:"):
+            check_file(self.global_encoder, self.global_encoder_hash)
 
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
