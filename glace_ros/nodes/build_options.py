@@ -93,7 +93,9 @@ def _global_encoder(text: str) -> str:
     name, _, count = text.partition(":")
     if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
         return text
-    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K")
+    if name == "r2former" and count:
+        return text
+    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K, or r2former:FILE")
 
 
 def _local_encoder(text: str) -> str:
@@ -150,7 +152,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--global-encoder",
         type=_global_encoder,
         default=defaults.global_encoder,
-        help="vlad, none, or kmeans:K (the paper's K codes without diffusion)",
+        help="vlad, none, kmeans:K (the paper's K codes without diffusion), or r2former:FILE (the "
+        "paper's, with your own weights)",
     )
     parser.add_argument(
         "--sigma",
