@@ -30,7 +30,10 @@ FALSE_ACCEPT = (1.0, 10.0)
 """An accepted pose further off than this (m, deg) would send a robot astray."""
 ASTRAY = (0.5, 10.0)
 """(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
-RATIO_BOUNDS = (0.10, 0.25)
+RATIO_BOUNDS = (0.08, 0.25)
+RATIO_MARGIN = 1.25
+RIVAL_BOUNDS = (0.5, 0.8)
+RIVAL_MARGIN = 0.95
 NOT_JUDGED = (
     "it was never judged by images with known poses: from which share of inliers a pose is right, "
     "and how large its covariance has to be, is not known, and taken as if nothing had to be "
@@ -46,7 +49,8 @@ class LocalizedFrame:
     is none.
 
     covariance_66 as in localization/pose_covariance.py. reason: why it was rejected. landmarks:
-    that refined the pose; sure: so many that they vouch for it, whatever the inliers.
+    that refined the pose; sure: so many that they vouch for it, whatever the inliers. rival: share
+    of the pose's agreement that one in another place has.
     """
 
     stamp_ns: int
@@ -59,6 +63,7 @@ class LocalizedFrame:
     reason: str = ""
     landmarks: int = 0
     sure: bool = False
+    rival: float = 0.0
 
     @property
     def errors(self) -> tuple[float, float]:
@@ -90,21 +95,45 @@ class LocalizedFrame:
         return float(error_6 @ np.linalg.solve(self.covariance_66, error_6)) / 6.0
 
 
-def acceptance_threshold(frames: Sequence[LocalizedFrame]) -> float:
-    """Inlier ratio from which none of these held-out frames was astray.
+def is_astray(estimate: Pose, truth: Pose) -> bool:
+    """Whether a pose is further off than ASTRAY."""
+    metres, degrees = ASTRAY
+    angle_deg = float(np.degrees(estimate.angle_rad(truth)))
+    return estimate.distance_m(truth) > metres or angle_deg > degrees
 
-    frames: accepted whatever their ratio. See ASTRAY; the result is within RATIO_BOUNDS.
+
+def acceptance_threshold(
+    frames: Sequence[LocalizedFrame], wrong_ratios: Sequence[float] = ()
+) -> float:
+    """Inlier ratio, by RATIO_MARGIN above that of every held-out frame that was astray and of every
+    wrong place.
+
+    frames: accepted whatever their ratio. The result is within RATIO_BOUNDS.
     """
-    astray = [
-        frame.inliers / frame.points
-        for frame in frames
-        if frame.points
-        and not frame.sure
-        and math.isfinite(frame.errors[0])
-        and (frame.errors[0] > ASTRAY[0] or frame.errors[1] > ASTRAY[1])
-    ]
+    astray = [frame.inliers / frame.points for frame in _astray(frames) if not frame.sure]
     lowest, highest = RATIO_BOUNDS
-    return float(np.clip(1.05 * max(astray, default=0.0), lowest, highest))
+    return float(
+        np.clip(RATIO_MARGIN * max([*astray, *wrong_ratios], default=0.0), lowest, highest)
+    )
+
+
+def rival_threshold(frames: Sequence[LocalizedFrame]) -> float:
+    """The rival's share of agreement from which a pose is ambiguous: by RIVAL_MARGIN under that of
+    every held-out frame that was astray, within RIVAL_BOUNDS.
+    """
+    rivals = [frame.rival for frame in _astray(frames) if frame.rival > 0.0]
+    lowest, highest = RIVAL_BOUNDS
+    return float(np.clip(RIVAL_MARGIN * min(rivals, default=1.0), lowest, highest))
+
+
+def _astray(frames: Sequence[LocalizedFrame]) -> list[LocalizedFrame]:
+    return [
+        frame
+        for frame in frames
+        if frame.estimate is not None
+        and frame.truth is not None
+        and is_astray(frame.estimate, frame.truth)
+    ]
 
 
 def covariance_scale(frames: Sequence[LocalizedFrame]) -> float:

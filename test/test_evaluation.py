@@ -14,6 +14,7 @@ from glace_ros.evaluation import (
     covariance_scale,
     figures_table,
     pose_error,
+    rival_threshold,
     summarize_frames,
     write_tum,
 )
@@ -163,14 +164,34 @@ def test_a_frame_below_a_threshold_is_refused():
 
 @pytest.mark.parametrize("astray", [with_ratio(0.17, 0.8), with_ratio(0.17, 0.0, 12.0)])
 def test_the_threshold_refuses_every_frame_that_went_astray(astray):
-    good = [with_ratio(ratio) for ratio in (0.12, 0.2, 0.4)]
+    good = [with_ratio(ratio) for ratio in (0.12, 0.22, 0.4)]
     threshold = acceptance_threshold([*good, astray, with_ratio(0.11, 3.0)])
-    assert 0.17 < threshold < 0.2
+    assert 0.17 < threshold < 0.22
     assert astray.accepted_from(threshold).estimate is None
     assert good[1].accepted_from(threshold).estimate is not None
-    assert acceptance_threshold(good) == acceptance_threshold([]) == 0.10
+    assert acceptance_threshold(good) == acceptance_threshold([]) == 0.08
+    # one that landmarks vouch for says nothing about the inliers of the head
+    assert acceptance_threshold([*good, replace(astray, sure=True)]) == 0.08
     # one frame that is wrong about everything does not forbid them all
     assert acceptance_threshold([*good, with_ratio(0.9, 5.0)]) == 0.25
+
+
+def test_the_threshold_is_above_what_wrong_places_give():
+    good = [with_ratio(ratio) for ratio in (0.12, 0.22, 0.4)]
+    assert 0.11 < acceptance_threshold(good, [0.03, 0.11, 0.05]) < 0.15
+    assert acceptance_threshold(good, [0.6]) == 0.25
+
+
+def test_an_image_is_ambiguous_before_held_out_frames_that_were_in_the_wrong_room_are_believed():
+    def rivalled(rival: float, off_m: float = 0.0) -> LocalizedFrame:
+        return replace(frame(off_m), rival=rival)
+
+    right = [rivalled(0.0), rivalled(0.75), rivalled(0.95)]
+    assert rival_threshold(right) == rival_threshold([]) == 0.8
+    assert 0.6 < rival_threshold([*right, rivalled(0.7, 5.0), rivalled(0.9, 5.0)]) < 0.7
+    assert rival_threshold([*right, rivalled(0.2, 5.0)]) == 0.5
+    # a wrong pose without a rival is no case for it
+    assert rival_threshold([*right, rivalled(0.0, 5.0)]) == 0.8
 
 
 @pytest.mark.parametrize("too_small", [9.0, 100.0])

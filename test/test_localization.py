@@ -1,5 +1,7 @@
 """Poses are found among outliers in bounded time, their covariance is true, doubt is a result."""
 
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError, WeightsError
-from glace_ros.evaluation import pose_error
+from glace_ros.evaluation import is_astray, pose_error
 from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import (
     Localizer,
     LocalizerConfig,
@@ -30,6 +33,7 @@ from glace_ros.localization.pose_covariance import (
     skew,
 )
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
+from glace_ros.localization.wrong_places import WrongPlaces
 from glace_ros.pose import Pose
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.scene_map import SceneMap
@@ -328,10 +332,15 @@ def test_inlier_pixels_are_those_of_the_given_image(weights_hash):
 @pytest.mark.parametrize(
     ("config", "metadata", "scene", "words"),
     [
-        (LocalizerConfig(min_inliers=201), {}, {}, "fewer than 201"),
+        (LocalizerConfig(acceptance=AcceptanceConfig(min_inliers=201)), {}, {}, "fewer than 201"),
         (LocalizerConfig(), {"min_inlier_ratio": 0.7}, {"outliers": 100}, "share than 0.70"),
-        (LocalizerConfig(max_sigma_m=1e-4), {}, {}, "uncertain by"),
-        (LocalizerConfig(max_sigma_m=0.05), {"covariance_scale": 1e4}, {}, "uncertain by"),
+        (LocalizerConfig(acceptance=AcceptanceConfig(max_sigma_m=1e-4)), {}, {}, "uncertain by"),
+        (
+            LocalizerConfig(acceptance=AcceptanceConfig(max_sigma_m=0.05)),
+            {"covariance_scale": 1e4},
+            {},
+            "uncertain by",
+        ),
         (LocalizerConfig(), {}, {"count": 3}, "no pose fits any of 3 points"),
     ],
 )
@@ -382,6 +391,34 @@ def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_wi
     assert localizer.solve(regression, CAMERA, 0.0).map_from_camera.distance_m(TRUTH) < 0.02
 
 
+def test_a_pose_that_another_seed_does_not_find_again_is_refused(weights_hash):
+    """Half of the points are those of one pose, half of another 3 m away: luck decides."""
+    scene_map = localizer_of(weights_hash).scene_map
+    any_seed = AcceptanceConfig(repeat_m=math.inf, repeat_deg=math.inf)
+    regression = seeing(localizer_of(weights_hash)).regress(IMAGE, CAMERA)
+    points_n3 = regression.points_n3.copy()
+    points_n3[::2] += [3.0, 0.0, 0.0]
+    torn = regression._replace(points_n3=points_n3)
+    found = [
+        Localizer(scene_map, LocalizerConfig(seed=seed, acceptance=any_seed), "cpu").solve(
+            torn, CAMERA, 0.0
+        )
+        for seed in range(6)
+    ]
+    apart = [
+        found[seed].map_from_camera.distance_m(found[seed + 1].map_from_camera) > 0.2
+        for seed in range(5)
+    ]
+    assert any(apart)  # the case is one
+    for seed, refused in enumerate(apart):
+        result = Localizer(scene_map, LocalizerConfig(seed=seed), "cpu").solve(torn, CAMERA, 0.0)
+        assert isinstance(result, Rejection) == refused
+        assert not refused or "another seed of RANSAC finds a pose" in result.reason
+    assert isinstance(
+        Localizer(scene_map, device="cpu").solve(regression, CAMERA, 0.0), PoseEstimate
+    )
+
+
 @pytest.mark.parametrize("places", [PlaceConfig(), None])
 def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weights_hash, places):
     """The image's own code says the wrong room, which has 120 of its 200 corners."""
@@ -415,8 +452,13 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     distance_m = found.map_from_camera.distance_m(TRUTH)
     if places is None:
         assert distance_m == pytest.approx(10.0, abs=0.05)
+        assert found.rival == 0.0
     else:
         assert distance_m < 0.02
+        assert 0.5 < found.rival < 0.75  # 120 of 200, and how like the codes are
+        assert not found.ambiguous
+        localizer.scene_map.metadata = replace(plain.metadata, max_rival=0.5)
+        assert localizer.localize(IMAGE, CAMERA).ambiguous
 
 
 def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):
@@ -459,3 +501,34 @@ def test_portrait_and_distorted_images_are_taken(weights_hash):
     assert (working.width_px, working.height_px, working.distortion) == (96, 160, ())
     assert len(pixels_n2) == len(points_n3) > 50
     assert points_n3.dtype == np.float64
+
+
+def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
+    """A head that answers by the code: 10 m away for the other view, and still half right."""
+    localizer = seeing(localizer_of(weights_hash), pixel_noise=0.2)
+    regression = localizer.regress(IMAGE, CAMERA)
+    wrong = WrongPlaces(localizer.scene_map, "cpu", is_astray)
+    wrong.learn_from(regression, CAMERA, TRUTH)
+    assert len(wrong.ratios) == 1  # the map remembers no other place: shuffled patches alone
+    assert wrong.ratios[0] < 0.1
+    agreeing = {"there": 120, "here": 120}
+
+    def elsewhere(place: str) -> WrongPlaces:
+        wrong = WrongPlaces(localizer.scene_map, "cpu", is_astray)
+        wrong._localizer.scene_map.global_encoder = SimpleNamespace(
+            views_vG=torch.zeros(1, 2),
+            positions_v3=torch.from_numpy(TRUTH.translation_3[None] + [10.0, 0, 0]),
+        )
+        points_n3 = regression.points_n3.copy()
+        if place == "there":
+            points_n3 += [10.0, 0.0, 0.0]
+        points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))
+        wrong._localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
+            points_n3
+        )
+        wrong.learn_from(regression, CAMERA, TRUTH)
+        return wrong
+
+    assert elsewhere("there").ratios[1] == pytest.approx(0.6, abs=0.05)
+    # where the head knows better than the code, the pose is right and says nothing
+    assert len(elsewhere("here").ratios) == 1

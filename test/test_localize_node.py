@@ -32,6 +32,7 @@ from robot import (
 from glace_ros.camera import Camera
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.pose import Pose
@@ -530,7 +531,7 @@ def test_the_live_node_publishes_what_the_localizer_computes_offline(
     )  # fmt: skip
     robot.wait_for_listeners()
     robot.publish_static()
-    config = LocalizerConfig(min_inliers=4, ransac_px=30.0)
+    config = LocalizerConfig(ransac_px=30.0, acceptance=AcceptanceConfig(min_inliers=4))
     localizer = Localizer(SceneMap.load(path), config, device="cpu")
     random, agreed = np.random.default_rng(0), 0
     for _ in range(5):

@@ -237,6 +237,31 @@ def test_a_carried_robot_is_believed_after_three_fixes_that_agree():
     assert fusion.map_from_odom.distance_m(carried @ MAP_FROM_ODOM) < 1e-6
 
 
+def test_an_ambiguous_image_confirms_but_begins_and_overrules_nothing():
+    def seen(fusion, stamp_s, offset, ambiguous):
+        stamp_ns = round(stamp_s * NS)
+        pose = offset @ MAP_FROM_ODOM @ odometry_at(stamp_ns)
+        return fusion.fix(stamp_ns, pose, SURE_66, odometry_at(stamp_ns), ambiguous)
+
+    here, twin = Pose.identity(), Pose.from_planar(5.0, 0.0, 0.0)
+    fusion = OdometryFusion()
+    first = seen(fusion, 1.0, twin, True)
+    assert isinstance(first, FixRejection)
+    assert "another place" in first.reason
+    assert fusion.map_from_odom is None
+    assert isinstance(seen(fusion, 1.5, here, False), Fix)
+    assert isinstance(seen(fusion, 2.0, here, True), Fix)
+    for stamp_s in (2.5, 3.0, 3.5, 4.0, 4.5):  # as many would be a consensus
+        rejection = seen(fusion, stamp_s, twin, True)
+        assert isinstance(rejection, FixRejection)
+        assert "sigma from the prediction" in rejection.reason
+    assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 1e-6
+    # somebody's word is enough to make one of two places the likely one
+    named = OdometryFusion()
+    named.expect(MAP_FROM_ODOM @ odometry_at(NS), COVARIANCE_66, odometry_at(NS))
+    assert isinstance(seen(named, 1.0, here, True), Fix)
+
+
 def test_wrong_fixes_that_disagree_are_never_believed():
     fusion = OdometryFusion()
     drive(fusion, 3.0)

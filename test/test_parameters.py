@@ -9,6 +9,7 @@ import yaml
 
 pytest.importorskip("rclpy")
 
+from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import LocalizerConfig
 from glace_ros.localization.odometry_fusion import OdometryFusionConfig
 from glace_ros.nodes.parameters import (
@@ -106,7 +107,9 @@ def test_values_reach_the_configs_that_they_are_for():
          "lost_timeout": 7.0, "covariance_scale": 2.0, "min_sigma_xy": 0.5, "min_sigma_yaw": 0.25,
          "gate_sigma": 3.0, "reinit_consensus": 5, "initial_pose.yaw": 1.5}
     )  # fmt: skip
-    assert parameters.localizer == LocalizerConfig(min_inliers=77, ransac_px=3.0)
+    assert parameters.localizer == LocalizerConfig(
+        ransac_px=3.0, acceptance=AcceptanceConfig(min_inliers=77)
+    )
     assert parameters.fusion == OdometryFusionConfig(
         two_d_mode=False, degraded_timeout_s=1.5, lost_timeout_s=7.0, covariance_scale=2.0,
         min_sigma_xy_m=0.5, min_sigma_yaw_rad=0.25, gate_sigma=3.0, reinit_consensus=5,

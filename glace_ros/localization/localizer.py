@@ -14,6 +14,12 @@ from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.localization.acceptance import (
+    AcceptanceConfig,
+    not_repeated,
+    too_few_inliers,
+    too_uncertain,
+)
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
 from glace_ros.localization.pose_covariance import camera_covariance
@@ -34,19 +40,17 @@ _LIKENESS_WEIGHT = 0.5
 @dataclass(frozen=True)
 class LocalizerConfig:
     """points: patches of an image that are regressed, best first. ransac_px: in the encoded image.
+    acceptance: what is a rejection.
 
-    min_inliers: fewer are a rejection; the map's own min_inlier_ratio applies besides.
-    max_sigma_m: so is a position that its own inliers leave less certain than this.
     places: how an image that looks like several is tried in each; None = its own code alone.
     refinement: by the map's landmarks; None = the pose of the coordinate head alone.
     """
 
     points: int = 1000
     ransac_px: float = 10.0
-    min_inliers: int = 50
-    max_sigma_m: float = 1.0
     max_iterations: int = 2000
     seed: int = 0
+    acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
     places: PlaceConfig | None = field(default_factory=PlaceConfig)
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
 
@@ -75,7 +79,8 @@ class PoseEstimate:
     covariance_66: see pose_covariance. points: regressed, inliers: of these. pixels_m2, points_m3:
     the inliers in the *given* image's undistorted pixels and in the map. landmarks: how many the
     pose was made exact with, 0 = none; sure: enough to vouch for it. reprojection_px: median of
-    what the pose was solved from.
+    what the pose was solved from. rival: share of this pose's agreement that the best pose in
+    another place has; ambiguous: so much that this image alone does not tell which it is.
     """
 
     map_from_camera: Pose
@@ -88,6 +93,8 @@ class PoseEstimate:
     points_m3: NDArray[np.float64]
     landmarks: int = 0
     sure: bool = False
+    rival: float = 0.0
+    ambiguous: bool = False
 
     @property
     def inlier_ratio(self) -> float:
@@ -155,11 +162,49 @@ class Localizer:
         start: perf_counter() from which the result's seconds count.
         """
         results = [
-            (self._solve_here(attempt, camera, start), likeness)
+            (self._solve_here(attempt, camera, start), attempt, likeness)
             for attempt, likeness in self._attempts(regression)
         ]
-        result, _ = max(results, key=lambda pair: _agreement(*pair))
-        return replace(result, seconds=time.perf_counter() - start)
+        results.sort(key=lambda each: _agreement(each[0], each[2]), reverse=True)
+        best, attempt, likeness = results[0]
+        if isinstance(best, PoseEstimate):
+            rival = self._rival(best, likeness, [(other, like) for other, _, like in results[1:]])
+            ambiguous = rival > self.scene_map.metadata.max_rival
+            best = replace(best, rival=rival, ambiguous=ambiguous)
+            if not best.sure and (reason := self._unrepeated(best, attempt)):
+                best = Rejection(reason, best.inliers, best.points, best.seconds)
+        return replace(best, seconds=time.perf_counter() - start)
+
+    def _rival(
+        self,
+        best: PoseEstimate,
+        likeness: float,
+        others: list[tuple[PoseEstimate | Rejection, float]],
+    ) -> float:
+        """Share of the best pose's agreement that the next one has, of those in another place."""
+        apart_m = self.config.places.apart_m if self.config.places else 0.0
+        agreeing = [
+            _agreement(other, like)
+            for other, like in others
+            if isinstance(other, PoseEstimate)
+            and other.map_from_camera.distance_m(best.map_from_camera) > apart_m
+        ]
+        if not agreeing:
+            return 0.0
+        _, by_landmarks, by_inliers = _agreement(best, likeness)
+        if by_landmarks == 0.0:
+            return max(agreeing)[2] / by_inliers
+        return max(agreeing)[1] / by_landmarks
+
+    def _unrepeated(self, estimate: PoseEstimate, regression: Regression) -> str:
+        """Why another seed of RANSAC speaks against an estimate; empty where it does not."""
+        solver = replace(self._solver_config(), seed=self.config.seed + 1)
+        again = solve_pose(regression.pixels_n2, regression.points_n3, regression.camera, solver)
+        map_from_camera = None
+        if again is not None:
+            pose = self._refine(again, regression)[0].map_from_camera
+            map_from_camera = Pose(pose.rotation_33, pose.translation_3 + self._origin_3)
+        return not_repeated(estimate.map_from_camera, map_from_camera, self.config.acceptance)
 
     def _attempts(self, regression: Regression) -> list[tuple[Regression, float]]:
         """What the map says of the image in each place that it may be of, and how like that is."""
@@ -169,7 +214,7 @@ class Localizer:
         features, landmarks = regression.features, self.scene_map.landmarks
         places = place_candidates(features, regression.code_G, encoder, landmarks, config)
         return [
-            (regression._replace(points_n3=self._points(features, place.code_G)), place.likeness)
+            (self.regressed(features, place.code_G, regression.camera), place.likeness)
             for place in places
         ] or [(regression, 0.0)]
 
@@ -222,11 +267,14 @@ class Localizer:
         code_G = encoder.encode(features) if encoder else None
         if self._r2former:
             code_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
-        return Regression(features, self._points(features, code_G), working_camera, code_G)
+        return self.regressed(features, code_G, working_camera)
 
-    def _points(self, features: LocalFeatures, code_G: torch.Tensor | None) -> NDArray[np.float64]:
-        points_n3 = self.scene_map.points(features.descriptors_nC, code_G)
-        return np.asarray(points_n3.cpu().numpy().astype(np.float64))
+    def regressed(
+        self, features: LocalFeatures, code_G: torch.Tensor | None, camera: Camera
+    ) -> Regression:
+        """What the map says of these patches of a pinhole's image with this code."""
+        points_n3 = self.scene_map.points(features.descriptors_nC, code_G).cpu().numpy()
+        return Regression(features, points_n3.astype(np.float64), camera, code_G)
 
     def _refine(
         self, coarse: PoseSolution, regression: Regression
@@ -266,18 +314,11 @@ class Localizer:
         self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
     ) -> str:
         """Why the best pose is not to be trusted; empty where nothing speaks against it."""
+        acceptance, ratio = self.config.acceptance, self.scene_map.metadata.min_inlier_ratio
+        reason = ""
         if not self._sure(landmarks):
-            if inliers < self.config.min_inliers:
-                return f"{inliers} inliers of {count} points, fewer than {self.config.min_inliers}"
-            needed = self.scene_map.metadata.min_inlier_ratio
-            if inliers < needed * count:
-                return f"{inliers} inliers of {count} points, a smaller share than {needed:.2f}"
-        if covariance_66 is None:
-            return f"the {inliers} inliers do not fix the pose"
-        sigma_m = float(np.sqrt(np.linalg.eigvalsh(covariance_66[:3, :3])[-1]))
-        if not sigma_m < self.config.max_sigma_m:
-            return f"the position is uncertain by {sigma_m:.2f} m"
-        return ""
+            reason = too_few_inliers(inliers, count, ratio, acceptance)
+        return reason or too_uncertain(covariance_66, inliers, acceptance)
 
 
 def _agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool, float, int]:

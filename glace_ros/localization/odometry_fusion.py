@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LARGEST_COVARIANCE = 1e3  # m^2 or rad^2; beyond it a consumer's filter loses its footing
 LARGEST_COORDINATE_M = 1e8  # Earth-fixed frames need 1e7
+AMBIGUOUS = "its image may as well be of another place of the map"
 LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say nothing
 
 
@@ -124,8 +125,12 @@ class OdometryFusion:
         map_from_base: Pose,
         covariance_66: NDArray[np.float64],
         odom_from_base: Pose | None,
+        ambiguous: bool = False,
     ) -> Fix | FixRejection:
         """Takes the base's pose at stamp_ns with its covariance (axes as in `Fix`).
+
+        ambiguous: its image may as well be of another place. Such a pose confirms what is
+        believed; it begins nothing and overrules nothing.
 
         odom_from_base: odometry at that same stamp_ns; None where no map_from_odom is needed.
         A pose that cannot be used changes nothing; one that is too far from the belief counts
@@ -143,7 +148,7 @@ class OdometryFusion:
             sigma_m = math.sqrt(covariance_66[:3, :3].diagonal().max())
             sigma_rad = math.sqrt(covariance_66[3:, 3:].diagonal().max())
             return FixRejection(f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad")
-        believed, jumped_m = self._fused(measured)
+        believed, jumped_m = self._fused(measured, ambiguous)
         if isinstance(believed, FixRejection):
             return believed
         self._belief = believed
@@ -154,11 +159,13 @@ class OdometryFusion:
         self._last_fix = Fix(stamp_ns, map_from_base, covariance_66, map_from_odom, jumped_m)
         return self._last_fix
 
-    def _fused(self, measured: PoseBelief) -> tuple[PoseBelief | FixRejection, float | None]:
+    def _fused(
+        self, measured: PoseBelief, ambiguous: bool
+    ) -> tuple[PoseBelief | FixRejection, float | None]:
         """What is to be believed after a fix, and how far that is from what was, if overruled."""
         config = self._config
         if self._belief is None or measured.odom_from_base is None:
-            return measured, None
+            return (FixRejection(AMBIGUOUS) if ambiguous else measured), None
         predicted = self._belief.carried_to(measured.odom_from_base, config.odometry)
         off = self._sigmas(predicted, measured)
         if config.gate_sigma == 0.0 or off <= config.gate_sigma:
@@ -166,6 +173,8 @@ class OdometryFusion:
             fix = measured.map_from_base, measured.covariance_66
             corrected = predicted.corrected_by(*fix, config.odometry)
             return self._planar(corrected), None
+        if ambiguous:
+            return FixRejection(f"{AMBIGUOUS}, and it is {off:.1f} sigma from the prediction"), None
         carried = [
             outlier.carried_to(measured.odom_from_base, config.odometry)
             for outlier in self._outliers

@@ -21,6 +21,7 @@ from glace_ros.evaluation import (
     summarize_frames,
     write_tum,
 )
+from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
 from glace_ros.localization.pose_covariance import base_covariance
 from glace_ros.nodes.command_line import (
@@ -73,7 +74,7 @@ def localized_frame(
     covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
     return LocalizedFrame(
         estimate=map_from_base, covariance_66=covariance_66,
-        landmarks=result.landmarks, sure=result.sure, **common,
+        landmarks=result.landmarks, sure=result.sure, rival=result.rival, **common,
     )  # fmt: skip
 
 
@@ -83,9 +84,11 @@ def _evaluate(args: argparse.Namespace) -> int:
         if file:
             require_writable(option, Path(file))
     scene_map = SceneMap.load(args.map)
-    config = LocalizerConfig()
-    overrides = {"min_inliers": args.min_inliers, "ransac_px": args.ransac_px, "seed": args.seed}
-    config = replace(config, **{k: v for k, v in overrides.items() if v is not None})
+    config = LocalizerConfig(
+        ransac_px=args.ransac_px,
+        seed=args.seed,
+        acceptance=AcceptanceConfig(min_inliers=args.min_inliers),
+    )
     localizer = Localizer(scene_map, config, args.device)
     frames = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
@@ -162,11 +165,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     parser.add_argument(
-        "--min-inliers", type=whole_number(4), help=f"default {LocalizerConfig.min_inliers}"
+        "--min-inliers",
+        type=whole_number(4),
+        default=AcceptanceConfig.min_inliers,
+        help="default %(default)s",
     )
-    parser.add_argument("--ransac-px", type=positive, help=f"default {LocalizerConfig.ransac_px:g}")
     parser.add_argument(
-        "--seed", type=whole_number(0), help=f"of RANSAC, default {LocalizerConfig.seed}"
+        "--ransac-px", type=positive, default=LocalizerConfig.ransac_px, help="default %(default)g"
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0),
+        default=LocalizerConfig.seed,
+        help="of RANSAC, default %(default)s",
     )
     return parser
 

@@ -87,7 +87,11 @@ class LocalizationRun:
                 return
             since_fix_s = self._fusion.seconds_since_fix(stamp_ns)
             fix = self._fusion.fix(
-                stamp_ns, located.map_from_base, located.covariance_66, located.odom_from_base
+                stamp_ns,
+                located.map_from_base,
+                located.covariance_66,
+                located.odom_from_base,
+                estimate.ambiguous,
             )
             if isinstance(fix, FixRejection):
                 raise ImageRejected("fusion", f"Rejected fix: {fix.reason}", estimate)

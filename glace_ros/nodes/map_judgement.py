@@ -11,9 +11,12 @@ from glace_ros.evaluation import (
     LocalizedFrame,
     acceptance_threshold,
     covariance_scale,
+    is_astray,
+    rival_threshold,
     summarize_frames,
 )
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.wrong_places import WrongPlaces
 from glace_ros.nodes.evaluate import localized_frame
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ _HELD_OUT_FIGURES = (
     "median_rotation_deg",
     "recall",
 )
+WRONG_PLACES = 30
+"""Held-out frames that also show what wrong places give: RANSAC takes longest for these."""
 USABLE_RECALL = 0.3
 """Share of held-out frames that must come within 50 cm / 5 deg for a map to count as usable.
 Held-out blocks are gaps in the map's coverage: a robot on the recording's own way sees more.
@@ -73,12 +78,13 @@ def judge(
     on_result: Callable[[PosedImage, PoseEstimate | Rejection], None] = lambda *_: None,
 ) -> Judgement:
     """Localizes the held-out images, whatever their share of inliers; each result is handed to
-    on_result. How large that share must be, and by how much the covariances are too small, is
-    learned from them.
+    on_result. How large that share must be, when an image is ambiguous, and by how much the
+    covariances are too small, is learned from them.
     """
     lenient_map = scene_map.with_metadata(min_inlier_ratio=0.0)
     lenient = Localizer(lenient_map, device=device)
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
+    wrong_places = WrongPlaces(scene_map, device, is_astray)
     frames, of_head = [], []
     for image in held_out:
         start = time.perf_counter()
@@ -88,9 +94,11 @@ def judge(
         on_result(image, result)
         result = head_alone.solve(regression, image.camera, start)
         of_head.append(localized_frame(result, image, base_from_camera))
+        if image.map_from_camera is not None and len(frames) <= WRONG_PLACES:
+            wrong_places.learn_from(regression, image.camera, image.map_from_camera)
     if not frames:
         return Judgement(scene_map, [], summarize_frames([]), None, lenient)
-    threshold = acceptance_threshold(frames)
+    threshold = acceptance_threshold(frames, wrong_places.ratios)
     frames = [frame.accepted_from(threshold) for frame in frames]
     scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
     landmark_scale = covariance_scale([frame for frame in frames if frame.landmarks])
@@ -104,6 +112,7 @@ def judge(
         covariance_scale=scale,
         landmark_covariance_scale=landmark_scale,
         min_inlier_ratio=threshold,
+        max_rival=rival_threshold(frames),
     )
     usable = figures["recall"]["50cm_5deg"] >= USABLE_RECALL
     return Judgement(judged, frames, figures, usable, lenient)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from glace_ros.errors import GlaceError
+from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import LocalizerConfig
 from glace_ros.localization.odometry_fusion import OdometryFusionConfig
 
@@ -85,7 +86,7 @@ class LocalizeParameters:
         0.5, "Images older than this when their turn comes are left out, s", 0.05, 60.0
     )
     min_inliers: int = _parameter(
-        LocalizerConfig.min_inliers, "Scene points that must agree with a pose", 4, 100_000
+        AcceptanceConfig.min_inliers, "Scene points that must agree with a pose", 4, 100_000
     )
     ransac_px: float = _parameter(
         LocalizerConfig.ransac_px, "Largest reprojection error of an inlier, px", 0.5, 100.0
@@ -165,7 +166,9 @@ class LocalizeParameters:
     @property
     def localizer(self) -> LocalizerConfig:
         """What Localizer is made with."""
-        return LocalizerConfig(min_inliers=self.min_inliers, ransac_px=self.ransac_px)
+        return LocalizerConfig(
+            ransac_px=self.ransac_px, acceptance=AcceptanceConfig(min_inliers=self.min_inliers)
+        )
 
 
 FRAME_PARAMETERS = ("global_frame_id", "odom_frame_id", "base_frame_id")

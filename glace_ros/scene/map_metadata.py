@@ -30,7 +30,8 @@ class MapMetadata:
     that training never saw, None where the map was not judged; then the following are
     unknown and have their neutral values. covariance_scale, landmark_covariance_scale: what the
     solver's covariance has to be multiplied by to be true on these, of poses of the head and of
-    those that landmarks refined. min_inlier_ratio: of a pose that is accepted.
+    those that landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in
+    another place may have this share of the best one's agreement before the image is ambiguous.
     """
 
     map_frame: str
@@ -56,6 +57,7 @@ class MapMetadata:
     covariance_scale: float = 1.0
     landmark_covariance_scale: float = 1.0
     min_inlier_ratio: float = 0.1
+    max_rival: float = 0.8
     training: dict[str, Any] = field(default_factory=dict)
     global_encoder_hash: str = ""
 

@@ -1,0 +1,66 @@
+"""Acceptance: what speaks against the best pose of an image, in words for a log line.
+
+A wrong pose has few inliers, does not come again with another seed of RANSAC, or has a rival in
+another place that nearly as much of the map agrees with (docs/method.md has how often).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.pose import Pose
+
+
+@dataclass(frozen=True)
+class AcceptanceConfig:
+    """min_inliers: of the regressed points; the map's own min_inlier_ratio applies besides, and
+    neither where landmarks vouch for the pose.
+
+    max_sigma_m: a position that its own inliers leave less certain is refused. repeat_m,
+    repeat_deg: how far apart the poses of two seeds may be, where landmarks do not vouch for it.
+    """
+
+    min_inliers: int = 50
+    max_sigma_m: float = 1.0
+    repeat_m: float = 0.2
+    repeat_deg: float = 5.0
+
+
+def too_few_inliers(
+    inliers: int, points: int, min_inlier_ratio: float, config: AcceptanceConfig
+) -> str:
+    """Why so many inliers are not enough; empty where they are."""
+    if inliers < config.min_inliers:
+        return f"{inliers} inliers of {points} points, fewer than {config.min_inliers}"
+    if inliers < min_inlier_ratio * points:
+        return f"{inliers} inliers of {points} points, a smaller share than {min_inlier_ratio:.2f}"
+    return ""
+
+
+def too_uncertain(
+    covariance_66: NDArray[np.float64] | None, inliers: int, config: AcceptanceConfig
+) -> str:
+    """Why a pose of this covariance (None: there is none) does not count; empty where it does."""
+    if covariance_66 is None:
+        return f"the {inliers} inliers do not fix the pose"
+    sigma_m = float(np.sqrt(np.linalg.eigvalsh(covariance_66[:3, :3])[-1]))
+    if not sigma_m < config.max_sigma_m:
+        return f"the position is uncertain by {sigma_m:.2f} m"
+    return ""
+
+
+def not_repeated(map_from_camera: Pose, again: Pose | None, config: AcceptanceConfig) -> str:
+    """Why the pose is not to be trusted beside that of another seed; empty where both agree."""
+    if again is None:
+        return "another seed of RANSAC finds no pose"
+    apart_m = map_from_camera.distance_m(again)
+    apart_deg = float(np.degrees(map_from_camera.angle_rad(again)))
+    if apart_m > config.repeat_m or apart_deg > config.repeat_deg:
+        return f"another seed of RANSAC finds a pose {apart_m:.2f} m and {apart_deg:.0f} deg away"
+    return ""
