@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from core_scenes import rgb
+from core_scenes import patchwork, rgb
 from published_networks import GOLDEN, picture, seeded, some
 
 from glace_ros.camera import Camera
@@ -14,7 +14,7 @@ from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.features.ace_encoder import AceEncoder, AceNetwork, spread_order
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.image_tensors import to_tensor, working_size
-from glace_ros.features.local_encoder import check_weights, local_encoder
+from glace_ros.features.local_encoder import XFeatEncoder, check_weights, local_encoder
 from glace_ros.features.weights_file import found_beside, without_folder
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
@@ -227,9 +227,39 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
     assert regression.points_n3 == pytest.approx(expected_n3.numpy(), abs=1e-4)
 
 
+def test_both_encoders_together_look_where_xfeat_does(weights_path, encoder):
+    both = local_encoder(f"xfeat+ace:{weights_path}", CPU)
+    grey_11HW = to_tensor(patchwork(96, 64), CPU)
+    valid_HW = torch.zeros(64, 96, dtype=torch.bool)
+    valid_HW[10:50, 10:90] = True
+    found = both.encode(grey_11HW, 40, valid_HW)
+    alone = XFeatEncoder(CPU).encode(grey_11HW, 40, valid_HW)
+    assert torch.equal(found.pixels_n2, alone.pixels_n2)
+    assert found.descriptors_nC.shape == (len(alone.scores_n), 64 + 512) == (40, both.channels)
+    assert torch.allclose(found.descriptors_nC[:, :64], 8 * alone.descriptors_nC)
+    # what ACE's cells say, weighted by how near the patch is to their centres
+    dense_chw = encoder.dense(grey_11HW)
+    for (u, v), descriptor_C in zip(found.pixels_n2[:5].tolist(), found[0][:5], strict=True):
+        near_u, near_v = (
+            (1 - ((8 * torch.arange(cells) + 3.5 - place).abs() / 8)).clamp(min=0)
+            for cells, place in ((12, u), (8, v))
+        )
+        expected_C = torch.einsum("chw,h,w->c", dense_chw, near_v, near_u)
+        assert torch.allclose(descriptor_C[64:], expected_C, atol=1e-3)
+    # the hash is of both, and a map finds the file
+    assert both.weights_hash not in (encoder.weights_hash, XFeatEncoder(CPU).weights_hash)
+    check_weights(both.name, both.weights_hash)
+    with pytest.raises(WeightsError, match="other weights"):
+        check_weights(both.name, encoder.weights_hash)
+    assert without_folder(both.name) == "xfeat+ace:ace_encoder.pt"
+    assert found_beside("xfeat+ace:ace_encoder.pt", weights_path.parent) == both.name
+
+
 def test_landmarks_are_refused_for_an_encoder_of_cells():
     words = ["--bag", "x", "--local-encoder", "ace:f.pt"]
-    with pytest.raises(GlaceError, match="--landmarks 100: 'ace:f.pt' looks at the cells"):
+    with pytest.raises(
+        GlaceError, match="--landmarks 100: 'ace:f.pt' has no descriptors of corners"
+    ):
         map_builder_config(build_map_parser(None).parse_args([*words, "--landmarks", "100"]))
     config = map_builder_config(build_map_parser(None).parse_args(words))
     assert config.local_encoder == "ace:f.pt"

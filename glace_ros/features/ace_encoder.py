@@ -81,6 +81,11 @@ class AceEncoder:
         self._net = net.to(device)
 
     @torch.inference_mode()
+    def dense(self, grey_11HW: torch.Tensor) -> torch.Tensor:
+        """Features (C, H / 8, W / 8) of a (1, 1, H, W) image in [0, 1], sides a multiple of 8."""
+        return torch.as_tensor(self._net((grey_11HW - _GREY_MEAN) / _GREY_STD)[0])
+
+    @torch.inference_mode()
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
@@ -89,7 +94,7 @@ class AceEncoder:
         valid_HW: bool; cells whose centre is at a False pixel are left out. All are equally good:
         the scores are 1, and the first n of them cover the image about evenly, for any n.
         """
-        dense_chw = self._net((grey_11HW - _GREY_MEAN) / _GREY_STD)[0]
+        dense_chw = self.dense(grey_11HW)
         height, width = dense_chw.shape[1:]
         order_n = spread_order(height, width).to(self.device)
         if valid_HW is not None:  # the centre is the corner of four pixels

@@ -21,6 +21,7 @@ from torch.nn import functional
 from glace_ros.errors import WeightsError
 from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
 from glace_ros.features.weights_file import check_file
+from glace_ros.features.weights_file import weights_hash as hash_of_file
 
 
 class LocalFeatures(NamedTuple):
@@ -173,9 +174,9 @@ def _hash(weights: Path) -> str:
 def check_weights(name: str, weights_hash: str) -> None:
     """Raises WeightsError where the encoder of a map, with weights of this hash, is not here."""
     _check_name(name)
-    if name != XFeatEncoder.name:
+    if name.startswith("ace:"):
         check_file(name, weights_hash)
-    elif _hash(_weights_file()) != weights_hash:
+    elif weights_hash_of(name) != weights_hash:
         raise WeightsError(
             f"the map was made with other weights of '{name}' than are installed: install the "
             "version it was made with, or build the map anew"
@@ -190,12 +191,24 @@ def local_encoder(name: str, device: torch.device) -> LocalEncoder:
     if name == XFeatEncoder.name:
         return XFeatEncoder(device)
     from glace_ros.features.ace_encoder import AceEncoder
+    from glace_ros.features.concat_encoder import ConcatEncoder
 
-    return AceEncoder(name, device)
+    return (AceEncoder if name.startswith("ace:") else ConcatEncoder)(name, device)
+
+
+def weights_hash_of(name: str) -> str:
+    """Hex SHA-256 of all weights of an encoder. Raises WeightsError where they are not here."""
+    if name == XFeatEncoder.name:
+        return _hash(_weights_file())
+    of_file = hash_of_file(name)
+    if name.startswith("ace:"):
+        return of_file
+    return hashlib.sha256(f"{_hash(_weights_file())} {of_file}".encode()).hexdigest()
 
 
 def _check_name(name: str) -> None:
-    if name != XFeatEncoder.name and not name.startswith("ace:"):
+    if name != XFeatEncoder.name and not name.startswith(("ace:", "xfeat+ace:")):
         raise WeightsError(
-            f"the local encoder '{name}' is unknown; there are: {XFeatEncoder.name}, ace:FILE"
+            f"the local encoder '{name}' is unknown; there are: {XFeatEncoder.name}, ace:FILE and "
+            "xfeat+ace:FILE"
         )

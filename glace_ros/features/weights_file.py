@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "GLACE_WEIGHTS"
 """Environment: a folder where weights are looked for that are not beside their map."""
 
-_WITH_FILE = ("ace", "r2former")
+_WITH_FILE = ("ace", "xfeat+ace", "r2former")
 
 # published checkpoints keep recalls and counters as numpy's arrays and scalars beside the weights
 _PLAIN_NUMBERS = [

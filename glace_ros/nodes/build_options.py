@@ -73,8 +73,8 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, head=replace(config.head, width=args.width))
     if args.landmarks and args.local_encoder != "xfeat":
         raise GlaceError(
-            f"--landmarks {args.landmarks}: '{args.local_encoder}' looks at the cells of a grid, "
-            "and landmarks are corners: leave the option out, or use --local-encoder xfeat"
+            f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
+            "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
         )
     if args.landmarks is not None:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
@@ -99,9 +99,10 @@ def _global_encoder(text: str) -> str:
 
 
 def _local_encoder(text: str) -> str:
-    if text == "xfeat" or (text.startswith("ace:") and len(text) > len("ace:")):
+    kind, _, file = text.partition(":")
+    if text == "xfeat" or (kind in ("ace", "xfeat+ace") and file):
         return text
-    raise argparse.ArgumentTypeError("must be xfeat or ace:FILE")
+    raise argparse.ArgumentTypeError("must be xfeat, ace:FILE or xfeat+ace:FILE")
 
 
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
@@ -146,7 +147,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--local-encoder",
         type=_local_encoder,
         default=defaults.local_encoder,
-        help="xfeat, or ace:FILE (the paper's, with your own weights: no landmarks)",
+        help="xfeat, ace:FILE (the paper's, with your own weights: no landmarks), or both: "
+        "xfeat+ace:FILE",
     )
     parser.add_argument(
         "--global-encoder",
