@@ -182,6 +182,7 @@ def test_a_name_that_is_none_is_not_found(tmp_path, name):
         check_weights(found_beside(name, tmp_path), "0" * 64)
 
 
+@pytest.mark.slow
 def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
     """Whatever needs corners is left out, and 512 numbers of no unit norm go where 64 do."""
     rng = np.random.default_rng(0)

@@ -96,6 +96,7 @@ def posed_images(count: int, camera: Camera) -> list[PosedImage]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypatch):
     for module in ("mapping.map_builder", "localization.localizer"):
         monkeypatch.setattr(f"glace_ros.{module}.R2FormerEncoder", MeanColour)
