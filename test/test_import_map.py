@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from bag_writing import write_drive
 from published_networks import official_head, seeded
 
 from glace_ros.cli import main as glace
+from glace_ros.errors import WeightsError
 from glace_ros.features.ace_encoder import AceNetwork
+from glace_ros.localization.localizer import Localizer
+from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.scene_map import SceneMap
 
 
@@ -112,3 +116,13 @@ def test_one_sentence_for_what_cannot_be_imported(folder, tmp_path, capsys):
         assert stderr.count("\n") == 1
     assert not output.exists()
     np.testing.assert_equal(run("export_map", tmp_path / "no.glace", "--output", output), 4)
+
+
+def test_a_map_of_other_descriptors_is_refused(folder):
+    path = folder / "wider.glace"
+    assert run(*import_words(folder, path)) == 0
+    whole = SceneMap.load(path)
+    shape = replace(whole.metadata.head, local_channels=640)
+    wider = SceneMap(replace(whole.metadata, head=shape), CoordinateHead(shape), None)
+    with pytest.raises(WeightsError, match="takes 640 numbers where its encoder 'ace:.* gives 512"):
+        Localizer(wider, device="cpu")

@@ -131,16 +131,16 @@ class Localizer:
         metadata = scene_map.metadata
         metadata.check_encoders()
         self._encoder = local_encoder(metadata.local_encoder, self.device)
-        if self._encoder.channels != metadata.head.local_channels:
-            raise WeightsError(
-                f"the map takes descriptors of {metadata.head.local_channels} numbers, "
-                f"'{metadata.local_encoder}' gives {self._encoder.channels}: name the encoder "
-                "that it was trained with"
-            )
+        _check_channels(
+            metadata.local_encoder, self._encoder.channels, metadata.head.local_channels
+        )
         self.scene_map = scene_map.to(self.device)
         self._r2former: R2FormerEncoder | None = None
         if metadata.global_encoder.startswith("r2former:"):
             self._r2former = R2FormerEncoder(metadata.global_encoder, self.device)
+            _check_channels(
+                metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
+            )
         self._origin_3 = np.array(metadata.origin_m)
 
     def localize(
@@ -326,3 +326,11 @@ def _agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool,
     if isinstance(result, Rejection):
         return False, 0.0, result.inliers
     return True, result.landmarks * math.exp(_LIKENESS_WEIGHT * likeness), result.inliers
+
+
+def _check_channels(name: str, given: int, taken: int) -> None:
+    if given != taken:
+        raise WeightsError(
+            f"the map takes {taken} numbers where its encoder '{name}' gives {given}: name the "
+            "encoder that it was trained with"
+        )
