@@ -17,6 +17,7 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 from fake_localizer_process import RAISE, REJECT, SLEEP, SLEEP_S
 from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
+from published_networks import official_head, seeded
 from robot import (
     BASE_FROM_CAMERA,
     LATCHED,
@@ -29,12 +30,14 @@ from robot import (
 )
 
 from glace_ros.camera import Camera
+from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.official_map import read_official_map
 from glace_ros.scene.scene_map import MapMetadata, SceneMap
 
 pytestmark = pytest.mark.ros
@@ -514,12 +517,15 @@ def test_the_true_localizer_refuses_what_a_map_without_training_says(robot, star
     assert "Traceback" not in node.log()
 
 
-def test_the_live_node_publishes_what_the_localizer_computes_offline(robot, start, tmp_path):
+@pytest.mark.parametrize("imported", [False, True], ids=["ours", "imported"])
+def test_the_live_node_publishes_what_the_localizer_computes_offline(
+    robot, start, tmp_path, imported
+):
     """A map of noise that accepts anything gives wrong poses, but the same ones for an image."""
     path = tmp_path / "random.glace"
-    random_map(path, min_inlier_ratio=0.0)
+    (imported_map if imported else random_map)(path, min_inlier_ratio=0.0)
     camera = Camera(160, 120, 120.0, 118.0, 80.0, 58.0, "plumb_bob", (0.1, -0.05, 0.001, 0.0, 0.0))
-    start(
+    node = start(
         "--map", str(path), fake=False,
         min_inliers=4, ransac_px=30.0, gate_sigma=0.0, two_d_mode="false", max_image_age=20.0,
     )  # fmt: skip
@@ -553,6 +559,18 @@ def test_the_live_node_publishes_what_the_localizer_computes_offline(robot, star
             assert pose.angle_rad(expected) < 1e-6
             agreed += 1
     assert agreed >= 3
+    assert "it was never judged by images with known poses" in node.log()
+
+
+def imported_map(path, **changes):
+    """As the published code saves it, with the weights of its encoder beside it."""
+    encoder_path = path.with_name("ace_encoder.pt")
+    shapes = {name: tuple(part.shape) for name, part in AceNetwork().state_dict().items()}
+    torch.save(seeded(shapes, seed=1), encoder_path)
+    torch.save(official_head("ace"), path.with_name("MAP.pt"))
+    encoder = local_encoder(f"ace:{encoder_path}", torch.device("cpu"))
+    scene_map = read_official_map(path.with_name("MAP.pt"), encoder)
+    scene_map.with_metadata(short_side_px=96, **changes).save(path)
 
 
 def random_map(path, **changes):

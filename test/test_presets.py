@@ -56,13 +56,15 @@ def test_an_unknown_preset_is_a_key_error():
         preset("paper-mars")
 
 
-@pytest.mark.parametrize("name", ["vlad", "none", "kmeans:4"])
+@pytest.mark.parametrize("name", ["vlad", "none", "kmeans:4", "r2former:a.pth"])
 def test_global_encoders_by_name(name):
     arguments = ["--bag", "x", "--global-encoder", name]
     assert map_builder_config(build_map_parser(None).parse_args(arguments)).global_encoder == name
 
 
-@pytest.mark.parametrize("name", ["kmeans", "kmeans:0", "kmeans:-4", "netvlad"])
+@pytest.mark.parametrize(
+    "name", ["kmeans", "kmeans:0", "kmeans:-4", "netvlad", "r2former", "r2former:"]
+)
 def test_other_global_encoders_are_refused(name, capsys):
     with pytest.raises(SystemExit):
         build_map_parser(None).parse_args(["--bag", "x", "--global-encoder", name])

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 
 _MOST_IMAGES = 2000
 _MOST_AXES = 512
+_LONGEST_VLAD = 8192
 
 
 @dataclass(frozen=True)
 class VladConfig:
-    """words: size of the vocabulary. channels: of the code. patches: how many of an image count.
+    """words: size of the vocabulary, fewer for descriptors of more than 64 channels: the map holds
+    the projection of words x channels. channels: of the code. patches: how many of an image count.
 
     shrinkage: of the scatter between co-visible views toward the same in all directions: a few
     hundred images do not show all that can change.
@@ -101,7 +103,8 @@ class VladEncoder:
         every = -(-len(features) // _MOST_IMAGES)
         features, map_from_camera = features[::every], map_from_camera[::every]
         patches_nC = torch.cat([f.head(config.patches).descriptors_nC for f in features])
-        vocabulary_wC = _words(patches_nC.float().cpu(), config.words, seed)
+        words = max(1, min(config.words, _LONGEST_VLAD // patches_nC.shape[1]))
+        vocabulary_wC = _words(patches_nC.float().cpu(), words, seed)
         vlads_nd = torch.stack([_vlad(f.head(config.patches), vocabulary_wC) for f in features])
         mean_d = vlads_nd.mean(dim=0)
         pairs_p2 = covisible_pairs(map_from_camera)

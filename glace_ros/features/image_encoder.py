@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
-    from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+    from glace_ros.features.local_encoder import LocalEncoder, LocalFeatures
 
 
 def encode_image(
-    encoder: XFeatEncoder,
+    encoder: LocalEncoder,
     image_rgb_hwc: NDArray[np.uint8],
     camera: Camera,
     short_side_px: int,
@@ -30,17 +30,37 @@ def encode_image(
 
     Raises ValueError where image and camera differ in size.
     """
-    grey_hw, working_camera = grey_at_working_size(image_rgb_hwc, camera, short_side_px)
+    grey_hw, working_camera = grey_as_encoded(encoder, image_rgb_hwc, camera, short_side_px)
     return encoder.encode(to_tensor(grey_hw, encoder.device), patches), working_camera
 
 
+def grey_as_encoded(
+    encoder: LocalEncoder, image_rgb_hwc: NDArray[np.uint8], camera: Camera, short_side_px: int
+) -> tuple[NDArray[np.uint8], Camera]:
+    """The undistorted image in grey, of a size that the encoder takes, and its pinhole camera.
+
+    Raises ValueError where image and camera differ in size.
+    """
+    return grey_at_working_size(
+        image_rgb_hwc, camera, short_side_px, encoder.size_multiple_px, enlarge=encoder.enlarges
+    )
+
+
 def head_input(
-    descriptors_nC: torch.Tensor, codes_nG: torch.Tensor | None, dtype: torch.dtype = torch.float32
+    descriptors_nC: torch.Tensor,
+    codes_nG: torch.Tensor | None,
+    dtype: torch.dtype = torch.float32,
+    *,
+    scaled: bool = True,
 ) -> torch.Tensor:
     """[global | local] (n, G + C), each part scaled to unit variance per channel.
 
     Unit vectors of C numbers have a variance of 1 / C: a freshly initialised network would see
-    little but its own biases (docs/method.md has what the scale is worth).
+    little but its own biases (docs/method.md has what the scale is worth). Not scaled: as they
+    are, for descriptors of no unit norm, and as the published networks take them.
     """
     parts = [descriptors_nC] if codes_nG is None else [codes_nG, descriptors_nC]
-    return torch.cat([part.to(dtype) * part.shape[1] ** 0.5 for part in parts], dim=1)
+    factors = [part.shape[1] ** 0.5 if scaled else 1.0 for part in parts]
+    return torch.cat(
+        [part.to(dtype) * factor for part, factor in zip(parts, factors, strict=True)], dim=1
+    )

@@ -17,30 +17,45 @@ SIZE_MULTIPLE_PX = 32
 """XFeat's deepest layer has stride 32; other sizes shift its cells against the pixels."""
 
 
-def working_size(width_px: int, height_px: int, short_side_px: int) -> tuple[int, int]:
+def working_size(
+    width_px: int,
+    height_px: int,
+    short_side_px: int,
+    multiple_px: int = SIZE_MULTIPLE_PX,
+    *,
+    enlarge: bool = False,
+) -> tuple[int, int]:
     """(width, height) at which an image is encoded.
 
-    The short side becomes at most `short_side_px` (the paper resizes to 480 px; nothing is ever
-    enlarged beyond rounding), portrait and landscape alike, and both sides become multiples
-    of SIZE_MULTIPLE_PX. The two axes' factors differ slightly: `Camera.scaled_to` knows both.
+    The short side becomes `short_side_px` (480 px in the paper), portrait and landscape alike, and
+    both sides multiples of multiple_px. Without `enlarge` nothing gets larger, beyond rounding. The
+    two axes' factors differ slightly: `Camera.scaled_to` knows both.
     """
-    factor = min(1.0, short_side_px / min(width_px, height_px))
+    factor = short_side_px / min(width_px, height_px)
+    factor = factor if enlarge else min(1.0, factor)
     width, height = (
-        max(SIZE_MULTIPLE_PX, SIZE_MULTIPLE_PX * round(side * factor / SIZE_MULTIPLE_PX))
+        max(multiple_px, multiple_px * round(side * factor / multiple_px))
         for side in (width_px, height_px)
     )
     return width, height
 
 
 def grey_at_working_size(
-    image_rgb_hwc: NDArray[np.uint8], camera: Camera, short_side_px: int
+    image_rgb_hwc: NDArray[np.uint8],
+    camera: Camera,
+    short_side_px: int,
+    multiple_px: int = SIZE_MULTIPLE_PX,
+    *,
+    enlarge: bool = False,
 ) -> tuple[NDArray[np.uint8], Camera]:
     """The undistorted image in grey at its working size, and the pinhole camera that fits it.
 
     Raises ValueError where image and camera differ in size.
     """
     image_rgb_hwc = camera.undistort(image_rgb_hwc)
-    width, height = working_size(camera.width_px, camera.height_px, short_side_px)
+    width, height = working_size(
+        camera.width_px, camera.height_px, short_side_px, multiple_px, enlarge=enlarge
+    )
     grey_hw = cv2.cvtColor(image_rgb_hwc, cv2.COLOR_RGB2GRAY)
     if (width, height) != (camera.width_px, camera.height_px):
         shrinks = width < camera.width_px

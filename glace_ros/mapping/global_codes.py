@@ -27,11 +27,12 @@ _VLAD = "vlad."
 
 @dataclass(frozen=True, eq=False)
 class GlobalCodes:
-    """codes_vG: float32, one for each view. neighbours_vk: indices of co-visible views whose codes
+    """encoder: None where each image had its code from one that the map file does not hold.
+    codes_vG: float32, one for each view. neighbours_vk: indices of co-visible views whose codes
     a view may be trained with. statistics: None where no two views are co-visible, or all are.
     """
 
-    encoder: VladEncoder
+    encoder: VladEncoder | None
     codes_vG: torch.Tensor
     neighbours_vk: torch.Tensor | None
     statistics: CodeStatistics | None
@@ -66,11 +67,27 @@ class GlobalCodes:
         statistics = _of_unseen_views(features, map_from_camera, config, seed)
         return GlobalCodes(encoder, codes_vG, neighbours_vk, statistics)
 
+    @staticmethod
+    def given(
+        codes_vG: torch.Tensor, map_from_camera: Sequence[Pose], seed: int, *, neighbour_codes: bool
+    ) -> GlobalCodes:
+        """From the images' own codes, by an encoder that learned nothing from this recording."""
+        neighbours_vk = None
+        if neighbour_codes:
+            neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
+        statistics = measure_codes(codes_vG.numpy(), map_from_camera)
+        return GlobalCodes(None, codes_vG, neighbours_vk, statistics)
+
+    @property
+    def channels(self) -> int:
+        """Length of a code."""
+        return int(self.codes_vG.shape[1])
+
     def sigma(self, wanted: float) -> float:
         """Of the diffusion: 0 for clustered codes, measured where wanted is negative. Raises
         MappingError where it cannot be.
         """
-        if self.encoder.centres_kG is not None:
+        if self.encoder and self.encoder.centres_kG is not None:
             return 0.0
         if wanted >= 0:
             return wanted
@@ -83,7 +100,8 @@ class GlobalCodes:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a file of unfinished work."""
-        tensors = {f"{_VLAD}{name}": part for name, part in self.encoder.tensors().items()}
+        encoder = self.encoder.tensors() if self.encoder else {}
+        tensors = {f"{_VLAD}{name}": part for name, part in encoder.items()}
         tensors["codes_vG"] = self.codes_vG
         if self.neighbours_vk is not None:
             tensors["neighbours_vk"] = self.neighbours_vk
@@ -132,4 +150,6 @@ def _clusters(name: str) -> int:
         return 0
     if kind == "kmeans" and count.isdecimal() and int(count) > 0:
         return int(count)
-    raise MappingError(f"the global encoder '{name}' is unknown: use vlad, none or kmeans:K")
+    raise MappingError(
+        f"the global encoder '{name}' is unknown: use vlad, none, kmeans:K or r2former:FILE"
+    )

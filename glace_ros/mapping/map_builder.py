@@ -18,6 +18,7 @@ from scipy.cluster.vq import kmeans2
 from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.global_codes import GlobalCodes
@@ -28,7 +29,8 @@ from glace_ros.mapping.share_exchange import exchange_features, gather_placed
 from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.scene_map import MapMetadata, SceneMap
+from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,11 +52,12 @@ MIN_VIEWS = 10
 class MapBuilderConfig:
     """minutes: of wall time for the whole build, 0 = train for trainer.iterations instead.
 
-    global_encoder: "vlad", "none", or "kmeans:K" for the paper's K codes without diffusion.
+    global_encoder: "vlad", "none", "kmeans:K" for the paper's K codes without diffusion, or the
+    paper's "r2former:FILE".
     sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
     the code of a co-visible view.
     triangulation None: points are left to the network, as in the paper; there are no landmarks
-    without them either.
+    without them either. So it is with a local encoder that finds no corners.
     """
 
     minutes: float = 5.0
@@ -107,10 +110,14 @@ class MapBuilder:
         self._ranks = ranks = ranks or Ranks()
         self._started = time.perf_counter()
         self._encoder = local_encoder(config.local_encoder, device)
+        self._r2former: R2FormerEncoder | None = None
+        if config.global_encoder.startswith("r2former:"):
+            self._r2former = R2FormerEncoder(config.global_encoder, device)
         self.seconds: dict[str, float] = {}
         self.encoded = EncodedViews(
-            self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks
-        )
+            self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks,
+            self._r2former,
+        )  # fmt: skip
         self.points_share = 0.0
         self.steps = 0
         self._landmarks: Landmarks | None = None
@@ -152,15 +159,20 @@ class MapBuilder:
         if ranks.count > 1:
             exchange_features(views, ranks, config.buffer.max_bytes)
         self._buffer = self.encoded.buffer(
-            self._origin_3, config.triangulation, self._device, on_view
+            self._origin_3,
+            config.triangulation if self._encoder.finds_corners else None,
+            self._device,
+            on_view,
         )
         self.points_share = float(self._buffer.samples.has_point_n.float().mean())
         placed = gather_placed(self._buffer, ranks, config.landmarks.observations, config.seed)
-        learned = None
+        learned, codes_vG = None, views.codes_vG
+        if codes_vG is not None:  # each rank has those of its own images, and zeros
+            codes_vG = torch.stack(ranks.gather(codes_vG)).sum(dim=0)
         if ranks.rank == 0:
             landmarks = kept("landmarks", lambda: self._selected_landmarks(placed))
             self._landmarks = Landmarks(**landmarks) if landmarks else None
-            learned = self._learned_codes(kept)
+            learned = self._learned_codes(kept, codes_vG)
         self._codes = ranks.from_first(learned)
         self._sigma = self._codes.sigma(config.sigma) if self._codes else 0.0
         views.forget_lent()
@@ -211,7 +223,8 @@ class MapBuilder:
             seed=config.seed,
             local_encoder=config.local_encoder,
             local_encoder_hash=self._encoder.weights_hash,
-            global_encoder=encoder.name if encoder else "none",
+            global_encoder=encoder.name if encoder else config.global_encoder,
+            global_encoder_hash=self._r2former.weights_hash if self._r2former else "",
             vlad_patches=config.vlad.patches,
             sigma=self._sigma,
             short_side_px=config.buffer.short_side_px,
@@ -235,11 +248,15 @@ class MapBuilder:
         landmarks = select_landmarks(placed, self.config.landmarks, self.config.seed)
         return landmarks.tensors() if landmarks else {}
 
-    def _learned_codes(self, kept: Kept) -> GlobalCodes | None:
-        config = self.config
+    def _learned_codes(self, kept: Kept, codes_vG: torch.Tensor | None) -> GlobalCodes | None:
+        config, views = self.config, self.encoded.views
         if config.global_encoder == "none":
             return None
-        views = self.encoded.views
+        if codes_vG is not None:
+            return GlobalCodes.given(
+                codes_vG, views.map_from_camera, config.seed,
+                neighbour_codes=config.neighbour_codes,
+            )  # fmt: skip
 
         def learn() -> dict[str, torch.Tensor]:
             return GlobalCodes.learn(
@@ -251,9 +268,15 @@ class MapBuilder:
         return GlobalCodes.from_tensors(kept("codes", learn), config.vlad.patches)
 
     def _head_config(self) -> CoordinateHeadConfig:
-        channels = self._codes.encoder.channels if self._codes else 0
+        channels = self._codes.channels if self._codes else 0
         clusters = min(self.config.head.clusters, len(self.encoded.views))
-        return replace(self.config.head, global_channels=channels, clusters=clusters)
+        return replace(
+            self.config.head,
+            local_channels=self._encoder.channels,
+            global_channels=channels,
+            clusters=clusters,
+            scaled_inputs=self._encoder.unit_norm,
+        )
 
     def _centres(self, positions_v3: NDArray[np.float64]) -> torch.Tensor:
         clusters = self._head_config().clusters

@@ -216,7 +216,10 @@ class MapTrainer:
     def _loss(
         self, index_n: torch.Tensor, codes_nG: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        input_nC = head_input(self._buffer.samples.descriptors_nC[index_n], codes_nG)
+        input_nC = head_input(
+            self._buffer.samples.descriptors_nC[index_n], codes_nG,
+            scaled=self.head.config.scaled_inputs,
+        )  # fmt: skip
         half = self._dtype == torch.bfloat16
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half):
             predicted_n3 = self.head(input_nC)

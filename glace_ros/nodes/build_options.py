@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from glace_ros.errors import GlaceError
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS, preset
 from glace_ros.nodes.command_line import (
@@ -66,6 +67,11 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, head=replace(config.head, clusters=args.clusters))
     if args.width:
         config = replace(config, head=replace(config.head, width=args.width))
+    if args.landmarks and args.local_encoder != "xfeat":
+        raise GlaceError(
+            f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
+            "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
+        )
     if args.landmarks is not None:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
     return replace(
@@ -83,7 +89,16 @@ def _global_encoder(text: str) -> str:
     name, _, count = text.partition(":")
     if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
         return text
-    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K")
+    if name == "r2former" and count:
+        return text
+    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K, or r2former:FILE")
+
+
+def _local_encoder(text: str) -> str:
+    kind, _, file = text.partition(":")
+    if text == "xfeat" or (kind in ("ace", "xfeat+ace") and file):
+        return text
+    raise argparse.ArgumentTypeError("must be xfeat, ace:FILE or xfeat+ace:FILE")
 
 
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
@@ -125,12 +140,19 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         default=0.1,
         help="share of the drive, in contiguous blocks, that judges the map",
     )
-    parser.add_argument("--local-encoder", default=defaults.local_encoder, choices=["xfeat"])
+    parser.add_argument(
+        "--local-encoder",
+        type=_local_encoder,
+        default=defaults.local_encoder,
+        help="xfeat, ace:FILE (the paper's, with your own weights: no landmarks), or both: "
+        "xfeat+ace:FILE",
+    )
     parser.add_argument(
         "--global-encoder",
         type=_global_encoder,
         default=defaults.global_encoder,
-        help="vlad, none, or kmeans:K (the paper's K codes without diffusion)",
+        help="vlad, none, kmeans:K (the paper's K codes without diffusion), or r2former:FILE (the "
+        "paper's, with your own weights)",
     )
     parser.add_argument(
         "--sigma",

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation import (
+    NOT_JUDGED,
     LocalizedFrame,
     figures_table,
     summarize_frames,
@@ -136,7 +137,14 @@ def _localized_frames(
             f"in {reader.map_frame}",
             highlight=False,
         )
-        if reader.map_frame != scene_map.metadata.map_frame:
+        if scene_map.metadata.held_out is None:
+            console.print(f"note: the map: {NOT_JUDGED}", highlight=False)
+        if not scene_map.metadata.map_frame:
+            console.print(
+                "note: the map does not name its frame; that of the truth is taken for the same",
+                highlight=False,
+            )
+        elif reader.map_frame != scene_map.metadata.map_frame:
             console.print(
                 f"note: the truth is in the frame '{reader.map_frame}', the map was recorded in "
                 f"'{scene_map.metadata.map_frame}'; they are taken for the same",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from glace_ros.camera import Camera
 from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
-from glace_ros.features.local_encoder import check_weights
+from glace_ros.evaluation import NOT_JUDGED
 from glace_ros.localization.localizer import Localizer
 from glace_ros.scene.scene_map import SceneMap
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
     from glace_ros.localization.localizer import PoseEstimate, Rejection
     from glace_ros.nodes.parameters import LocalizeParameters
 
@@ -34,14 +34,19 @@ class LocalizesImages(Protocol):
         """The camera's pose in the map."""
 
 
+_ANY_CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
+"""For a blank first image where the map does not say what its camera was: its pose is not used."""
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedMap:
     """localizer: ready for its first image. map_id: file name and hash of the map's contents.
 
     map_frame, base_frame: what the recording called the frame that its poses are in, and the robot.
     origin_m: of the map's coordinates. views_v3: where the mapping cameras were, metres in
-    map_frame; None where the map does not say. still_computes: whether the localizer's device does,
-    asked after an exception.
+    map_frame; None where the map does not say. judged: by images with known poses, so that its
+    covariances and its share of inliers are calibrated. A frame of no name is unknown.
+    still_computes: whether the localizer's device does, asked after an exception.
     """
 
     localizer: LocalizesImages
@@ -50,6 +55,7 @@ class LoadedMap:
     base_frame: str
     origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     views_v3: NDArray[np.float64] | None = None
+    judged: bool = True
     still_computes: Callable[[], bool] = lambda: True
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
@@ -78,16 +84,17 @@ def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
         )
     scene_map = SceneMap.load(path)
     metadata = scene_map.metadata
-    check_weights(metadata.local_encoder, metadata.local_encoder_hash)
+    metadata.check_encoders()
     map_id = f"{path.resolve().name} {scene_map.map_id}"
 
     def make_ready() -> LoadedMap:
         localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
-        camera = metadata.camera
+        camera = metadata.camera or _ANY_CAMERA
         localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
         return LoadedMap(
             localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
-            _views(scene_map), lambda: still_computes(localizer.device),
+            _views(scene_map), metadata.held_out is not None,
+            lambda: still_computes(localizer.device),
         )  # fmt: skip
 
     return make_ready
@@ -108,12 +115,15 @@ def say_what_is_loaded(log: Any, loaded_map: LoadedMap, parameters: LocalizePara
     """
     log.info(f"Map {loaded_map.map_id} is loaded.")
     frame_id = parameters.global_frame_id
-    if loaded_map.map_frame.lstrip("/") != frame_id.lstrip("/"):
+    if not loaded_map.judged:
+        log.warning(f"Map {loaded_map.map_id}: {NOT_JUDGED}.")
+    if loaded_map.map_frame and loaded_map.map_frame.lstrip("/") != frame_id.lstrip("/"):
         log.info(
             f"The map's recording calls its frame '{loaded_map.map_frame}'; poses in it are "
             f"published as '{frame_id}' (global_frame_id)."
         )
-    if loaded_map.base_frame.lstrip("/") != parameters.base_frame_id.lstrip("/"):
+    base_frame = loaded_map.base_frame
+    if base_frame and base_frame.lstrip("/") != parameters.base_frame_id.lstrip("/"):
         log.info(
             f"The map's recording calls the robot '{loaded_map.base_frame}'; here it is "
             f"'{parameters.base_frame_id}' (base_frame_id)."

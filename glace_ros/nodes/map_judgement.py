@@ -57,12 +57,12 @@ class Judgement:
     usable: bool | None
     localizer: Localizer
 
-    def exit_code(self) -> int:
-        """Of `build_map`; says why where the map is not usable."""
+    def exit_code(self, program: str = "build_map") -> int:
+        """Of the program; says why where the map is not usable."""
         if self.usable is not False:
             return 0
         print(
-            f"build_map: the map failed its check: under {USABLE_RECALL:.0%} of the "
+            f"{program}: the map failed its check: under {USABLE_RECALL:.0%} of the "
             "held-out frames came within 50 cm / 5 deg; record more views of the same places, "
             "or give it more --minutes",
             file=sys.stderr,

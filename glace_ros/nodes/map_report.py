@@ -13,6 +13,7 @@ from rich.table import Table
 
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation import figures_table
+from glace_ros.features.weights_file import without_folder
 from glace_ros.nodes.build_record import recorded_way, recording_start_ns, views_of
 from glace_ros.nodes.map_judgement import USABLE_RECALL
 from glace_ros.report.coverage import (
@@ -223,6 +224,7 @@ def print_result(output: Path, figures: dict[str, Any], report: MapReport | None
 def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:
     """What it is made from, in words."""
     camera = metadata.camera
+    encoders = (metadata.local_encoder, metadata.global_encoder)
     return [
         ("bag", str(reader.path)),
         ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
@@ -231,7 +233,7 @@ def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
         ("images in the bag", str(reader.image_count)),
         ("preset", metadata.preset),
-        ("encoders", f"{metadata.local_encoder}, {metadata.global_encoder}"),
+        ("encoders", ", ".join(map(without_folder, encoders))),
         ("training steps", str(figures["steps"])),
         ("made", metadata.created),
         ("bag's sha256", metadata.bag_hash),

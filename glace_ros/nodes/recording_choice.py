@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
 
-def add_recording_arguments(parser: argparse.ArgumentParser, split: str) -> None:
+def add_recording_arguments(
+    parser: argparse.ArgumentParser, split: str, *, required: bool = True
+) -> None:
     """--bag and what in it to use, or --scene. split: the part of a scene folder that is read."""
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument(
         "--bag",
         metavar="PATH",

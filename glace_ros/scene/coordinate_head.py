@@ -18,8 +18,25 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCALE_MIN, SCALE_MAX = 0.01, 4.0
-"""Bounds of 1 / w: how far a point may lie from its centre, relative to `d` (ACE, supplement)."""
+
+@dataclass(frozen=True)
+class HomogeneousScale:
+    """Bounds of 1 / w: how far a point may lie from its centre, relative to `d` (ACE, supplement).
+
+    Named as in the published files, whose fp16 numbers are not quite each other's inverses: the
+    network computes with the last three. h_beta: makes w_hat = 0 give w = 1.
+    """
+
+    max_scale: float = 4.0
+    min_scale: float = 0.01
+    max_inv_scale: float = 0.25
+    min_inv_scale: float = 100.0
+    h_beta: float = math.log(2.0) / 0.75
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that give no finite positive w."""
+        if not all(0.0 < value < math.inf for value in vars(self).values()):
+            raise ValueError("its homogeneous scale is not of positive numbers")
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class CoordinateHeadConfig:
 
     global_channels may be 0 (no global code). blocks: residual blocks after the first.
     mlp_ratio: how much wider the second layer of each block and fc2 are. clusters: K.
+    scaled_inputs: see head_input. scale None: the last layer gives `y - centre` itself.
     """
 
     local_channels: int = 64
@@ -36,6 +54,8 @@ class CoordinateHeadConfig:
     blocks: int = 1
     mlp_ratio: float = 1.0
     clusters: int = 1
+    scaled_inputs: bool = True
+    scale: HomogeneousScale | None = HomogeneousScale()
 
 
 class ResidualBlock(nn.Module):
@@ -75,7 +95,7 @@ class CoordinateHead(nn.Module):
         )
         self.fc1 = nn.Linear(width, width)
         self.fc2 = nn.Linear(width, hidden)
-        self.fc3 = nn.Linear(hidden, 4)
+        self.fc3 = nn.Linear(hidden, 4 if config.scale else 3)
         self.cluster_logits = nn.Linear(hidden, config.clusters) if config.clusters > 1 else None
         self.register_buffer("centres_k3", torch.zeros(config.clusters, 3))
 
@@ -89,11 +109,11 @@ class CoordinateHead(nn.Module):
             return self._decode(x_nC.float())
 
     def _decode(self, x_nC: torch.Tensor) -> torch.Tensor:
-        raw_n4 = self.fc3(x_nC)
-        # beta makes w_hat = 0 give w = 1
-        beta = math.log(2.0) / (1.0 - 1.0 / SCALE_MAX)
-        w_n1 = functional.softplus(raw_n4[:, 3:], beta=beta) + 1.0 / SCALE_MAX
-        offset_n3 = raw_n4[:, :3] / w_n1.clamp(max=1.0 / SCALE_MIN)
+        raw_n4, scale = self.fc3(x_nC), self.config.scale
+        offset_n3 = raw_n4[:, :3]
+        if scale:
+            w_n1 = functional.softplus(raw_n4[:, 3:], beta=scale.h_beta) + scale.max_inv_scale
+            offset_n3 = offset_n3 / w_n1.clamp(max=scale.min_inv_scale)
         if self.cluster_logits is None:
             return torch.as_tensor(offset_n3 + self.centres_k3)
         mix_nk = functional.softmax(self.cluster_logits(x_nC), dim=1)

@@ -9,70 +9,30 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from glace_ros.camera import Camera
 from glace_ros.errors import MapFileError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import head_input
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.landmarks import Landmarks
+from glace_ros.scene.map_metadata import MapMetadata
 
 FORMAT_VERSION = 1
 _FORMAT = "glace"
 _MAX_PARAMETERS = 200_000_000
 
 
-@dataclass(frozen=True)
-class MapMetadata:
-    """Everything about a map that is not a tensor.
-
-    origin_m: of the map's local coordinates in map_frame, float64. map_frame, base_frame,
-    camera_frame and the topics: as recorded. short_side_px: working size of images
-    (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on the blocks
-    that training never saw. covariance_scale, landmark_covariance_scale: what the solver's
-    covariance has to be multiplied by to be true on these, of poses of the head and of those that
-    landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in another
-    place may have this share of the best one's agreement before the image is ambiguous.
-    """
-
-    map_frame: str
-    base_frame: str
-    camera_frame: str
-    image_topic: str
-    camera_info_topic: str
-    camera: Camera
-    bag_name: str
-    bag_hash: str
-    created: str
-    preset: str
-    seed: int
-    local_encoder: str
-    local_encoder_hash: str
-    global_encoder: str
-    vlad_patches: int
-    sigma: float
-    short_side_px: int
-    origin_m: tuple[float, float, float]
-    head: CoordinateHeadConfig
-    held_out: dict[str, Any] | None = None
-    covariance_scale: float = 1.0
-    landmark_covariance_scale: float = 1.0
-    min_inlier_ratio: float = 0.1
-    max_rival: float = 0.8
-    training: dict[str, Any] = field(default_factory=dict)
-
-
 class SceneMap:
     """A trained scene: metadata, coordinate head, global encoder (None: no global code), landmarks
-    (None: poses are those of the head).
+    (None: poses are those of the head). global_encoder: one that the file holds; "r2former:FILE"
+    is made by who encodes images.
 
     map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
     from or saved to.
@@ -96,7 +56,9 @@ class SceneMap:
     def points(self, descriptors_nC: torch.Tensor, code_G: torch.Tensor | None) -> torch.Tensor:
         """Float32 points (n, 3) of an image's patches, metres from `metadata.origin_m`."""
         codes_nG = None if code_G is None else code_G.expand(len(descriptors_nC), -1)
-        return torch.as_tensor(self.head(head_input(descriptors_nC, codes_nG)))
+        scaled = self.metadata.head.scaled_inputs
+        input_nC = head_input(descriptors_nC, codes_nG, scaled=scaled)
+        return torch.as_tensor(self.head(input_nC))
 
     def to(self, device: torch.device) -> SceneMap:
         """The same map for inference on a device."""
@@ -122,7 +84,7 @@ class SceneMap:
         """
         path = Path(path)
         tensors = self._tensors()
-        header = {"version": FORMAT_VERSION, **asdict(self.metadata)}
+        header = {"version": FORMAT_VERSION, **self.metadata.as_header()}
         header["sha256"] = _checksum(header, tensors)
         data = save(tensors, metadata={_FORMAT: json.dumps(header)})
         partial = path.with_name(path.name + ".partial")
@@ -159,7 +121,7 @@ class SceneMap:
                 "copy it anew or build it anew"
             )
         try:
-            scene_map = _rebuild(header, tensors)
+            scene_map = _rebuild(header, tensors, path.resolve().parent)
         except (
             LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError
         ) as error:  # fmt: skip
@@ -217,16 +179,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return header, tensors
 
 
-def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SceneMap:
+def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor], folder: Path) -> SceneMap:
     fields = {k: v for k, v in header.items() if k not in ("version", "sha256")}
-    fields["camera"] = Camera(
-        **{**fields["camera"], "distortion": tuple(fields["camera"]["distortion"])}
-    )
-    fields["head"] = CoordinateHeadConfig(**fields["head"])
-    fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
-    metadata = MapMetadata(**fields)
-    if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
-        raise ValueError("its origin is not three finite numbers")
+    metadata = MapMetadata.from_header(fields, folder)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"the tensor {name} has a number that is not finite")
@@ -238,15 +193,20 @@ def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SceneM
         raise ValueError("its network has an impossible size")
     head = CoordinateHead(shape)
     head.load_state_dict({k[5:]: v.float() for k, v in tensors.items() if k.startswith("head.")})
-    encoder = None
-    if metadata.global_encoder != "none":
+    global_encoder = None
+    if metadata.global_encoder.startswith("r2former:"):
+        if shape.global_channels == 0:
+            raise ValueError("its network takes no global code")
+    elif metadata.global_encoder != "none":
         parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
-        encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
-        if encoder.name != metadata.global_encoder:
+        global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
+        if global_encoder.name != metadata.global_encoder:
             raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
-        if encoder.channels != shape.global_channels:
+        if global_encoder.channels != shape.global_channels:
             raise ValueError("its global code has another length than its network takes")
-    return SceneMap(metadata, head, encoder, _rebuild_landmarks(tensors, shape.local_channels))
+    return SceneMap(
+        metadata, head, global_encoder, _rebuild_landmarks(tensors, shape.local_channels)
+    )
 
 
 def _rebuild_landmarks(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks | None:

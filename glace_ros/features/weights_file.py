@@ -1,0 +1,154 @@
+"""Weights that a user brings along: a file of tensors, named "ENCODER:FILE".
+
+A map says which file it was made with, by its name and the hash of what it holds, never by where
+it was: other machines have other folders, and whoever gets the map need not know this one's.
+Loading a file can run no code: anything but tensors and plain numbers is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from glace_ros.errors import GlaceError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER_VARIABLE = "GLACE_WEIGHTS"
+"""Environment: a folder where weights are looked for that are not beside their map."""
+
+_WITH_FILE = ("ace", "xfeat+ace", "r2former")
+
+# published checkpoints keep recalls and counters as numpy's arrays and scalars beside the weights
+_PLAIN_NUMBERS = [
+    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
+    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    np._core.multiarray.scalar,  # type: ignore[attr-defined]
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("f8", "f4", "i8", "i4", "?")),
+]
+
+
+def named_file(name: str) -> Path | None:
+    """FILE of "ENCODER:FILE"; None for an encoder that needs none."""
+    kind, colon, file = name.partition(":")
+    return Path(file).expanduser() if colon and kind in _WITH_FILE else None
+
+
+def without_folder(name: str) -> str:
+    """ "ENCODER:FILE" as a map file has it: the file's own name alone."""
+    file = named_file(name)
+    return name if file is None else f"{name.partition(':')[0]}:{file.name}"
+
+
+def found_beside(name: str, folder: Path) -> str:
+    """ "ENCODER:FILE" with the file in this folder, else in $GLACE_WEIGHTS; without a folder where
+    it is in neither.
+    """
+    file = named_file(name)
+    if file is None:
+        return name
+    folders = [folder, *(Path(f).expanduser() for f in [os.environ.get(FOLDER_VARIABLE)] if f)]
+    for place in folders:
+        if _is_there(place / file.name):
+            return f"{name.partition(':')[0]}:{(place / file.name).resolve()}"
+    return without_folder(name)
+
+
+def weights_hash(name: str) -> str:
+    """SHA-256 of the file's contents. Raises WeightsError, one sentence, where it is not there."""
+    file = named_file(name)
+    if file is None or not _is_there(file):
+        where = "" if file is not None and file.is_absolute() else (
+            f": put it beside the map, or name its folder in the environment as {FOLDER_VARIABLE}"
+        )  # fmt: skip
+        raise WeightsError(f"there are no weights {file} for the encoder '{name}'{where}")
+    try:
+        return _hash(file, file.stat().st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(f"the weights {file} cannot be read: {error.strerror}") from error
+
+
+def check_file(name: str, expected_hash: str) -> None:
+    """Raises WeightsError where the file of "ENCODER:FILE" is not here, or holds other weights."""
+    if weights_hash(name) != expected_hash:
+        raise WeightsError(
+            f"{named_file(name)} holds other weights than the map was made with: use the file "
+            f"with the SHA-256 {expected_hash}, or build the map anew"
+        )
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return False
+
+
+@lru_cache(maxsize=4)  # a node asks several times: for a map's file, its Localizer and its net
+def _hash(file: Path, _modified_ns: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def read_checkpoint(path: Path, error: type[GlaceError] = WeightsError) -> dict[str, Any]:
+    """What torch.save wrote: a dictionary of tensors and plain numbers. Runs nothing.
+
+    Raises `error`, one sentence, for anything else.
+    """
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN_NUMBERS):
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as missing:
+        raise error(f"there is no file {path}") from missing
+    except pickle.UnpicklingError as refused:
+        raise error(
+            f"{path} is no file of weights alone: what it asks to be run or built besides is "
+            "not, and so it cannot be read; get the file as it was published"
+        ) from refused
+    except Exception as damaged:  # torch raises whatever its reader stumbles over
+        raise error(
+            f"{path} is not a whole file of weights (cut off, or another kind of file): copy it "
+            "anew"
+        ) from damaged
+    if not isinstance(content, dict):
+        raise error(f"{path} holds no dictionary of weights: get the file as it was published")
+    return content
+
+
+def load_weights(
+    net: torch.nn.Module, weights: Mapping[str, Any], path: Path, what: str
+) -> torch.nn.Module:
+    """The network with these weights, float32, for inference.
+
+    Raises WeightsError where the file's tensors are not those of the network. what: it is, with
+    its article, for the sentence.
+    """
+    for name, expected in net.state_dict().items():
+        found = weights.get(name)
+        if not isinstance(found, torch.Tensor) or found.shape != expected.shape:
+            has = f"{list(found.shape)}" if isinstance(found, torch.Tensor) else "none"
+            raise WeightsError(
+                f"{path} does not hold the weights of {what}: '{name}' must be a tensor "
+                f"{list(expected.shape)}, there is {has}"
+            )
+        if not torch.isfinite(found).all():
+            raise WeightsError(f"{path} is damaged: '{name}' has a number that is not finite")
+    unknown = sorted(set(weights) - set(net.state_dict()))
+    if unknown:
+        raise WeightsError(
+            f"{path} does not hold the weights of {what}: it has '{unknown[0]}' besides"
+        )
+    net.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,121 @@
+"""`import_map`: a map that ACE's or GLACE's published code has trained becomes a `.glace` map."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from glace_ros.device import choose_device
+from glace_ros.evaluation import NOT_JUDGED, figures_table
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside, named_file
+from glace_ros.nodes.command_line import progress_bar, require_writable, run
+from glace_ros.nodes.map_judgement import judge
+from glace_ros.nodes.recording_choice import add_recording_arguments, open_recording
+from glace_ros.scene.official_map import read_official_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glace_ros.nodes.map_judgement import Judgement
+    from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.scene.scene_map import SceneMap
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 done, 2 bag unusable, 3 failed its check, 4 map unusable, 5 weights unusable."""
+    args = _parser().parse_args(argv)
+    return run("import_map", lambda: _import(args))
+
+
+def _import(args: argparse.Namespace) -> int:
+    output = Path(args.output)
+    require_writable("--output", output)
+    device = choose_device(args.device)
+    local = local_encoder(f"ace:{Path(args.encoder).resolve()}", device)
+    codes = None
+    if args.global_encoder:
+        kind, _, file = args.global_encoder.partition(":")
+        codes = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
+    scene_map = read_official_map(Path(args.head), local, codes)
+    judgement = _judged(scene_map, args) if args.bag or args.scene else None
+    if judgement:
+        scene_map = judgement.scene_map
+    scene_map.save(output)
+    _say(output, scene_map)
+    return judgement.exit_code("import_map") if judgement else 0
+
+
+def _judged(scene_map: SceneMap, args: argparse.Namespace) -> Judgement:
+    """The map with what a recording says of its frames, its camera, and how good it is."""
+    console = Console(stderr=True)
+    with open_recording(args, "train") as reader:
+        described = scene_map.with_metadata(
+            map_frame=reader.map_frame, base_frame=reader.base_frame,
+            camera_frame=reader.camera_frame, image_topic=reader.image_topic,
+            camera_info_topic=reader.camera_info_topic, camera=reader.camera,
+        )  # fmt: skip
+        with progress_bar(console, "judge", reader.image_count) as advance:
+
+            def posed() -> Iterator[PosedImage]:
+                for image in reader.images():
+                    advance()
+                    if image.map_from_camera is not None:
+                        yield image
+
+            judgement = judge(described, posed(), reader.base_from_camera, args.device)
+    for name, value in figures_table(judgement.figures):
+        console.print(f"{name}: {value}", highlight=False)
+    return judgement
+
+
+def _say(output: Path, scene_map: SceneMap) -> None:
+    metadata = scene_map.metadata
+    shape = metadata.head
+    print(
+        f"{output}: {scene_map.file_bytes / 1e6:.2f} MB, {shape.width} wide, {1 + shape.blocks} "
+        f"blocks, {shape.clusters} cluster{'s' if shape.clusters > 1 else ''}, "
+        f"{shape.local_channels} + {shape.global_channels} inputs"
+    )
+    if metadata.held_out is None:
+        print(
+            f"note: {NOT_JUDGED}; a recording in the map's own frame would tell: --bag or --scene"
+        )
+    for name in (metadata.local_encoder, metadata.global_encoder):
+        file = named_file(name)
+        if file and found_beside(name, output.resolve().parent) != name:
+            print(
+                f"note: the map names {file.name}, not where it is: copy it beside the map, or "
+                f"name its folder in the environment as {FOLDER_VARIABLE}"
+            )
+
+
+def _global_encoder(text: str) -> str:
+    if not text.startswith("r2former:") or text == "r2former:":
+        raise argparse.ArgumentTypeError("must be r2former:FILE")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="import_map", description=__doc__)
+    parser.add_argument(
+        "--encoder", required=True, metavar="FILE", help="ace_encoder_pretrained.pt"
+    )
+    parser.add_argument("--head", required=True, metavar="MAP.pt", help="the published map")
+    parser.add_argument(
+        "--global", dest="global_encoder", type=_global_encoder, metavar="r2former:FILE",
+        help="the encoder of its global codes; maps of ACE have none",
+    )  # fmt: skip
+    parser.add_argument("--output", required=True, metavar="MAP.glace")
+    add_recording_arguments(parser, "train", required=False)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

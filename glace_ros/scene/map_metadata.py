@@ -1,0 +1,96 @@
+"""What a map file says besides its tensors: where it is from, and what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glace_ros.camera import Camera
+from glace_ros.features.local_encoder import check_weights
+from glace_ros.features.weights_file import check_file, found_beside, without_folder
+from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ENCODERS = ("local_encoder", "global_encoder")
+
+
+@dataclass(frozen=True)
+class MapMetadata:
+    """Everything about a map that is not a tensor.
+
+    origin_m: of the map's local coordinates in map_frame, float64. map_frame, base_frame,
+    camera_frame, camera and the topics: as recorded; empty and None where the map's maker did not
+    say. local_encoder, global_encoder: of those with a file of the user's, "ENCODER:FILE", where
+    it was found; a map file has its name alone. short_side_px: working size of images
+    (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on images
+    that training never saw, None where the map was not judged; then the following are
+    unknown and have their neutral values. covariance_scale, landmark_covariance_scale: what the
+    solver's covariance has to be multiplied by to be true on these, of poses of the head and of
+    those that landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in
+    another place may have this share of the best one's agreement before the image is ambiguous.
+    """
+
+    map_frame: str
+    base_frame: str
+    camera_frame: str
+    image_topic: str
+    camera_info_topic: str
+    camera: Camera | None
+    bag_name: str
+    bag_hash: str
+    created: str
+    preset: str
+    seed: int
+    local_encoder: str
+    local_encoder_hash: str
+    global_encoder: str
+    vlad_patches: int
+    sigma: float
+    short_side_px: int
+    origin_m: tuple[float, float, float]
+    head: CoordinateHeadConfig
+    held_out: dict[str, Any] | None = None
+    covariance_scale: float = 1.0
+    landmark_covariance_scale: float = 1.0
+    min_inlier_ratio: float = 0.1
+    max_rival: float = 0.8
+    training: dict[str, Any] = field(default_factory=dict)
+    global_encoder_hash: str = ""
+
+    def check_encoders(self) -> None:
+        """Raises WeightsError where the encoders are not here, or with other weights."""
+        check_weights(self.local_encoder, self.local_encoder_hash)
+        if self.global_encoder.startswith("r2former:"):
+            check_file(self.global_encoder, self.global_encoder_hash)
+
+    def as_header(self) -> dict[str, Any]:
+        """For a map file, as JSON: of the encoders' files the names alone."""
+        header = asdict(self)
+        for encoder in _ENCODERS:
+            header[encoder] = without_folder(header[encoder])
+        return header
+
+    @staticmethod
+    def from_header(header: dict[str, Any], folder: Path) -> MapMetadata:
+        """What `as_header` gave; the encoders' files with where they are, seen from the map's
+        folder. Raises whatever wrong fields make Python raise, or ValueError.
+        """
+        fields = dict(header)
+        for encoder in _ENCODERS:
+            fields[encoder] = found_beside(fields[encoder], folder)
+        if fields["camera"] is not None:
+            distortion = tuple(fields["camera"]["distortion"])
+            fields["camera"] = Camera(**{**fields["camera"], "distortion": distortion})
+        shape = dict(fields["head"])
+        if shape.get("scale") is not None:
+            shape["scale"] = HomogeneousScale(**shape["scale"])
+        fields["head"] = CoordinateHeadConfig(**shape)
+        fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
+        metadata = MapMetadata(**fields)
+        if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
+            raise ValueError("its origin is not three finite numbers")
+        return metadata

@@ -1,0 +1,211 @@
+"""Maps as the published code saves them (ACE's and GLACE's `MAP.pt`), read and written.
+
+Such a file is the state dict of a head of 1x1 convolutions in fp16, without the encoders, and
+without anything that says where it is from: no frame, no camera, no accuracy. Reading one runs no
+code.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from glace_ros.errors import MapFileError
+from glace_ros.features.weights_file import read_checkpoint
+from glace_ros.scene.coordinate_head import (
+    CoordinateHead,
+    CoordinateHeadConfig,
+    HomogeneousScale,
+)
+from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.scene.scene_map import SceneMap
+
+if TYPE_CHECKING:
+    from glace_ros.features.local_encoder import LocalEncoder
+    from glace_ros.features.r2former_encoder import R2FormerEncoder
+
+SHORT_SIDE_PX = 480
+_SCALES = tuple(vars(HomogeneousScale()))
+_LAYERS = {"first.layer1": "res3_conv1", "first.layer2": "res3_conv2", "first.layer3": "res3_conv3",
+           "first.skip": "head_skip", "fc1": "fc1", "fc2": "fc2", "fc3": "fc3",
+           "cluster_logits": "fcc"}  # fmt: skip
+
+
+def read_official_map(
+    path: Path, local: LocalEncoder, codes: R2FormerEncoder | None = None
+) -> SceneMap:
+    """The published map as one of ours: the same points from the same features. It is not judged,
+    and its frames and camera are unknown.
+
+    Raises MapFileError, one sentence, where the file is no such map, or the encoders are not those
+    that it takes.
+    """
+    tensors = read_checkpoint(path, MapFileError)
+    shape = _shape(tensors, path, local.channels)
+    _check_codes(path, shape.global_channels, codes)
+    head = CoordinateHead(shape)
+    expected = {name: _official_name(name) for name in head.state_dict() if name != "centres_k3"}
+    known = {*expected.values(), *(_SCALES if shape.scale else ()), _centres_name(shape)}
+    if unknown := sorted(set(tensors) - known):
+        raise _no_map(path, f"it has '{unknown[0]}' besides")
+    state = {"centres_k3": _tensor(tensors, _centres_name(shape), path).reshape(-1, 3)}
+    for name, official in expected.items():
+        wanted, found = head.state_dict()[name], _tensor(tensors, official, path)
+        if found.shape != (*wanted.shape, *([1, 1] if wanted.dim() == 2 else [])):
+            raise _no_map(path, f"'{official}' has the wrong shape, {list(found.shape)}")
+        state[name] = found.reshape(wanted.shape)
+    head.load_state_dict(state)
+    return SceneMap(_metadata(path, shape, local, codes), head, None)
+
+
+def write_official_map(scene_map: SceneMap, path: Path) -> float:
+    """The map as the published code reads it; by how many metres fp16 moves its centres at most.
+
+    Raises MapFileError where that code cannot have such a map, or the file cannot be written.
+    """
+    metadata, shape = scene_map.metadata, scene_map.metadata.head
+    needs = _what_it_lacks(metadata)
+    if needs:
+        raise MapFileError(f"the map cannot be exported: {needs}")
+    head = scene_map.head.cpu()
+    state = {}
+    for name, tensor in head.state_dict().items():
+        if name != "centres_k3":
+            size = (*tensor.shape, 1, 1) if tensor.dim() == 2 else tensor.shape
+            state[_official_name(name)] = tensor.reshape(size).half()
+    for name in _SCALES if shape.scale else ():
+        state[name] = torch.tensor([getattr(shape.scale, name)]).half()
+    centres_k3 = head.centres_k3.double() + torch.tensor(metadata.origin_m, dtype=torch.float64)
+    rounded_k3 = centres_k3.half()
+    if not torch.isfinite(rounded_k3).all():
+        raise MapFileError(
+            "the map cannot be exported: published maps keep positions in fp16, which ends at "
+            "65 km from the frame's origin"
+        )
+    size = (1, shape.clusters, 3, 1, 1) if shape.clusters > 1 else (1, 3, 1, 1)
+    state[_centres_name(shape)] = rounded_k3.reshape(size)
+    try:
+        torch.save(state, path)
+    except (OSError, RuntimeError) as error:
+        raise MapFileError(f"{path} cannot be written: {error}") from error
+    return float((rounded_k3.double() - centres_k3).norm(dim=1).max())
+
+
+def _shape(
+    tensors: dict[str, torch.Tensor], path: Path, local_channels: int
+) -> CoordinateHeadConfig:
+    """What the sizes of the tensors say of the network."""
+    width, inputs = _sizes(tensors, "res3_conv1.weight", path)
+    hidden, _ = _sizes(tensors, "res3_conv2.weight", path)
+    outputs, _ = _sizes(tensors, "fc3.weight", path)
+    if inputs < local_channels:
+        raise MapFileError(
+            f"the map {path} takes features of {inputs} numbers, the local encoder gives "
+            f"{local_channels}: name the encoder that it was trained with"
+        )
+    scale = None
+    if outputs == 4:
+        values = {name: _tensor(tensors, name, path).flatten() for name in _SCALES}
+        if any(len(value) != 1 or not value > 0 for value in values.values()):
+            raise _no_map(path, "its homogeneous scale is not of positive numbers")
+        scale = HomogeneousScale(**{name: float(value) for name, value in values.items()})
+    elif outputs != 3:
+        raise _no_map(path, f"'fc3.weight' gives {outputs} numbers, not 3 or 4")
+    name = "centers" if "centers" in tensors else "mean"
+    centres = _tensor(tensors, name, path)
+    clusters = centres.shape[1] if name == "centers" and centres.dim() == 5 else 1
+    if centres.numel() != 3 * clusters or (clusters == 1) != (name == "mean"):
+        raise _no_map(path, f"'{name}' has the wrong shape, {list(centres.shape)}")
+    return CoordinateHeadConfig(
+        local_channels=local_channels,
+        global_channels=inputs - local_channels,
+        width=width,
+        blocks=sum(bool(re.fullmatch(r"\d+c0\.weight", key)) for key in map(str, tensors)),
+        mlp_ratio=hidden / width,
+        clusters=clusters,
+        scaled_inputs=False,
+        scale=scale,
+    )
+
+
+def _metadata(
+    path: Path, shape: CoordinateHeadConfig, local: LocalEncoder, codes: R2FormerEncoder | None
+) -> MapMetadata:
+    return MapMetadata(
+        map_frame="", base_frame="", camera_frame="", image_topic="", camera_info_topic="",
+        camera=None, bag_name="", bag_hash="",
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        preset="imported", seed=0,
+        local_encoder=local.name, local_encoder_hash=local.weights_hash,
+        global_encoder=codes.name if codes else "none",
+        global_encoder_hash=codes.weights_hash if codes else "",
+        vlad_patches=0, sigma=0.0, short_side_px=SHORT_SIDE_PX, origin_m=(0.0, 0.0, 0.0),
+        head=shape, training={"imported_from": path.name},
+    )  # fmt: skip
+
+
+def _check_codes(path: Path, channels: int, codes: R2FormerEncoder | None) -> None:
+    if codes is None and channels:
+        raise MapFileError(
+            f"the map {path} takes a global code of {channels} numbers besides the features: name "
+            "the encoder that gave it, --global r2former:FILE"
+        )
+    if codes is not None and codes.channels != channels:
+        takes = f"one of {channels} numbers" if channels else "none"
+        raise MapFileError(
+            f"the global encoder '{codes.name}' gives a code of {codes.channels} numbers, the map "
+            f"{path} takes {takes}: " + ("name another" if channels else "leave out --global")
+        )
+
+
+def _what_it_lacks(metadata: MapMetadata) -> str:
+    """Why the published code could not use a map like this; empty where it could."""
+    if not metadata.local_encoder.startswith("ace:") or metadata.head.scaled_inputs:
+        return (
+            f"it was made with the local encoder '{metadata.local_encoder}', and published maps "
+            "are of ACE's (build it with --local-encoder ace:FILE)"
+        )
+    if metadata.global_encoder != "none" and not metadata.global_encoder.startswith("r2former:"):
+        return (
+            f"its global codes are '{metadata.global_encoder}', which the published code does not "
+            "know (build it with --global-encoder none or r2former:FILE)"
+        )
+    return ""
+
+
+def _official_name(name: str) -> str:
+    """ "blocks.2.layer1.weight" -> "2c0.weight"."""
+    layer, kind = name.rsplit(".", 1)
+    if block := re.fullmatch(r"blocks\.(\d+)\.layer(\d)", layer):
+        return f"{block[1]}c{int(block[2]) - 1}.{kind}"
+    return f"{_LAYERS[layer]}.{kind}"
+
+
+def _centres_name(shape: CoordinateHeadConfig) -> str:
+    return "centers" if shape.clusters > 1 else "mean"
+
+
+def _tensor(tensors: dict[str, torch.Tensor], name: str, path: Path) -> torch.Tensor:
+    """float32, through fp16 as a map file keeps it."""
+    found = tensors.get(name)
+    if not isinstance(found, torch.Tensor):
+        raise _no_map(path, f"it has no tensor '{name}'")
+    rounded = found.half().float()
+    if not torch.isfinite(rounded).all():
+        raise _no_map(path, f"'{name}' has a number that is no finite fp16")
+    return rounded
+
+
+def _sizes(tensors: dict[str, torch.Tensor], name: str, path: Path) -> tuple[int, int]:
+    found = _tensor(tensors, name, path)
+    if found.dim() != 4 or 0 in found.shape:
+        raise _no_map(path, f"'{name}' has the wrong shape, {list(found.shape)}")
+    return found.shape[0], found.shape[1]
+
+
+def _no_map(path: Path, why: str) -> MapFileError:
+    return MapFileError(f"{path} is no map as ACE or GLACE save it: {why}")
