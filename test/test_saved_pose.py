@@ -68,7 +68,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(sorted(json.loads(saved().to_json()))), JSON), JSON)
 def test_no_content_does_anything_but_be_refused_or_give_a_finite_pose(changes, whole):
     content = {**json.loads(saved().to_json()), **changes}
