@@ -151,11 +151,10 @@ class OdometryFusion:
         believed, jumped_m = self._fused(here, ambiguous)
         if isinstance(believed, FixRejection):
             return believed
-        self._belief = believed
-        map_from_odom = None
+        self._belief, map_from_odom = believed, None
         if believed.odom_from_base is not None:
-            map_from_odom = believed.map_from_base @ believed.odom_from_base.inverse()
-            self._map_from_odom = map_from_odom
+            self._map_from_odom = believed.map_from_base @ believed.odom_from_base.inverse()
+            map_from_odom = self._map_from_odom
         fix = Fix(stamp_ns, measured.map_from_base, measured.covariance_66, map_from_odom, jumped_m)
         if not late:
             self._last_fix = fix
