@@ -74,6 +74,28 @@ def test_points_are_regressed_from_pixels_and_poses_alone(world):
     assert world.errors_m(world.trainer().head).min() > 0.5  # the untrained head knows nothing
 
 
+def test_descriptors_of_no_unit_norm_are_trained_on_as_they_are():
+    """512 numbers, as long as ACE's may be, and no scale to unit variance."""
+    rng = np.random.default_rng(0)
+    points_n3, codes_nC = TARGET_3 + rng.uniform(-1, 1, (POINTS, 3)), unit_rows(rng, POINTS, 512)
+    poses = ring_of_views(VIEWS, 4.0, TARGET_3, arc_rad=1.5)
+    views = []
+    for pose in poses:
+        seen = seen_points(points_n3, codes_nC, pose, rng, code_noise=0.1)
+        views.append((seen._replace(descriptors_nC=95.0 * seen.descriptors_nC), pose))
+    origin_3 = np.mean([pose.translation_3 for pose in poses], axis=0)
+    head = CoordinateHeadConfig(512, global_channels=0, width=64, scaled_inputs=False)
+    trainer = MapTrainer(
+        MapTrainerConfig(batch=192, learning_rate=5e-3, iterations=STEPS, seed=3),
+        buffer_of(views, origin_3), None, 0.0, head, torch.zeros(1, 3), CPU,
+    )  # fmt: skip
+    trained = trainer.train(None).eval()
+    with torch.inference_mode():
+        found_n3 = trained(95.0 * torch.from_numpy(codes_nC).float()).numpy()
+    errors_m = np.linalg.norm(found_n3 + origin_3 - points_n3, axis=1)
+    assert np.median(errors_m) < 0.05
+
+
 def test_triangulated_points_and_no_global_code_work_as_well(world):
     head = world.trainer(world.told_buffer, with_code=False, iterations=150).train(None)
     assert np.median(world.errors_m(head)) < 0.05
