@@ -8,7 +8,7 @@ import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -56,6 +56,34 @@ def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     with unused_ros_domain() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         yield domain
+
+
+@pytest.fixture(scope="module")
+def shared_node(module_ros_domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A NodeProcess for all tests of a module: starting one takes seconds."""
+    from robot import NodeProcess  # the fast tests do without ROS
+
+    node = NodeProcess(tmp_path_factory.mktemp("node"))
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="module")
+def robot_class() -> type:
+    """What stands beside the shared node; a module may have its own."""
+    from robot import Robot
+
+    return Robot
+
+
+@pytest.fixture
+def live(module_ros_domain: int, shared_node: Any, robot_class: type) -> Iterator[tuple[Any, Any]]:
+    """A robot beside the shared node, and the node."""
+    robot = robot_class(module_ros_domain)
+    robot.wait_for_node()
+    shared_node.forget_log()
+    yield robot, shared_node
+    robot.close()
 
 
 @pytest.fixture(scope="session")

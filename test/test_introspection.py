@@ -22,7 +22,7 @@ from fake_localizer_process import (
     points_seen_from,
 )
 from rclpy.context import Context
-from robot import BASE_FROM_CAMERA, LATCHED, NodeProcess, Robot, odometry_at, stamp_of, wait_until
+from robot import BASE_FROM_CAMERA, LATCHED, odometry_at, stamp_of, wait_until
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -139,22 +139,6 @@ def fail(*_, **__):
 
 
 # --- in a graph ---
-
-
-@pytest.fixture(scope="module")
-def shared_node(module_ros_domain, tmp_path_factory):
-    node = NodeProcess(tmp_path_factory.mktemp("node"))
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def live(module_ros_domain, shared_node):
-    robot = Robot(module_ros_domain)
-    robot.wait_for_node()
-    shared_node.forget_log()
-    yield robot, shared_node
-    robot.close()
 
 
 def subscribe(robot, message_type, topic, qos=10):

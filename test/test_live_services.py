@@ -34,23 +34,6 @@ IN_OTHER_MAP = Pose.from_planar(3.0 + OTHER_MAP_M, -2.0, 0.7)
 PATIENT = {"max_image_age": 20.0, "degraded_timeout": 60.0, "lost_timeout": 60.0}
 
 
-@pytest.fixture(scope="module")
-def shared_node(module_ros_domain, tmp_path_factory):
-    node = NodeProcess(tmp_path_factory.mktemp("node"))
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def live(module_ros_domain, shared_node):
-    """A robot beside the shared node, and the node."""
-    robot = Caller(module_ros_domain)
-    robot.wait_for_node()
-    shared_node.forget_log()
-    yield robot, shared_node
-    robot.close()
-
-
 class Caller(Robot):
     """A robot that calls the services."""
 
@@ -86,6 +69,11 @@ class Caller(Robot):
     def forget_what_came(self):
         for came in (self.poses, self.transforms, self.statuses):
             came.clear()
+
+
+@pytest.fixture(scope="module")
+def robot_class():
+    return Caller
 
 
 def answer_of(future, timeout_s=40.0):

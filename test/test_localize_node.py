@@ -73,24 +73,6 @@ def start(robot, tmp_path):
         node.close()
 
 
-@pytest.fixture(scope="module")
-def shared_node(module_ros_domain, tmp_path_factory):
-    """A node that many tests take through its lifecycle, as starting one takes seconds."""
-    node = NodeProcess(tmp_path_factory.mktemp("node"))
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def live(module_ros_domain, shared_node):
-    """A robot beside the shared node, and the node."""
-    robot = Robot(module_ros_domain)
-    robot.wait_for_node()
-    shared_node.forget_log()
-    yield robot, shared_node
-    robot.close()
-
-
 def test_poses_and_map_to_odom_of_a_moving_robot(live):
     robot, _ = live
     robot.activate()
@@ -534,7 +516,9 @@ def test_the_live_node_publishes_what_the_localizer_computes_offline(
     config = LocalizerConfig(ransac_px=30.0, acceptance=AcceptanceConfig(min_inliers=4))
     localizer = Localizer(SceneMap.load(path), config, device="cpu")
     random, agreed = np.random.default_rng(0), 0
-    for _ in range(5):
+    for _ in range(20):  # another seed of RANSAC does not find every one of these again
+        if agreed == 3:
+            break
         noise = random.integers(0, 256, (15, 20, 3), dtype=np.uint8)
         image_rgb_hwc = cv2.resize(noise, (160, 120), interpolation=cv2.INTER_CUBIC)
         stamp_ns = robot.now_ns()
@@ -558,7 +542,7 @@ def test_the_live_node_publishes_what_the_localizer_computes_offline(
             assert pose.distance_m(expected) < 1e-6
             assert pose.angle_rad(expected) < 1e-6
             agreed += 1
-    assert agreed >= 3
+    assert agreed == 3
     assert "it was never judged by images with known poses" in node.log()
 
 

@@ -124,23 +124,6 @@ def test_the_message_knows_the_state():
 # --- in a real process ---
 
 
-@pytest.fixture(scope="module")
-def shared_node(module_ros_domain, tmp_path_factory):
-    node = NodeProcess(tmp_path_factory.mktemp("node"))
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def live(module_ros_domain, shared_node):
-    """A robot beside a node that survives the test, and the node."""
-    robot = Robot(module_ros_domain)
-    robot.wait_for_node()
-    shared_node.forget_log()
-    yield robot, shared_node
-    robot.close()
-
-
 def drive_until(robot, condition, what=None):
     deadline = time.monotonic() + 40.0
     while not condition():

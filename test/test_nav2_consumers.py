@@ -29,19 +29,9 @@ MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
 NAMESPACED_TF = ("-r", "/tf:=tf", "-r", "/tf_static:=tf_static")
 
 
-@pytest.fixture(scope="module")
-def shared_node(module_ros_domain, tmp_path_factory):
-    node = NodeProcess(tmp_path_factory.mktemp("node"))
-    yield node
-    node.close()
-
-
 @pytest.fixture
-def robot(module_ros_domain, shared_node):
-    robot = Robot(module_ros_domain)
-    robot.wait_for_node()
-    yield robot
-    robot.close()
+def robot(live):
+    return live[0]
 
 
 def test_a_costmap_s_latest_common_time_of_map_and_base_stays_young(robot):
