@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MapFileError, WeightsError
-from glace_ros.localization.localizer import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localize import main
 from glace_ros.pose import Pose

@@ -27,7 +27,8 @@ from bag_writing import (
 from core_scenes import tiny_map
 
 from glace_ros.cli import main as glace
-from glace_ros.localization.localizer import Localizer, PoseEstimate, Rejection
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.mapping.map_trainer import MapTrainer
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.evaluate import main as evaluate

@@ -25,7 +25,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.image_decoding import _RAW_8_BIT, _RAW_16_BIT
-from glace_ros.localization.localizer import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage, LocatedBase
 from glace_ros.nodes.initial_pose import InitialPose
 from glace_ros.nodes.localization_run import LocalizationRun

@@ -28,7 +28,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from glace_ros.camera import Camera
 from glace_ros.localization.localization_state import LocalizationState
-from glace_ros.localization.localizer import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes import introspection
 from glace_ros.nodes.inliers_image import draw_inliers, error_colours
 from glace_ros.nodes.introspection import Introspection

@@ -18,13 +18,7 @@ from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.evaluation import is_astray, pose_error
 from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import (
-    Localizer,
-    LocalizerConfig,
-    PoseEstimate,
-    Regression,
-    Rejection,
-)
+from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig
 from glace_ros.localization.pose_covariance import (
     base_covariance,
@@ -32,6 +26,7 @@ from glace_ros.localization.pose_covariance import (
     projection_jacobian,
     skew,
 )
+from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.localization.wrong_places import WrongPlaces
 from glace_ros.pose import Pose

@@ -33,7 +33,8 @@ from glace_ros.camera import Camera
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
+from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig

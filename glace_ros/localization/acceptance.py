@@ -6,15 +6,23 @@ another place that nearly as much of the map agrees with (docs/method.md has how
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from glace_ros.pose import Pose
+
+
+_LIKENESS_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,3 +72,35 @@ def not_repeated(map_from_camera: Pose, again: Pose | None, config: AcceptanceCo
     if apart_m > config.repeat_m or apart_deg > config.repeat_deg:
         return f"another seed of RANSAC finds a pose {apart_m:.2f} m and {apart_deg:.0f} deg away"
     return ""
+
+
+def agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool, float, int]:
+    """Larger for what more of the map vouches for: landmarks, times how like its place the image
+    is, then inliers.
+    """
+    if isinstance(result, Rejection):
+        return False, 0.0, result.inliers
+    return True, result.landmarks * math.exp(_LIKENESS_WEIGHT * likeness), result.inliers
+
+
+def rival_share(
+    best: PoseEstimate,
+    likeness: float,
+    others: Iterable[tuple[PoseEstimate | Rejection, float]],
+    apart_m: float,
+) -> float:
+    """Share of the best pose's agreement that the next one has, of those further away than
+    apart_m; 0 where there is none. others: with their likenesses.
+    """
+    rivals = [
+        agreement(other, like)
+        for other, like in others
+        if isinstance(other, PoseEstimate)
+        and other.map_from_camera.distance_m(best.map_from_camera) > apart_m
+    ]
+    if not rivals:
+        return 0.0
+    _, by_landmarks, by_inliers = agreement(best, likeness)
+    if by_landmarks == 0.0:
+        return max(rivals)[2] / by_inliers
+    return max(rivals)[1] / by_landmarks

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,13 +15,16 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.localization.acceptance import (
     AcceptanceConfig,
+    agreement,
     not_repeated,
+    rival_share,
     too_few_inliers,
     too_uncertain,
 )
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
 from glace_ros.localization.pose_covariance import camera_covariance
+from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
 from glace_ros.pose import Pose
 
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalFeatures
     from glace_ros.scene.scene_map import SceneMap
-
-_LIKENESS_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,68 +53,6 @@ class LocalizerConfig:
     acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
     places: PlaceConfig | None = field(default_factory=PlaceConfig)
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
-
-
-class Regression(NamedTuple):
-    """What the map says of an image: its patches, their points (n, 3) from the map's origin, the
-    pinhole camera in whose pixels the patches are given, and the image's code (None: there is
-    none).
-    """
-
-    features: LocalFeatures
-    points_n3: NDArray[np.float64]
-    camera: Camera
-    code_G: torch.Tensor | None = None
-
-    @property
-    def pixels_n2(self) -> NDArray[np.float64]:
-        """Where the patches are, in the encoded image."""
-        return np.asarray(self.features.pixels_n2.cpu().numpy().astype(np.float64))
-
-
-@dataclass(frozen=True, eq=False)
-class PoseEstimate:
-    """An accepted pose of the camera (optical axes) in the map.
-
-    covariance_66: see pose_covariance. points: regressed, inliers: of these. pixels_m2, points_m3:
-    the inliers in the *given* image's undistorted pixels and in the map. landmarks: how many the
-    pose was made exact with, 0 = none; sure: enough to vouch for it. reprojection_px: median of
-    what the pose was solved from. rival: share of this pose's agreement that the best pose in
-    another place has; ambiguous: so much that this image alone does not tell which it is.
-    """
-
-    map_from_camera: Pose
-    covariance_66: NDArray[np.float64]
-    inliers: int
-    points: int
-    reprojection_px: float
-    seconds: float
-    pixels_m2: NDArray[np.float64]
-    points_m3: NDArray[np.float64]
-    landmarks: int = 0
-    sure: bool = False
-    rival: float = 0.0
-    ambiguous: bool = False
-
-    @property
-    def inlier_ratio(self) -> float:
-        """Share of the regressed points that agree with the pose."""
-        return self.inliers / self.points
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """No pose, and why, in words for a log line."""
-
-    reason: str
-    inliers: int
-    points: int
-    seconds: float
-
-    @property
-    def inlier_ratio(self) -> float:
-        """Share of the regressed points that agreed with the best pose found."""
-        return self.inliers / self.points if self.points else 0.0
 
 
 class Localizer:
@@ -165,36 +103,17 @@ class Localizer:
             (self._solve_here(attempt, camera, start), attempt, likeness)
             for attempt, likeness in self._attempts(regression)
         ]
-        results.sort(key=lambda each: _agreement(each[0], each[2]), reverse=True)
+        results.sort(key=lambda each: agreement(each[0], each[2]), reverse=True)
         best, attempt, likeness = results[0]
         if isinstance(best, PoseEstimate):
-            rival = self._rival(best, likeness, [(other, like) for other, _, like in results[1:]])
+            others = [(other, like) for other, _, like in results[1:]]
+            apart_m = self.config.places.apart_m if self.config.places else 0.0
+            rival = rival_share(best, likeness, others, apart_m)
             ambiguous = rival > self.scene_map.metadata.max_rival
             best = replace(best, rival=rival, ambiguous=ambiguous)
             if not best.sure and (reason := self._unrepeated(best, attempt)):
                 best = Rejection(reason, best.inliers, best.points, best.seconds)
         return replace(best, seconds=time.perf_counter() - start)
-
-    def _rival(
-        self,
-        best: PoseEstimate,
-        likeness: float,
-        others: list[tuple[PoseEstimate | Rejection, float]],
-    ) -> float:
-        """Share of the best pose's agreement that the next one has, of those in another place."""
-        apart_m = self.config.places.apart_m if self.config.places else 0.0
-        agreeing = [
-            _agreement(other, like)
-            for other, like in others
-            if isinstance(other, PoseEstimate)
-            and other.map_from_camera.distance_m(best.map_from_camera) > apart_m
-        ]
-        if not agreeing:
-            return 0.0
-        _, by_landmarks, by_inliers = _agreement(best, likeness)
-        if by_landmarks == 0.0:
-            return max(agreeing)[2] / by_inliers
-        return max(agreeing)[1] / by_landmarks
 
     def _unrepeated(self, estimate: PoseEstimate, regression: Regression) -> str:
         """Why another seed of RANSAC speaks against an estimate; empty where it does not."""
@@ -319,13 +238,6 @@ class Localizer:
         if not self._sure(landmarks):
             reason = too_few_inliers(inliers, count, ratio, acceptance)
         return reason or too_uncertain(covariance_66, inliers, acceptance)
-
-
-def _agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool, float, int]:
-    """Larger for what more of the map vouches for."""
-    if isinstance(result, Rejection):
-        return False, 0.0, result.inliers
-    return True, result.landmarks * math.exp(_LIKENESS_WEIGHT * likeness), result.inliers
 
 
 def _check_channels(name: str, given: int, taken: int) -> None:

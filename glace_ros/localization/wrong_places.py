@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate, Regression
+from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig
+from glace_ros.localization.pose_estimate import PoseEstimate, Regression
 
 if TYPE_CHECKING:
     from collections.abc import Callable

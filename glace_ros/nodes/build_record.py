@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from glace_ros.localization.localizer import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.map_points import points_seen
 from glace_ros.report.coverage import Views
 from glace_ros.transform_tree import TransformError
@@ -16,7 +16,8 @@ from glace_ros.transform_tree import TransformError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from glace_ros.localization.localizer import Localizer, Rejection
+    from glace_ros.localization.localizer import Localizer
+    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.mapping.map_trainer import TrainingProgress
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_image_reader import PosedImageReader

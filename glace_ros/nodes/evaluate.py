@@ -24,8 +24,9 @@ from glace_ros.evaluation import (
     write_tum,
 )
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import Localizer, LocalizerConfig, PoseEstimate
+from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_covariance import base_covariance
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.command_line import (
     positive,
     progress_bar,
@@ -44,7 +45,7 @@ from glace_ros.scene.scene_map import SceneMap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.localization.localizer import Rejection
+    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 

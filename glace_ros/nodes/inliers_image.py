@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
-    from glace_ros.localization.localizer import PoseEstimate
+    from glace_ros.localization.pose_estimate import PoseEstimate
 
 PATCHES_PER_WIDTH = 80  # a patch is 8 px of 640
 FONT = cv2.FONT_HERSHEY_SIMPLEX

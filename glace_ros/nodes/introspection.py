@@ -10,7 +10,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from glace_ros.camera_info import camera_of_image_topic
-from glace_ros.localization.localizer import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.conversions import (
     image_to_rgb,
     ns_to_stamp,
@@ -20,7 +20,7 @@ from glace_ros.nodes.conversions import (
 from glace_ros.nodes.inliers_image import draw_inliers
 
 if TYPE_CHECKING:
-    from glace_ros.localization.localizer import Rejection
+    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.nodes.base_locator import IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import RunReport

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.localization.localizer import PoseEstimate
     from glace_ros.localization.odometry_fusion import Fix
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.nodes.base_locator import IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import RunReport

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
     from glace_ros.nodes.parameters import LocalizeParameters
 
 

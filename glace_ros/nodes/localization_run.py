@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
     from glace_ros.nodes.base_locator import LocatedBase
     from glace_ros.nodes.parameters import LocalizeParameters
     from glace_ros.pose import Pose

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.localization.localizer import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
     from glace_ros.nodes.base_locator import BaseLocator, IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.localization_run import LocalizationRun

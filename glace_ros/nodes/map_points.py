@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.localization.localizer import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.report.point_cloud import PointCloud, colours_at, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
-    from glace_ros.localization.localizer import Rejection
+    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 

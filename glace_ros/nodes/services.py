@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.localization.localizer import PoseEstimate
     from glace_ros.localization.odometry_fusion import Fix
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.nodes.live_localization import LiveLocalization
 
 INACTIVE = "The node is not active and localizes nothing: activate it first."

@@ -1,0 +1,78 @@
+"""What an image says: its points in the map, and the pose of its camera or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.pose import Pose
+
+
+class Regression(NamedTuple):
+    """What the map says of an image: its patches, their points (n, 3) from the map's origin, the
+    pinhole camera in whose pixels the patches are given, and the image's code (None: there is
+    none).
+    """
+
+    features: LocalFeatures
+    points_n3: NDArray[np.float64]
+    camera: Camera
+    code_G: torch.Tensor | None = None
+
+    @property
+    def pixels_n2(self) -> NDArray[np.float64]:
+        """Where the patches are, in the encoded image."""
+        return np.asarray(self.features.pixels_n2.cpu().numpy().astype(np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class PoseEstimate:
+    """An accepted pose of the camera (optical axes) in the map.
+
+    covariance_66: see pose_covariance. points: regressed, inliers: of these. pixels_m2, points_m3:
+    the inliers in the *given* image's undistorted pixels and in the map. landmarks: how many the
+    pose was made exact with, 0 = none; sure: enough to vouch for it. reprojection_px: median of
+    what the pose was solved from. rival: share of this pose's agreement that the best pose in
+    another place has; ambiguous: so much that this image alone does not tell which it is.
+    """
+
+    map_from_camera: Pose
+    covariance_66: NDArray[np.float64]
+    inliers: int
+    points: int
+    reprojection_px: float
+    seconds: float
+    pixels_m2: NDArray[np.float64]
+    points_m3: NDArray[np.float64]
+    landmarks: int = 0
+    sure: bool = False
+    rival: float = 0.0
+    ambiguous: bool = False
+
+    @property
+    def inlier_ratio(self) -> float:
+        """Share of the regressed points that agree with the pose."""
+        return self.inliers / self.points
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """No pose, and why, in words for a log line."""
+
+    reason: str
+    inliers: int
+    points: int
+    seconds: float
+
+    @property
+    def inlier_ratio(self) -> float:
+        """Share of the regressed points that agreed with the best pose found."""
+        return self.inliers / self.points if self.points else 0.0
