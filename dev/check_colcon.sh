@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist loadfile" OMP_NUM_THREADS=1
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 
 make --silent dependencies VENV=.venv-colcon
