@@ -322,6 +322,15 @@ def test_a_place_that_somebody_names_is_no_fix_but_what_fixes_are_measured_by():
     assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 0.02
 
 
+def test_covariance_scale_is_not_about_a_place_that_somebody_names():
+    """2 m off, named to 0.1 m: refused, however little the solver is trusted."""
+    fusion = OdometryFusion(OdometryFusionConfig(covariance_scale=100.0))
+    named = Pose.from_planar(2.0, 0.0, 0.0) @ MAP_FROM_ODOM @ odometry_at(NS)
+    fusion.expect(named, 0.01 * np.eye(6), odometry_at(NS))
+    (seen,) = drive(fusion, 0.5)
+    assert isinstance(seen, FixRejection)
+
+
 def test_a_wrong_place_named_again_and_again_holds_nobody_up_for_longer_than_a_consensus():
     """As Nav2's BasicNavigator does with the identity, until a pose comes."""
     fusion, wrong = OdometryFusion(), Pose.from_planar(30.0, 30.0, 0.0)

@@ -113,7 +113,7 @@ class OdometryFusion:
         """Somebody says where the base is. The next fixes are measured by that; so many as
         `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
         """
-        said = self._as_belief(map_from_base, covariance_66, odom_from_base)
+        said = self._as_belief(map_from_base, covariance_66, odom_from_base, 1.0)
         if isinstance(said, FixRejection):
             return said
         self._belief = said
@@ -166,7 +166,8 @@ class OdometryFusion:
         """What the camera says, as it counts here; a rejection where that is of no use."""
         if not is_covariance(covariance_66):
             return FixRejection("its covariance is not positive definite")
-        measured = self._as_belief(map_from_base, covariance_66, odom_from_base)
+        scale = self._config.covariance_scale
+        measured = self._as_belief(map_from_base, covariance_66, odom_from_base, scale)
         if isinstance(measured, PoseBelief):
             covariance_66 = measured.covariance_66
             if np.abs(covariance_66).max() > LARGEST_COVARIANCE:
@@ -213,7 +214,11 @@ class OdometryFusion:
         ), None
 
     def _as_belief(
-        self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
+        self,
+        map_from_base: Pose,
+        covariance_66: NDArray[np.float64],
+        odom_from_base: Pose | None,
+        scale: float,
     ) -> PoseBelief | FixRejection:
         """What is given of a pose, as it counts here; a rejection where no base can be there."""
         if not np.abs(map_from_base.translation_3).max() < LARGEST_COORDINATE_M:
@@ -229,7 +234,7 @@ class OdometryFusion:
             covariance_66 = planar_covariance(covariance_66, map_from_base)
             map_from_base = map_from_base.planar()
         covariance_66 = scaled_and_floored(
-            covariance_66, config.covariance_scale, config.min_sigma_xy_m, config.min_sigma_yaw_rad
+            covariance_66, scale, config.min_sigma_xy_m, config.min_sigma_yaw_rad
         )
         return PoseBelief(map_from_base, covariance_66, odom_from_base)
 
