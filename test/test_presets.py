@@ -1,12 +1,34 @@
 """Presets are the paper's where they say so: its networks have the sizes that it reports."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from core_scenes import patchwork, rgb
 
-from glace_ros.mapping.presets import PRESETS, preset
+from glace_ros.camera import Camera
+from glace_ros.mapping import map_trainer
+from glace_ros.mapping.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
+from glace_ros.mapping.mapping_views import sample_bytes
+from glace_ros.mapping.presets import PAPER, PRESETS, preset
+from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
 from glace_ros.nodes.build_options import build_map_parser, map_builder_config
+from glace_ros.pose import Pose
+from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead
+
+CPU = torch.device("cpu")
+# the paper's section 4.2 and its published settings:
+# batch of all GPUs, iterations, blocks after the first, ratio, K
+TABLE = {
+    "paper-7scenes": (5_120, 30_000, 1, 1.0, 1),
+    "paper-cambridge": (163_840, 30_000, 2, 1.0, 1),
+    "paper-rooms": (327_680, 100_000, 1, 1.0, 50),
+    "paper-aachen": (327_680, 100_000, 3, 2.0, 50),
+}
 
 
 @pytest.mark.parametrize(
@@ -27,14 +49,118 @@ def test_every_preset_is_a_choice_of_the_command_line_and_its_name_is_kept(name)
     assert config.preset == name
 
 
-def test_the_papers_presets_add_nothing_of_ours():
-    for name in PRESETS:
-        if name.startswith("paper-"):
-            config = preset(name)
-            assert config.triangulation is None
-            assert config.landmarks.most == 0
-            assert config.trainer.loss.error_norm == 1
-            assert config.minutes == 0  # iterations, not a clock
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_presets_have_its_numbers(name):
+    config = preset(name)
+    head, trainer, augmentation = config.head, config.trainer, config.augmentation
+    assert TABLE[name] == (
+        trainer.batch, trainer.iterations, head.blocks, head.mlp_ratio, head.clusters,
+    )  # fmt: skip
+    assert (head.width, config.buffer.patches, config.buffer.short_side_px) == (768, 1024, 480)
+    assert config.buffer.max_bytes == 16e6 * sample_bytes(512)
+    assert (augmentation.scale, augmentation.roll_deg) == (1.5, 15.0)
+    assert (augmentation.brightness, augmentation.contrast) == (0.1, 0.1)
+    assert (trainer.learning_rate, trainer.warm_up, trainer.weight_decay) == (5e-3, 0.3, 0.01)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_loss_is_the_papers(name):
+    """A camera of 100 px at the origin; points 3 and 4 px aside at 2 m, behind it, and too far
+    off; by hand.
+    """
+    points_n3 = torch.tensor([[0.06, 0.08, 2.0], [0.3, -0.2, -1.0], [30.0, 0.0, 2.0]])
+    count = len(points_n3)
+    seen = Observations(
+        torch.eye(4)[:3].repeat(count, 1, 1), torch.tensor([[100.0, 100.0, 0.0, 0.0]] * count),
+        torch.zeros(count, 2), torch.zeros(count, 3), torch.zeros(count, dtype=torch.bool),
+    )  # fmt: skip
+    loss, _ = reprojection_loss(points_n3, seen, 0.6, preset(name).trainer.loss)
+    expected = [41.0 * math.tanh(7.0 / 41.0), 0.3 + 0.2 + 11.0, 30.0 + 8.0]
+    assert float(loss) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_a_paper_preset_trains_as_it_says(monkeypatch):
+    """With an encoder that finds corners, which our own presets would triangulate."""
+    losses, sigmas = [], []
+    real_loss, real_draw = map_trainer.reprojection_loss, map_trainer.draw_codes
+
+    def loss_spy(predicted_n3, observed, progress, config):
+        losses.append((progress, config, bool(observed.has_point_n.any()), len(predicted_n3)))
+        return real_loss(predicted_n3, observed, progress, config)
+
+    def draw_spy(codes_vG, view_n, sigma, neighbours_vk, generator):
+        sigmas.append((sigma, neighbours_vk))
+        return real_draw(codes_vG, view_n, sigma, neighbours_vk, generator)
+
+    monkeypatch.setattr(map_trainer, "reprojection_loss", loss_spy)
+    monkeypatch.setattr(map_trainer, "draw_codes", draw_spy)
+    config = preset("paper-rooms")
+    small = replace(
+        config, sigma=0.1,
+        trainer=replace(config.trainer, batch=64, iterations=4),
+        head=replace(config.head, width=16),
+        buffer=replace(config.buffer, patches=20, short_side_px=96, max_bytes=10**7),
+    )  # fmt: skip
+    scene_map = built(small)
+    assert [progress for progress, *_ in losses] == [0.0, 0.25, 0.5, 0.75]
+    assert {(told, count) for _, _, told, count in losses} == {(False, 64)}
+    assert {loss for _, loss, *_ in losses} == {config.trainer.loss}
+    assert sigmas == [(0.1, None)] * 4
+    assert not scene_map.landmarks
+    assert scene_map.metadata.head.clusters == 12  # of 12 views there are no 50 clusters
+    assert scene_map.metadata.training["steps"] == 4
+
+
+def built(config):
+    """A map of 12 pictures of one wall."""
+    camera = Camera(128, 96, 110.0, 110.0, 63.5, 47.5)
+    picture_hwc = rgb(patchwork(128, 96))
+    builder = MapBuilder(config, CPU)
+    builder.encode(
+        PosedImage(stamp, np.roll(picture_hwc, -2 * stamp, axis=1), camera,
+                   Pose(np.eye(3), np.array([0.05 * stamp, 0.0, 0.0])))
+        for stamp in range(12)
+    )  # fmt: skip
+    builder.prepare()
+    builder.train()
+    return builder.scene_map(
+        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    )
+
+
+def test_the_papers_diffusion_goes_with_the_papers_codes():
+    def sigma(*arguments):
+        parser = build_map_parser(None)
+        return map_builder_config(parser.parse_args(["--bag", "x", *arguments])).sigma
+
+    paper, codes = ("--preset", "paper-7scenes"), ("--global-encoder", "r2former:a.pth")
+    assert sigma(*paper, *codes) == 0.1
+    assert sigma(*paper, *codes, "--sigma", "0.3") == 0.3
+    assert sigma(*paper) == sigma(*codes) == sigma(*paper, *codes, "--sigma", "-1") == -1.0
+
+
+def test_memory_is_the_presets_where_none_is_said():
+    def max_bytes(*arguments):
+        parser = build_map_parser(None)
+        return map_builder_config(parser.parse_args(["--bag", "x", *arguments])).buffer.max_bytes
+
+    assert max_bytes() == 2 << 30
+    assert max_bytes("--preset", "paper-aachen") == 16_000_000 * sample_bytes(512)
+    assert max_bytes("--preset", "paper-aachen", "--buffer-gb", "3") == 3 << 30
+
+
+@pytest.mark.parametrize(("even", "mean"), [(True, (1.5 + 2 / 3) / 2), (False, 1.027)])
+def test_the_papers_scales_are_all_as_likely(even, mean):
+    """Others: the mean of a scale whose logarithm is even, (b - a) / ln(b / a)."""
+    config = AugmentationConfig(roll_deg=0.0, even_scale=even)
+    camera, rng = Camera(32, 24, 30.0, 30.0, 15.5, 11.5), np.random.default_rng(0)
+    grey_hw = np.zeros((24, 32), np.uint8)
+    scales = [
+        1.0 / augment(grey_hw, camera, config, rng).recorded_from_view_33[0, 0] for _ in range(3000)
+    ]
+    assert np.mean(scales) == pytest.approx(mean, abs=0.014)
+    assert 0.66 < min(scales) < 0.68
+    assert 1.48 < max(scales) < 1.501
 
 
 def test_what_is_said_goes_before_the_preset():

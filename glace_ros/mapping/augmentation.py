@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class AugmentationConfig:
     """views: augmented copies of each image, 0 = none.
 
-    Paper: scale 1.5 (both ways), roll 15 deg, brightness and contrast 0.1.
+    Paper: scale 1.5 (both ways), roll 15 deg, brightness and contrast 0.1. even_scale: all scales
+    are as likely (paper), else enlarging is as likely as making smaller.
     """
 
     views: int = 1
@@ -32,6 +33,7 @@ class AugmentationConfig:
     roll_deg: float = 15.0
     brightness: float = 0.1
     contrast: float = 0.1
+    even_scale: bool = False
 
 
 class AugmentedView(NamedTuple):
@@ -69,7 +71,10 @@ def augment(
     rng: np.random.Generator,
 ) -> AugmentedView:
     """One random view of the image, in an image of the same size."""
-    scale = float(np.exp(rng.uniform(-1, 1) * np.log(config.scale)))
+    if config.even_scale:
+        scale = float(rng.uniform(1.0 / config.scale, config.scale))
+    else:
+        scale = float(np.exp(rng.uniform(-1, 1) * np.log(config.scale)))
     roll_rad = float(np.radians(rng.uniform(-1, 1) * config.roll_deg))
     homography_33 = view_homography(camera, scale, roll_rad)
     size = (camera.width_px, camera.height_px)

@@ -1,7 +1,8 @@
 """Presets: what `--preset` stands for, as configurations of the map builder.
 
-The paper's presets keep its batch, iterations, network, loss and augmentation, and add nothing of
-ours; its encoders are `--local-encoder` and `--global-encoder`, whatever the preset.
+The paper's presets keep its batch, iterations, network, loss, augmentation and buffer, and add
+nothing of ours; its encoders are `--local-encoder` and `--global-encoder`, whatever the preset.
+docs/method.md lists what still differs.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
+from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 
@@ -23,6 +26,8 @@ PAPER = {
     "paper-aachen": (8 * 40_960, 100_000, 3, 2.0, 50),
 }
 PRESETS = ("fast", "default", "quality", *PAPER)
+_BUFFER_SAMPLES, _ACE_CHANNELS = 16_000_000, 512
+_SIGMA = 0.1
 
 
 def preset(name: str) -> MapBuilderConfig:
@@ -44,7 +49,11 @@ def preset(name: str) -> MapBuilderConfig:
         config,
         minutes=0.0,
         head=CoordinateHeadConfig(width=768, blocks=blocks, mlp_ratio=mlp_ratio, clusters=clusters),
-        augmentation=AugmentationConfig(views=4),
+        augmentation=AugmentationConfig(views=4, even_scale=True),
+        # each process has its own: 64 million of four, 128 million of eight
+        buffer=FeatureBufferConfig(
+            patches=1024, max_bytes=_BUFFER_SAMPLES * sample_bytes(_ACE_CHANNELS)
+        ),
         triangulation=None,
         landmarks=LandmarkConfig(most=0),
         trainer=MapTrainerConfig(
@@ -54,3 +63,8 @@ def preset(name: str) -> MapBuilderConfig:
             loss=ReprojectionLossConfig(error_norm=1, point_weight=0.0),
         ),
     )
+
+
+def preset_sigma(name: str, global_encoder: str) -> float:
+    """Strength of the feature diffusion: the paper's for its own codes, else -1, measured."""
+    return _SIGMA if name in PAPER and global_encoder.startswith("r2former:") else -1.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glace_ros.errors import GlaceError
 from glace_ros.mapping.map_builder import MapBuilderConfig
-from glace_ros.mapping.presets import PRESETS, preset
+from glace_ros.mapping.presets import PRESETS, preset, preset_sigma
 from glace_ros.nodes.command_line import (
     finite,
     not_negative,
@@ -74,13 +74,16 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         )
     if args.landmarks is not None:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
+    if args.buffer_gb:
+        buffer = replace(config.buffer, max_bytes=int(args.buffer_gb * 2**30))
+        config = replace(config, buffer=buffer)
+    sigma = preset_sigma(args.preset, args.global_encoder) if args.sigma is None else args.sigma
     return replace(
         config,
-        buffer=replace(config.buffer, max_bytes=int(args.buffer_gb * 2**30)),
         trainer=replace(config.trainer, checkpoint_every_s=args.checkpoint_every),
         local_encoder=args.local_encoder,
         global_encoder=args.global_encoder,
-        sigma=args.sigma,
+        sigma=sigma,
         seed=args.seed,
     )
 
@@ -157,8 +160,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sigma",
         type=finite,
-        default=defaults.sigma,
-        help="of the feature diffusion, negative: measured",
+        help="of the feature diffusion, negative: measured (left out: measured, and 0.1 with a "
+        "paper-* preset and r2former)",
     )
     parser.add_argument(
         "--clusters",
@@ -180,9 +183,10 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--buffer-gb",
         type=positive,
-        default=defaults.buffer.max_bytes / 2**30,
         metavar="GB",
-        help="memory for the patches of each process: of more images, fewer patches are kept",
+        help="memory for the patches of each process, instead of the preset's "
+        f"{defaults.buffer.max_bytes / 2**30:g} (paper-*: 15.7): of more images, fewer patches "
+        "are kept",
     )
     parser.add_argument(
         "--checkpoint-every",
