@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.datasets import reported_figures as reported
 from glace_ros.datasets.data_sets import aachen_of, cambridge_of, seven_scenes_of, twelve_scenes_of
+from glace_ros.datasets.reported_figures import ReportedTable
 from glace_ros.errors import GlaceError, RecordingError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from glace_ros.datasets.reported_figures import ReportedTable
 
 _DATA_SETS = {
     "7scenes": ("7scenes",),
@@ -36,8 +35,8 @@ ABLATIONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 class Protocol(NamedTuple):
     """folders: of the scenes, each with the data set that `glace prepare` makes it from. one_map:
-    of all the scenes. table: the paper's, if it has one. column: the one that ours belongs into,
-    empty where each scene has its own.
+    of all the scenes. table: the paper's, with no systems where it has none. column: the one that
+    ours belongs into, empty where each scene has its own.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Protocol(NamedTuple):
     one_map: bool
     sfm: bool
     preset: str
-    table: ReportedTable | None
+    table: ReportedTable
     column: str
 
     def chosen(self, names: list[str]) -> list[str]:
@@ -93,8 +92,9 @@ def protocol(name: str, sfm: bool, ablation: bool) -> Protocol:
     if name in ("i7", "i12", "i19"):
         table = reported.TABLE_3 if sfm else reported.TABLE_2
         table = reported.FIGURE_6 if ablation else table
-        of_paper = None if name == "i7" else table
-        return Protocol(name, folders, True, sfm, "paper-rooms", of_paper, name)
+        if name == "i7":
+            table = ReportedTable("", reported.RECALL, (name,), ())
+        return Protocol(name, folders, True, sfm, "paper-rooms", table, name)
     if name == "cambridge":
         table = reported.TABLE_6 if ablation else reported.TABLE_4
         return Protocol(name, folders, False, sfm, "paper-cambridge", table, "")

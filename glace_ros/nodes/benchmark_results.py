@@ -30,22 +30,17 @@ _AACHEN = ("25cm_2deg", "50cm_5deg", "5m_10deg")
 
 
 def comparisons(protocol: Protocol, finished: Sequence[FinishedJob]) -> list[Comparison]:
-    """The paper's table, if it has one, with a row of ours for each variant; then each of our maps,
-    or each of its rooms.
-    """
-    tables = []
-    if protocol.table:
-        tables.append(_with_ours(protocol, protocol.table, finished))
+    """The paper's table with a row of ours for each variant; then our scenes, one by one."""
     unit = MEDIANS if protocol.name == "cambridge" else RECALL
     rows = [row for job in finished for row in _rows_of(job, unit)]
-    tables.append(Comparison("Scenes of this run", unit, ("figure", "images"), tuple(rows)))
-    return tables
+    scenes = Comparison("Scenes of this run", unit, ("figure", "images"), tuple(rows))
+    return [_with_ours(protocol, protocol.table, finished), scenes]
 
 
 def notes_on(protocol: Protocol, finished: Sequence[FinishedJob]) -> list[str]:
     """What a reader must know."""
     notes = [*NOTES]
-    if protocol.table is None:
+    if not protocol.table.systems:
         notes.append(f"the paper has no figures of {protocol.name}")
     if protocol.one_map:
         notes.append("of several rooms: the mean of their shares, as in the paper's Figure 6")
@@ -76,7 +71,8 @@ def _with_ours(
     for variant in dict.fromkeys(done.job.variant for done in finished):
         of_it = [done for done in finished if done.job.variant == variant]
         rows.append(_our_row(protocol, variant, names, of_it))
-    return Comparison(f"{table.source} of the paper", table.unit, names, tuple(rows))
+    title = f"{table.source} of the paper" if table.systems else protocol.name
+    return Comparison(title, table.unit, names, tuple(rows))
 
 
 def _our_row(

@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
     @property
     def head(self) -> tuple[str, ...]:
         """The names over all cells of a row."""
-        return ("system", "figures", "depth", "map", "mapping", *self.columns)
+        return ("system", "source", "depth", "map", "mapping", *self.columns)
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows below the head; what is not known is a dash."""
