@@ -345,3 +345,11 @@ def test_simulated_rooms_are_prepared_mapped_and_compared(tmp_path, benchmark, m
     monkeypatch.setattr("glace_ros.nodes.benchmark_jobs.child_process", in_this_process)
     benchmark("7scenes", "--scenes", "chess", *quick)
     assert float(row(tmp_path, "glace_ros, 1 of 7 scenes")["7-Scenes, D-SLAM"]) >= 0
+    figures, page = tmp_path / "angles.json", tmp_path / "angles.html"
+    words = ["--scene", str(tmp_path / "data/7scenes_chess"), "--keyframe-dist", "0"]
+    words += ["--json", str(figures), "--html", str(page), "--device", "cpu"]
+    assert glace(["covisibility", *words]) == 0
+    angles = json.loads(figures.read_text())
+    counted = sum(angles["bins"]["covisible_b"]) + sum(angles["bins"]["other_b"])
+    assert counted == angles["pairs"] == 2 * 8  # two of ten views are held out of the encoder
+    assert f"--sigma {angles['sigma']:.3f}" in page.read_text()
