@@ -149,6 +149,10 @@ def test_our_row_of_7_scenes_is_the_mean_beside_what_the_paper_reports(
     page = (tmp_path / "out/benchmark.html").read_text()
     assert "pixLoc" in page
     assert "reported, Table 1" in page
+    bars = page.replace("\\u002f", "/")
+    assert f"7-Scenes, {poses}: % of images within" in bars  # the column that ours is in
+    assert "figure: % of images within" in bars
+    assert "images: % of images" not in bars
 
 
 def test_a_part_of_the_scenes_says_so(tmp_path, programs, benchmark):

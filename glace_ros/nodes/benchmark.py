@@ -122,7 +122,7 @@ def _write(
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
     )
-    sentence = f"{len(finished)} maps were asked for the poses of {images} images."
+    sentence = f"Maps: {len(finished)}. Images that were asked for: {images}."
     write_page(output / "benchmark.html", comparison_page(title, sentence, tables, notes))
 
 

@@ -33,7 +33,7 @@ def comparisons(protocol: Protocol, finished: Sequence[FinishedJob]) -> list[Com
     """The paper's table with a row of ours for each variant; then our scenes, one by one."""
     unit = MEDIANS if protocol.name == "cambridge" else RECALL
     rows = [row for job in finished for row in _rows_of(job, unit)]
-    scenes = Comparison("Scenes of this run", unit, ("figure", "images"), tuple(rows))
+    scenes = Comparison("Scenes of this run", unit, ("images", "figure"), tuple(rows))
     return [_with_ours(protocol, protocol.table, finished), scenes]
 
 
@@ -115,7 +115,7 @@ def _rows_of(done: FinishedJob, unit: str) -> list[ComparedRow]:
                 "/".join(filter(None, (done.job.variant, name))), MEASURED, "no",
                 _megabytes([done.build["map_bytes"]]) if whole else "",
                 _minutes([done.build["seconds"]["total"]]) if whole else "",
-                (cell, images),
+                (images, cell),
             )
         )  # fmt: skip
     return rows
