@@ -13,7 +13,7 @@ colcon build --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=ON
 set +u
 source install/setup.sh
 set -u
-for name in build_map localize evaluate import_map export_map demo; do # what `ros2 run glace_ros NAME` starts
+for name in build_map localize evaluate prepare benchmark covisibility import_map export_map demo; do # what `ros2 run glace_ros NAME` starts
     "install/glace_ros/lib/glace_ros/$name" --help >/dev/null
     echo "colcon: $name --help works"
 done

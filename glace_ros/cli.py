@@ -10,6 +10,8 @@ SUBCOMMANDS = {
     "localize": "the live node: images become poses in a ROS 2 graph",
     "evaluate": "localize every image of a bag or scene and compare with the truth",
     "prepare": "a bag or a published data set becomes scene folders",
+    "benchmark": "the paper's tables on prepared data sets, with our row",
+    "covisibility": "how well a global encoder's codes tell which images see the same",
     "import_map": "a map that ACE's or GLACE's published code has trained becomes one of ours",
     "export_map": "and back",
     "demo": "a simulated building: record, map, localize live, report",

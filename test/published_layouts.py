@@ -8,8 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH
+from glace_ros.camera import Camera
+from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH, SCENES
 from glace_ros.pose import Pose
+from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig
+from glace_ros.simulation.room_photographs import RoomImages, room_images
 
 WIDTH, HEIGHT = 96, 64
 
@@ -97,6 +100,24 @@ def seven_scenes(
         path.unlink()
     zipped(folder / f"{scene}.zip", inner)
     return folder
+
+
+def photographed_rooms(folder: Path, rooms: int, size=(640, 480), **settings) -> list[RoomImages]:
+    """Look-alike rooms as 7-Scenes would publish them, each in its own frame; and what is true.
+
+    size: of the images, in the middle of what a Kinect's camera sees.
+    """
+    width, height = size
+    kinect = Camera(width, height, 525.0, 525.0, width / 2 - 0.5, height / 2 - 0.5)
+    config = LookAlikeRoomsConfig(camera=kinect, **settings)
+    photographed = [room_images(config, room, 1) for room in range(rooms)]
+    for scene, images in zip(SCENES, photographed, strict=False):
+        seven_scenes(folder, True, scene, *(
+            [(cv2.imencode(".png", image.image_rgb_hwc[..., ::-1])[1].tobytes(),
+              image.map_from_camera) for image in split]
+            for split in (images.mapping, images.queries)
+        ))  # fmt: skip
+    return photographed
 
 
 def sfm_lists(folder: Path, data_set: str, scene: str, keys: dict[str, dict[str, int]]) -> Path:

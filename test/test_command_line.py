@@ -417,7 +417,15 @@ def test_glace_without_or_with_an_unknown_subcommand(capsys):
 def test_glace_help_lists_the_subcommands(capsys):
     assert glace(["--help"]) == 0
     said = capsys.readouterr().out
-    for name in ("build_map", "localize", "evaluate", "import_map", "export_map", "demo"):
+    for name in (
+        "build_map",
+        "localize",
+        "evaluate",
+        "benchmark",
+        "import_map",
+        "export_map",
+        "demo",
+    ):
         assert name in said
 
 

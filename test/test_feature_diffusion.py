@@ -9,12 +9,13 @@ from core_scenes import unit_rows
 
 from glace_ros.mapping.feature_diffusion import (
     ANGLE_MAX_DEG,
+    code_pairs,
     covisible_views,
     diffuse,
     draw_codes,
-    measure_codes,
 )
 from glace_ros.pose import Pose
+from glace_ros.report.code_angles import AngleBins
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -61,7 +62,7 @@ def three_places(turn_deg: float, views: int = 6) -> tuple[np.ndarray, list[Pose
 
 def test_known_codes_give_the_known_angles():
     codes_nG, poses = three_places(turn_deg=20.0)
-    measured = measure_codes(codes_nG, poses)
+    measured = code_pairs(codes_nG, poses).statistics()
     covisible_deg = math.degrees(math.acos(math.cos(math.radians(20.0)) ** 2))
     assert measured.covisible_deg == pytest.approx(covisible_deg, abs=0.01)
     assert measured.other_deg == pytest.approx(90.0, abs=0.01)
@@ -71,9 +72,24 @@ def test_known_codes_give_the_known_angles():
     assert turned_deg == pytest.approx(covisible_deg, abs=0.01)
 
 
+def test_known_codes_fall_into_the_bins_of_their_angles():
+    codes_nG, poses = three_places(turn_deg=20.0)
+    pairs = code_pairs(codes_nG, poses)
+    bins = AngleBins.of(pairs.angle_deg_p, pairs.covisible_p)
+    (covisible,), (other,) = np.nonzero(bins.covisible_b)[0], np.nonzero(bins.other_b > 0)[0]
+    assert bins.upper_deg_b[covisible] == 28.0  # acos(cos(20 deg)^2) = 27.98 deg
+    assert bins.upper_deg_b[other] in (90.0, 92.0)
+    total = len(pairs.covisible_p)
+    assert bins.covisible_b.sum() + bins.other_b.sum() == total
+    assert np.isnan(bins.covisible_below_b[covisible - 1])
+    assert bins.covisible_below_b[covisible] == 1.0
+    assert bins.covisible_below_b[-1] == pytest.approx(pairs.covisible_p.sum() / total)
+    assert bins.as_json()["covisible_below_b"][0] is None
+
+
 def test_noise_is_never_stronger_than_the_papers():
     codes_nG, poses = three_places(turn_deg=60.0)
-    measured = measure_codes(codes_nG, poses)
+    measured = code_pairs(codes_nG, poses).statistics()
     assert measured.covisible_deg > ANGLE_MAX_DEG
     turned_deg = math.degrees(math.atan(measured.sigma * math.sqrt(codes_nG.shape[1])))
     assert turned_deg == pytest.approx(58.0, abs=0.1)
@@ -82,28 +98,28 @@ def test_noise_is_never_stronger_than_the_papers():
 def test_codes_that_know_nothing_have_an_auc_of_one_half():
     _, poses = three_places(20.0, views=12)
     codes_nG = unit_rows(np.random.default_rng(0), 36, 16).astype(np.float32)
-    assert measure_codes(codes_nG, poses).auc == pytest.approx(0.5, abs=0.08)
+    assert code_pairs(codes_nG, poses).statistics().auc == pytest.approx(0.5, abs=0.08)
 
 
 def test_codes_that_tell_the_opposite_have_an_auc_near_0():
     codes_nG, poses = three_places(20.0)
     shuffled = [poses[i] for i in np.arange(18).reshape(3, 6).T.ravel()]
-    assert measure_codes(codes_nG, shuffled).auc < 0.5
+    assert code_pairs(codes_nG, shuffled).statistics().auc < 0.5
 
 
 def test_only_pairs_with_a_held_out_view_count_where_some_are():
     codes_nG, poses = three_places(20.0)
     held_out_n = np.arange(18) % 6 == 0
     codes_nG[held_out_n] = np.roll(codes_nG[held_out_n], 1, axis=0)  # of another place
-    assert measure_codes(codes_nG, poses, held_out_n).auc < 0.5
-    assert measure_codes(codes_nG, poses).auc > 0.5
+    assert code_pairs(codes_nG, poses, held_out_n).statistics().auc < 0.5
+    assert code_pairs(codes_nG, poses).statistics().auc > 0.5
 
 
 def test_views_of_one_place_in_opposite_directions_are_not_covisible():
     codes_nG = np.eye(4, dtype=np.float32)
     codes_nG[1] = codes_nG[0]
     back = Pose.from_rotation_vector([0, 0, 0], [0, np.pi, 0])
-    measured = measure_codes(codes_nG, [Pose.identity(), Pose.identity(), back, back])
+    measured = code_pairs(codes_nG, [Pose.identity(), Pose.identity(), back, back]).statistics()
     assert measured.covisible_deg == pytest.approx((0.0 + 90.0) / 2, abs=0.1)
     assert measured.other_deg == pytest.approx(90.0, abs=0.1)
 
@@ -112,7 +128,7 @@ def test_views_of_one_place_in_opposite_directions_are_not_covisible():
 def test_where_all_views_are_alike_or_none_nothing_is_measured(spacing_m):
     codes_nG = unit_rows(np.random.default_rng(0), 5, 8).astype(np.float32)
     poses = [Pose(np.eye(3), np.array([spacing_m * i, 0.0, 0.0])) for i in range(5)]
-    assert measure_codes(codes_nG, poses) is None
+    assert code_pairs(codes_nG, poses).statistics() is None
 
 
 def test_covisible_views_are_those_of_the_same_place():

@@ -7,27 +7,20 @@ import re
 import shutil
 import stat
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
 import published_layouts as layouts
 import pytest
-import torch
 from core_scenes import centroid, dots, rgb
 from published_layouts import HEIGHT, WIDTH, camera_pose, image_file
 
 from glace_ros.camera import Camera
 from glace_ros.datasets import archive, scene_writer
 from glace_ros.datasets.aachen import undistort_visual_sfm
-from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH, SCENES
-from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.evaluate import main as evaluate
+from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH
 from glace_ros.nodes.prepare import main as prepare
 from glace_ros.recording.scene_reader import SceneReader
-from glace_ros.scene.scene_map import SceneMap
-from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig
-from glace_ros.simulation.room_photographs import RoomImages, room_images
 
 
 @pytest.fixture
@@ -237,55 +230,6 @@ def test_a_list_of_rooms_has_their_cameras_mean_places(tmp_path, said):
         places = [image.map_from_camera.translation_3 for image in reader.images()]
     np.testing.assert_allclose(np.mean(places[:3], axis=0), [0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(np.mean(places[3:], axis=0), [0, -5, 0], atol=1e-6)
-
-
-def photographed_rooms(folder: Path, rooms: int, size=(640, 480), **settings) -> list[RoomImages]:
-    """Look-alike rooms as 7-Scenes would publish them, each in its own frame; and what is true.
-
-    size: of the images, in the middle of what a Kinect's camera sees.
-    """
-    width, height = size
-    kinect = Camera(width, height, 525.0, 525.0, width / 2 - 0.5, height / 2 - 0.5)
-    config = LookAlikeRoomsConfig(camera=kinect, **settings)
-    photographed = [room_images(config, room, 1) for room in range(rooms)]
-    for scene, images in zip(SCENES, photographed, strict=False):
-        layouts.seven_scenes(folder, True, scene, *(
-            [(cv2.imencode(".png", image.image_rgb_hwc[..., ::-1])[1].tobytes(),
-              image.map_from_camera) for image in split]
-            for split in (images.mapping, images.queries)
-        ))  # fmt: skip
-    return photographed
-
-
-@pytest.mark.slow
-def test_simulated_rooms_are_prepared_mapped_and_localized(tmp_path, said, monkeypatch):
-    monkeypatch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.float32)
-    source = tmp_path / "source"
-    photographed = photographed_rooms(
-        source, 2, (320, 240), mapping=6, queries=3, texels_per_m=60.0
-    )
-    scenes = [tmp_path / "out" / f"7scenes_{scene}" for scene in SCENES[:2]]
-    said("7scenes", source, tmp_path / "out")
-    for scene, true in zip(scenes, photographed, strict=True):
-        for split, images in (("train", true.mapping), ("test", true.queries)):
-            with SceneReader(scene, split) as reader:
-                for image, expected in zip(reader.images(), images, strict=True):
-                    np.testing.assert_array_equal(image.image_rgb_hwc, expected.image_rgb_hwc)
-                    assert image.camera == expected.camera
-                    assert image.map_from_camera.distance_m(expected.map_from_camera) < 1e-7
-    said("rooms", tmp_path / "out/i2.txt", *scenes)
-    words = ["--scene", str(tmp_path / "out/i2.txt"), "--device", "cpu"]
-    rooms = tmp_path / "i2.glace"
-    quick = ["--iterations", "3", "--holdout", "0", "--no-report", "--json", str(tmp_path / "b")]
-    assert build_map([*words, *quick, "--output", str(rooms)]) == 0
-    assert json.loads((tmp_path / "b").read_text())["mapping_frames"] == 12
-    metadata = SceneMap.load(rooms).metadata
-    assert (metadata.bag_name, metadata.camera.fx_px) == ("i2", 525.0)
-    assert evaluate([*words, "--map", str(rooms), "--json", str(tmp_path / "e")]) == 0
-    figures = json.loads((tmp_path / "e").read_text())
-    assert figures["frames"] == 6
-    rooms = {room: of_room["frames"] for room, of_room in figures["rooms"].items()}
-    assert rooms == {"7scenes_chess": 3, "7scenes_fire": 3}
 
 
 # --- interrupted, done, in the way ---

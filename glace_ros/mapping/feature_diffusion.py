@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from glace_ros.pose import Pose
 
@@ -94,18 +93,42 @@ def covisible_views(
     return neighbours_vk
 
 
-def measure_codes(
+class CodePairs(NamedTuple):
+    """Pairs of views (p of them): angle_deg_p between their codes of so many channels, and whether
+    they are co-visible.
+    """
+
+    angle_deg_p: NDArray[np.float64]
+    covisible_p: NDArray[np.bool_]
+    channels: int
+
+    def statistics(self) -> CodeStatistics | None:
+        """None where there is no pair of either kind. sigma = tan(theta) / sqrt(G) turns a code by
+        about theta = the mean angle of co-visible pairs, at most ANGLE_MAX_DEG.
+        """
+        if not self.covisible_p.any() or self.covisible_p.all():
+            return None
+        near_p, far_p = self.angle_deg_p[self.covisible_p], self.angle_deg_p[~self.covisible_p]
+        covisible_deg = float(near_p.mean())
+        theta_rad = math.radians(min(covisible_deg, ANGLE_MAX_DEG))
+        return CodeStatistics(
+            covisible_deg=covisible_deg,
+            other_deg=float(far_p.mean()),
+            auc=_auc(near_p, far_p),
+            sigma=math.tan(theta_rad) / math.sqrt(self.channels),
+        )
+
+
+def code_pairs(
     codes_nG: NDArray[np.float32],
     map_from_camera: Sequence[Pose],
     held_out_n: NDArray[np.bool_] | None = None,
     distance_m: float = 1.0,
     angle_deg: float = 30.0,
-) -> CodeStatistics | None:
-    """Angles between codes of views within distance_m and angle_deg of each other, and of others.
+) -> CodePairs:
+    """All pairs of views; co-visible are those within distance_m and angle_deg of each other.
 
     held_out_n: where given, only pairs of such a view and another count.
-    None where a recording has no pair of either kind. sigma = tan(theta) / sqrt(G) turns a code
-    by about theta = the mean angle of co-visible pairs, at most ANGLE_MAX_DEG.
     """
     # pairs grow with the square: a sample of a long recording says the same
     every = -(-len(codes_nG) // MOST_VIEWS)
@@ -121,17 +144,7 @@ def measure_codes(
     aligned_p = (axes_n3[first_p] * axes_n3[second_p]).sum(1) > math.cos(math.radians(angle_deg))
     cosine_p = (codes_nG[first_p] * codes_nG[second_p]).sum(1)
     angle_p = np.degrees(np.arccos(np.clip(cosine_p, -1.0, 1.0)))
-    covisible_p = near_p & aligned_p
-    if not covisible_p.any() or covisible_p.all():
-        return None
-    covisible_deg = float(angle_p[covisible_p].mean())
-    theta_rad = math.radians(min(covisible_deg, ANGLE_MAX_DEG))
-    return CodeStatistics(
-        covisible_deg=covisible_deg,
-        other_deg=float(angle_p[~covisible_p].mean()),
-        auc=_auc(angle_p[covisible_p], angle_p[~covisible_p]),
-        sigma=math.tan(theta_rad) / math.sqrt(codes_nG.shape[1]),
-    )
+    return CodePairs(angle_p, near_p & aligned_p, codes_nG.shape[1])
 
 
 def _auc(small_n: NDArray[np.float64], large_n: NDArray[np.float64]) -> float:

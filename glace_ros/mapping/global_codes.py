@@ -12,7 +12,12 @@ import torch
 
 from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
-from glace_ros.mapping.feature_diffusion import CodeStatistics, covisible_views, measure_codes
+from glace_ros.mapping.feature_diffusion import (
+    CodePairs,
+    CodeStatistics,
+    code_pairs,
+    covisible_views,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +69,7 @@ class GlobalCodes:
         neighbours_vk = None
         if neighbour_codes and not clusters:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
-        statistics = _of_unseen_views(features, map_from_camera, config, seed)
+        statistics = unseen_pairs(features, map_from_camera, config, seed).statistics()
         return GlobalCodes(encoder, codes_vG, neighbours_vk, statistics)
 
     @staticmethod
@@ -75,7 +80,7 @@ class GlobalCodes:
         neighbours_vk = None
         if neighbour_codes:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
-        statistics = measure_codes(codes_vG.numpy(), map_from_camera)
+        statistics = code_pairs(codes_vG.numpy(), map_from_camera).statistics()
         return GlobalCodes(None, codes_vG, neighbours_vk, statistics)
 
     @property
@@ -123,20 +128,22 @@ class GlobalCodes:
         )
 
 
-def _of_unseen_views(
+def unseen_pairs(
     features: Sequence[LocalFeatures],
     map_from_camera: Sequence[Pose],
     config: VladConfig,
     seed: int,
-) -> CodeStatistics | None:
-    """Of views that an encoder was not learned from: a query is none of those either."""
+    distance_m: float = 1.0,
+    angle_deg: float = 30.0,
+) -> CodePairs:
+    """Of views that a VLAD encoder was not learned from: a query is none of those either."""
     held_out_n = np.arange(len(features)) % 4 == 2
     kept = np.flatnonzero(~held_out_n)
     encoder = VladEncoder.learn(
         [features[i] for i in kept], [map_from_camera[i] for i in kept], config, seed
     )
     codes_vG = torch.stack([encoder.encode(view) for view in features])
-    return measure_codes(codes_vG.numpy(), map_from_camera, held_out_n)
+    return code_pairs(codes_vG.numpy(), map_from_camera, held_out_n, distance_m, angle_deg)
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:

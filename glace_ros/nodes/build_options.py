@@ -97,7 +97,8 @@ def _global_encoder(text: str) -> str:
     raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K, or r2former:FILE")
 
 
-def _local_encoder(text: str) -> str:
+def local_encoder_name(text: str) -> str:
+    """An argument: xfeat, ace:FILE or xfeat+ace:FILE."""
     kind, _, file = text.partition(":")
     if text == "xfeat" or (kind in ("ace", "xfeat+ace") and file):
         return text
@@ -145,7 +146,7 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--local-encoder",
-        type=_local_encoder,
+        type=local_encoder_name,
         default=defaults.local_encoder,
         help="xfeat, ace:FILE (the paper's, with your own weights: no landmarks), or both: "
         "xfeat+ace:FILE",

@@ -1,0 +1,182 @@
+"""`benchmark`: maps and asks the scenes of one of the paper's tables, and prints that table with
+our row. What was interrupted goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from glace_ros.datasets.protocols import ABLATIONS, PROTOCOLS, protocol
+from glace_ros.datasets.rooms import room_list
+from glace_ros.mapping.presets import PRESETS
+from glace_ros.nodes.benchmark_jobs import Job, run_jobs
+from glace_ros.nodes.benchmark_results import comparisons, notes_on
+from glace_ros.nodes.command_line import positive, require_writable, run, whole_number
+from glace_ros.report.comparison import Comparison, comparison_page, markdown
+from glace_ros.report.page import write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.datasets.protocols import Protocol
+    from glace_ros.nodes.benchmark_jobs import FinishedJob
+
+_HANDED_ON = ("minutes", "iterations", "local_encoder", "global_encoder", "buffer_gb", "seed")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 done, 2 data unusable, 130 interrupted, else that of the program that failed."""
+    args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    return run("benchmark", lambda: _benchmark(args))
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    """As Ctrl-C: what was started is ended."""
+    raise KeyboardInterrupt
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    console = Console(stderr=True)
+    asked = protocol(args.protocol, args.sfm, args.ablation)
+    folders = asked.chosen(args.scenes)
+    asked.require(args.data, folders)
+    output = args.output or Path("_".join(["benchmark", *_words(args)]))
+    require_writable("--output", output / "benchmark.json")
+    finished = run_jobs(_jobs(args, asked, folders, output), output, console)
+    tables, notes = comparisons(asked, finished), notes_on(asked, finished)
+    _write(output, asked, finished, tables, notes)
+    _print(tables, notes, output)
+    return 0
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    return [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
+
+
+def _jobs(
+    args: argparse.Namespace, asked: Protocol, folders: Sequence[str], output: Path
+) -> list[Job]:
+    build = ["--preset", args.preset or asked.preset]
+    for name in _HANDED_ON:
+        if (value := getattr(args, name)) is not None:
+            build += [f"--{name.replace('_', '-')}", str(value)]
+    paths = tuple(args.data / folder for folder in folders)
+    scenes = [(path.name, path, (path,)) for path in paths]
+    if asked.one_map:
+        scenes = [(asked.name, _room_list(args, asked, paths, output), paths)]
+    variants = ABLATIONS[asked.name] if args.ablation else {"": ()}
+    return [
+        # what is given last is what holds
+        Job(name, variant, scene, of_it, (*build, *more), args.device, asked.name == "aachen-day")
+        for variant, more in variants.items()
+        for name, scene, of_it in scenes
+    ]
+
+
+def _room_list(
+    args: argparse.Namespace, asked: Protocol, paths: tuple[Path, ...], output: Path
+) -> Path:
+    """The one beside the scenes, if it is of all of them, or else one of our own."""
+    published: Path = args.data / f"{'pgt_' if args.sfm else ''}{asked.name}.txt"
+    if published.is_file() and len(paths) == len(asked.folders):
+        return published
+    own = output.resolve() / f"{asked.name}.txt"
+    own.write_text(room_list(own, [path.resolve() for path in paths]), encoding="utf-8")
+    return own
+
+
+def _write(
+    output: Path,
+    asked: Protocol,
+    finished: Sequence[FinishedJob],
+    tables: Sequence[Comparison],
+    notes: Sequence[str],
+) -> None:
+    title = f"{asked.name}, {'SfM' if asked.sfm else 'recorded'} poses"
+    content = {
+        "protocol": asked.name,
+        "sfm": asked.sfm,
+        "tables": [
+            {**table._asdict(), "rows": [row._asdict() for row in table.rows]} for table in tables
+        ],
+        "notes": notes,
+        "jobs": [
+            {
+                "name": done.job.name, "variant": done.job.variant, "resumed": done.resumed,
+                "build_map": done.build, "evaluate": done.evaluate,
+            }
+            for done in finished
+        ],
+    }  # fmt: skip
+    (output / "benchmark.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (output / "benchmark.md").write_text(markdown(title, tables, notes), encoding="utf-8")
+    images = sum(
+        done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
+    )
+    sentence = f"Maps: {len(finished)}. Images that were asked for: {images}."
+    write_page(output / "benchmark.html", comparison_page(title, sentence, tables, notes))
+
+
+def _print(tables: Sequence[Comparison], notes: Sequence[str], output: Path) -> None:
+    console = Console()
+    for compared in tables:
+        table = Table(title=f"{compared.title}: {compared.unit}")
+        for name in compared.head:
+            table.add_column(name)
+        for row in compared.cells():
+            table.add_row(*row)
+        console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    console.print(f"Open {output / 'benchmark.html'}", highlight=False, soft_wrap=True)
+
+
+def _scenes(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
+    parser.add_argument(
+        "protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS)
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="scene folders, of glace prepare"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR",
+        help="maps, what is done, benchmark.json, .md and .html (default benchmark_PROTOCOL)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scenes", type=_scenes, default=[], metavar="A,B", help="these alone, such as chess,fire"
+    )
+    parser.add_argument(
+        "--sfm", action="store_true", help="with the poses of structure from motion (pgt_...)"
+    )
+    parser.add_argument(
+        "--ablation", action="store_true",
+        help="Table 6 (cambridge) or Figure 6 (i19) instead: a map of each variant",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    build = parser.add_argument_group("handed to build_map")
+    build.add_argument("--preset", choices=PRESETS, help="default: the paper's of this table")
+    build.add_argument("--minutes", type=positive, help="wall time of each map")
+    build.add_argument("--iterations", type=whole_number(1))
+    build.add_argument("--local-encoder", metavar="NAME")
+    build.add_argument("--global-encoder", metavar="NAME")
+    build.add_argument("--buffer-gb", type=positive, metavar="GB")
+    build.add_argument("--seed", type=whole_number(0))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
