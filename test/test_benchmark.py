@@ -265,6 +265,17 @@ def test_what_was_interrupted_goes_on(tmp_path, programs, benchmark):
     assert len(programs.calls) == count
 
 
+def test_a_map_that_was_done_when_we_were_interrupted_is_kept(tmp_path, programs, benchmark):
+    folders = scene_folders(tmp_path, "7scenes")
+    programs.fails = {3: KeyboardInterrupt}
+    benchmark("7scenes", code=130)
+    figures = tmp_path / "out" / f"{folders[1]}.build_map.json"
+    figures.write_text(json.dumps(programs.built()))
+    benchmark("7scenes")
+    assert programs.maps() == folders
+    assert "interrupted" not in (tmp_path / "out/benchmark.md").read_text()
+
+
 def test_figures_of_other_options_are_not_taken_for_these(tmp_path, programs, benchmark):
     folders = scene_folders(tmp_path, "7scenes")
     benchmark("7scenes")

@@ -87,7 +87,8 @@ class _Record:
         self.job, self.name = job, "/".join(filter(None, (job.variant, job.name)))
         self.path, self.map = folder / f"{job.name}.json", folder / f"{job.name}.glace"
         self.content = self._read()
-        if "build_map" not in self.content and not [*folder.glob(f"{self.map.name}.*")]:
+        saved = [*folder.glob(f"{self.map.name}.*"), self.figures("build_map")]
+        if "build_map" not in self.content and not any(path.exists() for path in saved):
             self.content = {}  # nothing was saved that could be gone on with
         self.begun = bool(self.content)
         options = job.options()
@@ -98,6 +99,10 @@ class _Record:
                 f"{self.path} is of a run with another choice of {', '.join(changed)}: name "
                 "another folder with --output, or remove this one"
             )
+
+    def figures(self, program: str) -> Path:
+        """What it writes when it is done; gone once it is kept here."""
+        return self.path.with_name(f"{self.job.name}.{program}.json")
 
     def save(self) -> None:
         """As a whole or not at all."""
@@ -124,6 +129,10 @@ class _Record:
 def _run(record: _Record) -> None:
     job = record.job
     of_both = ["--scene", str(job.scene), "--device", job.device]
+    if not record.begun:
+        record.figures("build_map").unlink(missing_ok=True)
+    elif done := _whole(record.figures("build_map")):  # we were interrupted, it was not
+        record.content["build_map"] = done
     if "build_map" not in record.content:
         record.content["resumed"] = record.begun
         record.save()
@@ -140,7 +149,7 @@ def _run(record: _Record) -> None:
 
 def _program(record: _Record, subcommand: str, arguments: list[str]) -> None:
     """Runs it and keeps its figures."""
-    figures = record.path.with_name(f"{record.job.name}.{subcommand}.json")
+    figures = record.figures(subcommand)
     figures.unlink(missing_ok=True)
     with child_process(subcommand, [*arguments, "--json", str(figures)]) as process:
         code = process.wait()
@@ -154,6 +163,15 @@ def _program(record: _Record, subcommand: str, arguments: list[str]) -> None:
     record.content[subcommand] = json.loads(figures.read_text(encoding="utf-8"))
     record.save()
     figures.unlink()
+
+
+def _whole(figures: Path) -> dict[str, Any]:
+    """Empty where the program did not come to the end."""
+    try:
+        content = json.loads(figures.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _made_from(folder: Path) -> str:
