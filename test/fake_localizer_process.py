@@ -9,18 +9,20 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import torch
 
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.nodes import localizing_thread
 from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localize import main
 from glace_ros.pose import Pose
 
 HEIGHT, WIDTH = 24, 32
-POSE, REJECT, RAISE, SLEEP, FULL, BREAK = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
+POSE, REJECT, RAISE, SLEEP, FULL, BREAK, HANG = map(float, range(7))
 SLEEP_S = 3.0
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 9e-4, 1e-5, 4e-5, 9e-5])
 PIXELS_M2 = np.array([[4.0, 14.0], [12.0, 14.0], [20.0, 14.0], [28.0, 14.0]])
@@ -59,6 +61,8 @@ class FakeLocalizer:
             return Rejection("9 of 1000 points agree", 9, 1000, 0.01)
         if what == SLEEP:
             time.sleep(SLEEP_S)
+        if what == HANG:
+            Event().wait()
         pose = Pose.from_quaternion(np.array([x, y, z]) + self._moved_3, quaternion_xyzw)
         return PoseEstimate(
             pose, COVARIANCE_66, 400, 1000, 1.5, 0.01, PIXELS_M2, points_seen_from(pose, camera)
@@ -83,9 +87,12 @@ def fake_map(name, moved_m=0.0, views_v3=VIEWS_V3):
 def read(parameters):
     """`bad` is no map, `broken` turns out to be none, `slow` takes its time, `blind` has no views.
 
-    `other`, `slow` and `blind` are other maps than all the rest.
+    `other`, `slow` and `blind` are other maps than all the rest. With `impatient` the localizer is
+    soon taken for stuck.
     """
     name = Path(parameters.map).stem
+    if name == "impatient":
+        localizing_thread.STUCK_S, localizing_thread.LOST_S = 1, 6
 
     def make_ready():
         if name == "broken":

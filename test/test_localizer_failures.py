@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -11,19 +12,25 @@ import torch
 pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
-from fake_localizer_process import BREAK, FULL, RAISE, REJECT
+from fake_localizer_process import BREAK, FULL, HANG, RAISE, REJECT
 from glace_ros.msg import LocalizationStatus
+from lifecycle_msgs.msg import Transition
 from robot import NodeProcess, Robot, wait_until
 
 from glace_ros.device import still_computes
 from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.nodes.base_locator import ImageRejected
 from glace_ros.nodes.localizer_failures import (
     ERROR_AFTER,
+    LOST_S,
     RETRY_S,
+    STUCK_S,
     BrokenDeviceError,
     LocalizerFailures,
     in_one_line,
 )
+from glace_ros.nodes.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
+from glace_ros.nodes.parameters import LocalizeParameters
 from glace_ros.pose import Pose
 
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
@@ -93,6 +100,69 @@ def test_a_broken_device_is_an_error_at_once_and_for_good(failures, said):
     assert failures.broken
     assert failures.problem.startswith("RuntimeError: CUDA error: illegal memory access (the GPU")
     assert [level for level, _ in said].count("fatal") == 1
+
+
+def test_a_call_that_hangs_is_an_error_until_it_returns_and_then_for_good(failures, said):
+    failures.stuck(10, lost=False)
+    assert failures.problem == "the localizer has been working on one image for 10 s"
+    assert said == [("error", f"ERROR: {failures.problem}; holding map->odom")]
+    failures.passed()
+    assert failures.problem is None
+    assert said[-1][1].startswith("The localizer works again, after 10.")
+    failures.stuck(10, lost=False)
+    failures.stuck(60, lost=True)
+    failures.passed()
+    assert failures.broken
+    assert failures.problem.endswith("on one image for 60 s: this process must be started again")
+
+
+@pytest.fixture
+def localizing(said):
+    """A thread whose images take until they are set free."""
+    log = SimpleNamespace(error=said.append, fatal=said.append, info=said.append)
+    node = SimpleNamespace(get_logger=lambda: log, context=SimpleNamespace(ok=lambda: True))
+    return LocalizingThread(node, LocalizeParameters(max_rate=100.0), time.time_ns, print)
+
+
+class WaitingLocator:
+    """As BaseLocator; begun, free: of the image."""
+
+    def __init__(self):
+        self.begun, self.free = Event(), Event()
+
+    def locate(self, image, now_ns):
+        self.begun.set()
+        assert self.free.wait(40.0)
+        raise ImageRejected("", "")
+
+
+def offer_image(localizing):
+    locator = WaitingLocator()
+    run = SimpleNamespace(reject=lambda *_: None)
+    image = SimpleNamespace(camera="", stamp_ns=0)
+    localizing.offer(ImageJob(run, None, locator, image))
+    assert locator.begun.wait(40.0)
+    return locator
+
+
+def test_the_thread_is_stuck_after_so_many_ticks_on_one_image(localizing):
+    for _ in range(3):  # images that take long, but each is another one
+        locator = offer_image(localizing)
+        for _ in range(STUCK_S * TICKS_A_S):
+            assert not localizing.watch()
+        locator.free.set()
+        wait_until(lambda: not localizing.is_busy)
+    assert not any(localizing.watch() for _ in range(2 * STUCK_S * TICKS_A_S))  # none is there
+    assert localizing.failures.problem is None
+
+    locator = offer_image(localizing)
+    heard = [localizing.watch() for _ in range(1 + LOST_S * TICKS_A_S)]
+    assert [tick for tick, changed in enumerate(heard) if changed] == [
+        STUCK_S * TICKS_A_S, LOST_S * TICKS_A_S
+    ]  # fmt: skip
+    assert localizing.failures.broken
+    localizing.stop()  # does not wait for the image
+    locator.free.set()
 
 
 def test_an_exception_is_one_line_of_bounded_length():
@@ -210,3 +280,22 @@ def test_a_broken_gpu_ends_the_bond_and_the_process(robot_and_node):
     assert robot.diagnostics[-1].status[0].message == f"ERROR. {BROKEN_SENTENCE}"
     assert node.log().count(f"ERROR: {BROKEN_SENTENCE}") == 1
     assert node.log().count("Traceback") == 1  # of the failure itself
+
+
+@pytest.mark.ros
+def test_a_gpu_call_that_hangs_is_an_error_and_then_the_end(robot, start):
+    """The node goes on answering, and neither deactivate nor the exit waits for the call."""
+    node = start()
+    for transition in (Transition.TRANSITION_DEACTIVATE, None):
+        robot.activate(map="/maps/impatient.glace")
+        robot.publish_static()
+        drive_until(robot, lambda: robot.poses)
+        drive_until(robot, lambda: is_error(robot), HANG)
+        sentence = robot.statuses[-1].rejection_reason
+        assert sentence == "the localizer has been working on one image for 1 s"
+        node.wait_for(f"ERROR: {sentence}; holding map->odom")
+        assert robot.state() == "active"
+        if transition is not None:
+            assert robot.transition(transition)
+    assert node.process.wait(40.0) == BrokenDeviceError.exit_code
+    node.wait_for("working on one image for 6 s: this process must be started again")

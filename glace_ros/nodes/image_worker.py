@@ -19,7 +19,8 @@ class NewestFirstWorker(Generic[Job]):
     With several lanes (cameras) the newest job of each waits, and the lane that was worked on
     longest ago is next, so that none starves another. An exception in `work` goes to `on_error`
     with its job, and the next job is worked on.
-    dropped: how many jobs a newer one has replaced.
+    dropped: how many jobs a newer one has replaced. begun, done: how many were; where these differ
+    one is being worked on.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class NewestFirstWorker(Generic[Job]):
         self._hurried = self._stopping = False
         self._held_until_s = -math.inf
         self._changed = Condition()
-        self.dropped = 0
+        self.dropped = self.begun = self.done = 0
         self._thread = Thread(target=self._run, name="images", daemon=True)
         self._thread.start()
 
@@ -63,12 +64,13 @@ class NewestFirstWorker(Generic[Job]):
         with self._changed:
             self._jobs.clear()
 
-    def stop(self) -> None:
-        """Ends the thread after the job that it is working on."""
+    def stop(self, wait: bool = True) -> None:
+        """Ends the thread after the job that it is working on, and waits for that."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        if wait:
+            self._thread.join()
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -76,10 +78,12 @@ class NewestFirstWorker(Generic[Job]):
             # counted from when it was due, or jitter in the arrivals would lower the rate
             late_s = time.monotonic() - due
             due += self._period_s + (0.0 if 0.0 <= late_s <= self._period_s else late_s)
+            self.begun += 1
             try:
                 self._work(job)
             except Exception as error:  # whatever it is, the next image may be good
                 self._on_error(job, error)
+            self.done += 1
 
     def _next(self, due: float) -> Job | None:
         """The job whose turn it is, once it is due or hurried; None when stopped."""

@@ -21,7 +21,7 @@ from glace_ros.nodes.initial_pose import InitialPose
 from glace_ros.nodes.introspection import Introspection
 from glace_ros.nodes.live_reports import LiveReports
 from glace_ros.nodes.localization_run import LocalizationRun
-from glace_ros.nodes.localizing_thread import ImageJob, LocalizingThread
+from glace_ros.nodes.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
 from glace_ros.nodes.pose_memory import PoseMemory
 from glace_ros.nodes.status import input_values
 from glace_ros.nodes.transforms import MapOdomBroadcaster
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from glace_ros.nodes.transforms import TransformListener
     from glace_ros.pose import Pose
 
-TICK_S = 0.2
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 
 
@@ -91,7 +90,7 @@ class LiveLocalization:
         self._reported_s = time.monotonic()
         # not by the ROS clock: that /clock is silent has to be noticed, too
         self._timer = node.create_timer(
-            TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            1.0 / TICKS_A_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
@@ -99,7 +98,9 @@ class LiveLocalization:
         )
 
     def destroy(self) -> None:
-        """Returns when the image that is being worked on is done with; it publishes nothing."""
+        """Returns when the image that is being worked on is done with; it publishes nothing. At
+        once where the localizer is stuck in it.
+        """
         self._run.close()
         self._jumps.unregister()
         self._node.destroy_timer(self._timer)
@@ -175,8 +176,9 @@ class LiveLocalization:
             camera.choose()
         self._introspection.show_coverage(self._map)
         now_ns, now_s = self._now_ns(), time.monotonic()
+        stuck = self._worker.watch()
         newly_broken = self._failures.broken and not self._broken
-        changed = self._run.watch(now_ns) or newly_broken
+        changed = self._run.watch(now_ns) or newly_broken or stuck
         if not changed and now_s - self._reported_s < REPORT_PERIOD_S:
             return
         self._reported_s = now_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -195,8 +196,6 @@ def main(
         if node.get_parameter("autostart").value and not node.autostart():
             return 1 if node.failure is None else node.failure.exit_code
         rclpy.spin_until_future_complete(node, node.broken)
-        if node.failure is not None and node.broken.done():
-            return node.failure.exit_code
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
@@ -212,6 +211,9 @@ def main(
             node.release()
             node.destroy_node()
         rclpy.try_shutdown()
+        if node is not None and isinstance(node.failure, BrokenDeviceError):
+            # what CUDA does when the interpreter ends waits for the device
+            os._exit(node.failure.exit_code)
     return 0
 
 

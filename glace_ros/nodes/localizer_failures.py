@@ -2,7 +2,7 @@
 
 A GPU whose memory is full may have room again later, so the node goes on trying, at a slower pace.
 After an illegal access or a failed assertion in a kernel every later CUDA call of the process fails
-too: then nothing helps but to start it again.
+too: then nothing helps but to start it again. So it is where a call does not return at all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ERROR_AFTER = 5  # failures in a row
 RETRY_S = 2.0  # between two images, while in error
+STUCK_S = 10  # on one image: error
+LOST_S = 60  # on one image: a GPU that hangs does not come back
 LONGEST_SENTENCE = 300  # CUDA's advice on debugging follows in the traceback
 
 
@@ -75,6 +77,20 @@ class LocalizerFailures:
             )
         elif self.problem is not None and not self.broken:
             self.problem = sentence
+
+    def stuck(self, seconds: int, *, lost: bool) -> None:
+        """For another thread, while this one has been on one image for so long."""
+        sentence = f"the localizer has been working on one image for {seconds} s"
+        then = f"; {self._then}" if self._then else ""
+        if not self._count:
+            self._since_s = time.monotonic() - seconds
+        if lost:
+            self.broken = True
+            sentence = f"{sentence}: this process must be started again"
+            self._log.fatal(f"ERROR: {sentence}")
+        else:
+            self._log.error(f"ERROR: {sentence}{then}")
+        self.problem = sentence
 
 
 def in_one_line(error: Exception) -> str:

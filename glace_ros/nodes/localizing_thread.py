@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from glace_ros.nodes.base_locator import ImageRejected
 from glace_ros.nodes.image_worker import NewestFirstWorker
 from glace_ros.nodes.localization_run import what_becomes_of_tf
-from glace_ros.nodes.localizer_failures import RETRY_S, LocalizerFailures, in_one_line
+from glace_ros.nodes.localizer_failures import (
+    LOST_S,
+    RETRY_S,
+    STUCK_S,
+    LocalizerFailures,
+    in_one_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
     from glace_ros.nodes.parameters import LocalizeParameters
 
     Outcome = PoseEstimate | Rejection | Exception | None
+
+
+TICKS_A_S = 5
 
 
 class ImageJob(NamedTuple):
@@ -52,11 +61,17 @@ class LocalizingThread:
         self._worker: NewestFirstWorker[ImageJob] = NewestFirstWorker(
             self._work, self._on_exception, parameters.max_rate
         )
+        self._watched = self._ticks = 0  # the image at the last tick, and for how many of them
 
     @property
     def dropped(self) -> int:
         """How many images a newer one has replaced."""
         return self._worker.dropped
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an image is being worked on."""
+        return self._worker.begun > self._worker.done
 
     def offer(self, job: ImageJob) -> None:
         """In the place of the camera's image that waits."""
@@ -70,9 +85,23 @@ class LocalizingThread:
         """Drops the images that wait."""
         self._worker.clear()
 
+    def watch(self) -> bool:
+        """To be called TICKS_A_S times a second; True where the localizer has just got stuck.
+
+        Ticks are counted, not time: a process that was stopped for a while is not stuck.
+        """
+        if not self.is_busy or self._worker.begun != self._watched:
+            self._watched, self._ticks = self._worker.begun, 0
+            return False
+        self._ticks += 1
+        if self._ticks not in (STUCK_S * TICKS_A_S, LOST_S * TICKS_A_S):
+            return False
+        self.failures.stuck(self._ticks // TICKS_A_S, lost=self._ticks >= LOST_S * TICKS_A_S)
+        return True
+
     def stop(self) -> None:
-        """Returns when the image that is being worked on is done with."""
-        self._worker.stop()
+        """Returns when the image that is being worked on is done with, or is stuck."""
+        self._worker.stop(wait=self._ticks < STUCK_S * TICKS_A_S)
 
     def _work(self, job: ImageJob) -> None:
         run, image = job.run, job.image
