@@ -229,19 +229,20 @@ def transform(stamp_ns: int, parent: str, child: str, pose: Pose) -> TransformSt
 
 def table(measured: Measured, minutes: float) -> tuple[Table, bool]:
     """The figures by quarter of the time, and whether the bounds hold."""
-    rows = Table("", "all", "first quarter", "last quarter", "bound")
-    whole = (0.0, 60.0 * minutes)
-    quarters = [whole, (0.0, whole[1] / 4), (0.75 * whole[1], whole[1])]
+    rows = Table("", "all", "1st quarter", "2nd", "3rd", "4th", "bound")
+    end_s = 60.0 * minutes
+    spans = [(0.0, end_s), *((end_s * i / 4, end_s * (i + 1) / 4) for i in range(4))]
     holds = measured.accepted > 0
     for name, samples, figure, unit in (
         ("latency, p50", measured.latency_ms, lambda v: np.percentile(v, 50), "ms"),
         ("latency, p95", measured.latency_ms, lambda v: np.percentile(v, 95), "ms"),
         ("localizer, p95", measured.localizer_ms, lambda v: np.percentile(v, 95), "ms"),
         ("processors", measured.processors, np.mean, ""),
+        ("memory, median", measured.memory_mb, np.median, "MB"),
         ("memory, largest", measured.memory_mb, np.max, "MB"),
         ("map->odom, worst", measured.off_m, np.max, "m"),
     ):
-        parts = [[v for at_s, v in samples if first <= at_s <= last] for first, last in quarters]
+        parts = [[v for at_s, v in samples if first <= at_s <= last] for first, last in spans]
         values = [float(figure(part)) if part else float("nan") for part in parts]
         bound = BOUNDS.get(name)
         holds &= bound is None or values[0] <= bound

@@ -9,10 +9,9 @@ import traceback
 from typing import TYPE_CHECKING
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.task import Future
 
 from glace_ros.errors import GlaceError
 from glace_ros.nodes.lifecycle_bond import LifecycleBond
@@ -40,7 +39,7 @@ class GlaceLocalizer(LifecycleNode):
 
     read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
     failure: what the user has to mend after a configure that failed, or why nothing can be
-    localized any more; None otherwise. broken: done as soon as the latter is so.
+    localized any more; None otherwise. broken: the latter.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class GlaceLocalizer(LifecycleNode):
             automatically_declare_parameters_from_overrides=True,
         )
         self.failure: GlaceError | None = None
-        self.broken: Future = Future()
+        self.broken = False
         self._read = read
         self._parameter_server = ParameterServer(self)
         self._said = TransitionLog()
@@ -170,10 +169,22 @@ class GlaceLocalizer(LifecycleNode):
         """Whoever manages the node takes it for dead at once, as it is of no use any more."""
         self._bond.stop()
         self.failure = BrokenDeviceError(sentence)
-        self.broken.set_result(None)
+        self.broken = True
 
     def _on_tf_problem(self, sentence: str) -> None:
         self._said.enter(sentence, "bad", lambda: self.get_logger().warning(sentence))
+
+
+def spin(node: GlaceLocalizer) -> None:
+    """Until the context ends or nothing can be localized any more.
+
+    rclpy.spin_until_future_complete keeps 250 bytes of every message and timer for ever.
+    """
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while rclpy.ok() and not node.broken:
+        executor.spin_once()
+    executor.remove_node(node)
 
 
 def main(
@@ -195,7 +206,7 @@ def main(
         node = GlaceLocalizer(read, overrides(arguments))
         if node.get_parameter("autostart").value and not node.autostart():
             return 1 if node.failure is None else node.failure.exit_code
-        rclpy.spin_until_future_complete(node, node.broken)
+        spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
@@ -211,9 +222,9 @@ def main(
             node.release()
             node.destroy_node()
         rclpy.try_shutdown()
-        if node is not None and isinstance(node.failure, BrokenDeviceError):
+        if node is not None and node.broken:
             # what CUDA does when the interpreter ends waits for the device
-            os._exit(node.failure.exit_code)
+            os._exit(BrokenDeviceError.exit_code)
     return 0
 
 
