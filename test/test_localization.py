@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.evaluation import is_astray, pose_error
-from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig

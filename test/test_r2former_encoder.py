@@ -7,8 +7,8 @@ from published_networks import GOLDEN, picture, seeded, some
 
 from glace_ros.camera import Camera
 from glace_ros.errors import WeightsError
-from glace_ros.features.local_encoder import XFeatEncoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder, R2FormerNetwork
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.encoding_journal import EncodingJournal
@@ -65,7 +65,7 @@ def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
     )
     small = {"module.backbone.cls_token": torch.zeros(1, 1, 192)}
     assert "there is [1, 1, 192]" in refusal({"model_state_dict": small})
-    with pytest.raises(WeightsError, match="name R2Former's checkpoint"):
+    with pytest.raises(WeightsError, match="name the file with the weights of r2former"):
         R2FormerEncoder("r2former:", CPU)
 
 

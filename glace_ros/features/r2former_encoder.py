@@ -15,7 +15,12 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.errors import WeightsError
-from glace_ros.features.weights_file import load_weights, named_file, read_checkpoint, weights_hash
+from glace_ros.features.weights_file import (
+    load_weights,
+    read_checkpoint,
+    weights_hash,
+    weights_path,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,11 +108,9 @@ class R2FormerEncoder:
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: "r2former:FILE". Raises WeightsError where FILE is no checkpoint of R2Former."""
-        path = named_file(name)
-        if path is None or str(path) == ".":
-            raise WeightsError("name R2Former's checkpoint: r2former:CVPR23_DeitS_Rerank.pth")
         self.name, self.device = name, device
         self.weights_hash = weights_hash(name)
+        path = weights_path(name)
         content = read_checkpoint(path).get("model_state_dict")
         if not isinstance(content, dict):
             raise WeightsError(f"{path} is no checkpoint of R2Former: it has no 'model_state_dict'")

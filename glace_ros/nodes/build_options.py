@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glace_ros.errors import GlaceError
+from glace_ros.features.local_encoder import check_name, finds_corners
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS, preset, preset_sigma
 from glace_ros.nodes.command_line import (
@@ -67,7 +68,7 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, head=replace(config.head, clusters=args.clusters))
     if args.width:
         config = replace(config, head=replace(config.head, width=args.width))
-    if args.landmarks and args.local_encoder != "xfeat":
+    if args.landmarks and not finds_corners(args.local_encoder):
         raise GlaceError(
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
@@ -98,11 +99,12 @@ def _global_encoder(text: str) -> str:
 
 
 def local_encoder_name(text: str) -> str:
-    """An argument: xfeat, ace:FILE or xfeat+ace:FILE."""
-    kind, _, file = text.partition(":")
-    if text == "xfeat" or (kind in ("ace", "xfeat+ace") and file):
-        return text
-    raise argparse.ArgumentTypeError("must be xfeat, ace:FILE or xfeat+ace:FILE")
+    """An argument: a name that `features/local_encoder.py` knows."""
+    try:
+        check_name(text)
+    except GlaceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
@@ -148,8 +150,9 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--local-encoder",
         type=local_encoder_name,
         default=defaults.local_encoder,
-        help="xfeat, ace:FILE (the paper's, with your own weights: no landmarks), or both: "
-        "xfeat+ace:FILE",
+        help="xfeat, aliked or superpoint:FILE, ace:FILE (the paper's: no landmarks), or one of "
+        "the first three where patches lie and ACE beside it: xfeat+ace:FILE; FILE: your own "
+        "weights",
     )
     parser.add_argument(
         "--global-encoder",

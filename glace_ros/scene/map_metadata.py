@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.camera import Camera
-from glace_ros.features.local_encoder import check_weights
-from glace_ros.features.weights_file import check_file, found_beside, without_folder
+from glace_ros.features.local_encoder import check_name
+from glace_ros.features.weights_file import check_weights, found_beside, without_folder
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ class MapMetadata:
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
+        check_name(self.local_encoder)
         check_weights(self.local_encoder, self.local_encoder_hash)
         if self.global_encoder.startswith("r2former:"):
-            check_file(self.global_encoder, self.global_encoder_hash)
+            check_weights(self.global_encoder, self.global_encoder_hash)
 
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
