@@ -166,7 +166,18 @@ def test_the_names_of_encoders(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "superpoint", "aliked:n16.pth", "ace", "xfeat:x", "+ace:x", "xfeat+aliked", "sift+ace:x"],
+    [
+        "",
+        "superpoint",
+        "aliked:n16.pth",
+        "ace",
+        "xfeat:x",
+        "+ace:x",
+        "xfeat+aliked",
+        "sift+ace:x",
+        "xfeat+r2former:x",
+        "ace:x+ace:y",
+    ],
 )
 def test_names_of_none(name):
     with pytest.raises(WeightsError, match="is unknown; there are: xfeat, aliked"):

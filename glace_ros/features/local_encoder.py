@@ -76,11 +76,14 @@ def local_encoder(name: str, device: torch.device) -> LocalEncoder:
     return (AceEncoder if name.startswith("ace:") else SuperPointEncoder)(name, device)
 
 
+_ACE = ("ace", ":")
+
+
 def check_name(name: str) -> None:
     """Raises WeightsError for a name that no local encoder has."""
     first, *others = (part.partition(":")[:2] for part in encoder_parts(name))
     corners = first in (("xfeat", ""), ("aliked", ""), ("superpoint", ":"))
-    if not corners and (others or first != ("ace", ":")):
+    if [first, *others] != [_ACE] and not (corners and others in ([], [_ACE])):
         raise WeightsError(
             f"the local encoder '{name}' is unknown; there are: xfeat, aliked, superpoint:FILE, "
             "ace:FILE, and one of the first three with +ace:FILE"

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import os
 import pickle
+import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -58,8 +59,7 @@ _PLAIN_NUMBERS = [
 
 def encoder_parts(name: str) -> list[str]:
     """The names of the encoders that are used together: of two, or the one itself."""
-    where, plus, file = name.rpartition("+ace:")
-    return [where, f"ace:{file}"] if plus else [name]
+    return re.split(r"\+(?=(?:ace|r2former):)", name, maxsplit=1)
 
 
 def named_file(name: str) -> Path | None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
+from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
 from glace_ros.localization.acceptance import (
     AcceptanceConfig,
     agreement,
@@ -74,8 +75,8 @@ class Localizer:
         )
         self.scene_map = scene_map.to(self.device)
         self._r2former: R2FormerEncoder | None = None
-        if metadata.global_encoder.startswith("r2former:"):
-            self._r2former = R2FormerEncoder(metadata.global_encoder, self.device)
+        if codes := r2former_part(metadata.global_encoder):
+            self._r2former = R2FormerEncoder(codes, self.device)
             _check_channels(
                 metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
             )
@@ -182,10 +183,13 @@ class Localizer:
             self._encoder, image_rgb_hwc, camera,
             self.scene_map.metadata.short_side_px, self.config.points,
         )  # fmt: skip
-        encoder = self.scene_map.global_encoder
-        code_G = encoder.encode(features) if encoder else None
+        encoder, code_G = self.scene_map.global_encoder, None
         if self._r2former:
             code_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
+        if isinstance(encoder, VladEncoder):
+            code_G = encoder.encode(features)
+        elif encoder and code_G is not None:
+            code_G = encoder.nearest(code_G)
         return self.regressed(features, code_G, working_camera)
 
     def regressed(

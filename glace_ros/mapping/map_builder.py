@@ -18,7 +18,7 @@ from scipy.cluster.vq import kmeans2
 from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.global_codes import GlobalCodes
@@ -52,8 +52,8 @@ MIN_VIEWS = 10
 class MapBuilderConfig:
     """minutes: of wall time for the whole build, 0 = train for trainer.iterations instead.
 
-    global_encoder: "vlad", "none", "kmeans:K" for the paper's K codes without diffusion, or the
-    paper's "r2former:FILE".
+    global_encoder: "vlad", "none", "kmeans:K" for K of these codes without diffusion, or the
+    paper's "r2former:FILE" and "kmeans:K+r2former:FILE".
     sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
     the code of a co-visible view.
     triangulation None: points are left to the network, as in the paper; there are no landmarks
@@ -111,8 +111,8 @@ class MapBuilder:
         self._started = time.perf_counter()
         self._encoder = local_encoder(config.local_encoder, device)
         self._r2former: R2FormerEncoder | None = None
-        if config.global_encoder.startswith("r2former:"):
-            self._r2former = R2FormerEncoder(config.global_encoder, device)
+        if codes := r2former_part(config.global_encoder):
+            self._r2former = R2FormerEncoder(codes, device)
         self.seconds: dict[str, float] = {}
         self.encoded = EncodedViews(
             self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks,
@@ -223,7 +223,7 @@ class MapBuilder:
             seed=config.seed,
             local_encoder=config.local_encoder,
             local_encoder_hash=self._encoder.weights_hash,
-            global_encoder=encoder.name if encoder else config.global_encoder,
+            global_encoder=self._codes.name if self._codes else config.global_encoder,
             global_encoder_hash=self._r2former.weights_hash if self._r2former else "",
             vlad_patches=config.vlad.patches,
             sigma=self._sigma,
@@ -254,7 +254,7 @@ class MapBuilder:
             return None
         if codes_vG is not None:
             return GlobalCodes.given(
-                codes_vG, views.map_from_camera, config.seed,
+                codes_vG, views.map_from_camera, config.global_encoder, config.seed,
                 neighbour_codes=config.neighbour_codes,
             )  # fmt: skip
 

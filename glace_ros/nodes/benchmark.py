@@ -16,6 +16,7 @@ from rich.table import Table
 
 from glace_ros.datasets.protocols import ABLATIONS, PROTOCOLS, protocol
 from glace_ros.datasets.rooms import room_list
+from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.benchmark_jobs import Job, run_jobs
 from glace_ros.nodes.benchmark_results import comparisons, notes_on
@@ -74,10 +75,13 @@ def _jobs(
     if asked.one_map:
         scenes = [(asked.name, _room_list(args, asked, paths, output), paths)]
     variants = ABLATIONS[asked.name] if args.ablation else {"": ()}
+    codes = args.global_encoder or ""
+    of_codes = f"+{codes}" if r2former_part(codes) == codes else ""
     return [
         # what is given last is what holds
         Job(name, variant, scene, of_it, (*build, *more), args.device, asked.name == "aachen-day")
-        for variant, more in variants.items()
+        for variant, words in variants.items()
+        for more in [[f"{w}{of_codes}" if w.startswith("kmeans:") else w for w in words]]
         for name, scene, of_it in scenes
     ]
 

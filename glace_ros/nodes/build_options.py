@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,12 +91,13 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
 
 
 def _global_encoder(text: str) -> str:
-    name, _, count = text.partition(":")
-    if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
+    if re.fullmatch(
+        r"vlad|none|(kmeans:0*[1-9]\d*\+)?r2former:.+|kmeans:0*[1-9]\d*", text, re.ASCII
+    ):
         return text
-    if name == "r2former" and count:
-        return text
-    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K, or r2former:FILE")
+    raise argparse.ArgumentTypeError(
+        "must be vlad, none or kmeans:K, r2former:FILE or kmeans:K+r2former:FILE"
+    )
 
 
 def local_encoder_name(text: str) -> str:
@@ -158,8 +160,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--global-encoder",
         type=_global_encoder,
         default=defaults.global_encoder,
-        help="vlad, none, kmeans:K (the paper's K codes without diffusion), or r2former:FILE (the "
-        "paper's, with your own weights)",
+        help="vlad, none, kmeans:K (K of vlad's codes, without diffusion), or r2former:FILE (the "
+        "paper's, with your own weights) and kmeans:K+r2former:FILE",
     )
     parser.add_argument(
         "--sigma",

@@ -9,6 +9,7 @@ import numpy as np
 
 from glace_ros.camera import Camera
 from glace_ros.features.local_encoder import check_name
+from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.features.weights_file import check_weights, found_beside, without_folder
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
@@ -65,8 +66,8 @@ class MapMetadata:
         """Raises WeightsError where the encoders are not here, or with other weights."""
         check_name(self.local_encoder)
         check_weights(self.local_encoder, self.local_encoder_hash)
-        if self.global_encoder.startswith("r2former:"):
-            check_weights(self.global_encoder, self.global_encoder_hash)
+        if codes := r2former_part(self.global_encoder):
+            check_weights(codes, self.global_encoder_hash)
 
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""

@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from glace_ros.errors import MapFileError
+from glace_ros.features.code_centres import CodeCentres
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import head_input
+from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.map_metadata import MapMetadata
@@ -32,7 +34,7 @@ _MAX_PARAMETERS = 200_000_000
 class SceneMap:
     """A trained scene: metadata, coordinate head, global encoder (None: no global code), landmarks
     (None: poses are those of the head). global_encoder: one that the file holds; "r2former:FILE"
-    is made by who encodes images.
+    is made by who encodes images, and CodeCentres stand for its codes.
 
     map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
     from or saved to.
@@ -42,7 +44,7 @@ class SceneMap:
         self,
         metadata: MapMetadata,
         head: CoordinateHead,
-        global_encoder: VladEncoder | None,
+        global_encoder: VladEncoder | CodeCentres | None,
         landmarks: Landmarks | None = None,
     ) -> None:
         self.metadata = metadata
@@ -193,14 +195,18 @@ def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor], folder: P
         raise ValueError("its network has an impossible size")
     head = CoordinateHead(shape)
     head.load_state_dict({k[5:]: v.float() for k, v in tensors.items() if k.startswith("head.")})
-    global_encoder = None
+    global_encoder: VladEncoder | CodeCentres | None = None
     if metadata.global_encoder.startswith("r2former:"):
         if shape.global_channels == 0:
             raise ValueError("its network takes no global code")
     elif metadata.global_encoder != "none":
         parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
-        global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
-        if global_encoder.name != metadata.global_encoder:
+        if codes := r2former_part(metadata.global_encoder):
+            global_encoder, of_codes = CodeCentres(**parts), f"+{codes}"
+        else:
+            global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
+            of_codes = ""
+        if global_encoder.name + of_codes != metadata.global_encoder:
             raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
         if global_encoder.channels != shape.global_channels:
             raise ValueError("its global code has another length than its network takes")
