@@ -123,6 +123,6 @@ def test_a_map_of_other_descriptors_is_refused(folder):
     assert run(*import_words(folder, path)) == 0
     whole = SceneMap.load(path)
     shape = replace(whole.metadata.head, local_channels=640)
-    wider = SceneMap(replace(whole.metadata, head=shape), CoordinateHead(shape), None)
+    wider = SceneMap(replace(whole.metadata, head=shape), [CoordinateHead(shape)], None)
     with pytest.raises(WeightsError, match="takes 640 numbers where its encoder 'ace:.* gives 512"):
         Localizer(wider, device="cpu")

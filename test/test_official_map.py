@@ -40,7 +40,7 @@ def test_an_imported_map_gives_the_published_points(name, tmp_path):
     points = []
     for row_C in input_nC:
         code_G = row_C[:256] if codes else None
-        points.append(scene_map.points(row_C[None, 256 if codes else 0 :], code_G)[0])
+        points.append(scene_map.points(row_C[None, 256 if codes else 0 :], code_G)[0, 0])
     expected_n3 = np.array(GOLDEN[name]).reshape(-1, 3)
     np.testing.assert_allclose(torch.stack(points).numpy(), expected_n3, atol=1e-4, rtol=0)
     assert scene_map.metadata.head.clusters == HEADS[name][4]
@@ -69,7 +69,7 @@ def test_a_head_without_homogeneous_coordinates_is_one_too(tmp_path):
     for name in ("fc3.weight", "fc3.bias"):
         tensors[name] = tensors[name][:3]
     scene_map = imported(tensors, tmp_path)
-    assert scene_map.points(head_inputs("ace"), None).shape == (6, 3)
+    assert scene_map.points(head_inputs("ace"), None).shape == (1, 6, 3)
     write_official_map(scene_map, tmp_path / "again.pt")
     again = torch.load(tmp_path / "again.pt", weights_only=True)
     assert all(torch.equal(again[key], tensor) for key, tensor in tensors.items())

@@ -132,7 +132,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
     assert loaded.metadata.global_encoder == config.global_encoder
     regression = Localizer(loaded, device="cpu").regress(images[3].image_rgb_hwc, camera)
     assert torch.equal(regression.code_G, expected_vG[3])
-    expected_n3 = loaded.points(regression.features.descriptors_nC, expected_vG[3])
+    (expected_n3,) = loaded.points(regression.features.descriptors_nC, expected_vG[3])
     assert np.array_equal(regression.points_n3, expected_n3.numpy())
 
 
