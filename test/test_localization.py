@@ -508,7 +508,7 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
     assert wrong.ratios[0] < 0.1
     agreeing = {"there": 120, "here": 120}
 
-    def elsewhere(place: str) -> WrongPlaces:
+    def elsewhere(place: str, other_heads: int = 0) -> WrongPlaces:
         wrong = WrongPlaces(localizer.scene_map, "cpu", is_astray)
         wrong._localizer.scene_map.global_encoder = SimpleNamespace(
             views_vG=torch.zeros(1, 2),
@@ -519,11 +519,13 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
             points_n3 += [10.0, 0.0, 0.0]
         points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))
         wrong._localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
-            points_n3[None]
+            np.stack([*np.zeros((other_heads, 200, 3)), points_n3])
         )
         wrong.learn_from(regression, CAMERA, TRUTH)
         return wrong
 
     assert elsewhere("there").ratios[1] == pytest.approx(0.6, abs=0.05)
+    # of an ensemble whichever head is the most wrong
+    assert elsewhere("there", other_heads=2).ratios[1] == pytest.approx(0.6, abs=0.05)
     # where the head knows better than the code, the pose is right and says nothing
     assert len(elsewhere("here").ratios) == 1

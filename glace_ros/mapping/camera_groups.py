@@ -25,7 +25,7 @@ def cluster_centres(
     rng = np.random.default_rng(seed)
     best_k3, least = positions_v3.mean(axis=0, keepdims=True), np.inf
     for _ in range(8 if clusters > 1 else 0):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # or all in one place
             warnings.simplefilter("ignore", UserWarning)  # an empty cluster: not the best try
             centres_k3, label_v = kmeans2(positions_v3, clusters, minit="++", seed=rng)
         scatter = float(np.square(positions_v3 - centres_k3[label_v]).sum())
