@@ -225,7 +225,9 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
     # the same features meet the same network, as they are
     regression = localizer.regress(picture(48, 64, 3), camera)
     code_nG = regression.code_G.expand(48, -1)
-    expected_n3 = scene_map.head(torch.cat([code_nG, regression.features.descriptors_nC], dim=1))
+    expected_n3 = scene_map.heads[0](
+        torch.cat([code_nG, regression.features.descriptors_nC], dim=1)
+    )
     assert regression.points_n3 == pytest.approx(expected_n3.numpy(), abs=1e-4)
 
 

@@ -30,6 +30,7 @@ class Programs:
         self.medians: dict[str, tuple[float, float] | tuple[None, None]] = {}
         self.rooms: dict[str, int] = {}
         self.truth = True
+        self.heads = 1
         self.fails: dict[int, int | type[BaseException]] = {}
 
     def maps(self) -> list[str]:
@@ -54,7 +55,8 @@ class Programs:
         yield SimpleNamespace(wait=lambda: failure)
 
     def built(self) -> dict:
-        return {"map_bytes": 1_000_000 * len(self.calls), "seconds": {"total": 90.0}}
+        size = 1_000_000 * len(self.calls)
+        return {"map_bytes": size, "heads": self.heads, "seconds": {"total": 90.0}}
 
     def evaluated(self, name: str) -> dict:
         figures = self.figures(name, 10)
@@ -161,6 +163,16 @@ def test_a_part_of_the_scenes_says_so(tmp_path, programs, benchmark):
     assert programs.maps() == ["12scenes_apt1_kitchen", "12scenes_office2_5b"]
     assert row(tmp_path, "glace_ros, 2 of 12 scenes")["12-Scenes, D-SLAM"] == "50.0"
     assert "--preset fast" in " ".join(programs.calls[0][1])
+
+
+def test_an_ensemble_is_handed_on_and_named_as_the_papers_are(tmp_path, programs, benchmark):
+    scene_folders(tmp_path, "cambridge")
+    programs.heads = 4
+    benchmark("cambridge", "--ensemble", "4")
+    assert len(programs.of("build_map")) == 5
+    for _, words in programs.of("build_map"):
+        assert words[words.index("--ensemble") + 1] == "4"
+    assert row(tmp_path, "glace_ros x4")["from_"] == "measured here"
 
 
 def test_rooms_of_one_map_count_alike_however_many_images_they_have(tmp_path, programs, benchmark):

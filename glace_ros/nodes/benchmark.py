@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from glace_ros.datasets.protocols import Protocol
     from glace_ros.nodes.benchmark_jobs import FinishedJob
 
-_HANDED_ON = ("minutes", "iterations", "local_encoder", "global_encoder", "buffer_gb", "seed")
+_HANDED_ON = (
+    "minutes", "iterations", "local_encoder", "global_encoder", "ensemble", "buffer_gb", "seed",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -177,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--iterations", type=whole_number(1))
     build.add_argument("--local-encoder", metavar="NAME")
     build.add_argument("--global-encoder", metavar="NAME")
+    build.add_argument("--ensemble", type=whole_number(1), metavar="N")
     build.add_argument("--buffer-gb", type=positive, metavar="GB")
     build.add_argument("--seed", type=whole_number(0))
     return parser

@@ -24,6 +24,7 @@ from glace_ros.nodes.command_line import (
 from glace_ros.nodes.map_report import report_paths
 from glace_ros.nodes.recording_choice import add_recording_arguments, recording_name
 from glace_ros.recording.frame_selection import FrameSelection
+from glace_ros.scene.map_metadata import MOST_HEADS
 
 _NOT_OF_THE_MAP = (
     "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",
@@ -67,6 +68,8 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, minutes=args.minutes)
     if args.clusters:
         config = replace(config, head=replace(config.head, clusters=args.clusters))
+    if args.ensemble > MOST_HEADS:
+        raise GlaceError(f"--ensemble {args.ensemble}: a map holds {MOST_HEADS} heads at most")
     if args.width:
         config = replace(config, head=replace(config.head, width=args.width))
     if args.landmarks and not finds_corners(args.local_encoder):
@@ -86,6 +89,7 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         local_encoder=args.local_encoder,
         global_encoder=args.global_encoder,
         sigma=sigma,
+        ensemble=args.ensemble,
         seed=args.seed,
     )
 
@@ -176,6 +180,14 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--width", type=whole_number(8), help="of the network's layers, instead of the preset's"
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=whole_number(1),
+        default=defaults.ensemble,
+        metavar="N",
+        help="networks in one map, each trained on its own group of mapping cameras; they share "
+        "--minutes, and --iterations are of each",
     )
     parser.add_argument(
         "--landmarks",

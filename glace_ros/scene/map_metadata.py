@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ENCODERS = ("local_encoder", "global_encoder")
+MOST_HEADS = 64
+"""Of an ensemble. Each makes a query slower; the largest that the paper compares with has 50."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class MapMetadata:
     solver's covariance has to be multiplied by to be true on these, of poses of the head and of
     those that landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in
     another place may have this share of the best one's agreement before the image is ambiguous.
+    heads: networks of this shape, each of its own part of the scene; more than one is an ensemble.
     """
 
     map_frame: str
@@ -61,6 +64,7 @@ class MapMetadata:
     max_rival: float = 0.8
     training: dict[str, Any] = field(default_factory=dict)
     global_encoder_hash: str = ""
+    heads: int = 1
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
@@ -72,6 +76,8 @@ class MapMetadata:
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
         header = asdict(self)
+        if self.heads == 1:
+            del header["heads"]  # as files were before there were ensembles
         for encoder in _ENCODERS:
             header[encoder] = without_folder(header[encoder])
         return header
@@ -95,4 +101,6 @@ class MapMetadata:
         metadata = MapMetadata(**fields)
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
             raise ValueError("its origin is not three finite numbers")
+        if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:
+            raise ValueError(f"its number of heads is not of 1 to {MOST_HEADS}")
         return metadata
