@@ -24,7 +24,7 @@ from rich.table import Table
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from benchmark.__main__ import OFFICE
-from glace_ros.features.local_encoder import XFeatEncoder
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.mapping_views import patches_per_view, sample_bytes
 from glace_ros.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader

@@ -53,6 +53,7 @@ class Run:
     """One row of the table. variant: of VARIANTS, or kmeans:K. clusters: of the decoder.
 
     minutes 0: iterations are what counts. landmarks: 0 = the head alone makes the pose.
+    ensemble: heads, which share the minutes or the iterations.
     """
 
     rooms: int
@@ -64,11 +65,13 @@ class Run:
     landmarks: int = LandmarkConfig.most
     seed: int = 0
     images: LookAlikeRoomsConfig = field(default_factory=LookAlikeRoomsConfig)
+    ensemble: int = field(default=1, repr=False)
 
     @property
     def fingerprint(self) -> str:
-        """Of all settings."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        """Of all settings. Runs of one head have the same as before there were ensembles."""
+        heads = f" x{self.ensemble}" if self.ensemble > 1 else ""
+        return hashlib.sha256(f"{self}{heads}".encode()).hexdigest()[:16]
 
     @property
     def name(self) -> str:
@@ -84,7 +87,8 @@ class Run:
             seed=self.seed,
             head=CoordinateHeadConfig(width=self.width, clusters=self.clusters),
             landmarks=LandmarkConfig(most=self.landmarks),
-            trainer=MapTrainerConfig(iterations=self.iterations),
+            trainer=MapTrainerConfig(iterations=self.iterations // self.ensemble),
+            ensemble=self.ensemble,
             **codes,
         )
 
@@ -97,7 +101,7 @@ def main() -> int:
             args.rooms, variant, args.rooms if clusters == "N" else int(clusters),
             0.0 if args.iterations else args.minutes, args.iterations,
             args.width, args.landmarks, args.seed,
-            LookAlikeRoomsConfig(mapping=args.mapping, queries=args.queries),
+            LookAlikeRoomsConfig(mapping=args.mapping, queries=args.queries), args.ensemble,
         )
         for variant in args.variants
         for clusters in args.clusters.split(",")
@@ -134,6 +138,7 @@ def arguments() -> argparse.Namespace:
         default="none,identity,kmeans:4,kmeans:32,kmeans:128,diffusion,neighbour",
     )
     add("--clusters", default="N", help="of the decoder; N = as many as rooms")
+    add("--ensemble", type=int, default=1, help="heads, which share the minutes or iterations")
     add("--minutes", type=float, default=15.0, help="for the whole building of each map")
     add("--iterations", type=int, default=0, help="training steps, instead of minutes")
     add("--width", type=int, default=Run.width, help="of the coordinate head")
@@ -159,7 +164,7 @@ def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[
     result = result or {**asdict(run), **build(run, images, output, console)}
     result |= measure(run, images, SceneMap.load(output / f"{run.name}.glace"))
     # not before: a run that is killed while it is judged goes on from there
-    (output / f"{run.name}.checkpoint").unlink(missing_ok=True)
+    checkpoint_of(run, output).remove()
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
     partial.replace(file)
@@ -176,12 +181,11 @@ def photographs(run: Run, output: Path, console: Console) -> list[RoomImages]:
 
 def build(run: Run, images: list[RoomImages], output: Path, console: Console) -> dict[str, Any]:
     """Maps all rooms at once, leaves the map on disk."""
-    checkpoint = TrainingCheckpoint(output / f"{run.name}.checkpoint", run.fingerprint, resume=True)
     builder = MapBuilder(run.builder_config(), torch.device("cpu"))
     builder.encode(image for room in images for image in room.mapping)
     builder.prepare()
     console.print(f"{time.strftime('%H:%M:%S')} {run.name}: training, {builder.codes}")
-    builder.train(checkpoint=checkpoint)
+    builder.train(checkpoint=checkpoint_of(run, output))
     scene_map = builder.scene_map(
         RecordingDescription("map", "camera", "camera", "", "", run.images.camera, "rooms", "")
     )
@@ -194,6 +198,11 @@ def build(run: Run, images: list[RoomImages], output: Path, console: Console) ->
         "seconds": builder.seconds,
         "threads": torch.get_num_threads(),
     }
+
+
+def checkpoint_of(run: Run, output: Path) -> TrainingCheckpoint:
+    """Where training stands."""
+    return TrainingCheckpoint(output / f"{run.name}.checkpoint", run.fingerprint, resume=True)
 
 
 def measure(run: Run, images: list[RoomImages], scene_map: SceneMap) -> dict[str, Any]:
@@ -262,15 +271,16 @@ def table(results: list[dict[str, Any]]) -> Table:
     """One row a run."""
     shown = Table(title="Look-alike rooms, one map for all")
     for heading in (
-        "rooms", "global code", "decoder K", *RECALLS.values(), "wrong room", "refused",
+        "rooms", "global code", "heads", "decoder K", *RECALLS.values(), "wrong room", "refused",
         "10 cm by own code", "10 cm by head alone", "nearest code in room", "map", "steps",
-        "minutes",
+        "minutes", "ms an image", "ms by head alone",
     ):  # fmt: skip
         shown.add_column(heading, justify="right")
     for result in results:
         retrieved = result["retrieval"]
         shown.add_row(
-            str(result["rooms"]), result["variant"], str(result["clusters"]),
+            str(result["rooms"]), result["variant"], str(result.get("ensemble", 1)),
+            str(result["clusters"]),
             *(f"{100 * result['recall'][name]:.0f} %" for name in RECALLS),
             f"{100 * result['wrong_room']:.0f} %", f"{100 * result['refused']:.0f} %",
             *(
@@ -280,6 +290,7 @@ def table(results: list[dict[str, Any]]) -> Table:
             "" if retrieved is None else f"{100 * retrieved:.0f} %",
             f"{result['map_bytes'] / 1e6:.1f} MB", str(result["steps"]),
             f"{sum(result['seconds'].values()) / 60:.1f}",
+            *(f"{way['latency_ms']['p50']:.0f}" for way in (result, result["head_alone"])),
         )  # fmt: skip
     return shown
 

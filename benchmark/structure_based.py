@@ -21,7 +21,7 @@ from benchmark.__main__ import OFFICE
 from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.image_encoder import encode_image
-from glace_ros.features.local_encoder import XFeatEncoder
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.mapping.triangulation import (

@@ -220,6 +220,12 @@ def figures_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def map_size(figures: dict[str, Any]) -> str:
+    """In words, from `map_bytes` and `heads`."""
+    heads = f", {figures['heads']} heads" if figures["heads"] > 1 else ""
+    return f"{figures['map_bytes'] / 1e6:.2f} MB{heads}"
+
+
 def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
     """Accepted poses as TUM lines: seconds x y z qx qy qz qw."""
     lines = []

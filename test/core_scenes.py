@@ -164,4 +164,4 @@ def tiny_map(
         "local_encoder_hash": local_encoder_hash, "global_encoder": "none", "vlad_patches": 500,
         "sigma": 0.0, "short_side_px": 96, "origin_m": origin_m, "head": config,
     }  # fmt: skip
-    return SceneMap(MapMetadata(**{**described, **metadata}), head, None)
+    return SceneMap(MapMetadata(**{**described, **metadata}), [head], None)

@@ -23,6 +23,8 @@ HEADS = {
     "ace": (512, 512, 1, 1.0, 1),
 }
 
+CORNERS_N2 = [[5.25, 7.5], [40.0, 33.125], [94.5, 62.75], [0.5, 20.25], [60.75, 1.5]]
+
 
 def seeded(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tensor]:
     """float32 tensors of these shapes, of a size that keeps what flows through a network finite."""
@@ -34,8 +36,11 @@ def seeded(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Ten
         if len(shape) > 1:
             values *= (2.0 / np.prod(shape[1:])) ** 0.5
         else:
-            values = 0.1 * values + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
-        weights[name] = torch.from_numpy(values).float()
+            is_norm = name.endswith("running_var") or (
+                ("norm" in name or ".bn" in name) and name.endswith("weight")
+            )
+            values = 0.1 * values + (1.0 if is_norm else 0.0)
+        weights[name] = torch.from_numpy(np.asarray(values)).float()
     return weights
 
 

@@ -58,7 +58,7 @@ def example_report(
     mapping = [pose_at(time_s) for time_s in times_s[~is_held_out]]
     figures |= {
         "map_bytes": 1_234_567, "seconds": {"read": 1.5, "train": 100.0, "total": 123.0},
-        "steps": 600, "mapping_frames": len(mapping), "left_out": {"blurred": 16},
+        "heads": 1, "steps": 600, "mapping_frames": len(mapping), "left_out": {"blurred": 16},
     }  # fmt: skip
     judgement = Judgement(tiny_map(), frames, figures, usable, None)
     words = [("bag", "office"), ("map frame", "map")]

@@ -14,8 +14,9 @@ from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.features.ace_encoder import AceEncoder, AceNetwork, spread_order
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.image_tensors import to_tensor, working_size
-from glace_ros.features.local_encoder import XFeatEncoder, check_weights, local_encoder
-from glace_ros.features.weights_file import found_beside, without_folder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.weights_file import check_weights, found_beside, without_folder
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
@@ -224,7 +225,9 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
     # the same features meet the same network, as they are
     regression = localizer.regress(picture(48, 64, 3), camera)
     code_nG = regression.code_G.expand(48, -1)
-    expected_n3 = scene_map.head(torch.cat([code_nG, regression.features.descriptors_nC], dim=1))
+    expected_n3 = scene_map.heads[0](
+        torch.cat([code_nG, regression.features.descriptors_nC], dim=1)
+    )
     assert regression.points_n3 == pytest.approx(expected_n3.numpy(), abs=1e-4)
 
 

@@ -30,6 +30,7 @@ class Programs:
         self.medians: dict[str, tuple[float, float] | tuple[None, None]] = {}
         self.rooms: dict[str, int] = {}
         self.truth = True
+        self.heads = 1
         self.fails: dict[int, int | type[BaseException]] = {}
 
     def maps(self) -> list[str]:
@@ -54,7 +55,8 @@ class Programs:
         yield SimpleNamespace(wait=lambda: failure)
 
     def built(self) -> dict:
-        return {"map_bytes": 1_000_000 * len(self.calls), "seconds": {"total": 90.0}}
+        size = 1_000_000 * len(self.calls)
+        return {"map_bytes": size, "heads": self.heads, "seconds": {"total": 90.0}}
 
     def evaluated(self, name: str) -> dict:
         figures = self.figures(name, 10)
@@ -163,6 +165,16 @@ def test_a_part_of_the_scenes_says_so(tmp_path, programs, benchmark):
     assert "--preset fast" in " ".join(programs.calls[0][1])
 
 
+def test_an_ensemble_is_handed_on_and_named_as_the_papers_are(tmp_path, programs, benchmark):
+    scene_folders(tmp_path, "cambridge")
+    programs.heads = 4
+    benchmark("cambridge", "--ensemble", "4")
+    assert len(programs.of("build_map")) == 5
+    for _, words in programs.of("build_map"):
+        assert words[words.index("--ensemble") + 1] == "4"
+    assert row(tmp_path, "glace_ros x4")["from_"] == "measured here"
+
+
 def test_rooms_of_one_map_count_alike_however_many_images_they_have(tmp_path, programs, benchmark):
     folders = scene_folders(tmp_path, "i12")
     (tmp_path / "data/i12.txt").write_text("".join(f"{folder} 0 0 0\n" for folder in folders))
@@ -207,7 +219,7 @@ def test_an_ablation_maps_each_variant_under_the_papers_name(tmp_path, programs,
     else:
         assert "--sigma 0" in told[0]
         # what comes last holds
-        assert told[5].index("r2former:x") < told[5].index("kmeans:4")
+        assert told[5].index("r2former:x") < told[5].index("kmeans:4+r2former:x")
 
 
 def test_aachens_queries_go_into_a_submission(tmp_path, programs, benchmark):

@@ -269,8 +269,8 @@ def test_a_scene_folder_makes_the_map_that_the_bag_makes(built, scene, tmp_path,
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
     assert build_map(["--scene", str(scene), *QUICK, "--holdout", "0"]) == 0
     of_scene, of_bag = SceneMap.load(tmp_path / "glace/drive.glace"), SceneMap.load(built[0])
-    weights = dict(of_bag.head.named_parameters())
-    for name, weight in of_scene.head.named_parameters():
+    weights = dict(of_bag.heads[0].named_parameters())
+    for name, weight in of_scene.heads[0].named_parameters():
         torch.testing.assert_close(weight, weights[name], rtol=1e-2, atol=1e-4)
     metadata = of_scene.metadata
     assert (metadata.map_frame, metadata.base_frame, metadata.camera_frame) == (

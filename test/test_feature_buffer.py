@@ -18,7 +18,8 @@ from hypothesis import given, settings
 
 from glace_ros.camera import Camera
 from glace_ros.errors import MappingError
-from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig, _transfer
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig

@@ -8,11 +8,13 @@ from core_scenes import centroid, dots, patchwork, rgb
 
 from glace_ros.camera import Camera, cell_centres
 from glace_ros.errors import WeightsError
+from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners
 from glace_ros.features.covisibility import covisible_pairs
 from glace_ros.features.global_encoder import VladConfig, VladEncoder, _projection
 from glace_ros.features.image_encoder import encode_image, head_input
 from glace_ros.features.image_tensors import grey_at_working_size, to_tensor, working_size
-from glace_ros.features.local_encoder import LocalEncoderConfig, XFeatEncoder, local_encoder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.pose import Pose
 
 CPU = torch.device("cpu")
@@ -114,12 +116,12 @@ def test_a_patch_lies_on_its_spot_wherever_in_the_cell_that_is(encoder, factor):
     assert np.mean(scatter_m < 2.0) > 0.9
 
 
-def test_descriptors_are_read_where_the_patch_is(encoder):
+def test_descriptors_are_read_where_the_patch_is():
     """In a map of cells whose "descriptors" say where each cell looks, half a cell would show."""
     centres_hw2 = torch.from_numpy(cell_centres(12, 16, XFeatEncoder.stride_px)).float()
     dense_1chw = torch.cat([centres_hw2, torch.full((12, 16, 1), 50.0)], dim=2).permute(2, 0, 1)
     pixels_n2 = torch.tensor([[35.5, 43.5], [40.0, 30.0], [81.0, 55.0]])
-    read_n3 = encoder._sample(dense_1chw[None], pixels_n2)
+    read_n3 = descriptors_at(dense_1chw[None], pixels_n2, XFeatEncoder.stride_px)
     # torch's bicubic kernel bends a ramp by a third of a pixel
     assert torch.allclose(50.0 * read_n3[:, :2] / read_n3[:, 2:], pixels_n2, atol=0.5)
 
@@ -154,9 +156,14 @@ def test_an_unknown_local_encoder_is_named():
         local_encoder("sift", CPU)
 
 
-def test_keypoints_keep_their_distance():
-    sparse = XFeatEncoder(CPU, LocalEncoderConfig(nms_px=6))
-    pixels_n2 = sparse.encode(to_tensor(patchwork(128, 96), CPU), 100).pixels_n2
+def test_corners_keep_their_distance_and_keep_off_the_edge():
+    score_HW = torch.from_numpy(np.random.default_rng(0).uniform(size=(96, 128))).float()
+    pixels_n2, scores_n = likeliest_corners(score_HW, 100, 8, nms_px=6, border_px=5)
+    assert len(pixels_n2) > 40
+    assert pixels_n2.min() >= 5
+    assert ((pixels_n2 + 5) < torch.tensor([128, 96])).all()
+    u_n, v_n = pixels_n2.long().T
+    assert torch.equal(scores_n, score_HW[v_n, u_n])
     apart_nn = (pixels_n2[:, None] - pixels_n2[None]).abs().amax(dim=2)
     apart_nn.fill_diagonal_(1e3)
     assert apart_nn.min() > 6

@@ -100,6 +100,19 @@ def test_a_map_without_its_encoder_says_where_to_put_it(folder, tmp_path, capsys
     assert "other weights than the map was made with" in capsys.readouterr().err
 
 
+def test_several_heads_are_imported_and_exported_again(folder, tmp_path, capsys):
+    path = folder / "poker.glace"
+    assert run(*import_words(folder, path), "--head", folder / "MAP.pt") == 0
+    assert "2 heads, 512 wide" in capsys.readouterr().out
+    assert SceneMap.load(path).metadata.heads == 2
+    assert run("export_map", path, "--output", tmp_path / "again.pt") == 0
+    said = capsys.readouterr().out
+    for index in range(2):
+        assert f"again_{index}.pt: " in said
+        again = torch.load(tmp_path / f"again_{index}.pt", weights_only=True)
+        assert all(torch.equal(again[name], part) for name, part in official_head("ace").items())
+
+
 def test_one_sentence_for_what_cannot_be_imported(folder, tmp_path, capsys):
     output = tmp_path / "out.glace"
     encoder, head = folder / "ace_encoder_pretrained.pt", folder / "MAP.pt"
@@ -123,6 +136,6 @@ def test_a_map_of_other_descriptors_is_refused(folder):
     assert run(*import_words(folder, path)) == 0
     whole = SceneMap.load(path)
     shape = replace(whole.metadata.head, local_channels=640)
-    wider = SceneMap(replace(whole.metadata, head=shape), CoordinateHead(shape), None)
+    wider = SceneMap(replace(whole.metadata, head=shape), [CoordinateHead(shape)], None)
     with pytest.raises(WeightsError, match="takes 640 numbers where its encoder 'ace:.* gives 512"):
         Localizer(wider, device="cpu")

@@ -199,7 +199,7 @@ def test_without_landmarks_that_agree_there_is_no_pose(world):
 
 def test_the_map_file_keeps_them_to_the_bit_in_80_bytes_each(world, tmp_path):
     plain = tiny_map()
-    whole = SceneMap(plain.metadata, plain.head, None, landmarks_of(world))
+    whole = SceneMap(plain.metadata, plain.heads, None, landmarks_of(world))
     whole.save(tmp_path / "a.glace")
     plain.save(tmp_path / "b.glace")
     loaded = SceneMap.load(tmp_path / "a.glace")

@@ -43,7 +43,7 @@ def map_with_views(weights_hash, **changes) -> SceneMap:
         tiny_map().metadata, global_encoder="vlad", vlad_patches=30, head=head,
         local_encoder_hash=weights_hash, origin_m=(1000.0, -2000.0, 3.0), **changes,
     )  # fmt: skip
-    return SceneMap(metadata, CoordinateHead(head), encoder)
+    return SceneMap(metadata, [CoordinateHead(head)], encoder)
 
 
 def test_views_are_in_the_frame_of_the_map(tmp_path, weights_hash):

@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.evaluation import is_astray, pose_error
-from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig
@@ -355,7 +356,7 @@ def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
     noise_n3 = np.random.default_rng(1).normal(scale=0.08, size=(200, 3))
     rough = regression._replace(points_n3=regression.points_n3 + noise_n3)
     plain = tiny_map(local_encoder_hash=weights_hash)
-    scene_map = SceneMap(plain.metadata, plain.head, None, landmarks)
+    scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
     errors_m = []
     for config in (LocalizerConfig(refinement=None), LocalizerConfig()):
         localizer = Localizer(scene_map, config, device="cpu")
@@ -378,7 +379,7 @@ def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_wi
         landmarks = Landmarks(
             corners_n3[:count], regression.features.descriptors_nC[:count], away_n3[:count]
         )
-        scene_map = SceneMap(plain.metadata, plain.head, None, landmarks)
+        scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
         localizer = Localizer(scene_map, device="cpu")
         result = localizer.solve(rough, CAMERA, 0.0)
         assert isinstance(result, PoseEstimate) == accepted
@@ -429,7 +430,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     )
     plain = tiny_map(local_encoder_hash=weights_hash)
     localizer = Localizer(
-        SceneMap(plain.metadata, plain.head, None, landmarks),
+        SceneMap(plain.metadata, plain.heads, None, landmarks),
         LocalizerConfig(places=places), "cpu",
     )  # fmt: skip
     right_G, wrong_G = torch.tensor([0.6, 0.8]), torch.tensor([0.8, -0.6])
@@ -440,7 +441,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     )
     localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
         here_n3 + (0.0 if code_G @ right_G > code_G @ wrong_G else apart_3)
-    )
+    )[None]
     wrong = regression._replace(points_n3=here_n3 + apart_3, code_G=own_G)
     localizer.regress = lambda image, camera: wrong
     found = localizer.localize(IMAGE, CAMERA)
@@ -464,7 +465,7 @@ def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):
         local_encoder_hash=weights_hash, covariance_scale=2.0, landmark_covariance_scale=5.0
     )
     landmarks = Landmarks(corners_n3, regression.features.descriptors_nC, away_n3)
-    whole = SceneMap(plain.metadata, plain.head, None, landmarks)
+    whole = SceneMap(plain.metadata, plain.heads, None, landmarks)
     once = whole.with_metadata(covariance_scale=1.0, landmark_covariance_scale=1.0)
     for config, scale in ((LocalizerConfig(), 5.0), (LocalizerConfig(refinement=None), 2.0)):
         scaled, unscaled = (
@@ -508,7 +509,7 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
     assert wrong.ratios[0] < 0.1
     agreeing = {"there": 120, "here": 120}
 
-    def elsewhere(place: str) -> WrongPlaces:
+    def elsewhere(place: str, other_heads: int = 0) -> WrongPlaces:
         wrong = WrongPlaces(localizer.scene_map, "cpu", is_astray)
         wrong._localizer.scene_map.global_encoder = SimpleNamespace(
             views_vG=torch.zeros(1, 2),
@@ -519,11 +520,13 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
             points_n3 += [10.0, 0.0, 0.0]
         points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))
         wrong._localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
-            points_n3
+            np.stack([*np.zeros((other_heads, 200, 3)), points_n3])
         )
         wrong.learn_from(regression, CAMERA, TRUTH)
         return wrong
 
     assert elsewhere("there").ratios[1] == pytest.approx(0.6, abs=0.05)
+    # of an ensemble whichever head is the most wrong
+    assert elsewhere("there", other_heads=2).ratios[1] == pytest.approx(0.6, abs=0.05)
     # where the head knows better than the code, the pose is right and says nothing
     assert len(elsewhere("here").ratios) == 1

@@ -561,7 +561,7 @@ def random_map(path, **changes):
     head = CoordinateHead(shape)
     with torch.no_grad():
         head.fc3.weight *= 30.0  # points metres apart
-    SceneMap(metadata, head, None).with_metadata(**changes).save(path)
+    SceneMap(metadata, [head], None).with_metadata(**changes).save(path)
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glace_ros.mapping.map_builder import _cluster_centres
+from glace_ros.mapping.camera_groups import cluster_centres
 from glace_ros.simulation.lookalike_rooms import (
     LookAlikeRoomsConfig,
     build_room,
@@ -105,11 +105,11 @@ def test_the_decoder_has_a_centre_in_every_room(rooms):
             for room, origin_3 in enumerate(origins_n3)
         ]
     )
-    centres_k3 = _cluster_centres(positions_v3, rooms, seed=0)
+    centres_k3 = cluster_centres(positions_v3, rooms, seed=0)
     middles_n3 = origins_n3 + np.array([0.5, 0.5, 0.0]) * CONFIG.side_m
     away_nk = np.linalg.norm((middles_n3[:, None] - centres_k3[None])[:, :, :2], axis=2)
     assert away_nk.min(axis=1).max() < 1.0
-    assert _cluster_centres(positions_v3, 1, seed=0) == pytest.approx(
+    assert cluster_centres(positions_v3, 1, seed=0) == pytest.approx(
         positions_v3.mean(axis=0, keepdims=True)
     )
 

@@ -35,12 +35,15 @@ class World:
         self.told_buffer = buffer_of(views, self.origin_3, self.points_n3)
         self.global_vG = torch.from_numpy(unit_rows(rng, VIEWS, 8)).float()
 
-    def trainer(self, buffer=None, with_code=True, ranks=None, **config) -> MapTrainer:
+    def trainer(
+        self, buffer=None, with_code=True, ranks=None, of_view_v=None, **config
+    ) -> MapTrainer:
         settings = {"batch": 192, "learning_rate": 5e-3, "iterations": STEPS, "seed": 3, **config}
         head = CoordinateHeadConfig(global_channels=8 if with_code else 0, width=64)
         return MapTrainer(
             MapTrainerConfig(**settings), buffer or self.buffer,
             self.global_vG if with_code else None, 0.1, head, torch.zeros(1, 3), CPU, ranks=ranks,
+            of_view_v=of_view_v,
         )  # fmt: skip
 
     @torch.inference_mode()

@@ -9,7 +9,12 @@ from core_scenes import tiny_map
 from published_networks import GOLDEN, HEADS, head_inputs, official_head
 
 from glace_ros.errors import MapFileError
-from glace_ros.scene.official_map import read_official_map, write_official_map
+from glace_ros.scene.official_map import (
+    official_paths,
+    read_official_ensemble,
+    read_official_map,
+    write_official_map,
+)
 from glace_ros.scene.scene_map import SceneMap
 
 
@@ -40,7 +45,7 @@ def test_an_imported_map_gives_the_published_points(name, tmp_path):
     points = []
     for row_C in input_nC:
         code_G = row_C[:256] if codes else None
-        points.append(scene_map.points(row_C[None, 256 if codes else 0 :], code_G)[0])
+        points.append(scene_map.points(row_C[None, 256 if codes else 0 :], code_G)[0, 0])
     expected_n3 = np.array(GOLDEN[name]).reshape(-1, 3)
     np.testing.assert_allclose(torch.stack(points).numpy(), expected_n3, atol=1e-4, rtol=0)
     assert scene_map.metadata.head.clusters == HEADS[name][4]
@@ -62,6 +67,42 @@ def test_an_exported_map_is_the_imported_one_to_the_bit(name, tmp_path):
     assert moved_m == 0.0
 
 
+def test_published_maps_of_parts_of_a_scene_become_one_and_come_back_to_the_bit(tmp_path):
+    """As ACE's Poker leaves them: a file for each cluster of the cameras."""
+    parts = [official_head("ace") for _ in range(3)]
+    for part in range(1, 3):
+        parts[part]["fc1.bias"] = parts[part]["fc1.bias"] + part
+        parts[part]["mean"] = parts[part]["mean"] - 7 * part
+    given = [tmp_path / f"{part}_3.pt" for part in range(3)]
+    for tensors, path in zip(parts, given, strict=True):
+        torch.save(tensors, path)
+    read_official_ensemble(given, ACE).save(tmp_path / "map.glace")
+    scene_map = SceneMap.load(tmp_path / "map.glace")
+    assert scene_map.metadata.heads == 3
+    assert scene_map.metadata.training == {"imported_from": "0_3.pt, 1_3.pt, 2_3.pt"}
+    points_hn3 = scene_map.points(head_inputs("ace"), None)
+    for points_n3, path in zip(points_hn3, given, strict=True):
+        alone = read_official_map(path, ACE).points(head_inputs("ace"), None)
+        assert torch.equal(alone[0], points_n3)
+    assert write_official_map(scene_map, tmp_path / "back.pt") == 0.0
+    back = official_paths(tmp_path / "back.pt", 3)
+    assert [path.name for path in back] == ["back_0.pt", "back_1.pt", "back_2.pt"]
+    for tensors, path in zip(parts, back, strict=True):
+        again = torch.load(path, weights_only=True)
+        assert all(torch.equal(again[key], tensor) for key, tensor in tensors.items())
+    assert not (tmp_path / "back.pt").exists()
+
+
+def test_published_maps_that_differ_in_shape_do_not_become_one(tmp_path):
+    wider = official_head("ace") | {"max_scale": torch.tensor([8.0]).half()}
+    for name, tensors in (("a.pt", official_head("ace")), ("b.pt", wider)):
+        torch.save(tensors, tmp_path / name)
+    with pytest.raises(MapFileError, match=r"a\.pt and .*b\.pt differ in shape"):
+        read_official_ensemble([tmp_path / "a.pt", tmp_path / "b.pt"], ACE)
+    with pytest.raises(MapFileError, match="65 maps: one map holds 64 heads at most"):
+        read_official_ensemble([tmp_path / "a.pt"] * 65, ACE)
+
+
 def test_a_head_without_homogeneous_coordinates_is_one_too(tmp_path):
     tensors = official_head("ace")
     for name in ("max_scale", "min_scale", "max_inv_scale", "min_inv_scale", "h_beta"):
@@ -69,7 +110,7 @@ def test_a_head_without_homogeneous_coordinates_is_one_too(tmp_path):
     for name in ("fc3.weight", "fc3.bias"):
         tensors[name] = tensors[name][:3]
     scene_map = imported(tensors, tmp_path)
-    assert scene_map.points(head_inputs("ace"), None).shape == (6, 3)
+    assert scene_map.points(head_inputs("ace"), None).shape == (1, 6, 3)
     write_official_map(scene_map, tmp_path / "again.pt")
     again = torch.load(tmp_path / "again.pt", weights_only=True)
     assert all(torch.equal(again[key], tensor) for key, tensor in tensors.items())

@@ -182,14 +182,27 @@ def test_an_unknown_preset_is_a_key_error():
         preset("paper-mars")
 
 
-@pytest.mark.parametrize("name", ["vlad", "none", "kmeans:4", "r2former:a.pth"])
+@pytest.mark.parametrize(
+    "name", ["vlad", "none", "kmeans:4", "r2former:a.pth", "kmeans:32+r2former:a.pth"]
+)
 def test_global_encoders_by_name(name):
     arguments = ["--bag", "x", "--global-encoder", name]
     assert map_builder_config(build_map_parser(None).parse_args(arguments)).global_encoder == name
 
 
 @pytest.mark.parametrize(
-    "name", ["kmeans", "kmeans:0", "kmeans:-4", "netvlad", "r2former", "r2former:"]
+    "name",
+    [
+        "kmeans",
+        "kmeans:0",
+        "kmeans:-4",
+        "netvlad",
+        "r2former",
+        "r2former:",
+        "vlad+r2former:a.pth",
+        "kmeans:0+r2former:a.pth",
+        "kmeans:4+r2former:",
+    ],
 )
 def test_other_global_encoders_are_refused(name, capsys):
     with pytest.raises(SystemExit):

@@ -7,8 +7,8 @@ from published_networks import GOLDEN, picture, seeded, some
 
 from glace_ros.camera import Camera
 from glace_ros.errors import WeightsError
-from glace_ros.features.local_encoder import XFeatEncoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder, R2FormerNetwork
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.encoding_journal import EncodingJournal
@@ -65,7 +65,7 @@ def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
     )
     small = {"module.backbone.cls_token": torch.zeros(1, 1, 192)}
     assert "there is [1, 1, 192]" in refusal({"model_state_dict": small})
-    with pytest.raises(WeightsError, match="name R2Former's checkpoint"):
+    with pytest.raises(WeightsError, match="name the file with the weights of r2former"):
         R2FormerEncoder("r2former:", CPU)
 
 
@@ -97,7 +97,9 @@ def posed_images(count: int, camera: Camera) -> list[PosedImage]:
 
 
 @pytest.mark.slow
-def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypatch):
+@pytest.mark.parametrize("clusters", [0, 2])
+def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypatch, clusters):
+    """Its own, or the nearest of K."""
     for module in ("mapping.map_builder", "localization.localizer"):
         monkeypatch.setattr(f"glace_ros.{module}.R2FormerEncoder", MeanColour)
     (tmp_path / "codes.pth").write_bytes(b"")
@@ -105,7 +107,8 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
     monkeypatch.setattr("glace_ros.features.weights_file._hash", lambda *_: hashed)
     camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
     config = MapBuilderConfig(
-        minutes=0.0, global_encoder=f"r2former:{tmp_path / 'codes.pth'}", sigma=0.1,
+        minutes=0.0, sigma=0.1,
+        global_encoder=f"kmeans:{clusters}+" * bool(clusters) + f"r2former:{tmp_path}/codes.pth",
         buffer=FeatureBufferConfig(patches=20, short_side_px=32),
         trainer=MapTrainerConfig(batch=64, iterations=2), head=CoordinateHeadConfig(width=16),
     )  # fmt: skip
@@ -130,9 +133,15 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
     scene_map.save(tmp_path / "map.glace")
     loaded = SceneMap.load(tmp_path / "map.glace")
     assert loaded.metadata.global_encoder == config.global_encoder
+    assert (loaded.metadata.sigma == 0.0) == bool(clusters)
     regression = Localizer(loaded, device="cpu").regress(images[3].image_rgb_hwc, camera)
-    assert torch.equal(regression.code_G, expected_vG[3])
-    expected_n3 = loaded.points(regression.features.descriptors_nC, expected_vG[3])
+    expected_G = expected_vG[3]
+    if clusters:
+        centres_kG = loaded.global_encoder.centres_kG
+        assert centres_kG.shape == (clusters, 4)
+        expected_G = centres_kG[torch.cdist(expected_vG, centres_kG)[3].argmin()]
+    assert torch.equal(regression.code_G, expected_G)
+    (expected_n3,) = loaded.points(regression.features.descriptors_nC, expected_G)
     assert np.array_equal(regression.points_n3, expected_n3.numpy())
 
 

@@ -14,6 +14,7 @@ from test_map_trainer import VIEWS, World
 from test_saved_work import arguments, write_wall
 
 from glace_ros.device import choose_device
+from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping import map_trainer
 from glace_ros.mapping.feature_buffer import FeatureBuffer
@@ -83,6 +84,15 @@ def _train(ranks: Ranks, folder) -> None:
     trainer._sigma = 0.0
     trainer._take_step()
     gradients = {f"gradient.{n}": p.grad for n, p in trainer.head.named_parameters()}
+    # of an ensemble each head has its own views, of which either rank has some
+    part = world.trainer(
+        share_of(world, ranks), ranks=ranks, of_view_v=np.arange(VIEWS) < VIEWS // 2
+    )
+    found["part_view_n"] = part._buffer.samples.view_n[part._draw()]
+    try:
+        world.trainer(share_of(world, ranks), ranks=ranks, of_view_v=np.arange(VIEWS) == 1)
+    except MappingError as error:
+        found["refused"] = str(error)
     # the first rank's clock decides for both
     timed = world.trainer(share_of(world, ranks), ranks=ranks, iterations=10**9)
     if ranks.rank == 1:
@@ -151,6 +161,14 @@ def test_both_end_with_the_same_network_which_knows_the_world(trained):
         assert torch.equal(ranks[0][name], ranks[1][name]), name
     trainer.head.load_state_dict({name: ranks[0][name] for name in names})
     assert np.median(world.errors_m(trainer.head)) < 0.05
+
+
+@pytest.mark.slow
+def test_both_draw_for_a_head_from_its_own_views_or_both_refuse(trained):
+    ranks, _ = trained
+    views = [set(rank["part_view_n"].tolist()) for rank in ranks]
+    assert views == [{0, 2}, {1, 3}]
+    assert all("start fewer processes" in rank["refused"] for rank in ranks)  # view 1 is of rank 1
 
 
 @pytest.mark.slow

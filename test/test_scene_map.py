@@ -45,7 +45,7 @@ def map_with_codes() -> SceneMap:
         "vlad_patches": 30,
         "head": config,
     }
-    return SceneMap(MapMetadata(**described), head, encoder)
+    return SceneMap(MapMetadata(**described), [head], encoder)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_the_centres_of_clustered_codes_travel_too(tmp_path):
     centres_kG = torch.from_numpy(unit_rows(np.random.default_rng(1), 3, 6)).half().float()
     encoder = VladEncoder(**plain.global_encoder.tensors(), patches=30, centres_kG=centres_kG)
     described = vars(plain.metadata) | {"global_encoder": "kmeans:3"}
-    SceneMap(MapMetadata(**described), plain.head, encoder).save(tmp_path / "map.glace")
+    SceneMap(MapMetadata(**described), plain.heads, encoder).save(tmp_path / "map.glace")
     again = SceneMap.load(tmp_path / "map.glace")
     patches = LocalFeatures(descriptors(), torch.zeros(50, 2), torch.linspace(1, 0.1, 50))
     code_G = again.global_encoder.encode(patches)
@@ -124,7 +124,7 @@ def test_the_centres_of_clustered_codes_travel_too(tmp_path):
     assert torch.equal(code_G, centres_kG[nearest])
     positions_v3 = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
     remembering = plain.global_encoder.with_views(centres_kG, positions_v3)
-    SceneMap(plain.metadata, plain.head, remembering).save(tmp_path / "views.glace")
+    SceneMap(plain.metadata, plain.heads, remembering).save(tmp_path / "views.glace")
     views = SceneMap.load(tmp_path / "views.glace").global_encoder
     assert torch.equal(views.views_vG, centres_kG)
     assert torch.equal(views.positions_v3, positions_v3)
@@ -140,18 +140,20 @@ def test_far_from_the_origin_a_reloaded_map_does_not_move(tmp_path):
     overflow past 65 km.
     """
     scene_map = tiny_map(UTM_3)
-    scene_map.head.centres_k3.add_(torch.tensor([700.123, -800.456, 3.3]))
+    scene_map.heads[0].centres_k3.add_(torch.tensor([700.123, -800.456, 3.3]))
     scene_map.save(tmp_path / "map.glace")
     again = SceneMap.load(tmp_path / "map.glace")
     assert again.metadata.origin_m == UTM_3  # float64, to the bit
-    assert torch.equal(again.head.centres_k3, scene_map.head.centres_k3)
+    assert torch.equal(again.heads[0].centres_k3, scene_map.heads[0].centres_k3)
     before_n3, after_n3 = (
         m.points(descriptors(), None).double().numpy() + m.metadata.origin_m
         for m in (scene_map, again)
     )
     assert np.abs(before_n3 - after_n3).max() < 1e-3
-    rounded_k3 = scene_map.head.centres_k3.half().float()
-    assert (rounded_k3 - scene_map.head.centres_k3).abs().max() > 0.05  # fp16 would have moved it
+    rounded_k3 = scene_map.heads[0].centres_k3.half().float()
+    assert (
+        rounded_k3 - scene_map.heads[0].centres_k3
+    ).abs().max() > 0.05  # fp16 would have moved it
 
 
 def test_weights_are_fp16_and_centres_fp32(whole):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views, seen_points, unit_rows
 
-from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.mapping_views import MappingView

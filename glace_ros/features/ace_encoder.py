@@ -12,9 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.camera import cell_centres
-from glace_ros.errors import WeightsError
 from glace_ros.features.local_encoder import LocalFeatures
-from glace_ros.features.weights_file import load_weights, named_file, read_checkpoint, weights_hash
+from glace_ros.features.weights_file import (
+    load_weights,
+    read_checkpoint,
+    weights_hash,
+    weights_path,
+)
 
 _GREY_MEAN, _GREY_STD = 0.4, 0.25
 # The plastic number's sequence (Roberts 2018): any first part of it is spread evenly in the plane.
@@ -69,11 +73,9 @@ class AceEncoder:
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: "ace:FILE". Raises WeightsError where FILE is no encoder of ACE."""
-        path = named_file(name)
-        if path is None or str(path) == ".":
-            raise WeightsError("name the file with ACE's weights: ace:ace_encoder_pretrained.pt")
         self.name, self.device = name, device
         self.weights_hash = weights_hash(name)
+        path = weights_path(name)
         weights = read_checkpoint(path)
         last = weights.get("res2_conv3.weight")
         self.channels = len(last) if isinstance(last, torch.Tensor) and last.dim() == 4 else 512

@@ -1,7 +1,8 @@
-"""Two local encoders' descriptors of the same patches: `xfeat+ace:FILE`.
+"""Two local encoders' descriptors of the same patches: `WHERE+ace:FILE`.
 
-The paper's variant for Aachen puts SuperPoint's descriptors beside ACE's and samples where
-SuperPoint detects something. Here XFeat, which is free, says where to look.
+The paper's variant for Aachen puts SuperPoint's descriptors beside ACE's and samples patches by
+SuperPoint's detection likelihood. Here WHERE is any encoder that finds corners, free ones among
+them, and the patches are the likeliest.
 """
 
 from __future__ import annotations
@@ -10,35 +11,36 @@ import torch
 from torch.nn import functional
 
 from glace_ros.features.ace_encoder import AceEncoder
-from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
-from glace_ros.features.local_encoder import LocalFeatures, XFeatEncoder, weights_hash_of
+from glace_ros.features.local_encoder import LocalEncoder, LocalFeatures
+from glace_ros.features.weights_file import weights_hash
 
 
 class ConcatEncoder:
-    """[XFeat with unit variance | ACE as it is]; see LocalEncoder for what the attributes mean.
+    """[WHERE with unit variance | ACE as it is]; see LocalEncoder for what the attributes mean.
 
-    finds_corners is False although XFeat does: corners are matched by products of unit vectors.
+    finds_corners is False although WHERE does: corners are matched by products of unit vectors.
     """
 
     stride_px = 8
-    size_multiple_px = SIZE_MULTIPLE_PX
     enlarges = True
     unit_norm = False
     finds_corners = False
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "xfeat+ace:FILE". Raises WeightsError where either's weights cannot be used."""
-        self.name, self.device = name, device
-        self._where = XFeatEncoder(device)
-        self._what = AceEncoder(name.removeprefix("xfeat+"), device)
-        self.channels = self._where.channels + self._what.channels
-        self.weights_hash = weights_hash_of(name)
+    def __init__(self, where: LocalEncoder, what: AceEncoder) -> None:
+        """where: finds corners, with descriptors of unit norm, in images of sizes that ACE takes
+        too.
+        """
+        self._where, self._what = where, what
+        self.name, self.device = f"{where.name}+{what.name}", where.device
+        self.size_multiple_px = where.size_multiple_px
+        self.channels = where.channels + what.channels
+        self.weights_hash = weights_hash(self.name)
 
     @torch.inference_mode()
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """XFeat's patches of a (1, 1, H, W) image in [0, 1], sides a multiple of 32."""
+        """WHERE's patches of a (1, 1, H, W) image in [0, 1], sides a multiple of its."""
         found = self._where.encode(grey_11HW, count, valid_HW)
         size_px = torch.tensor(grey_11HW.shape[:1:-1], device=self.device)
         grid_11n2 = (2.0 * (found.pixels_n2 + 0.5) / size_px - 1.0)[None, None]

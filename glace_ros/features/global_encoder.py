@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 from scipy.linalg import eigh
 from torch.nn import functional
 
+from glace_ros.features.code_centres import CodeCentres
 from glace_ros.features.covisibility import covisible_pairs
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class VladEncoder:
         code_G = functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
         if self.centres_kG is None:
             return code_G
-        return self.centres_kG[(self.centres_kG @ code_G).argmax()]
+        return CodeCentres(self.centres_kG).nearest(code_G)
 
     def with_views(self, codes_vG: torch.Tensor, positions_v3: torch.Tensor) -> VladEncoder:
         """The encoder that remembers mapping views; of very many, every so many."""
@@ -138,13 +138,9 @@ class VladEncoder:
 
         codes_vG: the mapping images', from this encoder. Raises ValueError for fewer than clusters.
         """
-        if not 0 < clusters <= len(codes_vG):
-            raise ValueError(f"{len(codes_vG)} codes do not make {clusters} clusters")
-        rng = np.random.default_rng(seed)
-        centres_kG, _ = kmeans2(codes_vG.numpy(), clusters, iter=50, minit="++", seed=rng)
-        unit_kG = functional.normalize(torch.from_numpy(centres_kG).float(), dim=1)
+        centres_kG = CodeCentres.learn(codes_vG, clusters, seed).centres_kG
         return VladEncoder(
-            self.vocabulary_wC, self.mean_d, self.components_kd, self.patches, unit_kG
+            self.vocabulary_wC, self.mean_d, self.components_kd, self.patches, centres_kG
         )
 
     def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> VladEncoder:

@@ -15,7 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.errors import WeightsError
-from glace_ros.features.weights_file import load_weights, named_file, read_checkpoint, weights_hash
+from glace_ros.features.weights_file import (
+    encoder_parts,
+    load_weights,
+    read_checkpoint,
+    weights_hash,
+    weights_path,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,16 +104,20 @@ class R2FormerNetwork(nn.Module):
         return functional.normalize(self.head(x_1nC[:, 0]) + self.head_dist(x_1nC[:, 1]), dim=1)
 
 
+def r2former_part(global_encoder: str) -> str | None:
+    """ "r2former:FILE" of "r2former:FILE" or "kmeans:K+r2former:FILE", None of other names."""
+    part = encoder_parts(global_encoder)[-1]
+    return part if part.startswith("r2former:") else None
+
+
 class R2FormerEncoder:
     """One checkpoint on one device. channels: length of the code."""
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: "r2former:FILE". Raises WeightsError where FILE is no checkpoint of R2Former."""
-        path = named_file(name)
-        if path is None or str(path) == ".":
-            raise WeightsError("name R2Former's checkpoint: r2former:CVPR23_DeitS_Rerank.pth")
         self.name, self.device = name, device
         self.weights_hash = weights_hash(name)
+        path = weights_path(name)
         content = read_checkpoint(path).get("model_state_dict")
         if not isinstance(content, dict):
             raise WeightsError(f"{path} is no checkpoint of R2Former: it has no 'model_state_dict'")

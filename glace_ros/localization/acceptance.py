@@ -1,7 +1,9 @@
 """Acceptance: what speaks against the best pose of an image, in words for a log line.
 
 A wrong pose has few inliers, does not come again with another seed of RANSAC, or has a rival in
-another place that nearly as much of the map agrees with (docs/method.md has how often).
+another place that nearly as much of the map agrees with (docs/method.md has how often). A rival is
+one whoever found it, the same head of the map or another: of rooms that look alike each may have
+its own.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ import numpy as np
 
 from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
+from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
 from glace_ros.localization.acceptance import (
     AcceptanceConfig,
     agreement,
@@ -74,8 +75,8 @@ class Localizer:
         )
         self.scene_map = scene_map.to(self.device)
         self._r2former: R2FormerEncoder | None = None
-        if metadata.global_encoder.startswith("r2former:"):
-            self._r2former = R2FormerEncoder(metadata.global_encoder, self.device)
+        if codes := r2former_part(metadata.global_encoder):
+            self._r2former = R2FormerEncoder(codes, self.device)
             _check_channels(
                 metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
             )
@@ -107,7 +108,7 @@ class Localizer:
         best, attempt, likeness = results[0]
         if isinstance(best, PoseEstimate):
             others = [(other, like) for other, _, like in results[1:]]
-            apart_m = self.config.places.apart_m if self.config.places else 0.0
+            apart_m = (self.config.places or PlaceConfig()).apart_m
             rival = rival_share(best, likeness, others, apart_m)
             ambiguous = rival > self.scene_map.metadata.max_rival
             best = replace(best, rival=rival, ambiguous=ambiguous)
@@ -126,7 +127,16 @@ class Localizer:
         return not_repeated(estimate.map_from_camera, map_from_camera, self.config.acceptance)
 
     def _attempts(self, regression: Regression) -> list[tuple[Regression, float]]:
-        """What the map says of the image in each place that it may be of, and how like that is."""
+        """What each head says of the image in each place that it may be of, and how like that
+        place is.
+        """
+        return [
+            (of_head, likeness)
+            for in_place, likeness in self._in_places(regression)
+            for of_head in in_place.by_head()
+        ]
+
+    def _in_places(self, regression: Regression) -> list[tuple[Regression, float]]:
         encoder, config = self.scene_map.global_encoder, self.config.places
         if config is None or encoder is None or regression.code_G is None:
             return [(regression, 0.0)]
@@ -182,18 +192,24 @@ class Localizer:
             self._encoder, image_rgb_hwc, camera,
             self.scene_map.metadata.short_side_px, self.config.points,
         )  # fmt: skip
-        encoder = self.scene_map.global_encoder
-        code_G = encoder.encode(features) if encoder else None
+        encoder, code_G = self.scene_map.global_encoder, None
         if self._r2former:
             code_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
+        if isinstance(encoder, VladEncoder):
+            code_G = encoder.encode(features)
+        elif encoder and code_G is not None:
+            code_G = encoder.nearest(code_G)
         return self.regressed(features, code_G, working_camera)
 
     def regressed(
         self, features: LocalFeatures, code_G: torch.Tensor | None, camera: Camera
     ) -> Regression:
         """What the map says of these patches of a pinhole's image with this code."""
-        points_n3 = self.scene_map.points(features.descriptors_nC, code_G).cpu().numpy()
-        return Regression(features, points_n3.astype(np.float64), camera, code_G)
+        by_head = [
+            points_n3.cpu().numpy().astype(np.float64)
+            for points_n3 in self.scene_map.points(features.descriptors_nC, code_G)
+        ]
+        return Regression(features, by_head[0], camera, code_G, tuple(by_head[1:]))
 
     def _refine(
         self, coarse: PoseSolution, regression: Regression

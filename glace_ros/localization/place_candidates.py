@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from glace_ros.features.code_centres import CodeCentres
     from glace_ros.features.global_encoder import VladEncoder
     from glace_ros.features.local_encoder import LocalFeatures
     from glace_ros.scene.landmarks import Landmarks
@@ -48,7 +49,7 @@ class PlaceCandidate(NamedTuple):
 def place_candidates(
     features: LocalFeatures,
     code_G: torch.Tensor,
-    encoder: VladEncoder,
+    encoder: VladEncoder | CodeCentres,
     landmarks: Landmarks | None,
     config: PlaceConfig,
 ) -> list[PlaceCandidate]:

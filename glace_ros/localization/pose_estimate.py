@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 class Regression(NamedTuple):
     """What the map says of an image: its patches, their points (n, 3) from the map's origin, the
     pinhole camera in whose pixels the patches are given, and the image's code (None: there is
-    none).
+    none). others_hn3: the points that the further heads of an ensemble give the same patches.
     """
 
     features: LocalFeatures
     points_n3: NDArray[np.float64]
     camera: Camera
     code_G: torch.Tensor | None = None
+    others_hn3: tuple[NDArray[np.float64], ...] = ()
+
+    def by_head(self) -> list[Regression]:
+        """What each head says of the image, by itself."""
+        return [
+            self._replace(points_n3=points_n3, others_hn3=())
+            for points_n3 in (self.points_n3, *self.others_hn3)
+        ]
 
     @property
     def pixels_n2(self) -> NDArray[np.float64]:

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
+from glace_ros.features.code_centres import CodeCentres
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
+from glace_ros.features.r2former_encoder import r2former_part
+from glace_ros.features.weights_file import encoder_parts
 from glace_ros.mapping.feature_diffusion import (
     CodePairs,
     CodeStatistics,
@@ -32,12 +35,14 @@ _VLAD = "vlad."
 
 @dataclass(frozen=True, eq=False)
 class GlobalCodes:
-    """encoder: None where each image had its code from one that the map file does not hold.
-    codes_vG: float32, one for each view. neighbours_vk: indices of co-visible views whose codes
-    a view may be trained with. statistics: None where no two views are co-visible, or all are.
+    """name: of the encoder, as a map file has it. encoder: what the map file holds of it; None
+    where each image has its code from the user's own weights alone. codes_vG: float32, one for each
+    view. neighbours_vk: indices of co-visible views whose codes a view may be trained with.
+    statistics: None where no two views are co-visible, or all are.
     """
 
-    encoder: VladEncoder | None
+    name: str
+    encoder: VladEncoder | CodeCentres | None
     codes_vG: torch.Tensor
     neighbours_vk: torch.Tensor | None
     statistics: CodeStatistics | None
@@ -70,18 +75,31 @@ class GlobalCodes:
         if neighbour_codes and not clusters:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
         statistics = unseen_pairs(features, map_from_camera, config, seed).statistics()
-        return GlobalCodes(encoder, codes_vG, neighbours_vk, statistics)
+        return GlobalCodes(encoder.name, encoder, codes_vG, neighbours_vk, statistics)
 
     @staticmethod
     def given(
-        codes_vG: torch.Tensor, map_from_camera: Sequence[Pose], seed: int, *, neighbour_codes: bool
+        codes_vG: torch.Tensor,
+        map_from_camera: Sequence[Pose],
+        name: str,
+        seed: int,
+        *,
+        neighbour_codes: bool,
     ) -> GlobalCodes:
-        """From the images' own codes, by an encoder that learned nothing from this recording."""
-        neighbours_vk = None
-        if neighbour_codes:
-            neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
+        """From the images' own codes, by an encoder that learned nothing from this recording.
+
+        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the paper's K codes.
+        """
+        neighbours_vk, centres, clusters = None, None, _clusters(name)
         statistics = code_pairs(codes_vG.numpy(), map_from_camera).statistics()
-        return GlobalCodes(None, codes_vG, neighbours_vk, statistics)
+        if clusters:
+            learned = CodeCentres.learn(codes_vG, min(clusters, len(codes_vG)), seed)
+            centres = learned.map_tensors(_rounded)
+            codes_vG = torch.stack([centres.nearest(code_G) for code_G in codes_vG])
+            name = f"{centres.name}+{r2former_part(name)}"
+        elif neighbour_codes:
+            neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
+        return GlobalCodes(name, centres, codes_vG, neighbours_vk, statistics)
 
     @property
     def channels(self) -> int:
@@ -120,8 +138,10 @@ class GlobalCodes:
         """What `tensors` gave. patches: of VladConfig."""
         parts = {k.removeprefix(_VLAD): v for k, v in tensors.items() if k.startswith(_VLAD)}
         numbers_4 = tensors.get("statistics_4")
+        encoder = VladEncoder(**parts, patches=patches)
         return GlobalCodes(
-            VladEncoder(**parts, patches=patches),
+            encoder.name,
+            encoder,
             tensors["codes_vG"],
             tensors.get("neighbours_vk"),
             None if numbers_4 is None else CodeStatistics(*numbers_4.tolist()),
@@ -151,9 +171,9 @@ def _rounded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _clusters(name: str) -> int:
-    """K of "kmeans:K", 0 for "vlad"."""
-    kind, _, count = name.partition(":")
-    if name == "vlad":
+    """K of "kmeans:K", also of R2Former's codes; 0 for codes as they are."""
+    kind, _, count = encoder_parts(name)[0].partition(":")
+    if name == "vlad" or r2former_part(name) == name:
         return 0
     if kind == "kmeans" and count.isdecimal() and int(count) > 0:
         return int(count)

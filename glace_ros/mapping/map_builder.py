@@ -5,7 +5,6 @@ spent.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -13,29 +12,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 
 from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
 from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.global_codes import GlobalCodes
+from glace_ros.mapping.head_training import train_heads
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
 from glace_ros.mapping.triangulation import TriangulationConfig
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.map_metadata import MapMetadata
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
     from glace_ros.camera import Camera
     from glace_ros.mapping.feature_buffer import FeatureBuffer
@@ -52,12 +50,13 @@ MIN_VIEWS = 10
 class MapBuilderConfig:
     """minutes: of wall time for the whole build, 0 = train for trainer.iterations instead.
 
-    global_encoder: "vlad", "none", "kmeans:K" for the paper's K codes without diffusion, or the
-    paper's "r2former:FILE".
+    global_encoder: "vlad", "none", "kmeans:K" for K of these codes without diffusion, or the
+    paper's "r2former:FILE" and "kmeans:K+r2former:FILE".
     sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
     the code of a co-visible view.
     triangulation None: points are left to the network, as in the paper; there are no landmarks
     without them either. So it is with a local encoder that finds no corners.
+    ensemble: heads, each trained on its own group of the mapping cameras.
     """
 
     minutes: float = 5.0
@@ -65,6 +64,7 @@ class MapBuilderConfig:
     global_encoder: str = "vlad"
     sigma: float = -1.0
     neighbour_codes: bool = False
+    ensemble: int = 1
     preset: str = "default"
     seed: int = 0
     head: CoordinateHeadConfig = field(default_factory=CoordinateHeadConfig)
@@ -111,8 +111,8 @@ class MapBuilder:
         self._started = time.perf_counter()
         self._encoder = local_encoder(config.local_encoder, device)
         self._r2former: R2FormerEncoder | None = None
-        if config.global_encoder.startswith("r2former:"):
-            self._r2former = R2FormerEncoder(config.global_encoder, device)
+        if codes := r2former_part(config.global_encoder):
+            self._r2former = R2FormerEncoder(codes, device)
         self.seconds: dict[str, float] = {}
         self.encoded = EncodedViews(
             self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks,
@@ -151,11 +151,15 @@ class MapBuilder:
         """Triangulate what matches, choose landmarks, and learn the global codes.
 
         kept: gives the tensors of that name from an earlier run, or those that are made now.
+        Raises MappingError where the cameras are too few for the ensemble.
         """
         start = time.perf_counter()
         views, config, ranks = self.encoded.views, self.config, self._ranks
         self._positions_v3 = np.stack([pose.translation_3 for pose in views.map_from_camera])
         self._origin_3 = self._positions_v3.mean(axis=0)
+        self._group_v = ranks.from_first(
+            camera_groups(self._positions_v3, config.ensemble, MIN_VIEWS, config.seed)
+        )
         if ranks.count > 1:
             exchange_features(views, ranks, config.buffer.max_bytes)
         self._buffer = self.encoded.buffer(
@@ -184,23 +188,30 @@ class MapBuilder:
         on_progress: Callable[[TrainingProgress], None] = lambda _: None,
         checkpoint: TrainingCheckpoint | None = None,
     ) -> None:
-        """Train the head. reserve_s of the minutes are left over for the caller."""
+        """Train all heads. reserve_s of the minutes are left over for the caller."""
         start = time.perf_counter()
-        trainer = MapTrainer(
-            replace(self.config.trainer, seed=self.config.seed),
+        self._heads, self.steps = train_heads(
+            self._trainer, self.config.ensemble, self._training_seconds(reserve_s), on_progress,
+            checkpoint,
+        )  # fmt: skip
+        self.seconds["train"] = time.perf_counter() - start
+
+    def _trainer(self, head: int) -> MapTrainer:
+        """Of one head, on the views of its group."""
+        of_view_v, shape, seed = self._group_v == head, self._head_config(), self.config.seed
+        positions_v3 = (self._positions_v3 - self._origin_3)[of_view_v]
+        return MapTrainer(
+            replace(self.config.trainer, seed=seed + head),
             self._buffer,
             self._codes.codes_vG if self._codes else None,
             self._sigma,
-            self._head_config(),
-            self._centres(self._positions_v3 - self._origin_3),
+            shape,
+            torch.from_numpy(cluster_centres(positions_v3, shape.clusters, seed)).float(),
             self._device,
             self._codes.neighbours_vk if self._codes else None,
             self._ranks,
+            of_view_v if self.config.ensemble > 1 else None,
         )
-        trainer.train(self._training_seconds(reserve_s), on_progress, checkpoint)
-        self.seconds["train"] = time.perf_counter() - start
-        self.steps = trainer.step
-        self._head: CoordinateHead = trainer.head
 
     @property
     def codes(self) -> CodeStatistics | None:
@@ -223,26 +234,22 @@ class MapBuilder:
             seed=config.seed,
             local_encoder=config.local_encoder,
             local_encoder_hash=self._encoder.weights_hash,
-            global_encoder=encoder.name if encoder else config.global_encoder,
+            global_encoder=self._codes.name if self._codes else config.global_encoder,
             global_encoder_hash=self._r2former.weights_hash if self._r2former else "",
             vlad_patches=config.vlad.patches,
             sigma=self._sigma,
             short_side_px=config.buffer.short_side_px,
             origin_m=tuple(float(value) for value in self._origin_3),  # type: ignore[arg-type]
             head=self._head_config(),
+            heads=config.ensemble,
             training={
                 "steps": self.steps,
                 "views": len(self.encoded.views),
                 "points_share": self.points_share,
             },
         )
-        # through fp16, as the file will have it: what is judged is what is saved
-        head = CoordinateHead(self._head_config())
-        exact = set(head.full_precision_parameters())
-        for name, tensor in self._head.state_dict().items():
-            rounded = tensor.cpu() if name in exact else tensor.cpu().half().float()
-            head.state_dict()[name].copy_(rounded)
-        return SceneMap(metadata, head, encoder, self._landmarks)
+        heads = [head.rounded() for head in self._heads]
+        return SceneMap(metadata, heads, encoder, self._landmarks)
 
     def _selected_landmarks(self, placed: FeatureBuffer) -> dict[str, torch.Tensor]:
         landmarks = select_landmarks(placed, self.config.landmarks, self.config.seed)
@@ -254,7 +261,7 @@ class MapBuilder:
             return None
         if codes_vG is not None:
             return GlobalCodes.given(
-                codes_vG, views.map_from_camera, config.seed,
+                codes_vG, views.map_from_camera, config.global_encoder, config.seed,
                 neighbour_codes=config.neighbour_codes,
             )  # fmt: skip
 
@@ -269,7 +276,7 @@ class MapBuilder:
 
     def _head_config(self) -> CoordinateHeadConfig:
         channels = self._codes.channels if self._codes else 0
-        clusters = min(self.config.head.clusters, len(self.encoded.views))
+        clusters = min(self.config.head.clusters, int(np.bincount(self._group_v).min()))
         return replace(
             self.config.head,
             local_channels=self._encoder.channels,
@@ -278,31 +285,9 @@ class MapBuilder:
             scaled_inputs=self._encoder.unit_norm,
         )
 
-    def _centres(self, positions_v3: NDArray[np.float64]) -> torch.Tensor:
-        clusters = self._head_config().clusters
-        return torch.from_numpy(_cluster_centres(positions_v3, clusters, self.config.seed)).float()
-
     def _training_seconds(self, reserve_s: float) -> float | None:
         if self.config.minutes <= 0:
             return None
         left = 60 * self.config.minutes - (time.perf_counter() - self._started) - reserve_s
         # a schedule squeezed into nothing would give a map of noise: rather late than useless
         return max(left, 0.3 * 60 * self.config.minutes)
-
-
-def _cluster_centres(
-    positions_v3: NDArray[np.float64], clusters: int, seed: int
-) -> NDArray[np.float64]:
-    """K-means centres (clusters, 3), the best of several tries: one try alone easily leaves a room
-    without a centre and gives another two.
-    """
-    rng = np.random.default_rng(seed)
-    best_k3, least = positions_v3.mean(axis=0, keepdims=True), np.inf
-    for _ in range(8 if clusters > 1 else 0):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # an empty cluster: not the best try
-            centres_k3, label_v = kmeans2(positions_v3, clusters, minit="++", seed=rng)
-        scatter = float(np.square(positions_v3 - centres_k3[label_v]).sum())
-        if scatter < least:
-            best_k3, least = centres_k3, scatter
-    return np.asarray(best_k3)

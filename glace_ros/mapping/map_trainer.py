@@ -19,6 +19,7 @@ import torch
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
 from glace_ros.features.image_encoder import head_input
+from glace_ros.mapping.batch_draw import BatchDraw
 from glace_ros.mapping.feature_diffusion import draw_codes
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss
@@ -27,6 +28,9 @@ from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from glace_ros.mapping.feature_buffer import FeatureBuffer
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
@@ -92,8 +96,12 @@ class MapTrainer:
         device: torch.device,
         neighbours_vk: torch.Tensor | None = None,
         ranks: Ranks | None = None,
+        of_view_v: NDArray[np.bool_] | None = None,
     ) -> None:
-        """neighbours_vk: of each view, those whose codes stand in for its own; see draw_codes."""
+        """neighbours_vk: of each view, those whose codes stand in for its own; see draw_codes.
+        of_view_v: (v,) the views that the head is trained on; None = all. Raises MappingError
+        where a rank has no patch of them.
+        """
         self.config = config
         self._neighbours_vk = None if neighbours_vk is None else neighbours_vk.to(device)
         self._buffer = buffer
@@ -111,7 +119,12 @@ class MapTrainer:
             self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
             fused=True,
         )  # fmt: skip
-        (self._with_point_m,) = torch.nonzero(buffer.samples.has_point_n, as_tuple=True)
+        self._batches = BatchDraw(buffer.samples, config.point_preference, of_view_v)
+        if min(ranks.gather_number(len(self._batches))) == 0:
+            raise MappingError(
+                "the views of a head have no patches here: ask for fewer heads with --ensemble, "
+                "or start fewer processes"
+            )
         self._dtype = ranks.from_first(faster_dtype(device, head_config.width))
         self.step = 0
         self.seconds = 0.0
@@ -240,19 +253,8 @@ class MapTrainer:
         return True
 
     def _draw(self) -> torch.Tensor:
-        """Indices of a batch, drawn where the buffer lies: nothing crosses to the CPU."""
-        weighted = self.config.point_preference * len(self._with_point_m)
-        share = weighted / (weighted + len(self._buffer) - len(self._with_point_m))
-        count = self._ranks.share(self.config.batch)
-        with_point = round(count * share)
-        anywhere_n = self._randint(len(self._buffer), count - with_point)
-        if with_point == 0:
-            return anywhere_n
-        chosen_n = self._with_point_m[self._randint(len(self._with_point_m), with_point)]
-        return torch.cat([chosen_n, anywhere_n])
-
-    def _randint(self, high: int, count: int) -> torch.Tensor:
-        return torch.randint(high, (count,), generator=self._generator, device=self._device)
+        """Rows of this rank's part of a batch."""
+        return self._batches.draw(self._ranks.share(self.config.batch), self._generator)
 
     def _report(
         self,

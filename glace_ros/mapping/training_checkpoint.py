@@ -7,6 +7,7 @@ the same seed it is the same.
 
 from __future__ import annotations
 
+import glob
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,9 +55,23 @@ class TrainingCheckpoint:
             raise damaged(self.path) from error
         return True
 
+    def of_head(self, index: int) -> TrainingCheckpoint:
+        """That of one head of an ensemble; the first one's is this one."""
+        if index == 0:
+            return self
+        path = self.path.with_name(f"{self.path.name}.head{index}")
+        return TrainingCheckpoint(path, self._fingerprint, resume=self._resume)
+
+    def forget_unless_resumed(self) -> None:
+        """Where training starts anew, no later run goes on with what an earlier one left."""
+        if not self._resume:
+            self.remove()
+
     def remove(self) -> None:
-        """Training is done: the file has served."""
-        self.path.unlink(missing_ok=True)
+        """Training is done: the files of all heads have served."""
+        further = self.path.parent.glob(f"{glob.escape(self.path.name)}.head*")
+        for path in [*further, self.path]:
+            path.unlink(missing_ok=True)
 
 
 def state_of(trainer: MapTrainer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from glace_ros.datasets.protocols import ABLATIONS, PROTOCOLS, protocol
 from glace_ros.datasets.rooms import room_list
+from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.benchmark_jobs import Job, run_jobs
 from glace_ros.nodes.benchmark_results import comparisons, notes_on
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from glace_ros.datasets.protocols import Protocol
     from glace_ros.nodes.benchmark_jobs import FinishedJob
 
-_HANDED_ON = ("minutes", "iterations", "local_encoder", "global_encoder", "buffer_gb", "seed")
+_HANDED_ON = (
+    "minutes", "iterations", "local_encoder", "global_encoder", "ensemble", "buffer_gb", "seed",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -74,10 +77,13 @@ def _jobs(
     if asked.one_map:
         scenes = [(asked.name, _room_list(args, asked, paths, output), paths)]
     variants = ABLATIONS[asked.name] if args.ablation else {"": ()}
+    codes = args.global_encoder or ""
+    of_codes = f"+{codes}" if r2former_part(codes) == codes else ""
     return [
         # what is given last is what holds
         Job(name, variant, scene, of_it, (*build, *more), args.device, asked.name == "aachen-day")
-        for variant, more in variants.items()
+        for variant, words in variants.items()
+        for more in [[f"{w}{of_codes}" if w.startswith("kmeans:") else w for w in words]]
         for name, scene, of_it in scenes
     ]
 
@@ -173,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--iterations", type=whole_number(1))
     build.add_argument("--local-encoder", metavar="NAME")
     build.add_argument("--global-encoder", metavar="NAME")
+    build.add_argument("--ensemble", type=whole_number(1), metavar="N")
     build.add_argument("--buffer-gb", type=positive, metavar="GB")
     build.add_argument("--seed", type=whole_number(0))
     return parser

@@ -80,7 +80,8 @@ def _our_row(
 ) -> ComparedRow:
     chosen = sum(len(done.job.folders) for done in finished)
     part = f", {chosen} of {len(protocol.folders)} scenes"
-    name = "glace_ros" + (f", {variant}" if variant else "")
+    heads = finished[0].build.get("heads", 1)
+    name = "glace_ros" + (f" x{heads}" if heads > 1 else "") + (f", {variant}" if variant else "")
     name += part if chosen < len(protocol.folders) else ""
     return ComparedRow(
         name, MEASURED, "no",

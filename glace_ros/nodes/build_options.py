@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from glace_ros.errors import GlaceError
+from glace_ros.features.local_encoder import check_name, finds_corners
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS, preset, preset_sigma
 from glace_ros.nodes.command_line import (
@@ -22,6 +24,7 @@ from glace_ros.nodes.command_line import (
 from glace_ros.nodes.map_report import report_paths
 from glace_ros.nodes.recording_choice import add_recording_arguments, recording_name
 from glace_ros.recording.frame_selection import FrameSelection
+from glace_ros.scene.map_metadata import MOST_HEADS
 
 _NOT_OF_THE_MAP = (
     "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",
@@ -65,9 +68,11 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         config = replace(config, minutes=args.minutes)
     if args.clusters:
         config = replace(config, head=replace(config.head, clusters=args.clusters))
+    if args.ensemble > MOST_HEADS:
+        raise GlaceError(f"--ensemble {args.ensemble}: a map holds {MOST_HEADS} heads at most")
     if args.width:
         config = replace(config, head=replace(config.head, width=args.width))
-    if args.landmarks and args.local_encoder != "xfeat":
+    if args.landmarks and not finds_corners(args.local_encoder):
         raise GlaceError(
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
@@ -84,25 +89,28 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         local_encoder=args.local_encoder,
         global_encoder=args.global_encoder,
         sigma=sigma,
+        ensemble=args.ensemble,
         seed=args.seed,
     )
 
 
 def _global_encoder(text: str) -> str:
-    name, _, count = text.partition(":")
-    if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
+    if re.fullmatch(
+        r"vlad|none|(kmeans:0*[1-9]\d*\+)?r2former:.+|kmeans:0*[1-9]\d*", text, re.ASCII
+    ):
         return text
-    if name == "r2former" and count:
-        return text
-    raise argparse.ArgumentTypeError("must be vlad, none or kmeans:K, or r2former:FILE")
+    raise argparse.ArgumentTypeError(
+        "must be vlad, none or kmeans:K, r2former:FILE or kmeans:K+r2former:FILE"
+    )
 
 
 def local_encoder_name(text: str) -> str:
-    """An argument: xfeat, ace:FILE or xfeat+ace:FILE."""
-    kind, _, file = text.partition(":")
-    if text == "xfeat" or (kind in ("ace", "xfeat+ace") and file):
-        return text
-    raise argparse.ArgumentTypeError("must be xfeat, ace:FILE or xfeat+ace:FILE")
+    """An argument: a name that `features/local_encoder.py` knows."""
+    try:
+        check_name(text)
+    except GlaceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
@@ -148,15 +156,16 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--local-encoder",
         type=local_encoder_name,
         default=defaults.local_encoder,
-        help="xfeat, ace:FILE (the paper's, with your own weights: no landmarks), or both: "
-        "xfeat+ace:FILE",
+        help="xfeat, aliked or superpoint:FILE, ace:FILE (the paper's: no landmarks), or one of "
+        "the first three where patches lie and ACE beside it: xfeat+ace:FILE; FILE: your own "
+        "weights",
     )
     parser.add_argument(
         "--global-encoder",
         type=_global_encoder,
         default=defaults.global_encoder,
-        help="vlad, none, kmeans:K (the paper's K codes without diffusion), or r2former:FILE (the "
-        "paper's, with your own weights)",
+        help="vlad, none, kmeans:K (K of vlad's codes, without diffusion), or r2former:FILE (the "
+        "paper's, with your own weights) and kmeans:K+r2former:FILE",
     )
     parser.add_argument(
         "--sigma",
@@ -171,6 +180,14 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--width", type=whole_number(8), help="of the network's layers, instead of the preset's"
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=whole_number(1),
+        default=defaults.ensemble,
+        metavar="N",
+        help="networks in one map, each trained on its own group of mapping cameras; they share "
+        "--minutes, and --iterations are of each",
     )
     parser.add_argument(
         "--landmarks",

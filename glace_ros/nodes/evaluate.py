@@ -19,6 +19,7 @@ from glace_ros.evaluation import (
     NOT_JUDGED,
     LocalizedFrame,
     figures_table,
+    map_size,
     summarize_frames,
     write_submission,
     write_tum,
@@ -105,14 +106,18 @@ def _evaluate(args: argparse.Namespace) -> int:
     frames, names = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
-    figures = {**summarize_frames(frames), "map_bytes": scene_map.file_bytes}
+    figures = {
+        **summarize_frames(frames),
+        "map_bytes": scene_map.file_bytes,
+        "heads": len(scene_map.heads),
+    }
     if args.foreign:
         figures["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
     if rooms := _by_room(names, frames):
         figures["rooms"] = rooms
     table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
     rows = _foreign_rows(figures) if args.foreign else figures_table(figures)
-    for row in [*rows, ("map", f"{scene_map.file_bytes / 1e6:.2f} MB")]:
+    for row in [*rows, ("map", map_size(figures))]:
         table.add_row(*row)
     Console().print(table)
     if args.json:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from glace_ros.nodes.command_line import require_writable, run
-from glace_ros.scene.official_map import write_official_map
+from glace_ros.scene.official_map import official_paths, write_official_map
 from glace_ros.scene.scene_map import SceneMap
 
 _NOTICED_M = 0.001
@@ -21,9 +21,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     output = Path(args.output)
-    require_writable("--output", output)
-    moved_m = write_official_map(SceneMap.load(args.map), output)
-    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
+    scene_map = SceneMap.load(args.map)
+    paths = official_paths(output, len(scene_map.heads))
+    for path in paths:
+        require_writable("--output", path)
+    moved_m = write_official_map(scene_map, output)
+    for path in paths:
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     if moved_m > _NOTICED_M:
         print(
             f"note: published maps keep their centres in fp16: they move by up to {moved_m:.3f} m"
@@ -34,7 +38,10 @@ def _export(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="export_map", description=__doc__)
     parser.add_argument("map", metavar="MAP.glace")
-    parser.add_argument("--output", required=True, metavar="MAP.pt")
+    parser.add_argument(
+        "--output", required=True, metavar="MAP.pt",
+        help="of an ensemble MAP_0.pt, MAP_1.pt, ...: a file for each head",
+    )  # fmt: skip
     return parser
 
 

@@ -17,7 +17,7 @@ from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside, named
 from glace_ros.nodes.command_line import progress_bar, require_writable, run
 from glace_ros.nodes.map_judgement import judge
 from glace_ros.nodes.recording_choice import add_recording_arguments, open_recording
-from glace_ros.scene.official_map import read_official_map
+from glace_ros.scene.official_map import read_official_ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def _import(args: argparse.Namespace) -> int:
     if args.global_encoder:
         kind, _, file = args.global_encoder.partition(":")
         codes = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
-    scene_map = read_official_map(Path(args.head), local, codes)
+    scene_map = read_official_ensemble([Path(file) for file in args.head], local, codes)
     judgement = _judged(scene_map, args) if args.bag or args.scene else None
     if judgement:
         scene_map = judgement.scene_map
@@ -78,7 +78,9 @@ def _say(output: Path, scene_map: SceneMap) -> None:
     metadata = scene_map.metadata
     shape = metadata.head
     print(
-        f"{output}: {scene_map.file_bytes / 1e6:.2f} MB, {shape.width} wide, {1 + shape.blocks} "
+        f"{output}: {scene_map.file_bytes / 1e6:.2f} MB, "
+        + (f"{metadata.heads} heads, " if metadata.heads > 1 else "")
+        + f"{shape.width} wide, {1 + shape.blocks} "
         f"blocks, {shape.clusters} cluster{'s' if shape.clusters > 1 else ''}, "
         f"{shape.local_channels} + {shape.global_channels} inputs"
     )
@@ -106,7 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--encoder", required=True, metavar="FILE", help="ace_encoder_pretrained.pt"
     )
-    parser.add_argument("--head", required=True, metavar="MAP.pt", help="the published map")
+    parser.add_argument(
+        "--head", required=True, nargs="+", action="extend", metavar="MAP.pt",
+        help="the published map; several, of parts of one scene, become one map that asks all",
+    )  # fmt: skip
     parser.add_argument(
         "--global", dest="global_encoder", type=_global_encoder, metavar="r2former:FILE",
         help="the encoder of its global codes; maps of ACE have none",

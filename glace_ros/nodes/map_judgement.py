@@ -126,6 +126,7 @@ def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:
     return {
         **judgement.figures,
         "map_bytes": scene_map.file_bytes,
+        "heads": len(scene_map.heads),
         "samples_per_second": builder.samples_per_second,
         "steps": builder.steps,
         "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,

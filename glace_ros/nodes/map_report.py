@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.errors import GlaceError
-from glace_ros.evaluation import figures_table
+from glace_ros.evaluation import figures_table, map_size
 from glace_ros.features.weights_file import without_folder
 from glace_ros.nodes.build_record import recorded_way, recording_start_ns, views_of
 from glace_ros.nodes.map_judgement import USABLE_RECALL
@@ -211,7 +211,7 @@ def print_result(output: Path, figures: dict[str, Any], report: MapReport | None
     table = Table(title=f"{output.name}, held-out blocks", show_header=False)
     for row in figures_table(figures):
         table.add_row(*row)
-    table.add_row("map", f"{output}, {figures['map_bytes'] / 1e6:.2f} MB")
+    table.add_row("map", f"{output}, {map_size(figures)}")
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items())
     table.add_row("time", seconds)
     if report:
@@ -234,6 +234,7 @@ def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[
         ("images in the bag", str(reader.image_count)),
         ("preset", metadata.preset),
         ("encoders", ", ".join(map(without_folder, encoders))),
+        ("heads", str(metadata.heads)),
         ("training steps", str(figures["steps"])),
         ("made", metadata.created),
         ("bag's sha256", metadata.bag_hash),

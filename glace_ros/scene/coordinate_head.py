@@ -119,6 +119,14 @@ class CoordinateHead(nn.Module):
         mix_nk = functional.softmax(self.cluster_logits(x_nC), dim=1)
         return torch.as_tensor(offset_n3 + mix_nk @ self.centres_k3)
 
+    def rounded(self) -> CoordinateHead:
+        """The same head on the CPU with the numbers that a map file keeps."""
+        head, exact = CoordinateHead(self.config), set(self.full_precision_parameters())
+        for name, tensor in self.state_dict().items():
+            kept = tensor.cpu() if name in exact else tensor.cpu().half().float()
+            head.state_dict()[name].copy_(kept)
+        return head
+
     def full_precision_parameters(self) -> Iterator[str]:
         """Names of the tensors that a map file keeps in float32."""
         yield "centres_k3"

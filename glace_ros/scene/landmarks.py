@@ -35,6 +35,23 @@ class Landmarks:
         self.descriptors_lC = functional.normalize(self._descriptors_lC.float(), dim=1)
         self.directions_l3 = functional.normalize(self._directions_l3.float(), dim=1)
 
+    @staticmethod
+    def from_tensors(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks:
+        """What `tensors` gave. channels: of a descriptor. Raises ValueError, or TypeError for other
+        names, where they are no landmarks.
+        """
+        if any(tensor.dim() != 2 for tensor in tensors.values()):
+            raise ValueError("its landmarks are no lists of vectors")
+        landmarks = Landmarks(**tensors)
+        count = len(landmarks)
+        if (
+            landmarks.points_l3.shape != (count, 3)
+            or landmarks.descriptors_lC.shape != (count, channels)
+            or landmarks.directions_l3.shape != (count, 3)
+        ):
+            raise ValueError("its landmarks do not fit together")
+        return landmarks
+
     def __len__(self) -> int:
         return len(self.points_l3)
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.camera import Camera
-from glace_ros.features.local_encoder import check_weights
-from glace_ros.features.weights_file import check_file, found_beside, without_folder
+from glace_ros.features.local_encoder import check_name
+from glace_ros.features.r2former_encoder import r2former_part
+from glace_ros.features.weights_file import check_weights, found_beside, without_folder
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _ENCODERS = ("local_encoder", "global_encoder")
+MOST_HEADS = 64
+"""Of an ensemble. Each makes a query slower; the largest that the paper compares with has 50."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class MapMetadata:
     solver's covariance has to be multiplied by to be true on these, of poses of the head and of
     those that landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in
     another place may have this share of the best one's agreement before the image is ambiguous.
+    heads: networks of this shape, each of its own part of the scene; more than one is an ensemble.
     """
 
     map_frame: str
@@ -60,16 +64,20 @@ class MapMetadata:
     max_rival: float = 0.8
     training: dict[str, Any] = field(default_factory=dict)
     global_encoder_hash: str = ""
+    heads: int = 1
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
+        check_name(self.local_encoder)
         check_weights(self.local_encoder, self.local_encoder_hash)
-        if self.global_encoder.startswith("r2former:"):
-            check_file(self.global_encoder, self.global_encoder_hash)
+        if codes := r2former_part(self.global_encoder):
+            check_weights(codes, self.global_encoder_hash)
 
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
         header = asdict(self)
+        if self.heads == 1:
+            del header["heads"]  # as files were before there were ensembles
         for encoder in _ENCODERS:
             header[encoder] = without_folder(header[encoder])
         return header
@@ -93,4 +101,6 @@ class MapMetadata:
         metadata = MapMetadata(**fields)
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
             raise ValueError("its origin is not three finite numbers")
+        if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:
+            raise ValueError(f"its number of heads is not of 1 to {MOST_HEADS}")
         return metadata

@@ -8,6 +8,7 @@ code.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +22,12 @@ from glace_ros.scene.coordinate_head import (
     CoordinateHeadConfig,
     HomogeneousScale,
 )
-from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.scene.map_metadata import MOST_HEADS, MapMetadata
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glace_ros.features.local_encoder import LocalEncoder
     from glace_ros.features.r2former_encoder import R2FormerEncoder
 
@@ -59,20 +62,56 @@ def read_official_map(
             raise _no_map(path, f"'{official}' has the wrong shape, {list(found.shape)}")
         state[name] = found.reshape(wanted.shape)
     head.load_state_dict(state)
-    return SceneMap(_metadata(path, shape, local, codes), head, None)
+    return SceneMap(_metadata(path, shape, local, codes), [head], None)
+
+
+def read_official_ensemble(
+    paths: Sequence[Path], local: LocalEncoder, codes: R2FormerEncoder | None = None
+) -> SceneMap:
+    """Published maps of parts of one scene, in one frame, as one map with so many heads.
+
+    Raises MapFileError as `read_official_map` does, and where their networks are not alike.
+    """
+    if len(paths) > MOST_HEADS:
+        raise MapFileError(f"{len(paths)} maps: one map holds {MOST_HEADS} heads at most")
+    maps = [read_official_map(path, local, codes) for path in paths]
+    metadata = maps[0].metadata
+    for path, other in zip(paths, maps, strict=True):
+        if other.metadata.head != metadata.head:
+            raise MapFileError(
+                f"the networks of {paths[0]} and {path} differ in shape: only those that were "
+                "trained alike make one map"
+            )
+    names = ", ".join(path.name for path in paths)
+    metadata = replace(metadata, heads=len(maps), training={"imported_from": names})
+    return SceneMap(metadata, [head for other in maps for head in other.heads], None)
+
+
+def official_paths(path: Path, heads: int) -> list[Path]:
+    """Where the published maps of so many heads go: MAP.pt, or MAP_0.pt, MAP_1.pt, ..."""
+    if heads == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}_{index}{path.suffix}") for index in range(heads)]
 
 
 def write_official_map(scene_map: SceneMap, path: Path) -> float:
-    """The map as the published code reads it; by how many metres fp16 moves its centres at most.
+    """The map as the published code reads it, a file of `official_paths` for each head; by how many
+    metres fp16 moves its centres at most.
 
     Raises MapFileError where that code cannot have such a map, or the file cannot be written.
     """
-    metadata, shape = scene_map.metadata, scene_map.metadata.head
-    needs = _what_it_lacks(metadata)
+    needs = _what_it_lacks(scene_map.metadata)
     if needs:
         raise MapFileError(f"the map cannot be exported: {needs}")
-    head = scene_map.head.cpu()
-    state = {}
+    paths = official_paths(path, len(scene_map.heads))
+    return max(
+        _write_head(head.cpu(), scene_map.metadata, own)
+        for head, own in zip(scene_map.heads, paths, strict=True)
+    )
+
+
+def _write_head(head: CoordinateHead, metadata: MapMetadata, path: Path) -> float:
+    state, shape = {}, metadata.head
     for name, tensor in head.state_dict().items():
         if name != "centres_k3":
             size = (*tensor.shape, 1, 1) if tensor.dim() == 2 else tensor.shape

@@ -11,18 +11,23 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from glace_ros.errors import MapFileError
+from glace_ros.features.code_centres import CodeCentres
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import head_input
+from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.map_metadata import MapMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT_VERSION = 1
 _FORMAT = "glace"
@@ -30,9 +35,10 @@ _MAX_PARAMETERS = 200_000_000
 
 
 class SceneMap:
-    """A trained scene: metadata, coordinate head, global encoder (None: no global code), landmarks
-    (None: poses are those of the head). global_encoder: one that the file holds; "r2former:FILE"
-    is made by who encodes images.
+    """A trained scene: metadata, coordinate heads, global encoder (None: no global code), landmarks
+    (None: poses are those of the heads). global_encoder: one that the file holds; "r2former:FILE"
+    is made by who encodes images, and CodeCentres stand for its codes. heads: one, or an ensemble,
+    each of which knows its own part of the scene.
 
     map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
     from or saved to.
@@ -41,12 +47,14 @@ class SceneMap:
     def __init__(
         self,
         metadata: MapMetadata,
-        head: CoordinateHead,
-        global_encoder: VladEncoder | None,
+        heads: Sequence[CoordinateHead],
+        global_encoder: VladEncoder | CodeCentres | None,
         landmarks: Landmarks | None = None,
     ) -> None:
+        if len(heads) != metadata.heads:
+            raise ValueError(f"{len(heads)} heads where the metadata say {metadata.heads}")
         self.metadata = metadata
-        self.head = head.eval().requires_grad_(False)
+        self.heads = tuple(head.eval().requires_grad_(False) for head in heads)
         self.global_encoder = global_encoder
         self.landmarks = landmarks
         self.map_id = _hash(self._tensors())[:12]
@@ -54,18 +62,20 @@ class SceneMap:
 
     @torch.inference_mode()
     def points(self, descriptors_nC: torch.Tensor, code_G: torch.Tensor | None) -> torch.Tensor:
-        """Float32 points (n, 3) of an image's patches, metres from `metadata.origin_m`."""
+        """Float32 points (heads, n, 3) of an image's patches by each head, metres from
+        `metadata.origin_m`.
+        """
         codes_nG = None if code_G is None else code_G.expand(len(descriptors_nC), -1)
         scaled = self.metadata.head.scaled_inputs
         input_nC = head_input(descriptors_nC, codes_nG, scaled=scaled)
-        return torch.as_tensor(self.head(input_nC))
+        return torch.stack([head(input_nC) for head in self.heads])
 
     def to(self, device: torch.device) -> SceneMap:
         """The same map for inference on a device."""
         encoder, landmarks = self.global_encoder, self.landmarks
         moved = SceneMap(
             self.metadata,
-            self.head.to(device),
+            [head.to(device) for head in self.heads],
             encoder.to(device) if encoder else None,
             landmarks.to(device) if landmarks else None,
         )
@@ -75,7 +85,7 @@ class SceneMap:
     def with_metadata(self, **changes: Any) -> SceneMap:
         """The same map with some metadata replaced."""
         metadata = replace(self.metadata, **changes)
-        return SceneMap(metadata, self.head, self.global_encoder, self.landmarks)
+        return SceneMap(metadata, self.heads, self.global_encoder, self.landmarks)
 
     def save(self, path: Path | str) -> None:
         """Write the file, replacing an older one only once the new one is whole.
@@ -133,13 +143,12 @@ class SceneMap:
         return scene_map
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        keep = set(self.head.full_precision_parameters())
-        tensors = {
-            f"head.{name}": tensor.detach().cpu().to(
-                torch.float32 if name in keep else torch.float16
-            ).contiguous()
-            for name, tensor in self.head.state_dict().items()
-        }  # fmt: skip
+        tensors = {}
+        for prefix, head in zip(_head_prefixes(len(self.heads)), self.heads, strict=True):
+            keep = set(head.full_precision_parameters())
+            for name, tensor in head.state_dict().items():
+                kind = torch.float32 if name in keep else torch.float16
+                tensors[f"{prefix}{name}"] = tensor.detach().cpu().to(kind).contiguous()
         if self.global_encoder is not None:
             for name, tensor in self.global_encoder.tensors().items():
                 tensors[f"global.{name}"] = tensor.detach().cpu().half().contiguous()
@@ -147,6 +156,11 @@ class SceneMap:
             for name, tensor in self.landmarks.tensors().items():
                 tensors[f"landmarks.{name}"] = tensor.detach().cpu().contiguous()
         return tensors
+
+
+def _head_prefixes(heads: int) -> list[str]:
+    """Of the names of each head's tensors. The first has no number: the only one in most maps."""
+    return ["head.", *(f"head{index}." for index in range(1, heads))]
 
 
 def _hash(tensors: dict[str, torch.Tensor]) -> str:
@@ -189,38 +203,39 @@ def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor], folder: P
     channels = shape.local_channels + shape.global_channels
     widest = shape.width * max(1.0, shape.mlp_ratio)
     parameters = widest * (shape.width * (shape.blocks + 3) + channels + shape.clusters)
-    if not 0 < parameters < _MAX_PARAMETERS:
+    if not 0 < metadata.heads * parameters < _MAX_PARAMETERS:
         raise ValueError("its network has an impossible size")
-    head = CoordinateHead(shape)
-    head.load_state_dict({k[5:]: v.float() for k, v in tensors.items() if k.startswith("head.")})
-    global_encoder = None
+    heads = _rebuild_heads(metadata, tensors)
+    global_encoder: VladEncoder | CodeCentres | None = None
     if metadata.global_encoder.startswith("r2former:"):
         if shape.global_channels == 0:
             raise ValueError("its network takes no global code")
     elif metadata.global_encoder != "none":
         parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
-        global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
-        if global_encoder.name != metadata.global_encoder:
+        if codes := r2former_part(metadata.global_encoder):
+            global_encoder, of_codes = CodeCentres(**parts), f"+{codes}"
+        else:
+            global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
+            of_codes = ""
+        if global_encoder.name + of_codes != metadata.global_encoder:
             raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
         if global_encoder.channels != shape.global_channels:
             raise ValueError("its global code has another length than its network takes")
-    return SceneMap(
-        metadata, head, global_encoder, _rebuild_landmarks(tensors, shape.local_channels)
-    )
-
-
-def _rebuild_landmarks(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks | None:
     parts = {k[10:]: v for k, v in tensors.items() if k.startswith("landmarks.")}
-    if not parts:
-        return None
-    if any(tensor.dim() != 2 for tensor in parts.values()):
-        raise ValueError("its landmarks are no lists of vectors")
-    landmarks = Landmarks(**parts)
-    count = len(landmarks)
-    if (
-        landmarks.points_l3.shape != (count, 3)
-        or landmarks.descriptors_lC.shape != (count, channels)
-        or landmarks.directions_l3.shape != (count, 3)
-    ):
-        raise ValueError("its landmarks do not fit together")
-    return landmarks
+    landmarks = Landmarks.from_tensors(parts, shape.local_channels) if parts else None
+    return SceneMap(metadata, heads, global_encoder, landmarks)
+
+
+def _rebuild_heads(metadata: MapMetadata, tensors: dict[str, torch.Tensor]) -> list[CoordinateHead]:
+    prefixes = _head_prefixes(metadata.heads)
+    known = (*prefixes, "global.", "landmarks.")
+    if unknown := sorted(name for name in tensors if not name.startswith(known)):
+        raise ValueError(f"the tensor {unknown[0]} belongs to no part of it")
+    heads = []
+    for prefix in prefixes:
+        head = CoordinateHead(metadata.head)
+        head.load_state_dict(
+            {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+        )
+        heads.append(head)
+    return heads

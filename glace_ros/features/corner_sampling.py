@@ -1,0 +1,51 @@
+"""Where to look in an image, by how likely each pixel is a corner, and what descriptors say there.
+
+All encoders that find corners share this: XFeat, SuperPoint and ALIKED.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+
+def likeliest_corners(
+    score_HW: torch.Tensor, count: int, cell_px: int, nms_px: int, border_px: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """At most `count` pixels (n, 2) as (u, v), and their scores (n,), the likeliest first.
+
+    score_HW: how likely a pixel is a corner, 0 = not at all; sides a multiple of cell_px. One per
+    cell keeps the patches apart: a cell has one descriptor's worth of content. nms_px: corners
+    closer than this to a likelier one are dropped; border_px: and those so near to the edge.
+    """
+    if border_px:
+        inner_HW = score_HW[border_px:-border_px, border_px:-border_px]
+        score_HW = functional.pad(inner_HW, [border_px] * 4)
+    peak_HW = functional.max_pool2d(score_HW[None, None], 2 * nms_px + 1, 1, nms_px)[0, 0]
+    maxima_HW = torch.where((score_HW == peak_HW) & (score_HW > 0), score_HW, 0.0)
+    best_hw, where_hw = functional.max_pool2d(maxima_HW[None, None], cell_px, return_indices=True)
+    scores_n, order_n = best_hw.flatten().topk(min(count, best_hw.numel()))
+    keep_n = scores_n > 0
+    index_n = where_hw.flatten()[order_n][keep_n]
+    width = score_HW.shape[1]
+    pixels_n2 = torch.stack([index_n % width, index_n // width], dim=1).float()
+    return pixels_n2, scores_n[keep_n]
+
+
+def unfold_cells(per_pixel_1khw: torch.Tensor, cell_px: int) -> torch.Tensor:
+    """Softmax over the pixels of each cell and "none of them", (1, cell_px^2 + 1, h, w), as one map
+    (H, W) of the pixels: the detector head of SuperPoint, which XFeat has too.
+    """
+    likely_1khw = functional.softmax(per_pixel_1khw.float(), dim=1)[:, :-1]
+    return functional.pixel_shuffle(likely_1khw, cell_px)[0, 0]
+
+
+def descriptors_at(dense_1chw: torch.Tensor, pixels_n2: torch.Tensor, cell_px: int) -> torch.Tensor:
+    """Descriptors (n, C) at pixels, bicubic between the cells' centres, unit norm."""
+    height, width = dense_1chw.shape[-2:]
+    size_px = torch.tensor([width, height], device=pixels_n2.device) * float(cell_px)
+    grid_11n2 = (2.0 * (pixels_n2 + 0.5) / size_px - 1.0)[None, None]
+    sampled_1c1n = functional.grid_sample(
+        dense_1chw, grid_11n2, mode="bicubic", align_corners=False
+    )
+    return functional.normalize(sampled_1c1n[0, :, 0].T, dim=1)

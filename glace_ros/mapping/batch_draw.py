@@ -1,0 +1,53 @@
+"""Which samples a training step is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from glace_ros.mapping.mapping_views import Samples
+
+
+class BatchDraw:
+    """Draws batches where the samples lie: nothing crosses to the CPU.
+
+    point_preference: how much likelier a sample with a triangulated point is drawn than another.
+    of_view_v: bool (v,), whether a view's samples are drawn; None = all.
+    """
+
+    def __init__(
+        self, samples: Samples, point_preference: float, of_view_v: NDArray[np.bool_] | None = None
+    ) -> None:
+        self._point_preference = point_preference
+        self._device = samples.view_n.device
+        self._rows_n: torch.Tensor | None = None
+        self._count, with_point_n = len(samples.view_n), samples.has_point_n
+        if of_view_v is not None:
+            own_n = torch.from_numpy(of_view_v).to(self._device)[samples.view_n]
+            (self._rows_n,) = torch.nonzero(own_n, as_tuple=True)
+            self._count, with_point_n = len(self._rows_n), with_point_n & own_n
+        (self._with_point_m,) = torch.nonzero(with_point_n, as_tuple=True)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Rows of so many samples."""
+        weighted = self._point_preference * len(self._with_point_m)
+        share = weighted / (weighted + len(self) - len(self._with_point_m))
+        with_point = round(count * share)
+        anywhere_n = self._randint(len(self), count - with_point, generator)
+        if self._rows_n is not None:
+            anywhere_n = self._rows_n[anywhere_n]
+        if with_point == 0:
+            return anywhere_n
+        chosen_n = self._randint(len(self._with_point_m), with_point, generator)
+        return torch.cat([self._with_point_m[chosen_n], anywhere_n])
+
+    def _randint(self, high: int, count: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(high, (count,), generator=generator, device=self._device)

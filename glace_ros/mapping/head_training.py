@@ -1,0 +1,73 @@
+"""Head training: the heads of a map, one after the other, as one training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from glace_ros.mapping.map_trainer import TrainingProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glace_ros.mapping.map_trainer import MapTrainer
+    from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+    from glace_ros.scene.coordinate_head import CoordinateHead
+
+
+class TrainedHeads(NamedTuple):
+    """steps: of all heads together."""
+
+    heads: list[CoordinateHead]
+    steps: int
+
+
+def train_heads(
+    trainer_of: Callable[[int], MapTrainer],
+    heads: int,
+    seconds: float | None,
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+    checkpoint: TrainingCheckpoint | None = None,
+) -> TrainedHeads:
+    """Train so many heads, each for its part of the seconds (None: of its own iterations).
+
+    trainer_of: makes a head's trainer when its turn comes. on_progress: of all heads together.
+    Each head has a checkpoint of its own; that of a head that is done lets `--resume` pass over it.
+    Raises what `MapTrainer.train` does.
+    """
+    if checkpoint:
+        checkpoint.forget_unless_resumed()
+    trained, steps, spent_s = [], 0, 0.0
+    for index in range(heads):
+        trainer = trainer_of(index)
+        own = checkpoint.of_head(index) if checkpoint else None
+        trainer.train(
+            None if seconds is None else seconds / heads,
+            _as_part(on_progress, index, heads, steps, spent_s),
+            own,
+        )
+        if own and index + 1 < heads:
+            own.save(trainer)
+        trained.append(trainer.head)
+        steps, spent_s = steps + trainer.step, spent_s + trainer.seconds
+    return TrainedHeads(trained, steps)
+
+
+def _as_part(
+    on_progress: Callable[[TrainingProgress], None],
+    index: int,
+    heads: int,
+    steps: int,
+    seconds: float,
+) -> Callable[[TrainingProgress], None]:
+    """Tells a head's progress as that of all heads, of which so many took so long before."""
+
+    def told(own: TrainingProgress) -> None:
+        on_progress(
+            own._replace(
+                done=(index + own.done) / heads,
+                step=steps + own.step,
+                seconds=seconds + own.seconds,
+            )
+        )
+
+    return told
