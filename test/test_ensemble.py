@@ -4,6 +4,7 @@ is believed.
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ class TwoRooms:
 @pytest.fixture(scope="module")
 def rooms() -> tuple[TwoRooms, list[CoordinateHead]]:
     world = TwoRooms(alike=False)
-    return world, train_heads(world.trainer, 2, None).heads
+    return world, train_heads(world.trainer, 2, lambda: None).heads
 
 
 # --- what the heads learn, and which is believed ---
@@ -134,7 +135,7 @@ def test_an_ensemble_of_two_localizes_in_both_rooms(rooms):
 def test_of_rooms_that_look_alike_each_head_is_as_sure_and_the_image_is_ambiguous():
     """As with two places of one head: 20 m away as much of the map agrees."""
     world = TwoRooms(alike=True)
-    localizer = world.localizer(train_heads(world.trainer, 2, None).heads)
+    localizer = world.localizer(train_heads(world.trainer, 2, lambda: None).heads)
     for room in range(2):
         found, _ = world.asked(localizer, room)
         assert found.rival > 0.9
@@ -248,23 +249,32 @@ def test_the_builder_gives_each_group_a_head_and_a_centre_of_its_own(tmp_path):
     assert SceneMap.load(tmp_path / "map.glace").map_id == scene_map.map_id
 
 
-class CountingTrainer:
-    """In a trainer's place: notes the seconds it was given."""
+class TimedTrainer:
+    """In a trainer's place: three seconds of a clock to be made, and then what it is given."""
 
-    def __init__(self, given: list) -> None:
-        self.given, self.head, self.step, self.seconds = given, None, 7, 3.0
+    def __init__(self, clock: list[float], given: list) -> None:
+        self.clock, self.given, self.head, self.step, self.seconds = clock, given, None, 7, 3.0
+        clock[0] += 3.0
 
     def train(self, seconds, on_progress, checkpoint) -> None:
         self.given.append(seconds)
+        self.clock[0] += seconds or 50.0
         for done in (0.5, 1.0):
             on_progress(TrainingProgress(done, int(7 * done), 1.0, 0.5, 3 * done))
 
 
-@pytest.mark.parametrize("seconds", [60.0, None])
-def test_heads_share_the_minutes_and_progress_is_of_all(seconds):
-    given, told = [], []
-    trained = train_heads(lambda _: CountingTrainer(given), 3, seconds, told.append)
-    assert given == [seconds and 20.0] * 3
+@pytest.mark.parametrize("minutes", [True, False])
+def test_heads_share_the_minutes_and_progress_is_of_all(minutes, monkeypatch):
+    clock, given, told = [100.0], [], []
+    monkeypatch.setattr(
+        "glace_ros.mapping.head_training.time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
+    trained = train_heads(
+        lambda _: TimedTrainer(clock, given), 3, lambda: 163.0 - clock[0] if minutes else None,
+        told.append,
+    )  # fmt: skip
+    assert given == ([20.0, 18.5, 15.5] if minutes else [None] * 3)
+    assert clock[0] == (163.0 if minutes else 259.0)  # as promised, making the trainers included
     assert trained.steps == 21
     assert [p.done for p in told] == pytest.approx(np.arange(1, 7) / 6)
     assert [p.step for p in told] == [3, 7, 10, 14, 17, 21]
@@ -276,7 +286,7 @@ def test_heads_share_the_minutes_and_progress_is_of_all(seconds):
 
 def test_a_training_that_ends_in_the_second_head_goes_on_there(rooms, tmp_path):
     world, _ = rooms
-    whole = train_heads(lambda head: world.trainer(head, 60), 2, None)
+    whole = train_heads(lambda head: world.trainer(head, 60), 2, lambda: None)
     path = tmp_path / "[map].checkpoint"  # a name that is a pattern, too
 
     def interrupt(progress) -> None:
@@ -286,7 +296,7 @@ def test_a_training_that_ends_in_the_second_head_goes_on_there(rooms, tmp_path):
     def heads(on_progress, *, resume):
         checkpoint = TrainingCheckpoint(path, "mine", resume=resume)
         trained = train_heads(
-            lambda head: world.trainer(head, 60), 2, None, on_progress, checkpoint
+            lambda head: world.trainer(head, 60), 2, lambda: None, on_progress, checkpoint
         )
         return trained, checkpoint
 

@@ -9,6 +9,7 @@ import torch
 from core_scenes import patchwork, rgb
 
 from glace_ros.camera import Camera
+from glace_ros.errors import GlaceError
 from glace_ros.mapping import map_trainer
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
@@ -171,6 +172,13 @@ def test_what_is_said_goes_before_the_preset():
     assert (config.minutes, config.head.clusters, config.head.width) == (3.0, 4, 128)
     assert config.landmarks.most == 10
     assert config.head.blocks == 3
+    assert config.ensemble == 1
+    config = map_builder_config(
+        build_map_parser(None).parse_args(["--bag", "x", "--ensemble", "64"])
+    )
+    assert config.ensemble == 64
+    with pytest.raises(GlaceError, match="--ensemble 65: a map holds 64 heads at most"):
+        map_builder_config(build_map_parser(None).parse_args(["--bag", "x", "--ensemble", "65"]))
     config = map_builder_config(
         build_map_parser(None).parse_args(["--bag", "x", "--iterations", "7"])
     )

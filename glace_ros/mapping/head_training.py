@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.mapping.map_trainer import TrainingProgress
@@ -24,24 +25,29 @@ class TrainedHeads(NamedTuple):
 def train_heads(
     trainer_of: Callable[[int], MapTrainer],
     heads: int,
-    seconds: float | None,
+    seconds_left: Callable[[], float | None],
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     checkpoint: TrainingCheckpoint | None = None,
 ) -> TrainedHeads:
-    """Train so many heads, each for its part of the seconds (None: of its own iterations).
+    """Train so many heads, each for its part of the seconds (None: for its own iterations).
 
-    trainer_of: makes a head's trainer when its turn comes. on_progress: of all heads together.
+    trainer_of: makes a head's trainer when its turn comes. seconds_left: for all of them, asked
+    when the first one's trainer is there, which takes a while. on_progress: of all heads together.
     Each head has a checkpoint of its own; that of a head that is done lets `--resume` pass over it.
     Raises what `MapTrainer.train` does.
     """
     if checkpoint:
         checkpoint.forget_unless_resumed()
     trained, steps, spent_s = [], 0, 0.0
+    ends: float | None = None
     for index in range(heads):
         trainer = trainer_of(index)
         own = checkpoint.of_head(index) if checkpoint else None
+        now = time.perf_counter()
+        if index == 0 and (seconds := seconds_left()) is not None:
+            ends = now + seconds
         trainer.train(
-            None if seconds is None else seconds / heads,
+            None if ends is None else (ends - now) / (heads - index),
             _as_part(on_progress, index, heads, steps, spent_s),
             own,
         )

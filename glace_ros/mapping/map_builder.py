@@ -191,8 +191,8 @@ class MapBuilder:
         """Train all heads. reserve_s of the minutes are left over for the caller."""
         start = time.perf_counter()
         self._heads, self.steps = train_heads(
-            self._trainer, self.config.ensemble, self._training_seconds(reserve_s), on_progress,
-            checkpoint,
+            self._trainer, self.config.ensemble, lambda: self._training_seconds(reserve_s),
+            on_progress, checkpoint,
         )  # fmt: skip
         self.seconds["train"] = time.perf_counter() - start
 

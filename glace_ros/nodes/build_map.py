@@ -175,9 +175,8 @@ def _train(
         advance(views)
     saved.before_training(builder.seconds["encode"] + builder.seconds["prepare"])
     localized = held_out + (len(record.mapping_images) if report else 0)
-    # docs/method.md: of four heads an image takes two to four times as long
-    by_heads = 0.4 + 0.6 * builder.config.ensemble
-    reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * localized * by_heads
+    of_all_heads = localized * builder.config.ensemble
+    reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * of_all_heads
     reserve_s += REPORT_S if report else 0.0
     with saved.training(), progress_bar(console, "train", 1.0) as advance:
 
