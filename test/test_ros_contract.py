@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 
@@ -57,9 +58,10 @@ from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localization_run import RunReport
 from glace_ros.nodes.localize import GlaceLocalizer
 from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters
-from glace_ros.nodes.status import run_tasks, status_message
+from glace_ros.nodes.status import LEVEL_OF_STATE, run_tasks, status_message
 from glace_ros.pose import Pose
 
+DOC = Path(__file__).resolve().parents[1] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
 TILTED = Pose.from_rotation_vector([3.0, -2.0, 0.3], [0.05, -0.1, 0.7])
 ELSEWHERE = Pose.from_planar(-9.0, 4.0, 2.0)
@@ -229,6 +231,31 @@ HEARD = {
     "/initialpose": ("PoseWithCovarianceStamped", "reliable, depth 1"),
     "/bond": ("Status", "reliable, depth 100"),
 }
+
+
+def test_the_document_says_the_same():
+    rows = {True: [], False: []}
+    published = False
+    for line in DOC.read_text(encoding="utf-8").split("\n## TF")[0].splitlines():
+        if line.startswith(("| subscribed |", "| published |")):
+            published = line.startswith("| published |")
+        elif line.startswith("| `"):
+            rows[published].append(line)
+    for of_node, is_published in ((ACTIVE, True), (HEARD, False)):
+        for topic, (type_name, qos) in of_node.items():
+            name = topic.replace("/glace_localizer/", "~/")
+            names = (f"`{name}`", f"`{name.removeprefix('/')}`")
+            (row,) = (r for r in rows[is_published] if any(n in r.split("|")[1] for n in names))
+            assert type_name in row.split("|")[2]
+            assert qos in row.split("|")[3]
+
+
+@pytest.mark.parametrize("state", list(LocalizationState), ids=lambda state: state.name)
+def test_the_document_has_the_level_of_each_state(state):
+    text = DOC.read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if "`glace_localizer: localization`" in line)
+    level = LEVEL_OF_STATE[state][0]
+    assert state.name in row.split("|")[2 + level].replace(",", "").split()
 
 
 def ends(endpoints):
