@@ -431,7 +431,11 @@ def test_glace_help_lists_the_subcommands(capsys):
 
 def test_glace_hands_the_rest_to_the_subcommand(sentence, bag, capsys, tmp_path):
     assert glace(["build_map", "--bag", str(bag), "--dry-run"]) == 0
-    assert "/camera/image_raw" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(r"/drive: 1\.\d s, \d\.\d m\n", said)  # how long, and how far
+    assert re.search(r"/camera/image_raw +sensor_msgs/msg/Image +14 +\d+\.\d Hz\n", said)
+    assert re.search(r"frames used: \d+\n", said)
+    assert re.search(r"time: +5 minutes", said)
     assert "none.glace" in sentence(
         glace, "evaluate", "--map", tmp_path / "none.glace", "--bag", bag, code=4
     )

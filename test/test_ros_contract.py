@@ -31,6 +31,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from robot import (
     BASE_FROM_CAMERA,
     NS,
@@ -44,7 +45,7 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import Fix
-from glace_ros.nodes import live_localization
+from glace_ros.nodes import input_topics, live_localization
 from glace_ros.nodes.conversions import (
     ns_to_stamp,
     pose_from_message,
@@ -54,6 +55,7 @@ from glace_ros.nodes.conversions import (
     stamp_to_ns,
 )
 from glace_ros.nodes.initial_pose import InitialPose
+from glace_ros.nodes.input_topics import IMAGE_QOS, SENSOR_QOS
 from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localization_run import RunReport
 from glace_ros.nodes.localize import GlaceLocalizer
@@ -152,6 +154,11 @@ class DrivenNode:
     def came(self, topic):
         return list(self.sent.get(topic, []))
 
+    def call(self, name):
+        """The answer; of a service that has to wait for it, what goes on until then."""
+        (service,) = (s for s in self.node.services if s.srv_name == name)
+        return service.callback(service.srv_type.Request(), service.srv_type.Response())
+
     def poses(self):
         return self.came("/pose")
 
@@ -164,15 +171,16 @@ class DrivenNode:
 
     def tasks(self):
         """Of the newest diagnostics, by name."""
-        self.transforms()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(live_localization, "REPORT_PERIOD_S", 0.0)
+            self.transforms()
         return {task.name.split(": ")[1]: task for task in self.came("/diagnostics")[-1].status}
 
 
 @pytest.fixture
 def unconfigured(monkeypatch, module_ros_domain):
     """Makes nodes."""
-    rclpy.init(args=[], domain_id=module_ros_domain)
-    monkeypatch.setattr(live_localization, "REPORT_PERIOD_S", 0.0)  # with every tick
+    rclpy.init(args=[], domain_id=module_ros_domain, signal_handler_options=SignalHandlerOptions.NO)
     made = []
 
     def make(**parameters):
@@ -457,6 +465,88 @@ def test_callbacks_return_while_an_image_is_worked_on_and_the_newest_is_next(dri
     assert [stamp_of(pose) for pose in driven.poses()] == [first_ns, newest_ns]
 
 
+def test_reports_come_once_a_second_and_at_every_change_of_state(driven, monkeypatch):
+    now_s = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now_s[0])
+    monkeypatch.setattr(live_localization, "time", clock)
+    driven = driven(degraded_timeout=1.0, lost_timeout=60.0)
+    driven.drive()
+
+    def reported():
+        before = len(driven.came("/glace_localizer/status")), len(driven.came("/diagnostics"))
+        driven.transforms()
+        after = len(driven.came("/glace_localizer/status")), len(driven.came("/diagnostics"))
+        return after[0] - before[0], after[1] - before[1]
+
+    counts = []
+    for seconds in (0.9, 0.2, 0.2, 0.9, 0.2):
+        now_s[0] += seconds
+        counts.append(reported())
+    assert counts == [(0, 0), (1, 1), (0, 0), (1, 1), (0, 0)]
+    driven.look(TILTED, age_s=3.0)
+    assert reported() == (1, 1)  # DEGRADED
+    assert reported() == (0, 0)
+
+
+# --- services ---
+
+
+def resumed(waiting):
+    """What a service answers whose callback waits, or None while it still does."""
+    try:
+        waiting.send(None)
+    except StopIteration as end:
+        return end.value
+
+
+def test_relocalize_forgets_and_answers_with_the_next_fix(driven):
+    driven = driven()
+    driven.drive()
+    driven.look(TILTED)
+    waiting = driven.call("~/relocalize")
+    assert resumed(waiting) is None
+    assert driven.came("/glace_localizer/status")[-1].state == LocalizationState.UNLOCALIZED
+    driven.look(TILTED, what=REJECT)
+    assert resumed(waiting) is None
+    assert driven.look(ELSEWHERE).accepted  # no gate: what was believed is forgotten
+    answer = resumed(waiting)
+    assert answer.success
+    assert answer.message.startswith("Fix at x=-9.00 y=4.00 yaw=2.000, 400 inliers, ")
+
+
+def test_relocalize_tells_the_truth_after_a_time_out(driven):
+    driven = driven(relocalize_timeout=600.0)
+    driven.drive()
+    waiting = driven.call("~/relocalize")
+    assert resumed(waiting) is None
+    driven.look(TILTED, what=REJECT)
+    (timer,) = (timer for timer in driven.node.timers if timer.timer_period_ns == 600 * NS)
+    timer.callback()
+    answer = resumed(waiting)
+    assert not answer.success
+    assert answer.message == "No fix within 600 s. Rejected fix: 9 of 1000 points agree"
+    assert timer not in list(driven.node.timers)
+    driven.node.trigger_deactivate()
+    inactive = resumed(driven.call("~/relocalize"))
+    assert (inactive.success, "not active" in inactive.message) == (False, True)
+
+
+def test_reinitialize_forgets_and_an_update_does_not_wait_for_its_turn(driven):
+    driven = driven(max_rate=0.1)
+    driven.drive()
+    driven.look(TILTED)
+    driven.call("reinitialize_global_localization")
+    assert driven.came("/glace_localizer/status")[-1].state == LocalizationState.UNLOCALIZED
+    assert driven.transforms() == []
+    stamp_ns = driven.show(ELSEWHERE @ BASE_FROM_CAMERA)
+    assert len(driven.poses()) == 1  # the next one is due in 10 s
+    began_s = time.monotonic()
+    driven.call("request_nomotion_update")
+    wait_until(lambda: len(driven.poses()) == 2)
+    assert time.monotonic() - began_s < 8.0
+    assert stamp_of(driven.poses()[1]) == stamp_ns
+
+
 # --- where somebody says that the robot is ---
 
 
@@ -573,6 +663,50 @@ def test_what_keeps_an_image_from_giving_a_fix_is_a_warning_of_its_task(kind, ta
         assert (tasks[name].message == "Why.") == (name == task)
     silent = run_tasks(rejected, {}, "Nothing is published on /image.")["input"]
     assert (silent.level, silent.message) == (WARN, "Nothing is published on /image.")
+
+
+class Graph:
+    """A node that sees one publisher on every topic, or none."""
+
+    def __init__(self, publishers):
+        self._publishers = publishers
+
+    def create_subscription(self, _type, topic, _callback, _qos):
+        return SimpleNamespace(topic_name=f"/robot/{topic}")
+
+    def get_publishers_info_by_topic(self, _):
+        return self._publishers
+
+
+@pytest.mark.parametrize(
+    ("type_name", "qos", "sentence"),
+    [
+        (None, None, "Nothing is published on /robot/image: "),
+        (
+            "sensor_msgs/msg/CompressedImage", SENSOR_QOS,
+            "/robot/image is published as sensor_msgs/msg/CompressedImage, but sensor_msgs/msg/"
+            "Image is expected.",
+        ),
+        (
+            "sensor_msgs/msg/Image", SENSOR_QOS,
+            "The QoS of /robot/image does not match its publisher's (",
+        ),
+        (
+            "sensor_msgs/msg/Image", IMAGE_QOS["reliable"],
+            "Nothing has come on /robot/image for 5 s, although it has 1 publisher: ",
+        ),
+    ],
+)  # fmt: skip
+def test_silence_has_a_topic_and_a_reason(monkeypatch, type_name, qos, sentence):
+    now_s = [100.0]
+    monkeypatch.setattr(input_topics.time, "monotonic", lambda: now_s[0])
+    publisher = SimpleNamespace(topic_type=type_name, qos_profile=qos)
+    graph = Graph([publisher] if type_name else [])
+    topic = input_topics.WatchedTopic(graph, Image, "image", IMAGE_QOS["reliable"], print)
+    now_s[0] += 4.9
+    assert topic.problem() is None
+    now_s[0] += 0.2
+    assert topic.problem().startswith(sentence)
 
 
 # --- parameters ---

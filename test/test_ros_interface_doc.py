@@ -72,6 +72,13 @@ def section(title: str) -> str:
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
+def test_every_field_of_the_status_is_explained():
+    lines = (REPO / "msg" / "LocalizationStatus.msg").read_text(encoding="utf-8").splitlines()
+    fields = [line for line in lines if line and not line.startswith("#")]
+    assert len(fields) > 20
+    assert [line for line in fields if not line.partition("#")[2].strip()] == []
+
+
 # of nav2_amcl in Jazzy: what its node declares, and Nav2's base class of all lifecycle nodes
 OF_AMCL = """
 alpha1 alpha2 alpha3 alpha4 alpha5 always_reset_initial_pose base_frame_id beam_skip_distance
