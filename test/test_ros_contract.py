@@ -43,9 +43,10 @@ from robot import (
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.errors import GlaceError, MapFileError, WeightsError
 from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import Fix
-from glace_ros.nodes import input_topics, live_localization
+from glace_ros.nodes import input_topics, live_localization, localize
 from glace_ros.nodes.conversions import (
     ns_to_stamp,
     pose_from_message,
@@ -92,7 +93,14 @@ class DrivenNode:
     def __init__(self, **parameters):
         self.sent, self.localizer = {}, HeldLocalizer()
         self.began_ns, self.shown = time.time_ns(), 0
-        values = {"image_transport": "raw", "max_rate": 60.0, "max_image_age": 60.0, **parameters}
+        values = {
+            "image_transport": "raw",
+            "max_rate": 60.0,
+            "degraded_timeout": 60.0,
+            "lost_timeout": 60.0,
+            "max_image_age": 60.0,
+            **parameters,
+        }
         self.frames = [
             values.get(f"{name}_frame_id", PARAMETERS[f"{name}_frame_id"].default)
             for name in ("odom", "base")
@@ -307,7 +315,11 @@ def test_parameters_choose_the_image_s_topic_qos_and_the_rate_of_tf(driven):
 
 
 def test_without_tf_broadcast_the_node_has_no_say_on_tf(driven):
-    assert "/tf" not in ends(driven(tf_broadcast=False).node.publishers)
+    driven = driven(tf_broadcast=False)
+    assert "/tf" not in ends(driven.node.publishers)
+    driven.hear_transform("/tf_static", "base_footprint", "camera", 0, BASE_FROM_CAMERA)
+    assert driven.look(TILTED).accepted  # and no odometry is needed
+    assert driven.transforms() == []
 
 
 def test_services_are_there_in_every_state_under_the_names_of_amcl(unconfigured):
@@ -344,6 +356,15 @@ def test_a_fix_is_of_the_exposure_in_the_frames_of_the_parameters(driven):
     truth = TILTED @ odom_from_base.inverse()
     assert pose_from_transform(transform.transform).distance_m(truth) < 1e-6
     assert pose_from_transform(transform.transform).angle_rad(truth) < 1e-9
+    tasks = driven.tasks()
+    values = {value.key: value.value for value in tasks["tf"].values}
+    assert values == {
+        "global_frame_id": "world", "odom_frame_id": "wheels", "base_frame_id": "robot",
+        "published": "True",
+    }  # fmt: skip
+    assert list(tasks) == ["localization", "input", "inference", "tf", "map"]
+    assert tasks["map"].message == "fake.glace 01234567"
+    assert {task.level for task in tasks.values()} == {OK}
 
 
 def test_two_d_mode_projects_the_base_before_it_composes(driven):
@@ -739,3 +760,32 @@ def test_defaults_and_ranges_are_those_that_were_promised():
     assert {"min_inliers", *(f"initial_pose.{axis}" for axis in ("x", "y", "z", "yaw"))} <= set(
         PARAMETERS
     )
+
+
+# --- exit codes ---
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments", "code"),
+    [
+        (None, ["--ros-args", "-p", "max_rate:=200.0"], 2),
+        (None, ["--ros-args", "-p", "max_rat:=5.0"], 2),
+        (None, ["--ros-args", "--params-file", "/no/such.yaml"], 2),
+        (MapFileError("no map"), [], 4),
+        (WeightsError("other weights"), [], 5),
+        (GlaceError("no such device"), [], 1),
+        (RuntimeError("a bug"), [], 1),
+    ],
+)
+def test_a_node_that_cannot_start_by_itself_ends_with_the_code_of_what_is_wrong(
+    monkeypatch, capfd, error, arguments, code
+):
+    no_handlers = SimpleNamespace(signal=lambda *_: None, SIGINT=2, SIG_IGN=1)
+    monkeypatch.setattr(localize, "signal", no_handlers)  # it would end Ctrl-C for all tests
+
+    def read(_):
+        raise error or AssertionError("what is wrong with the parameters comes first")
+
+    assert localize.main(["--map", "office.glace", *arguments], read) == code
+    said = capfd.readouterr().err
+    assert str(error) in said if error else any(w in said for w in ("max_rat", "such.yaml"))
