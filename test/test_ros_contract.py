@@ -1,6 +1,4 @@
-"""What the live node promises, line by line: the node itself in this process, but no graph and no
-waiting. Messages are handed to its callbacks, what it publishes is kept.
-"""
+"""What the live node promises (docs/ros_interface.md), line by line: see driven_node.py."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import re
 import sys
 import time
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,206 +15,23 @@ pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 pytest.importorskip("bond.msg", reason="the messages of bond are not built: run `make setup`")
 
-import rclpy
-from fake_localizer_process import (
-    COVARIANCE_66,
-    POSE,
-    RAISE,
-    REJECT,
-    FakeLocalizer,
-    image_bytes,
-)
-from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
-from rclpy.parameter import Parameter
-from rclpy.publisher import Publisher
+from fake_localizer_process import COVARIANCE_66, RAISE, REJECT
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
-from robot import (
-    BASE_FROM_CAMERA,
-    NS,
-    camera_info_message,
-    picture_message,
-    stamp_of,
-    wait_until,
-)
-from sensor_msgs.msg import Image
-from tf2_msgs.msg import TFMessage
+from robot import BASE_FROM_CAMERA, NS, stamp_of, wait_until
 
 from glace_ros.errors import GlaceError, MapFileError, WeightsError
 from glace_ros.localization.localization_state import LocalizationState
-from glace_ros.localization.odometry_fusion import Fix
-from glace_ros.nodes import input_topics, live_localization, localize
-from glace_ros.nodes.conversions import (
-    ns_to_stamp,
-    pose_from_message,
-    pose_from_transform,
-    pose_to_transform,
-    pose_with_covariance,
-    stamp_to_ns,
-)
+from glace_ros.nodes import image_worker, live_localization, localize
+from glace_ros.nodes.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.nodes.initial_pose import InitialPose
-from glace_ros.nodes.input_topics import IMAGE_QOS, SENSOR_QOS
-from glace_ros.nodes.loaded_map import LoadedMap
-from glace_ros.nodes.localization_run import RunReport
-from glace_ros.nodes.localize import GlaceLocalizer
-from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters
-from glace_ros.nodes.status import LEVEL_OF_STATE, run_tasks, status_message
+from glace_ros.nodes.parameters import LocalizeParameters
 from glace_ros.pose import Pose
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
 TILTED = Pose.from_rotation_vector([3.0, -2.0, 0.3], [0.05, -0.1, 0.7])
 ELSEWHERE = Pose.from_planar(-9.0, 4.0, 2.0)
-
-
-class HeldLocalizer(FakeLocalizer):
-    """Works on an image as long as `free` is not set."""
-
-    def __init__(self):
-        super().__init__()
-        self.begun, self.free = Event(), Event()
-        self.free.set()
-
-    def localize(self, image_rgb_hwc, camera):
-        self.begun.set()
-        assert self.free.wait(40.0)
-        return super().localize(image_rgb_hwc, camera)
-
-
-class DrivenNode:
-    """The node, and how to play to it: all stamps are before its beginning.
-
-    sent: what it has published, by topic.
-    """
-
-    def __init__(self, **parameters):
-        self.sent, self.localizer = {}, HeldLocalizer()
-        self.began_ns, self.shown = time.time_ns(), 0
-        values = {
-            "image_transport": "raw",
-            "max_rate": 60.0,
-            "degraded_timeout": 60.0,
-            "lost_timeout": 60.0,
-            "max_image_age": 60.0,
-            **parameters,
-        }
-        self.frames = [
-            values.get(f"{name}_frame_id", PARAMETERS[f"{name}_frame_id"].default)
-            for name in ("odom", "base")
-        ]
-        loaded_map = LoadedMap(self.localizer, "fake.glace 01234567", "map", "base_footprint")
-        self.node = GlaceLocalizer(
-            lambda _: lambda: loaded_map,
-            [Parameter(name, value=value) for name, value in values.items()],
-        )
-
-    def hear(self, topic, message):
-        (heard,) = (s for s in self.node.subscriptions if s.topic_name == topic)
-        heard.callback(message)
-
-    def hear_transform(self, topic, parent, child, stamp_ns, pose):
-        message = TransformStamped(transform=pose_to_transform(pose))
-        message.header.frame_id, message.child_frame_id = parent, child
-        message.header.stamp = ns_to_stamp(stamp_ns)
-        self.hear(topic, TFMessage(transforms=[message]))
-
-    def drive(self, odom_from_base=None, base_from_camera=BASE_FROM_CAMERA):
-        """Odometry of nearly ten seconds in one place; then it leaps away."""
-        self.hear_transform("/tf_static", self.frames[1], "camera", 0, base_from_camera)
-        for age_ns in (19 * NS // 2, NS // 50):
-            self.hear_transform(
-                "/tf", *self.frames, self.began_ns - age_ns, odom_from_base or Pose.identity()
-            )
-        far = Pose.from_planar(500.0, 0.0, 0.0)
-        self.hear_transform("/tf", *self.frames, self.began_ns, far)
-
-    def show(self, map_from_camera, age_s=None, what=POSE):
-        """Hands it an image, each newer than the one before; its exposure time."""
-        self.shown += 1
-        age_s = 5.0 - 0.1 * self.shown if age_s is None else age_s
-        stamp_ns = self.began_ns - round(age_s * NS)
-        info = camera_info_message()
-        image = picture_message(Image, image_bytes(map_from_camera, what))
-        for message in (info, image):
-            message.header.frame_id, message.header.stamp = "camera", ns_to_stamp(stamp_ns)
-        self.hear("/camera_info", info)
-        self.hear("/image", image)
-        return stamp_ns
-
-    def look(self, map_from_base, age_s=None, what=POSE, base_from_camera=BASE_FROM_CAMERA):
-        """Shows an image and waits; ~/status of it."""
-        stamp_ns = self.show(map_from_base @ base_from_camera, age_s, what)
-
-        def status():
-            came = self.came("/glace_localizer/status")
-            return next((s for s in came if stamp_to_ns(s.image_stamp) == stamp_ns), None)
-
-        return wait_until(status)
-
-    def expect(self, map_from_base):
-        """As Nav2's BasicNavigator says where the robot is: stamp 0, covariance 0."""
-        message = pose_with_covariance("map", 0, map_from_base, np.zeros((6, 6)))
-        self.hear("/initialpose", message)
-
-    def came(self, topic):
-        return list(self.sent.get(topic, []))
-
-    def call(self, name):
-        """The answer; of a service that has to wait for it, what goes on until then."""
-        (service,) = (s for s in self.node.services if s.srv_name == name)
-        return service.callback(service.srv_type.Request(), service.srv_type.Response())
-
-    def poses(self):
-        return self.came("/pose")
-
-    def transforms(self):
-        """All timers are due: what comes of it on /tf."""
-        self.sent.pop("/tf", None)
-        for timer in list(self.node.timers):
-            timer.callback()
-        return [transform for message in self.came("/tf") for transform in message.transforms]
-
-    def tasks(self):
-        """Of the newest diagnostics, by name."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(live_localization, "REPORT_PERIOD_S", 0.0)
-            self.transforms()
-        return {task.name.split(": ")[1]: task for task in self.came("/diagnostics")[-1].status}
-
-
-@pytest.fixture
-def unconfigured(monkeypatch, module_ros_domain):
-    """Makes nodes."""
-    rclpy.init(args=[], domain_id=module_ros_domain, signal_handler_options=SignalHandlerOptions.NO)
-    made = []
-
-    def make(**parameters):
-        made.append(DrivenNode(**parameters))
-        sent = made[-1].sent
-        monkeypatch.setattr(
-            Publisher, "publish",
-            lambda self, message: sent.setdefault(self.topic_name, []).append(message),
-        )  # fmt: skip
-        return made[-1]
-
-    yield make
-    for driven in made:
-        driven.localizer.free.set()
-        driven.node.release()
-        driven.node.destroy_node()
-    rclpy.shutdown()
-
-
-@pytest.fixture
-def driven(unconfigured):
-    """Makes nodes that are active."""
-
-    def make(**parameters):
-        made = unconfigured(**parameters)
-        assert made.node.autostart()
-        return made
-
-    return make
 
 
 # --- topics: names, types, QoS; what there is in which state ---
@@ -264,14 +78,6 @@ def test_the_document_says_the_same():
             (row,) = (r for r in rows[is_published] if any(n in r.split("|")[1] for n in names))
             assert type_name in row.split("|")[2]
             assert qos in row.split("|")[3]
-
-
-@pytest.mark.parametrize("state", list(LocalizationState), ids=lambda state: state.name)
-def test_the_document_has_the_level_of_each_state(state):
-    text = DOC.read_text(encoding="utf-8")
-    (row,) = (line for line in text.splitlines() if "`glace_localizer: localization`" in line)
-    level = LEVEL_OF_STATE[state][0]
-    assert state.name in row.split("|")[2 + level].replace(",", "").split()
 
 
 def ends(endpoints):
@@ -552,20 +358,18 @@ def test_relocalize_tells_the_truth_after_a_time_out(driven):
     assert (inactive.success, "not active" in inactive.message) == (False, True)
 
 
-def test_reinitialize_forgets_and_an_update_does_not_wait_for_its_turn(driven):
-    driven = driven(max_rate=0.1)
+def test_reinitialize_forgets_and_an_update_does_not_wait_for_its_turn(driven, monkeypatch):
+    monkeypatch.setattr(image_worker, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    driven = driven()
     driven.drive()
     driven.look(TILTED)
     driven.call("reinitialize_global_localization")
     assert driven.came("/glace_localizer/status")[-1].state == LocalizationState.UNLOCALIZED
     assert driven.transforms() == []
     stamp_ns = driven.show(ELSEWHERE @ BASE_FROM_CAMERA)
-    assert len(driven.poses()) == 1  # the next one is due in 10 s
-    began_s = time.monotonic()
     driven.call("request_nomotion_update")
     wait_until(lambda: len(driven.poses()) == 2)
-    assert time.monotonic() - began_s < 8.0
-    assert stamp_of(driven.poses()[1]) == stamp_ns
+    assert stamp_of(driven.poses()[1]) == stamp_ns  # and time stands still: it was never due
 
 
 # --- where somebody says that the robot is ---
@@ -607,159 +411,6 @@ def test_the_service_set_initial_pose_is_the_topic(monkeypatch):
     ((pose, covariance_66),) = expected
     assert pose.distance_m(Pose.from_planar(4.0, 0.0, 0.0)) == 0.0
     assert np.linalg.eigvalsh(covariance_66).min() > 0.0  # zeros: as surely as somebody points
-
-
-# --- ~/status and /diagnostics ---
-
-
-def test_a_status_without_an_image_has_no_numbers():
-    nothing = RunReport(LocalizationState.UNLOCALIZED, np.nan, None)
-    message = status_message(nothing, "office.glace 01234567", "map", 7 * NS)
-    assert (message.header.frame_id, stamp_of(message)) == ("map", 7 * NS)
-    assert (message.state, message.map_id) == (0, "office.glace 01234567")
-    numbers = (
-        "seconds_since_fix", "inlier_ratio", "inference_time", "latency", "reprojection_error",
-        "sigma_x", "sigma_y", "sigma_yaw",
-    )  # fmt: skip
-    assert all(np.isnan(getattr(message, name)) for name in numbers)
-    assert stamp_to_ns(message.image_stamp) == stamp_to_ns(message.rejection_stamp) == 0
-    assert (message.points, message.inliers, message.accepted) == (0, 0, False)
-    assert (message.camera, message.rejection_reason) == ("", "")
-
-
-def test_a_status_says_all_that_is_known():
-    fix = Fix(3 * NS, Pose.identity(), COVARIANCE_66, None)
-    report = RunReport(
-        LocalizationState.DEGRADED, 2.5, fix, camera="rear", image_stamp_ns=4 * NS, accepted=True,
-        points=1000, inliers=400, inference_s=0.08, latency_s=0.12, reprojection_px=1.5,
-        rejection_stamp_ns=2 * NS, rejection_kind="pose", rejection_reason="Rejected fix: why",
-    )  # fmt: skip
-    message = status_message(report, "office.glace 01234567", "world", 5 * NS)
-    values = {
-        name: getattr(message, name)
-        for name in message.get_fields_and_field_types()
-        if not name.endswith(("stamp", "header"))
-    }
-    assert values == {
-        "state": 2, "map_id": "office.glace 01234567", "seconds_since_fix": 2.5, "camera": "rear",
-        "accepted": True, "points": 1000, "inliers": 400, "inlier_ratio": 0.4,
-        "inference_time": 0.08, "latency": 0.12, "reprojection_error": 1.5,
-        "sigma_x": pytest.approx(0.01), "sigma_y": pytest.approx(0.02),
-        "sigma_yaw": pytest.approx(np.sqrt(9e-5)), "rejection_reason": "Rejected fix: why",
-    }  # fmt: skip
-    assert stamp_to_ns(message.image_stamp) == 4 * NS
-    assert stamp_to_ns(message.rejection_stamp) == 2 * NS
-
-
-@pytest.mark.parametrize(
-    ("state", "level"),
-    [
-        ("UNLOCALIZED", WARN),
-        ("TRACKING", OK),
-        ("DEGRADED", WARN),
-        ("LOST", ERROR),
-        ("ERROR", ERROR),
-    ],
-)
-def test_the_level_of_each_state(state, level):
-    report = RunReport(LocalizationState[state], 1.0, None, accepted=True)
-    tasks = run_tasks(report, {}, None)
-    assert (tasks["localization"].level, tasks["localization"].message) == (level, state)
-    assert {tasks[name].level for name in ("input", "inference", "tf")} == {OK}
-
-
-@pytest.mark.parametrize(
-    ("kind", "task"),
-    [("age", "input"), ("camera_info", "input"), ("frame", "input"), ("image", "input"),
-     ("exception", "inference"), ("tf", "tf"), ("pose", None), ("fusion", None)],
-)  # fmt: skip
-def test_what_keeps_an_image_from_giving_a_fix_is_a_warning_of_its_task(kind, task):
-    rejected = RunReport(
-        LocalizationState.TRACKING, 1.0, None, rejection_kind=kind, rejection_reason="Why."
-    )
-    tasks = run_tasks(rejected, {}, None)
-    assert tasks["localization"].message == "TRACKING. Why."
-    for name in ("input", "inference", "tf"):
-        assert tasks[name].level == (WARN if name == task else OK)
-        assert (tasks[name].message == "Why.") == (name == task)
-    silent = run_tasks(rejected, {}, "Nothing is published on /image.")["input"]
-    assert (silent.level, silent.message) == (WARN, "Nothing is published on /image.")
-
-
-class Graph:
-    """A node that sees one publisher on every topic, or none."""
-
-    def __init__(self, publishers):
-        self._publishers = publishers
-
-    def create_subscription(self, _type, topic, _callback, _qos):
-        return SimpleNamespace(topic_name=f"/robot/{topic}")
-
-    def get_publishers_info_by_topic(self, _):
-        return self._publishers
-
-
-@pytest.mark.parametrize(
-    ("type_name", "qos", "sentence"),
-    [
-        (None, None, "Nothing is published on /robot/image: "),
-        (
-            "sensor_msgs/msg/CompressedImage", SENSOR_QOS,
-            "/robot/image is published as sensor_msgs/msg/CompressedImage, but sensor_msgs/msg/"
-            "Image is expected.",
-        ),
-        (
-            "sensor_msgs/msg/Image", SENSOR_QOS,
-            "The QoS of /robot/image does not match its publisher's (",
-        ),
-        (
-            "sensor_msgs/msg/Image", IMAGE_QOS["reliable"],
-            "Nothing has come on /robot/image for 5 s, although it has 1 publisher: ",
-        ),
-    ],
-)  # fmt: skip
-def test_silence_has_a_topic_and_a_reason(monkeypatch, type_name, qos, sentence):
-    now_s = [100.0]
-    monkeypatch.setattr(input_topics.time, "monotonic", lambda: now_s[0])
-    publisher = SimpleNamespace(topic_type=type_name, qos_profile=qos)
-    graph = Graph([publisher] if type_name else [])
-    topic = input_topics.WatchedTopic(graph, Image, "image", IMAGE_QOS["reliable"], print)
-    now_s[0] += 4.9
-    assert topic.problem() is None
-    now_s[0] += 0.2
-    assert topic.problem().startswith(sentence)
-
-
-# --- parameters ---
-
-
-def test_defaults_and_ranges_are_those_that_were_promised():
-    promised = {
-        "map": "", "global_frame_id": "map", "odom_frame_id": "odom",
-        "base_frame_id": "base_footprint", "tf_broadcast": True,
-        "transform_tolerance": (0.1, 0.0, 2.0), "tf_publish_rate": (20.0, 1.0, 100.0),
-        "two_d_mode": True, "max_rate": (5.0, 0.1, 60.0), "max_image_age": (0.5, 0.05, 60.0),
-        "ransac_px": (10.0, 0.5, 100.0), "gate_sigma": (4.0, 0.0, 100.0),
-        "reinit_consensus": (3, 1, 100), "covariance_scale": (1.0, 0.01, 100.0),
-        "min_sigma_xy": (0.02, 0.0001, 10.0), "min_sigma_yaw": (0.005, 0.0001, 3.0),
-        "degraded_timeout": (2.0, 0.1, 3600.0), "lost_timeout": (10.0, 0.1, 3600.0),
-        "tf_on_lost": ("hold", "stop"), "device": ("auto", "cpu", "cuda"),
-        "set_initial_pose": False, "saved_pose_file": "",
-    }  # fmt: skip
-    found = {}
-    for name in promised:
-        field, metadata = PARAMETERS[name], PARAMETERS[name].metadata
-        if metadata["choices"]:
-            assert field.default == metadata["choices"][0]
-            found[name] = metadata["choices"]
-        elif metadata["low"] is not None:
-            found[name] = (field.default, metadata["low"], metadata["high"])
-        else:
-            found[name] = field.default
-    assert found == promised
-    assert {"min_inliers", *(f"initial_pose.{axis}" for axis in ("x", "y", "z", "yaw"))} <= set(
-        PARAMETERS
-    )
 
 
 # --- exit codes ---
