@@ -130,11 +130,14 @@ def test_without_tf_broadcast_the_node_has_no_say_on_tf(driven):
 
 def test_services_are_there_in_every_state_under_the_names_of_amcl(unconfigured):
     services = {s.srv_name: s.srv_type.__name__ for s in unconfigured().node.services}
-    assert {
+    ours = {
         "~/relocalize": "Trigger",
         "reinitialize_global_localization": "Empty",
         "request_nomotion_update": "Empty",
-    }.items() <= services.items()
+    }
+    assert ours.items() <= services.items()
+    text = DOC.read_text(encoding="utf-8")
+    assert all(f"| `{name}` | std_srvs/{kind} |" in text for name, kind in ours.items())
 
 
 # --- a fix: when, where, in which frames, how sure ---

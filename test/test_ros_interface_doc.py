@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -70,6 +71,33 @@ def section(title: str) -> str:
     text = DOC.read_text(encoding="utf-8")
     assert f"\n## {title}\n" in text
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+# in the log of two strings, or of what PyTorch says
+PUT_TOGETHER = {
+    "at image time (latest is", "RuntimeError: CUDA error", "Rejected fix of rear",
+    "s ago, more than",
+}  # fmt: skip
+
+
+def test_the_log_lines_are_those_that_the_code_says():
+    said = "\n".join(
+        node.value
+        for path in (REPO / "glace_ros").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    varies = (
+        r"-?\d+(?:\.\d+)?|\.\.\.|x=|FILE|/image|\w+->\w+|ERROR:|Rejected fix:|max_image_age|~/\w+"
+    )
+    told = {
+        part.strip(" .,;:()'")
+        for line in re.findall(r"`([^`]+)`", section("Log"))
+        for part in re.split(varies, line)
+    }
+    sentences = {part for part in told if len(part.split()) >= 3} - PUT_TOGETHER
+    assert len(sentences) > 30
+    assert sorted(sentence for sentence in sentences if sentence not in said) == []
 
 
 def test_every_field_of_the_status_is_explained():
