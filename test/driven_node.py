@@ -9,7 +9,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from fake_localizer_process import POSE, FakeLocalizer, image_bytes
+from fake_localizer_process import POSE, VIEWS_V3, FakeLocalizer, image_bytes
 from geometry_msgs.msg import TransformStamped
 from rclpy.parameter import Parameter
 from robot import BASE_FROM_CAMERA, NS, camera_info_message, picture_message, wait_until
@@ -64,7 +64,9 @@ class DrivenNode:
             values.get(f"{name}_frame_id", PARAMETERS[f"{name}_frame_id"].default)
             for name in ("odom", "base")
         ]
-        loaded_map = LoadedMap(self.localizer, "fake.glace 01234567", "map", "base_footprint")
+        loaded_map = LoadedMap(
+            self.localizer, "fake.glace 01234567", "map", "base_footprint", views_v3=VIEWS_V3
+        )
         self.node = GlaceLocalizer(
             lambda _: lambda: loaded_map,
             [Parameter(name, value=value) for name, value in values.items()],

@@ -478,6 +478,15 @@ def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch
     assert not checkpoint.exists()
 
 
+def test_ctrl_c_ends_an_evaluation(sentence, built, bag, monkeypatch):
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Localizer, "localize", ctrl_c)
+    arguments = ("--map", built[0], "--bag", bag, "--device", "cpu")
+    assert sentence(evaluate, *arguments, code=130) == "evaluate: interrupted"
+
+
 def cpu_seconds(pid: int) -> float:
     """What a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

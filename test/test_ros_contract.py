@@ -17,6 +17,7 @@ pytest.importorskip("bond.msg", reason="the messages of bond are not built: run 
 
 from fake_localizer_process import COVARIANCE_66, RAISE, REJECT
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from robot import BASE_FROM_CAMERA, NS, stamp_of, wait_until
 
@@ -25,7 +26,7 @@ from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.nodes import image_worker, live_localization, localize
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.nodes.initial_pose import InitialPose
-from glace_ros.nodes.parameters import LocalizeParameters
+from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters
 from glace_ros.pose import Pose
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "ros_interface.md"
@@ -120,6 +121,17 @@ def test_parameters_choose_the_image_s_topic_qos_and_the_rate_of_tf(driven):
     assert NS // 50 in [timer.timer_period_ns for timer in node.timers]
 
 
+def test_every_parameter_describes_itself(unconfigured):
+    node = unconfigured().node
+    for name, field in PARAMETERS.items():
+        described = node.describe_parameter(name)
+        assert described.description == field.metadata["description"]
+        ranges = [*described.floating_point_range, *described.integer_range]
+        limits = [(limit.from_value, limit.to_value) for limit in ranges]
+        low, high = field.metadata["low"], field.metadata["high"]
+        assert limits == ([] if low is None else [(low, high)])
+
+
 def test_without_tf_broadcast_the_node_has_no_say_on_tf(driven):
     driven = driven(tf_broadcast=False)
     assert "/tf" not in ends(driven.node.publishers)
@@ -174,6 +186,20 @@ def test_a_fix_is_of_the_exposure_in_the_frames_of_the_parameters(driven):
     assert list(tasks) == ["localization", "input", "inference", "tf", "map"]
     assert tasks["map"].message == "fake.glace 01234567"
     assert {task.level for task in tasks.values()} == {OK}
+
+
+def test_what_people_look_at_is_in_the_frame_of_the_parameter(driven, monkeypatch):
+    monkeypatch.setattr(Publisher, "get_subscription_count", lambda _: 1)
+    driven = driven(global_frame_id="world")
+    driven.drive()
+    stamp_ns = stamp_to_ns(driven.look(TILTED).image_stamp)
+    driven.transforms()
+    (cloud,) = wait_until(lambda: driven.came("/glace_localizer/scene_points"))
+    (picture,) = driven.came("/glace_localizer/inliers_image")
+    (coverage,) = driven.came("/glace_localizer/coverage")
+    assert (cloud.header.frame_id, stamp_of(cloud)) == ("world", stamp_ns)
+    assert (picture.header.frame_id, stamp_of(picture)) == ("camera", stamp_ns)
+    assert coverage.markers[0].header.frame_id == "world"
 
 
 def test_two_d_mode_projects_the_base_before_it_composes(driven):
