@@ -119,6 +119,47 @@ def start(robot: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         node.close()
 
 
+@pytest.fixture
+def unconfigured(
+    module_ros_domain: int, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Makes a DrivenNode; parameters as keywords."""
+    import rclpy
+    from driven_node import DrivenNode
+    from rclpy.publisher import Publisher
+    from rclpy.signals import SignalHandlerOptions
+
+    nodes: list[DrivenNode] = []
+    sent: dict[str, list[Any]] = {}
+
+    def make(**parameters: Any) -> DrivenNode:
+        nodes.append(DrivenNode(sent, **parameters))
+        return nodes[-1]
+
+    def publish(publisher: Publisher, message: Any) -> None:
+        sent.setdefault(publisher.topic_name, []).append(message)
+
+    monkeypatch.setattr(Publisher, "publish", publish)
+    no_handlers = SignalHandlerOptions.NO
+    rclpy.init(args=[], domain_id=module_ros_domain, signal_handler_options=no_handlers)
+    yield make
+    for node in nodes:
+        node.close()
+    rclpy.shutdown()
+
+
+@pytest.fixture
+def driven(unconfigured: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes one that is active."""
+
+    def make(**parameters: Any) -> Any:
+        made = unconfigured(**parameters)
+        assert made.node.autostart()
+        return made
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real `office` recordings: `mapping` and `query`, both bags."""

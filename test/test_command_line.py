@@ -431,7 +431,11 @@ def test_glace_help_lists_the_subcommands(capsys):
 
 def test_glace_hands_the_rest_to_the_subcommand(sentence, bag, capsys, tmp_path):
     assert glace(["build_map", "--bag", str(bag), "--dry-run"]) == 0
-    assert "/camera/image_raw" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(r"/drive: 1\.\d s, \d\.\d m\n", said)  # how long, and how far
+    assert re.search(r"/camera/image_raw +sensor_msgs/msg/Image +14 +\d+\.\d Hz\n", said)
+    assert re.search(r"frames used: \d+\n", said)
+    assert re.search(r"time: +5 minutes", said)
     assert "none.glace" in sentence(
         glace, "evaluate", "--map", tmp_path / "none.glace", "--bag", bag, code=4
     )
@@ -472,6 +476,15 @@ def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch
     assert steps == [1, 2]
     assert output.is_file()
     assert not checkpoint.exists()
+
+
+def test_ctrl_c_ends_an_evaluation(sentence, built, bag, monkeypatch):
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Localizer, "localize", ctrl_c)
+    arguments = ("--map", built[0], "--bag", bag, "--device", "cpu")
+    assert sentence(evaluate, *arguments, code=130) == "evaluate: interrupted"
 
 
 def cpu_seconds(pid: int) -> float:

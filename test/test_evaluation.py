@@ -145,6 +145,10 @@ def test_the_table_shows_the_figures():
     assert rows["median error"] == "12.00 cm, 1.50 deg"
     assert rows["within 5 cm / 5 deg"] == "33.33 %"
     assert rows["within 5 m / 10 deg"] == "66.67 %"
+    assert sum(name.startswith("within ") for name in rows) == 5
+    assert rows["off by over 1 m / 10 deg"] == "0"
+    assert rows["NEES (1 = calibrated)"] == "none, none"
+    assert rows["latency"] == "10.00 ms median, 19.00 ms p95"
 
 
 # --- what the held-out frames of a new map decide ---

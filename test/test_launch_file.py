@@ -48,6 +48,8 @@ def test_the_arguments_reach_the_process():
         "-p map:=/maps/office.glace", "--params-file /etc/nav2.yaml", "-r image:=front/image",
     ):  # fmt: skip
         assert expected in arguments
+    respawn = nodes["localize"][1].options["respawn"]
+    assert respawn.perform({"use_respawn": "True"}) == "True"
     # the arguments override the file, so they have to come after it
     assert arguments.index("--params-file") < arguments.index("-p map:=")
     assert "rviz2" not in nodes

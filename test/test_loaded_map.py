@@ -15,6 +15,7 @@ from core_scenes import tiny_map
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.localization.localizer import Localizer
 from glace_ros.nodes.loaded_map import read_map
 from glace_ros.nodes.parameters import LocalizeParameters
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
@@ -52,6 +53,32 @@ def test_views_are_in_the_frame_of_the_map(tmp_path, weights_hash):
     loaded = read_map(parameters_of(path))()
     np.testing.assert_allclose(loaded.views_v3, POSITIONS_V3.numpy() + [1000.0, -2000.0, 3.0])
     assert loaded.map_id.startswith("views.glace ")
+
+
+def test_without_a_name_it_is_the_newest_map(tmp_path, weights_hash, monkeypatch):
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    parameters = LocalizeParameters(device="cpu")
+    with pytest.raises(MapFileError, match=r"'map' is empty and there is no .*latest\.glace: give"):
+        read_map(parameters)
+    folder = tmp_path / "glace"
+    folder.mkdir()
+    tiny_map().with_metadata(local_encoder_hash=weights_hash).save(folder / "office.glace")
+    (folder / "latest.glace").symlink_to("office.glace")
+    assert read_map(parameters)().map_id.startswith("office.glace ")
+
+
+def test_a_blank_image_of_the_map_s_camera_warms_the_localizer(tmp_path, weights_hash, monkeypatch):
+    path, localized = tmp_path / "plain.glace", []
+    scene_map = tiny_map().with_metadata(local_encoder_hash=weights_hash)
+    scene_map.save(path)
+    monkeypatch.setattr(
+        Localizer, "localize", lambda _, image_rgb_hwc, camera: localized.append(image_rgb_hwc)
+    )
+    make_ready = read_map(parameters_of(path))
+    assert localized == []
+    make_ready()
+    camera = scene_map.metadata.camera
+    assert [image.shape for image in localized] == [(camera.height_px, camera.width_px, 3)]
 
 
 def test_a_map_without_views_has_none(tmp_path, weights_hash):

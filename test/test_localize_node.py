@@ -416,6 +416,12 @@ def test_a_qos_mismatch_is_said_by_topic(live):
     robot.publish_images_best_effort()
     robot.activate(matched=False, image_qos="reliable")
     node.wait_for("The QoS of /image does not match its publisher's")
+    wait_until(
+        lambda: any(
+            t.name.endswith(": input") and "The QoS of /image does not match" in t.message
+            for t in robot.diagnostics[-1].status
+        )
+    )
 
 
 def test_missing_camera_info_is_said(live):

@@ -143,3 +143,32 @@ def test_descriptors_say_range_and_choices():
     assert (inliers.from_value, inliers.to_value) == (4, 100_000)
     assert descriptor("tf_on_lost").additional_constraints == "one of hold, stop"
     assert all(descriptor(name).description for name in PARAMETERS)
+
+
+def test_defaults_and_ranges_are_those_that_were_promised():
+    promised = {
+        "map": "", "global_frame_id": "map", "odom_frame_id": "odom",
+        "base_frame_id": "base_footprint", "tf_broadcast": True,
+        "transform_tolerance": (0.1, 0.0, 2.0), "tf_publish_rate": (20.0, 1.0, 100.0),
+        "two_d_mode": True, "max_rate": (5.0, 0.1, 60.0), "max_image_age": (0.5, 0.05, 60.0),
+        "ransac_px": (10.0, 0.5, 100.0), "gate_sigma": (4.0, 0.0, 100.0),
+        "reinit_consensus": (3, 1, 100), "covariance_scale": (1.0, 0.01, 100.0),
+        "min_sigma_xy": (0.02, 0.0001, 10.0), "min_sigma_yaw": (0.005, 0.0001, 3.0),
+        "degraded_timeout": (2.0, 0.1, 3600.0), "lost_timeout": (10.0, 0.1, 3600.0),
+        "tf_on_lost": ("hold", "stop"), "device": ("auto", "cpu", "cuda"),
+        "set_initial_pose": False, "saved_pose_file": "",
+    }  # fmt: skip
+    found = {}
+    for name in promised:
+        field, metadata = PARAMETERS[name], PARAMETERS[name].metadata
+        if metadata["choices"]:
+            assert field.default == metadata["choices"][0]
+            found[name] = metadata["choices"]
+        elif metadata["low"] is not None:
+            found[name] = (field.default, metadata["low"], metadata["high"])
+        else:
+            found[name] = field.default
+    assert found == promised
+    assert {"min_inliers", *(f"initial_pose.{axis}" for axis in ("x", "y", "z", "yaw"))} <= set(
+        PARAMETERS
+    )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -14,6 +15,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from glace_ros.evaluation import RECALL_THRESHOLDS, summarize_frames
+from glace_ros.nodes.build_options import build_map_parser
+from glace_ros.nodes.evaluate import _parser as evaluate_parser
 from glace_ros.nodes.parameters import PARAMETERS
 
 REPO = Path(__file__).resolve().parents[1]
@@ -60,6 +64,108 @@ def test_every_launch_argument_is_told():
     assert len(arguments) > 8
     text = (REPO / "docs" / "nav2.md").read_text(encoding="utf-8")
     assert [name for name in arguments if f"`{name}`" not in text] == []
+
+
+def section(title: str) -> str:
+    """The part of the document below a heading, with its parts."""
+    text = DOC.read_text(encoding="utf-8")
+    assert f"\n## {title}\n" in text
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+# in the log of two strings, or of what PyTorch says
+PUT_TOGETHER = {
+    "at image time (latest is", "RuntimeError: CUDA error", "Rejected fix of rear",
+    "s ago, more than",
+}  # fmt: skip
+
+
+def test_the_log_lines_are_those_that_the_code_says():
+    said = "\n".join(
+        node.value
+        for path in (REPO / "glace_ros").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    varies = (
+        r"-?\d+(?:\.\d+)?|\.\.\.|x=|FILE|/image|\w+->\w+|ERROR:|Rejected fix:|max_image_age|~/\w+"
+    )
+    told = {
+        part.strip(" .,;:()'")
+        for line in re.findall(r"`([^`]+)`", section("Log"))
+        for part in re.split(varies, line)
+    }
+    sentences = {part for part in told if len(part.split()) >= 3} - PUT_TOGETHER
+    assert len(sentences) > 30
+    assert sorted(sentence for sentence in sentences if sentence not in said) == []
+
+
+def test_every_field_of_the_status_is_explained():
+    lines = (REPO / "msg" / "LocalizationStatus.msg").read_text(encoding="utf-8").splitlines()
+    fields = [line for line in lines if line and not line.startswith("#")]
+    assert len(fields) > 20
+    assert [line for line in fields if not line.partition("#")[2].strip()] == []
+
+
+# of nav2_amcl in Jazzy: what its node declares, and Nav2's base class of all lifecycle nodes
+OF_AMCL = """
+alpha1 alpha2 alpha3 alpha4 alpha5 always_reset_initial_pose base_frame_id beam_skip_distance
+beam_skip_error_threshold beam_skip_threshold do_beamskip first_map_only freespace_downsampling
+global_frame_id initial_pose.x initial_pose.y initial_pose.z initial_pose.yaw lambda_short
+laser_likelihood_max_dist laser_max_range laser_min_range laser_model_type map_topic max_beams
+max_particles min_particles odom_frame_id pf_err pf_z recovery_alpha_fast recovery_alpha_slow
+resample_interval robot_model_type save_pose_rate scan_topic set_initial_pose sigma_hit tf_broadcast
+transform_tolerance update_min_a update_min_d z_hit z_max z_rand z_short
+bond_disable_heartbeat_timeout bond_heartbeat_period autostart_node
+amcl_pose particle_cloud scan map initialpose
+reinitialize_global_localization request_nomotion_update
+"""
+
+
+def test_everything_that_amcl_has_is_in_the_table():
+    rows = [line for line in section("In AMCL's place").splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    patterns = [re.escape(name).replace(r"\*", r"\w+") for name in named]
+    missing = [name for name in OF_AMCL.split() if not any(re.fullmatch(p, name) for p in patterns)]
+    assert missing == []
+    assert all(row.split("|")[2].strip() for row in rows)
+
+
+def test_what_amcl_and_this_node_both_call_the_same_is_a_parameter_here():
+    """Else a parameter file for AMCL would fail `configure` where the table says that it fits."""
+    same = [row for row in section("In AMCL's place").splitlines() if "| the same" in row]
+    names = {
+        name
+        for row in same
+        for name in re.findall(r"`([a-z_.]+)`", row.split("|")[1])
+        if "service" not in row and name not in ("initialpose", "amcl_pose")
+    }
+    assert len(names) > 8
+    assert names <= set(PARAMETERS)
+
+
+def test_every_option_of_the_offline_programs_is_told_with_its_default():
+    text = section("build_map and evaluate")
+    of_build_map, of_evaluate = text.split("| `evaluate` |")
+    for parser, part in ((build_map_parser(""), of_build_map), (evaluate_parser(), of_evaluate)):
+        options = [name for action in parser._actions for name in action.option_strings]
+        assert [o for o in options if o not in ("-h", "--help") and f"`{o}`" not in part] == []
+    defaults = vars(build_map_parser("").parse_args(["--bag", "x"]))
+    promised = {
+        "keyframe_dist": 0.1, "keyframe_angle": 5.0, "holdout": 0.1, "device": "auto", "seed": 0,
+        "output": None, "image_topic": None, "camera_info_topic": None, "pose_source": None,
+        "minutes": None, "resume": False, "dry_run": False, "json": None, "report": True,
+        "local_encoder": "xfeat", "global_encoder": "vlad", "preset": "default",
+        "checkpoint_every": 20.0,
+    }  # fmt: skip
+    assert {name: defaults[name] for name in promised} == promised
+
+
+def test_every_figure_of_the_offline_programs_is_told():
+    text = section("build_map and evaluate")
+    figures = {*summarize_frames([]), *RECALL_THRESHOLDS, "p50", "p95", "map_bytes"}
+    of_build_map = {"seconds", "samples_per_second", "read", "encode", "train", "total"}
+    assert [key for key in figures | of_build_map if f"`{key}`" not in text] == []
 
 
 if __name__ == "__main__":
