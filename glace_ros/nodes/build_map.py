@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -34,7 +34,7 @@ from glace_ros.nodes.map_report import (
 from glace_ros.nodes.recording_choice import open_recording, recording_name
 from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages
+from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe
 
 if TYPE_CHECKING:
@@ -77,15 +77,20 @@ def _build(args: argparse.Namespace) -> int:
             return _dry_run(reader, selection, config)
         output = writable_output(args)
         _print_source(console, reader, device)
-        builder, record = MapBuilder(config, device, reader.image_count, ranks), BuildRecord()
+        blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
         held_out = HeldOutImages(reader)
+        image_count = reader.image_count
+        if config.buffer.samples:
+            with progress_bar(console, "count", image_count) as advance:
+                image_count = mapping_count(reader, selection, blocks, advance)
+                advance(reader.image_count)
+        builder, record = MapBuilder(config, device, image_count, ranks), BuildRecord()
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
         saved = SavedWork(
             output, fingerprint(config, args, bag_hash), reader, builder, held_out, ranks,
             resume=args.resume, every_s=args.checkpoint_every,
         )  # fmt: skip
-        blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
-        images = _mapping_images(reader, selection, blocks, held_out, saved.position)
+        images = mapping_images(reader, selection, blocks, held_out, saved.position)
         _encode(builder, record.watch(images), reader.image_count, saved, console)
         left_out = dict(reader.left_out)  # of this pass: the next one counts anew
         _print_left_out(console, reader, len(builder.encoded.views), held_out)
@@ -122,20 +127,6 @@ def _build(args: argparse.Namespace) -> int:
         write_json(Path(args.json), figures)
     print_result(output, figures, report)
     return judgement.exit_code()
-
-
-def _mapping_images(
-    reader: PosedImageReader,
-    selection: FrameSelection,
-    held_out: HeldOutBlocks,
-    kept: HeldOutImages,
-    position: dict[str, Any] | None,
-) -> Iterator[PosedImage]:
-    for image in reader.posed_images(selection, position):
-        if image.stamp_ns in held_out:
-            kept.append(image)
-        else:
-            yield image
 
 
 def _encode(

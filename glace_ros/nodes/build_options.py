@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glace_ros.errors import GlaceError
 from glace_ros.mapping.map_builder import MapBuilderConfig
-from glace_ros.mapping.presets import PRESETS, preset, preset_sigma
+from glace_ros.mapping.presets import PRESETS, preset, with_global_encoder
 from glace_ros.nodes.command_line import (
     finite,
     not_negative,
@@ -57,7 +57,7 @@ def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: st
 
 def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     """The preset, with what the command line says otherwise."""
-    config = preset(args.preset)
+    config = with_global_encoder(preset(args.preset), args.global_encoder)
     if args.iterations:
         trainer = replace(config.trainer, iterations=args.iterations)
         config = replace(config, minutes=0.0, trainer=trainer)
@@ -77,13 +77,12 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     if args.buffer_gb:
         buffer = replace(config.buffer, max_bytes=int(args.buffer_gb * 2**30))
         config = replace(config, buffer=buffer)
-    sigma = preset_sigma(args.preset, args.global_encoder) if args.sigma is None else args.sigma
+    if args.sigma is not None:
+        config = replace(config, sigma=args.sigma)
     return replace(
         config,
         trainer=replace(config.trainer, checkpoint_every_s=args.checkpoint_every),
         local_encoder=args.local_encoder,
-        global_encoder=args.global_encoder,
-        sigma=sigma,
         seed=args.seed,
     )
 
