@@ -209,17 +209,27 @@ def test_the_papers_scales_are_all_as_likely(even, mean):
 
 
 def test_what_is_said_goes_before_the_preset():
-    arguments = ["--bag", "x", "--preset", "paper-aachen", "--minutes", "3", "--clusters", "4"]
+    words = ["--bag", "x", "--preset", "paper-aachen", "--minutes", "3", "--clusters", "4"]
     config = map_builder_config(
-        build_map_parser(None).parse_args([*arguments, "--width", "128", "--landmarks", "10"])
+        build_map_parser(None).parse_args([*words, "--width", "128", "--landmarks", "0"])
     )
     assert (config.minutes, config.head.clusters, config.head.width) == (3.0, 4, 128)
+    assert (config.landmarks.most, config.head.blocks) == (0, 3)
+    words[3] = "quality"
+    config = map_builder_config(build_map_parser(None).parse_args([*words, "--landmarks", "10"]))
     assert config.landmarks.most == 10
-    assert config.head.blocks == 3
     config = map_builder_config(
         build_map_parser(None).parse_args(["--bag", "x", "--iterations", "7"])
     )
     assert (config.minutes, config.trainer.iterations) == (0.0, 7)
+
+
+def test_landmarks_of_a_preset_that_triangulates_nothing_are_refused(tmp_path, capsys):
+    words = ["--bag", "x", "--output", tmp_path / "x.glace", "--preset", "paper-rooms"]
+    assert build_map([*map(str, words), "--landmarks", "100"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "--landmarks 100" in said
+    assert "--preset paper-rooms" in said
 
 
 def test_an_unknown_preset_is_a_key_error():

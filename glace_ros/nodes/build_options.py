@@ -72,6 +72,11 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
         )
+    if args.landmarks and config.triangulation is None:
+        raise GlaceError(
+            f"--landmarks {args.landmarks}: --preset {args.preset} triangulates nothing, and so "
+            "there are none: leave the option out, or use --preset quality"
+        )
     if args.landmarks is not None:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
     if args.buffer_gb:
