@@ -460,7 +460,7 @@ def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch
     assert not output.exists()
 
     # other settings are not those of the checkpoint
-    assert "another bag or other settings" in sentence(
+    assert "another bag or scene, other settings" in sentence(
         build_map, *arguments, "--resume", "--seed", "5", code=6
     )
     steps = []

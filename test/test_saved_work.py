@@ -14,10 +14,13 @@ import pytest
 import torch
 from bag_writing import OPTICAL, START_NS, bag_writer
 from core_scenes import patchwork, rgb
+from published_networks import seeded
 
+from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.feature_buffer import EncodedViews
 from glace_ros.nodes.build_map import main as build_map
+from glace_ros.nodes.build_options import build_map_parser, fingerprint, map_builder_config
 from glace_ros.pose import Pose
 from glace_ros.scene.scene_map import SceneMap
 
@@ -199,6 +202,40 @@ def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch
         )
         assert build_map([*small, "--resume"]) in (0, 3)
     assert len(encoded) + 8 == SceneMap.load(tmp_path / "map.glace").metadata.training["views"]
+
+
+def test_weights_that_were_replaced_since_are_noticed(small, tmp_path, monkeypatch, capsys):
+    """Under the same path: what was encoded with the old ones does not go with the new ones."""
+    add, weights = EncodedViews.add, tmp_path / "ace_encoder.pt"
+    shapes = {name: tuple(part.shape) for name, part in AceNetwork().state_dict().items()}
+
+    def ctrl_c_at_the_second(encoded, image):
+        if len(encoded.views) == 2:
+            raise KeyboardInterrupt
+        add(encoded, image)
+
+    monkeypatch.setattr(EncodedViews, "add", ctrl_c_at_the_second)
+    small[small.index("--checkpoint-every") + 1] = "0"
+    small += ["--local-encoder", f"ace:{weights}"]
+    torch.save(seeded(shapes, 0), weights)
+    assert build_map(small) == 130
+    torch.save(seeded(shapes, 1), weights)
+    assert build_map([*small, "--resume"]) == 6
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("build_map: ")]
+    assert re.search("map.glace.encoded/.* other weights of an encoder: leave out", said[1])
+    torch.save(seeded(shapes, 0), weights)
+    assert build_map([*small, "--resume"]) == 130
+
+
+def test_replaced_weights_of_global_codes_are_noticed(tmp_path):
+    weights = tmp_path / "r2former.pth"
+    words = ["--bag", "x", "--global-encoder", f"r2former:{weights}"]
+    args = build_map_parser(None).parse_args(words)
+    marks = []
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        marks.append(fingerprint(map_builder_config(args), args, "0" * 64))
+    assert marks[0] == marks[2] != marks[1]
 
 
 @pytest.mark.parametrize(

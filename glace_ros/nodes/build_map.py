@@ -18,6 +18,7 @@ from glace_ros.nodes.build_options import (
     build_map_parser,
     fingerprint,
     map_builder_config,
+    weights_of,
     writable_output,
 )
 from glace_ros.nodes.build_record import BuildRecord
@@ -76,6 +77,7 @@ def _build(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _dry_run(reader, selection, config)
         output = writable_output(args)
+        weights_of(config)  # are they here: said before the images are counted
         _print_source(console, reader, device)
         blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
         held_out = HeldOutImages(reader)

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from glace_ros.errors import GlaceError
+from glace_ros.features.local_encoder import weights_hash_of
+from glace_ros.features.weights_file import named_file, weights_hash
 from glace_ros.mapping.map_builder import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS, preset, with_global_encoder
 from glace_ros.nodes.command_line import (
@@ -45,13 +47,19 @@ def writable_output(args: argparse.Namespace) -> Path:
     return output
 
 
+def weights_of(config: MapBuilderConfig) -> tuple[str, ...]:
+    """Hashes of the encoders' weights. Raises WeightsError where they are not here."""
+    files = [config.global_encoder] if named_file(config.global_encoder) else []
+    return weights_hash_of(config.local_encoder), *map(weights_hash, files)
+
+
 def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: str) -> str:
     """Names everything that a checkpoint depends on; minutes and memory may change."""
     choices = {k: v for k, v in vars(args).items() if k not in _NOT_OF_THE_MAP}
     buffer = replace(config.buffer, max_bytes=0)
     trainer = replace(config.trainer, checkpoint_every_s=0.0)
     config = replace(config, minutes=0.0, buffer=buffer, trainer=trainer)
-    text = repr((config, sorted(choices.items()), bag_hash))
+    text = repr((config, sorted(choices.items()), bag_hash, weights_of(config)))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
