@@ -279,6 +279,20 @@ def test_a_scene_folder_makes_the_map_that_the_bag_makes(built, scene, tmp_path,
     assert metadata.camera == of_bag.metadata.camera
 
 
+def test_the_report_of_a_scene_speaks_of_no_bag(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(Localizer, "localize", lambda *_: Rejection("too dark", 0, 900, 0.01))
+    output = tmp_path / "x.glace"
+    words = ["--scene", str(scene), *QUICK[:-1], "--holdout", "0", "--output", str(output)]
+    assert build_map(words) == 0
+    page = output.with_name("x.report.html").read_text()
+    text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert f"From the scene folder {scene}, in the frame map" in text
+    assert f"images in the scene folder {IMAGES}" in " ".join(text.split())
+    assert not re.search(r"\b(bag|recording)\b", text)
+    described = json.loads(output.with_name("x.report.json").read_text())["recording"]
+    assert described["scene folder"] == str(scene)
+
+
 def test_evaluate_writes_a_scenes_poses_for_submission(built, scene, tmp_path, monkeypatch):
     map_from_camera = Pose.from_rotation_vector([1.0, 2.0, 3.0], [0.0, 0.0, np.pi / 2])
     found = PoseEstimate(
