@@ -49,17 +49,16 @@ def _benchmark(args: argparse.Namespace) -> int:
     asked = protocol(args.protocol, args.sfm, args.ablation)
     folders = asked.chosen(args.scenes)
     asked.require(args.data, folders)
-    output = args.output or Path("_".join(["benchmark", *_words(args)]))
-    require_writable("--output", output / "benchmark.json")
+    words = [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
+    name = "_".join(["benchmark", *words])  # several may be run into one folder
+    output = args.output or Path(name)
+    page = output / f"{name}.html"
+    require_writable("--output", page)
     finished = run_jobs(_jobs(args, asked, folders, output), output, console)
     tables, notes = comparisons(asked, finished), notes_on(asked, finished)
-    _write(output, asked, finished, tables, notes)
-    _print(tables, notes, output)
+    _write(page, asked, finished, tables, notes)
+    _print(tables, notes, page)
     return 0
-
-
-def _words(args: argparse.Namespace) -> list[str]:
-    return [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
 
 
 def _jobs(
@@ -95,7 +94,7 @@ def _room_list(
 
 
 def _write(
-    output: Path,
+    page: Path,
     asked: Protocol,
     finished: Sequence[FinishedJob],
     tables: Sequence[Comparison],
@@ -117,16 +116,17 @@ def _write(
             for done in finished
         ],
     }  # fmt: skip
-    (output / "benchmark.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (output / "benchmark.md").write_text(markdown(title, tables, notes), encoding="utf-8")
+    text = json.dumps(content, indent=2) + "\n"
+    page.with_suffix(".json").write_text(text, encoding="utf-8")
+    page.with_suffix(".md").write_text(markdown(title, tables, notes), encoding="utf-8")
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
     )
     sentence = f"Maps: {len(finished)}. Images that were asked for: {images}."
-    write_page(output / "benchmark.html", comparison_page(title, sentence, tables, notes))
+    write_page(page, comparison_page(title, sentence, tables, notes))
 
 
-def _print(tables: Sequence[Comparison], notes: Sequence[str], output: Path) -> None:
+def _print(tables: Sequence[Comparison], notes: Sequence[str], page: Path) -> None:
     console = Console()
     for compared in tables:
         table = Table(title=f"{compared.title}: {compared.unit}")
@@ -137,7 +137,7 @@ def _print(tables: Sequence[Comparison], notes: Sequence[str], output: Path) -> 
         console.print(table)
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
-    console.print(f"Open {output / 'benchmark.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Open {page}", highlight=False, soft_wrap=True)
 
 
 def _scenes(text: str) -> list[str]:
@@ -154,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR",
-        help="maps, what is done, benchmark.json, .md and .html (default benchmark_PROTOCOL)",
+        help="maps, what is done, benchmark_PROTOCOL.json, .md and .html (default "
+        "benchmark_PROTOCOL)",
     )  # fmt: skip
     parser.add_argument(
         "--scenes", type=_scenes, default=[], metavar="A,B", help="these alone, such as chess,fire"
