@@ -488,6 +488,44 @@ def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch
     assert not checkpoint.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        (["evaluate", "--map", "x", "--bag", "y"], "evaluate.SceneMap.load"),
+        (["prepare", "bag", "x", "y"], "prepare.RecordingReader"),
+        (["prepare", "7scenes", ".", "y"], "prepare.scene_source"),
+        (["benchmark", "7scenes", "--data", "x"], "benchmark.protocol"),
+        (["covisibility", "--bag", "x"], "covisibility.open_recording"),
+        (
+            ["import_map", "--encoder", "x", "--head", "y", "--output", "z"],
+            "import_map.local_encoder",
+        ),
+        (["export_map", "x", "--output", "z"], "export_map.SceneMap.load"),
+    ],
+)  # fmt: skip
+def test_sigterm_ends_every_program_as_ctrl_c_does(words, at, tmp_path, monkeypatch, capsys):
+    """And a SIGINT that follows, as of the program that started it, changes nothing more."""
+    saved = []
+
+    def sigterm(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            saved.append(True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"glace_ros.nodes.{at}", sigterm)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody's"))
+    try:
+        assert glace(words) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert saved == [True]
+    assert capsys.readouterr().err.splitlines()[-1] == f"{words[0]}: interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def cpu_seconds(pid: int) -> float:
     """What a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -35,13 +34,7 @@ _HANDED_ON = ("minutes", "iterations", "local_encoder", "global_encoder", "buffe
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 done, 2 data unusable, 130 interrupted, else that of the program that failed."""
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
     return run("benchmark", lambda: _benchmark(args))
-
-
-def _interrupt(_number: int, _frame: Any) -> None:
-    """As Ctrl-C: what was started is ended."""
-    raise KeyboardInterrupt
 
 
 def _benchmark(args: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from glace_ros.nodes.build_options import (
     writable_output,
 )
 from glace_ros.nodes.build_record import BuildRecord
-from glace_ros.nodes.command_line import progress_bar, run
+from glace_ros.nodes.command_line import interruption_says, progress_bar, run
 from glace_ros.nodes.map_judgement import Judgement, judge, map_figures
 from glace_ros.nodes.map_report import (
     REPORT_S,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from glace_ros.mapping.map_trainer import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
-    from glace_ros.scene.scene_map import SceneMap
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,26 +91,20 @@ def _build(args: argparse.Namespace) -> int:
             output, fingerprint(config, args, bag_hash), reader, builder, held_out, ranks,
             resume=args.resume, every_s=args.checkpoint_every,
         )  # fmt: skip
-        images = mapping_images(reader, selection, blocks, held_out, saved.position)
-        _encode(builder, record.watch(images), reader.image_count, saved, console)
-        left_out = dict(reader.left_out)  # of this pass: the next one counts anew
-        _print_left_out(console, reader, len(builder.encoded.views), held_out)
-        _train(builder, saved, console, record, len(held_out), args.report)
-        if ranks.rank > 0:
+        with saved.resumable():
+            images = mapping_images(reader, selection, blocks, held_out, saved.position)
+            _encode(builder, record.watch(images), reader.image_count, saved, console)
+            left_out = dict(reader.left_out)  # of this pass: the next one counts anew
+            _print_left_out(console, reader, len(builder.encoded.views), held_out)
+            _train(builder, saved, console, record, len(held_out), args.report)
+            if ranks.rank == 0:
+                described = _described(reader, recording_name(args), bag_hash)
+                judgement = _judge(builder, described, reader, held_out, record, args)
+                judgement.scene_map.save(output)
             ranks.leave()
-            saved.remove()
-            return 0
-        scene_map = builder.scene_map(
-            RecordingDescription(
-                reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
-                reader.camera_info_topic, reader.camera, recording_name(args), bag_hash,
-            )
-        )  # fmt: skip
-        judgement = _judge(builder, scene_map, reader, held_out, record, args)
-        scene_map = judgement.scene_map
-        scene_map.save(output)
-        ranks.leave()
         saved.remove()
+        if ranks.rank > 0:
+            return 0
         seconds = {**builder.seconds, "total": time.perf_counter() - started}
         figures = map_figures(judgement, builder) | {"left_out": left_out, "seconds": seconds}
         if judgement.usable is not False and not args.output:
@@ -119,8 +112,9 @@ def _build(args: argparse.Namespace) -> int:
         report = None
         if args.report:
             poses = builder.encoded.views.map_from_camera
-            report = map_report(reader, judgement, record, poses, figures)
-            write_map_report(output, report)
+            with interruption_says(lambda: f"; the map {output} is done, its report is not"):
+                report = map_report(reader, judgement, record, poses, figures)
+                write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started
             seconds.update(report=total_s - before_s, total=total_s)
@@ -138,7 +132,7 @@ def _encode(
     saved: SavedWork,
     console: Console,
 ) -> None:
-    with saved.encoding(), progress_bar(console, "encode", image_count) as advance:
+    with progress_bar(console, "encode", image_count) as advance:
 
         def encoded() -> None:
             advance()
@@ -158,7 +152,7 @@ def _train(
     report: bool,
 ) -> None:
     views = len(builder.encoded.views)
-    with saved.encoding(), progress_bar(console, "triangulate", views) as advance:
+    with progress_bar(console, "triangulate", views) as advance:
 
         def placed() -> None:
             advance(builder.encoded.placed)
@@ -170,7 +164,7 @@ def _train(
     localized = held_out + (len(record.mapping_images) if report else 0)
     reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * localized
     reserve_s += REPORT_S if report else 0.0
-    with saved.training(), progress_bar(console, "train", 1.0) as advance:
+    with progress_bar(console, "train", 1.0) as advance:
 
         def show(progress: TrainingProgress) -> None:
             record.training.append(progress)
@@ -185,7 +179,7 @@ def _train(
 
 def _judge(
     builder: MapBuilder,
-    scene_map: SceneMap,
+    described: RecordingDescription,
     reader: PosedImageReader,
     held_out: HeldOutImages,
     record: BuildRecord,
@@ -193,12 +187,23 @@ def _judge(
 ) -> Judgement:
     start = time.perf_counter()
     judgement = judge(
-        scene_map, held_out, reader.base_from_camera, args.device, record.add_held_out
+        builder.scene_map(described),
+        held_out,
+        reader.base_from_camera,
+        args.device,
+        record.add_held_out,
     )
     if args.report:
         record.look_at_mapping_images(judgement.localizer)
     builder.seconds["judge"] = time.perf_counter() - start
     return judgement
+
+
+def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
+    return RecordingDescription(
+        reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
+        reader.camera_info_topic, reader.camera, name, content_hash,
+    )  # fmt: skip
 
 
 def _dry_run(reader: PosedImageReader, selection: FrameSelection, config: MapBuilderConfig) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,9 +91,11 @@ def require_writable(option: str, path: Path) -> None:
 
 
 def run(program: str, work: Callable[[], int]) -> int:
-    """The exit code of `work`; a GlaceError or Ctrl-C becomes one sentence on stderr and its
-    code.
+    """The exit code of `work`; a GlaceError, Ctrl-C or SIGTERM becomes one sentence on stderr and
+    its code.
     """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         return work()
     except GlaceError as error:
@@ -103,6 +106,25 @@ def run(program: str, work: Callable[[], int]) -> int:
             f"{program}: interrupted{interrupt.args[0] if interrupt.args else ''}", file=sys.stderr
         )
         return INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _as_ctrl_c(_number: int, _frame: object) -> None:
+    # systemd sends it to all of a service's processes: of two of ours, the one that started the
+    # other sends its own SIGINT, which must not cut short what is being saved
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interruption_says(words: Callable[[], str]) -> Iterator[None]:
+    """What `run` says of a Ctrl-C in here, after "interrupted"."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(words()) from None
 
 
 @contextmanager
