@@ -18,6 +18,7 @@ from glace_ros.datasets.rooms import room_list
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.benchmark_jobs import Job, run_jobs
 from glace_ros.nodes.benchmark_results import comparisons, notes_on
+from glace_ros.nodes.build_options import global_encoder_name, local_encoder_name
 from glace_ros.nodes.command_line import positive, require_writable, run, whole_number
 from glace_ros.report.comparison import Comparison, comparison_page, markdown
 from glace_ros.report.page import write_page
@@ -165,8 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--preset", choices=PRESETS, help="default: the paper's of this table")
     build.add_argument("--minutes", type=positive, help="wall time of each map")
     build.add_argument("--iterations", type=whole_number(1))
-    build.add_argument("--local-encoder", metavar="NAME")
-    build.add_argument("--global-encoder", metavar="NAME")
+    build.add_argument("--local-encoder", type=local_encoder_name, metavar="NAME")
+    build.add_argument("--global-encoder", type=global_encoder_name, metavar="NAME")
     build.add_argument("--buffer-gb", type=positive, metavar="GB")
     build.add_argument("--seed", type=whole_number(0))
     return parser

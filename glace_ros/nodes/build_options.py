@@ -17,6 +17,7 @@ from glace_ros.nodes.command_line import (
     finite,
     not_negative,
     positive,
+    require_distinct,
     require_writable,
     share,
     whole_number,
@@ -39,8 +40,13 @@ def writable_output(args: argparse.Namespace) -> Path:
     """Where the map goes; all that will be written there can be."""
     named = default_folder() / f"{recording_name(args)}.glace"
     output = Path(args.output) if args.output else named
+    reports = {f"the report {path.name}": path for path in report_paths(output) if args.report}
+    require_distinct(
+        {"--bag": args.bag, "--scene": args.scene, "--output": output, "--json": args.json}
+        | reports
+    )
     require_writable("--output", output)
-    for path in report_paths(output) if args.report else ():
+    for path in reports.values():
         require_writable("--report", path)
     if args.json:
         require_writable("--json", Path(args.json))
@@ -66,6 +72,11 @@ def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: st
 def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     """The preset, with what the command line says otherwise."""
     config = with_global_encoder(preset(args.preset), args.global_encoder)
+    if args.iterations and args.minutes:
+        raise GlaceError(
+            f"--iterations {args.iterations} and --minutes {args.minutes:g}: training ends by the "
+            "one or by the other, leave one of them out"
+        )
     if args.iterations:
         trainer = replace(config.trainer, iterations=args.iterations)
         config = replace(config, minutes=0.0, trainer=trainer)
@@ -100,7 +111,8 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     )
 
 
-def _global_encoder(text: str) -> str:
+def global_encoder_name(text: str) -> str:
+    """An argument: vlad, none, kmeans:K or r2former:FILE."""
     name, _, count = text.partition(":")
     if text in ("vlad", "none") or (name == "kmeans" and count.isdecimal() and int(count) > 0):
         return text
@@ -165,7 +177,7 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--global-encoder",
-        type=_global_encoder,
+        type=global_encoder_name,
         default=defaults.global_encoder,
         help="vlad, none, kmeans:K (the paper's K codes without diffusion), or r2former:FILE (the "
         "paper's, with your own weights)",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from rich.progress import (
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 INTERRUPTED = 130
 
@@ -88,6 +89,23 @@ def require_writable(option: str, path: Path) -> None:
         probe.unlink(missing_ok=True)  # another rank may have looked at the same time
     except OSError as error:
         raise GlaceError(f"{option} {path} cannot be written: {error.strerror}") from error
+
+
+def require_distinct(files: Mapping[str, str | Path | None]) -> None:
+    """Raises GlaceError where two options name one file, which would be written over. files: by
+    option; None where it is not given.
+    """
+    options: dict[str, str] = {}
+    for option, file in files.items():
+        if not file:
+            continue
+        place = os.path.realpath(file)
+        if place in options:
+            raise GlaceError(
+                f"{option} and {options[place]} name the same file, {file}: name another for one "
+                "of them"
+            )
+        options[place] = option
 
 
 def run(program: str, work: Callable[[], int]) -> int:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from glace_ros.nodes.command_line import require_writable, run
+from glace_ros.nodes.command_line import require_distinct, require_writable, run
 from glace_ros.scene.official_map import write_official_map
 from glace_ros.scene.scene_map import SceneMap
 
@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     output = Path(args.output)
+    require_distinct({"the map": args.map, "--output": output})
     require_writable("--output", output)
     moved_m = write_official_map(SceneMap.load(args.map), output)
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
