@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUBCOMMANDS = {
     "build_map": "a rosbag or a scene folder becomes a map",
@@ -22,10 +29,11 @@ def main(argv: list[str] | None = None) -> int:
     """Dispatch to glace_ros.nodes.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in SUBCOMMANDS:
-        try:
+        with _ending_at_once(argv[0]):
             program = importlib.import_module(f"glace_ros.nodes.{argv[0]}")
+        try:
             return int(program.main(argv[1:]))
-        except KeyboardInterrupt:  # while PyTorch is being imported, which takes seconds
+        except KeyboardInterrupt:
             print(f"{argv[0]}: interrupted", file=sys.stderr)
             return 130
     asked = bool(argv) and argv[0] in ("-h", "--help")
@@ -36,6 +44,27 @@ def main(argv: list[str] | None = None) -> int:
         text = f"glace: there is no subcommand '{argv[0]}'\n{text}"
     print(text, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2
+
+
+@contextmanager
+def _ending_at_once(program: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM while PyTorch is being imported, which takes seconds: there is nothing to
+    clean up yet, and modules being imported turn an exception into errors of their own.
+    """
+
+    def end(_number: int, _frame: object) -> None:
+        os.write(2, f"{program}: interrupted\n".encode())
+        os._exit(130)
+
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background job
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -109,12 +109,18 @@ def scene_folders(tmp_path, name: str, sfm: bool = False) -> list[str]:
     return folders
 
 
+def tables(tmp_path, ending: str) -> str:
+    """What was written last."""
+    files = (tmp_path / "out").glob(f"benchmark_*.{ending}")
+    return max(files, key=lambda file: file.stat().st_mtime_ns).read_text()
+
+
 def row(tmp_path, system: str, table: int = 0) -> dict[str, str]:
-    """The cells of a system in benchmark.json, by their heads; the Markdown has the same."""
-    table = json.loads((tmp_path / "out/benchmark.json").read_text())["tables"][table]
+    """The cells of a system in the JSON, by their heads; the Markdown has the same."""
+    table = json.loads(tables(tmp_path, "json"))["tables"][table]
     found = next(row for row in table["rows"] if row["system"] == system)
     figures = dict(zip(table["columns"], found.pop("figures"), strict=True))
-    text = (tmp_path / "out/benchmark.md").read_text()
+    text = tables(tmp_path, "md")
     line = next(line for line in text.splitlines() if line.startswith(f"| {system} |"))
     assert all(cell in line for cell in figures.values())
     return {**found, **figures}
@@ -148,7 +154,7 @@ def test_our_row_of_7_scenes_is_the_mean_beside_what_the_paper_reports(
         if name == "build_map":
             for option in ("--preset paper-7scenes", "--minutes 2", "--holdout 0"):
                 assert option in told
-    page = (tmp_path / "out/benchmark.html").read_text()
+    page = tables(tmp_path, "html")
     assert "pixLoc" in page
     assert "reported, Table 1" in page
     bars = page.replace("\\u002f", "/")
@@ -173,6 +179,20 @@ def test_an_ensemble_is_handed_on_and_named_as_the_papers_are(tmp_path, programs
     for _, words in programs.of("build_map"):
         assert words[words.index("--ensemble") + 1] == "4"
     assert row(tmp_path, "glace_ros x4")["from_"] == "measured here"
+
+
+def test_tables_of_several_protocols_lie_in_one_folder(tmp_path, programs, benchmark):
+    written = {}
+    for name, *words in (["7scenes"], ["7scenes", "--sfm"], ["cambridge"]):
+        scene_folders(tmp_path, name, bool(words))
+        benchmark(name, *words, "--preset", "fast")
+        written["_".join(["benchmark", name, *(word[2:] for word in words)])] = tables(
+            tmp_path, "json"
+        )
+    files = {file.stem: file.read_text() for file in (tmp_path / "out").glob("benchmark_*.json")}
+    assert files == written
+    protocols = [json.loads(text)["protocol"] for text in written.values()]
+    assert protocols == ["7scenes", "7scenes", "cambridge"]
 
 
 def test_rooms_of_one_map_count_alike_however_many_images_they_have(tmp_path, programs, benchmark):
@@ -228,7 +248,7 @@ def test_aachens_queries_go_into_a_submission(tmp_path, programs, benchmark):
     benchmark("aachen-day")
     assert str(tmp_path / "out/aachen.submission.txt") in programs.calls[1][1]
     assert row(tmp_path, "glace_ros")["5 m, 10 deg"] == ""
-    assert "visuallocalization.net" in (tmp_path / "out/benchmark.md").read_text()
+    assert "visuallocalization.net" in tables(tmp_path, "md")
 
 
 @pytest.mark.parametrize("table", [reported.TABLE_4, reported.TABLE_6])
@@ -259,7 +279,7 @@ def test_what_was_interrupted_goes_on(tmp_path, programs, benchmark):
     folders = scene_folders(tmp_path, "7scenes")
     programs.fails = {5: KeyboardInterrupt}  # the third map
     assert "interrupted" in benchmark("7scenes", code=130)
-    assert not (tmp_path / "out/benchmark.json").exists()
+    assert not list((tmp_path / "out").glob("benchmark_*"))
     programs.fails = {7: 6}  # and then its images
     words = benchmark("7scenes", code=6)
     assert f"evaluate of {folders[2]} ended with exit code 6" in words
@@ -268,7 +288,7 @@ def test_what_was_interrupted_goes_on(tmp_path, programs, benchmark):
     assert resumed == [False, False, False, True]
     benchmark("7scenes")
     assert programs.maps() == [*folders[:3], *folders[2:]]  # none but the third twice
-    notes = json.loads((tmp_path / "out/benchmark.json").read_text())["notes"]
+    notes = json.loads(tables(tmp_path, "json"))["notes"]
     assert [note for note in notes if "interrupted" in note] == [
         f"the mapping of {folders[2]} was interrupted: its time is that of the last part"
     ]
@@ -285,7 +305,7 @@ def test_a_map_that_was_done_when_we_were_interrupted_is_kept(tmp_path, programs
     figures.write_text(json.dumps(programs.built()))
     benchmark("7scenes")
     assert programs.maps() == folders
-    assert "interrupted" not in (tmp_path / "out/benchmark.md").read_text()
+    assert "interrupted" not in tables(tmp_path, "md")
 
 
 def test_figures_of_other_options_are_not_taken_for_these(tmp_path, programs, benchmark):

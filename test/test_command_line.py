@@ -279,6 +279,20 @@ def test_a_scene_folder_makes_the_map_that_the_bag_makes(built, scene, tmp_path,
     assert metadata.camera == of_bag.metadata.camera
 
 
+def test_the_report_of_a_scene_speaks_of_no_bag(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(Localizer, "localize", lambda *_: Rejection("too dark", 0, 900, 0.01))
+    output = tmp_path / "x.glace"
+    words = ["--scene", str(scene), *QUICK[:-1], "--holdout", "0", "--output", str(output)]
+    assert build_map(words) == 0
+    page = output.with_name("x.report.html").read_text()
+    text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert f"From the scene folder {scene}, in the frame map" in text
+    assert f"images in the scene folder {IMAGES}" in " ".join(text.split())
+    assert not re.search(r"\b(bag|recording)\b", text)
+    described = json.loads(output.with_name("x.report.json").read_text())["recording"]
+    assert described["scene folder"] == str(scene)
+
+
 def test_evaluate_writes_a_scenes_poses_for_submission(built, scene, tmp_path, monkeypatch):
     map_from_camera = Pose.from_rotation_vector([1.0, 2.0, 3.0], [0.0, 0.0, np.pi / 2])
     found = PoseEstimate(
@@ -464,7 +478,7 @@ def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch
     assert not output.exists()
 
     # other settings are not those of the checkpoint
-    assert "another bag or other settings" in sentence(
+    assert "another bag or scene, other settings" in sentence(
         build_map, *arguments, "--resume", "--seed", "5", code=6
     )
     steps = []
@@ -485,6 +499,44 @@ def test_ctrl_c_ends_an_evaluation(sentence, built, bag, monkeypatch):
     monkeypatch.setattr(Localizer, "localize", ctrl_c)
     arguments = ("--map", built[0], "--bag", bag, "--device", "cpu")
     assert sentence(evaluate, *arguments, code=130) == "evaluate: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        (["evaluate", "--map", "x", "--bag", "y"], "evaluate.SceneMap.load"),
+        (["prepare", "bag", "x", "y"], "prepare.RecordingReader"),
+        (["prepare", "7scenes", ".", "y"], "prepare.scene_source"),
+        (["benchmark", "7scenes", "--data", "x"], "benchmark.protocol"),
+        (["covisibility", "--bag", "x"], "covisibility.open_recording"),
+        (
+            ["import_map", "--encoder", "x", "--head", "y", "--output", "z"],
+            "import_map.local_encoder",
+        ),
+        (["export_map", "x", "--output", "z"], "export_map.SceneMap.load"),
+    ],
+)  # fmt: skip
+def test_sigterm_ends_every_program_as_ctrl_c_does(words, at, tmp_path, monkeypatch, capsys):
+    """And a SIGINT that follows, as of the program that started it, changes nothing more."""
+    saved = []
+
+    def sigterm(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            saved.append(True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"glace_ros.nodes.{at}", sigterm)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody's"))
+    try:
+        assert glace(words) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert saved == [True]
+    assert capsys.readouterr().err.splitlines()[-1] == f"{words[0]}: interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def cpu_seconds(pid: int) -> float:

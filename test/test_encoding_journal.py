@@ -170,6 +170,13 @@ def test_a_full_disk_is_said_and_what_was_written_stays(written):
     assert_same(found, encoded)
 
 
+def test_a_file_of_somebody_else_stays_where_it_is(written):
+    folder, encoded = written
+    (folder / "notes.txt").write_text("mine")
+    journal(folder, encoded).remove()
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_a_file_that_was_being_written_does_not_count(written):
     folder, encoded = written
     (folder / "encoded-00000020.safetensors.partial").write_bytes(b"half of i")

@@ -21,9 +21,11 @@ from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig, _transfer
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
+from glace_ros.mapping.ranks import Ranks
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
@@ -225,6 +227,75 @@ def test_the_same_seed_makes_the_same_buffer(encoder):
         encoded_drive(encoder, 2, config).buffer(np.zeros(3), None, CPU).samples for _ in range(2)
     )
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_passes_over_the_images_fill_each_ranks_buffer_and_no_more(encoder, ranks):
+    """11 encodings of so many images: each as often as the others, or once more."""
+    config = FeatureBufferConfig(patches=20, short_side_px=96, samples=11 * 20 + 7)
+    for rank in range(ranks):
+        encoded = EncodedViews(
+            encoder, config, AugmentationConfig(), 0, len(drive(7)), Ranks(rank, ranks)
+        )
+        for image in drive(7):
+            encoded.add(image)
+        counts = encoded.views.samples.view_n.bincount(minlength=7) // 20
+        assert counts.sum() == 11
+        assert len(encoded.views.scores_n) == 220
+        own = counts[rank::ranks]
+        assert own.max() - own.min() == 1
+        samples = encoded.views.samples
+        seen = torch.column_stack([samples.view_n, samples.pixels_n2])
+        assert len(seen.unique(dim=0)) > 0.9 * 220  # each pass is augmented anew
+
+
+def test_of_more_images_than_a_pass_can_take_each_gives_less(encoder):
+    config = FeatureBufferConfig(patches=40, short_side_px=96, samples=100)
+    encoded = EncodedViews(encoder, config, AugmentationConfig(), 0, 5)
+    for image in drive(5):
+        encoded.add(image)
+    counts = encoded.views.samples.view_n.bincount()
+    assert counts.min() == counts.max() >= 16
+    assert counts.sum() <= 100
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_image_as_it_is_comes_first_where_it_is_wanted(encoder, plain):
+    config = FeatureBufferConfig(patches=50, short_side_px=96)
+    once = encoded_drive(encoder, 1, config, augmented_views=0).views
+    augmentation = AugmentationConfig(views=2, plain_first=plain)
+    encoded = EncodedViews(encoder, config, augmentation, seed=0)
+    encoded.add(drive(1)[0])
+    first = encoded.views.features(0)
+    assert torch.equal(first.pixels_n2, once.features(0).pixels_n2) is plain
+    assert all(len(encoded.views.features(0, copy).scores_n) for copy in range(3))
+
+
+def test_passes_need_the_number_of_images(encoder):
+    with pytest.raises(ValueError, match="number of images"):
+        EncodedViews(encoder, FeatureBufferConfig(samples=100), AugmentationConfig(), 0)
+
+
+def test_the_passes_are_gone_on_with_where_they_were_left(encoder, tmp_path):
+    """Images that were taken twice and three times."""
+    config = FeatureBufferConfig(patches=20, short_side_px=96, samples=220)
+
+    def passes() -> tuple[EncodedViews, EncodingJournal]:
+        encoded = EncodedViews(encoder, config, AugmentationConfig(), 0, 5)
+        return encoded, EncodingJournal(tmp_path / "x", "mine", encoded, dict)
+
+    (whole, _), (cut, journal), (resumed, again) = passes(), passes(), passes()
+    images = drive(5)
+    for image in images:
+        whole.add(image)
+    for image in images[:3]:
+        cut.add(image)
+        journal.save()
+    again.restore()
+    for image in images[3:]:
+        resumed.add(image)
+    for a, b in zip(resumed.views.samples, whole.views.samples, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_an_augmented_patch_takes_over_the_point_it_falls_on():

@@ -196,7 +196,7 @@ def test_a_checkpoint_of_another_bag_or_other_settings_is_refused(
 ):
     path = tmp_path / "map.checkpoint"
     path.write_bytes(checkpoint_bytes)
-    with pytest.raises(MappingError, match=r"another bag or other settings.*--resume"):
+    with pytest.raises(MappingError, match=r"another bag or scene, other settings.*--resume"):
         TrainingCheckpoint(path, "other", resume=True).load(world.trainer())
 
 

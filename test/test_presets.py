@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import torch
 from core_scenes import patchwork, rgb
+from test_saved_work import arguments, write_wall
 
 from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError
-from glace_ros.mapping import map_trainer
+from glace_ros.mapping import map_trainer, presets
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
 from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.presets import PAPER, PRESETS, preset
 from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
+from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.build_options import build_map_parser, map_builder_config
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
@@ -59,6 +62,7 @@ def test_the_papers_presets_have_its_numbers(name):
     )  # fmt: skip
     assert (head.width, config.buffer.patches, config.buffer.short_side_px) == (768, 1024, 480)
     assert config.buffer.max_bytes == 16e6 * sample_bytes(512)
+    assert config.buffer.samples == 16e6
     assert (augmentation.scale, augmentation.roll_deg) == (1.5, 15.0)
     assert (augmentation.brightness, augmentation.contrast) == (0.1, 0.1)
     assert (trainer.learning_rate, trainer.warm_up, trainer.weight_decay) == (5e-3, 0.3, 0.01)
@@ -100,7 +104,7 @@ def test_a_paper_preset_trains_as_it_says(monkeypatch):
         config, sigma=0.1,
         trainer=replace(config.trainer, batch=64, iterations=4),
         head=replace(config.head, width=16),
-        buffer=replace(config.buffer, patches=20, short_side_px=96, max_bytes=10**7),
+        buffer=replace(config.buffer, patches=20, short_side_px=96, samples=20 * 32),
     )  # fmt: skip
     scene_map = built(small)
     assert [progress for progress, *_ in losses] == [0.0, 0.25, 0.5, 0.75]
@@ -112,11 +116,52 @@ def test_a_paper_preset_trains_as_it_says(monkeypatch):
     assert scene_map.metadata.training["steps"] == 4
 
 
+def test_a_paper_preset_fills_its_buffer_from_the_images_that_are_mapped(tmp_path, monkeypatch):
+    """Of 40 images some are held out; and the keyframes are fewer than the images."""
+    buffers = []
+    real_buffer = EncodedViews.buffer
+
+    def spy(encoded, *arguments):
+        buffers.append(real_buffer(encoded, *arguments))
+        return buffers[-1]
+
+    monkeypatch.setattr(EncodedViews, "buffer", spy)
+    monkeypatch.setattr(map_trainer, "faster_dtype", lambda *_: torch.float32)
+    monkeypatch.setattr(presets, "_BUFFER_SAMPLES", 50 * 100)
+    monkeypatch.setattr(
+        presets, "FeatureBufferConfig", lambda **of: FeatureBufferConfig(**of | {"patches": 100})
+    )
+    words = arguments(
+        write_wall(tmp_path / "wall", 40), tmp_path / "map.glace", "--preset", "paper-7scenes",
+        "--iterations", 2, "--global-encoder", "none", "--keyframe-dist", 0.06,
+        "--keyframe-angle", 90,
+    )  # fmt: skip
+    assert build_map(words) in (0, 3)
+    (buffer,) = buffers
+    assert 10 <= len(buffer.views) <= 20
+    assert len(buffer) == 50 * 100
+    counts = buffer.samples.view_n.bincount()
+    assert counts.max() - counts.min() == 100
+
+
+@pytest.mark.parametrize(
+    ("encoder", "plain"),
+    [("vlad", True), ("kmeans:3", True), ("none", False), ("r2former:x.pth", False)],
+)
+def test_the_papers_views_are_all_augmented_but_for_learned_codes(encoder, plain):
+    words = ["--bag", "x", "--preset", "paper-aachen", "--global-encoder", encoder]
+    assert map_builder_config(build_map_parser(None).parse_args(words)).augmentation == replace(
+        preset("paper-aachen").augmentation, plain_first=plain
+    )
+    words[3] = "quality"
+    assert map_builder_config(build_map_parser(None).parse_args(words)).augmentation.plain_first
+
+
 def built(config):
     """A map of 12 pictures of one wall."""
     camera = Camera(128, 96, 110.0, 110.0, 63.5, 47.5)
     picture_hwc = rgb(patchwork(128, 96))
-    builder = MapBuilder(config, CPU)
+    builder = MapBuilder(config, CPU, image_count=12)
     builder.encode(
         PosedImage(stamp, np.roll(picture_hwc, -2 * stamp, axis=1), camera,
                    Pose(np.eye(3), np.array([0.05 * stamp, 0.0, 0.0])))
@@ -165,13 +210,15 @@ def test_the_papers_scales_are_all_as_likely(even, mean):
 
 
 def test_what_is_said_goes_before_the_preset():
-    arguments = ["--bag", "x", "--preset", "paper-aachen", "--minutes", "3", "--clusters", "4"]
+    words = ["--bag", "x", "--preset", "paper-aachen", "--minutes", "3", "--clusters", "4"]
     config = map_builder_config(
-        build_map_parser(None).parse_args([*arguments, "--width", "128", "--landmarks", "10"])
+        build_map_parser(None).parse_args([*words, "--width", "128", "--landmarks", "0"])
     )
     assert (config.minutes, config.head.clusters, config.head.width) == (3.0, 4, 128)
+    assert (config.landmarks.most, config.head.blocks) == (0, 3)
+    words[3] = "quality"
+    config = map_builder_config(build_map_parser(None).parse_args([*words, "--landmarks", "10"]))
     assert config.landmarks.most == 10
-    assert config.head.blocks == 3
     assert config.ensemble == 1
     config = map_builder_config(
         build_map_parser(None).parse_args(["--bag", "x", "--ensemble", "64"])
@@ -183,6 +230,14 @@ def test_what_is_said_goes_before_the_preset():
         build_map_parser(None).parse_args(["--bag", "x", "--iterations", "7"])
     )
     assert (config.minutes, config.trainer.iterations) == (0.0, 7)
+
+
+def test_landmarks_of_a_preset_that_triangulates_nothing_are_refused(tmp_path, capsys):
+    words = ["--bag", "x", "--output", tmp_path / "x.glace", "--preset", "paper-rooms"]
+    assert build_map([*map(str, words), "--landmarks", "100"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "--landmarks 100" in said
+    assert "--preset paper-rooms" in said
 
 
 def test_an_unknown_preset_is_a_key_error():

@@ -14,11 +14,18 @@ import pytest
 import torch
 from bag_writing import OPTICAL, START_NS, bag_writer
 from core_scenes import patchwork, rgb
+from published_networks import seeded
 
+from glace_ros.features.ace_encoder import AceNetwork
+from glace_ros.mapping import feature_buffer, map_trainer
 from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.feature_buffer import EncodedViews
+from glace_ros.mapping.map_trainer import MapTrainer
+from glace_ros.nodes import map_judgement
 from glace_ros.nodes.build_map import main as build_map
+from glace_ros.nodes.build_options import build_map_parser, fingerprint, map_builder_config
 from glace_ros.pose import Pose
+from glace_ros.recording.held_out import HeldOutBlocks
 from glace_ros.scene.scene_map import SceneMap
 
 WIDTH, HEIGHT, FOCAL_PX, WALL_M = 160, 128, 100.0, 2.0
@@ -199,6 +206,122 @@ def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch
         )
         assert build_map([*small, "--resume"]) in (0, 3)
     assert len(encoded) + 8 == SceneMap.load(tmp_path / "map.glace").metadata.training["views"]
+
+
+@pytest.fixture
+def stubborn(monkeypatch):
+    """Where SIGTERM is nobody's, the test fails and not the process that runs it."""
+    monkeypatch.setattr(map_trainer, "faster_dtype", lambda *_: torch.float32)
+
+    def fail(*_):
+        pytest.fail("SIGTERM would have ended it without a word")
+
+    before = signal.signal(signal.SIGTERM, fail)
+    yield
+    assert signal.getsignal(signal.SIGTERM) is fail  # as it was
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("phase", "every_s", "words"),
+    [
+        ((HeldOutBlocks, "__contains__"), 0, "map.glace.encoded"),
+        ((EncodedViews, "add"), 1e6, None),
+        ((feature_buffer, "triangulate_view"), 0, "map.glace.encoded"),
+        ((MapTrainer, "_take_step"), 1e6, "map.glace.checkpoint"),
+        ((map_judgement, "localized_frame"), 0, "map.glace.checkpoint"),
+        ((map_judgement, "localized_frame"), 1e6, None),
+    ],
+)
+def test_sigterm_is_taken_as_ctrl_c_in_every_phase(
+    small, tmp_path, monkeypatch, capsys, stubborn, phase, every_s, words
+):
+    """As systemd, docker and launch send it. The second time that something is done."""
+    real, calls = getattr(*phase), []
+
+    def sigterm(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    small[small.index("--checkpoint-every") + 1] = str(every_s)
+    small += ["--global-encoder", "none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(*phase, sigterm)
+        assert build_map(small) == 130
+    stderr = capsys.readouterr().err
+    assert "Traceback" not in stderr
+    (said,) = [line for line in stderr.splitlines() if line.startswith("build_map: ")]
+    if words is None:
+        assert said == "build_map: interrupted; nothing was saved yet"
+        return
+    assert said == f"build_map: interrupted; --resume goes on from {tmp_path / words}"
+    assert (tmp_path / words).exists()
+
+
+def test_sigterm_while_the_report_is_drawn_says_that_the_map_is_done(
+    small, tmp_path, monkeypatch, capsys, stubborn
+):
+    monkeypatch.setattr(
+        "glace_ros.nodes.build_map.map_report", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    small.remove("--no-report")
+    assert build_map(small) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    output = tmp_path / "map.glace"
+    assert said == f"build_map: interrupted; the map {output} is done, its report is not"
+    assert SceneMap.load(output).metadata.training["steps"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_torch_is_imported_is_one_line(tmp_path, number):
+    """Of all programs; the seconds that it takes are most of what `evaluate` takes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "glace_ros.cli", "build_map", "--bag", "x"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (130, "build_map: interrupted\n")
+
+
+def test_weights_that_were_replaced_since_are_noticed(small, tmp_path, monkeypatch, capsys):
+    """Under the same path: what was encoded with the old ones does not go with the new ones."""
+    add, weights = EncodedViews.add, tmp_path / "ace_encoder.pt"
+    shapes = {name: tuple(part.shape) for name, part in AceNetwork().state_dict().items()}
+
+    def ctrl_c_at_the_second(encoded, image):
+        if len(encoded.views) == 2:
+            raise KeyboardInterrupt
+        add(encoded, image)
+
+    monkeypatch.setattr(EncodedViews, "add", ctrl_c_at_the_second)
+    small[small.index("--checkpoint-every") + 1] = "0"
+    small += ["--local-encoder", f"ace:{weights}"]
+    torch.save(seeded(shapes, 0), weights)
+    assert build_map(small) == 130
+    torch.save(seeded(shapes, 1), weights)
+    assert build_map([*small, "--resume"]) == 6
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("build_map: ")]
+    assert re.search("map.glace.encoded/.* other weights of an encoder: leave out", said[1])
+    torch.save(seeded(shapes, 0), weights)
+    assert build_map([*small, "--resume"]) == 130
+
+
+def test_replaced_weights_of_global_codes_are_noticed(tmp_path):
+    weights = tmp_path / "r2former.pth"
+    words = ["--bag", "x", "--global-encoder", f"r2former:{weights}"]
+    args = build_map_parser(None).parse_args(words)
+    marks = []
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        marks.append(fingerprint(map_builder_config(args), args, "0" * 64))
+    assert marks[0] == marks[2] != marks[1]
 
 
 @pytest.mark.parametrize(

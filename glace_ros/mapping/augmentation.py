@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """views: augmented copies of each image, 0 = none.
+    """views: augmented copies of each image, 0 = none. plain_first: before them the image as it is,
+    of which triangulation and VLAD codes are made; False: it too is augmented (paper).
 
     Paper: scale 1.5 (both ways), roll 15 deg, brightness and contrast 0.1. even_scale: all scales
     are as likely (paper), else enlarging is as likely as making smaller.
     """
 
     views: int = 1
+    plain_first: bool = True
     scale: float = 1.5
     roll_deg: float = 15.0
     brightness: float = 0.1

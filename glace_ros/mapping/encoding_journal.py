@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -142,7 +143,7 @@ class EncodingJournal:
         """
         for path in sorted(self.folder.glob("*.safetensors*"), reverse=True):
             path.unlink()
-        if self.folder.is_dir():
+        with suppress(OSError):  # it is not there, or somebody put something into it
             self.folder.rmdir()
 
     def _first_row(self) -> int:

@@ -19,7 +19,13 @@ from glace_ros.features.image_encoder import grey_as_encoded
 from glace_ros.features.image_tensors import to_tensor
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
-from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
+from glace_ros.mapping.mapping_views import (
+    BufferPasses,
+    MappingView,
+    MappingViews,
+    Samples,
+    sample_bytes,
+)
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.reprojection_loss import Observations
 from glace_ros.mapping.triangulation import (
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalEncoder
     from glace_ros.features.r2former_encoder import R2FormerEncoder
     from glace_ros.recording.posed_images import PosedImage
@@ -47,12 +54,15 @@ class FeatureBufferConfig:
     """patches: of each view, best first. short_side_px: working size of images.
 
     max_bytes bounds the samples' memory: with more images, each gives fewer patches.
+    samples: the buffer is filled to so many by passes over the images, augmented anew (paper: 16
+    million in each process); 0: each image and its augmented views are taken once.
     transfer_px: an augmented view's patch this near to a triangulated one is the same corner.
     """
 
     patches: int = 1000
     short_side_px: int = 480
     max_bytes: int = 2 << 30
+    samples: int = 0
     transfer_px: float = 1.5
 
 
@@ -96,7 +106,8 @@ class EncodedViews:
     """Encodes mapping images as they stream by, and collects patches of each view.
 
     views: all so far; placed: how many of them are triangulated. image_count: how many there are
-    at most, where that is known. r2former: gives each image a code, before it is augmented.
+    at most, where that is known; exactly, where passes fill the buffer. r2former: gives each image
+    a code, before it is augmented.
     """
 
     def __init__(
@@ -112,10 +123,16 @@ class EncodedViews:
         self.config = config
         self._r2former = r2former
         self._ranks = ranks or Ranks()
-        self.views = MappingViews(
-            encoder.channels, 1 + augmentation.views, config.patches, config.max_bytes,
-            None if image_count is None else self._ranks.share(image_count),
-        )  # fmt: skip
+        own_count = None if image_count is None else self._ranks.share(image_count)
+        copies, max_bytes = 1 + augmentation.views, config.max_bytes
+        self._passes: BufferPasses | None = None
+        if config.samples:
+            if own_count is None:
+                raise ValueError("passes that fill the buffer need the number of images")
+            self._passes = BufferPasses(own_count, config.samples // config.patches)
+            copies = self._passes.most
+            max_bytes = min(max_bytes, config.samples * sample_bytes(encoder.channels))
+        self.views = MappingViews(encoder.channels, copies, config.patches, max_bytes, own_count)
         self.placed = 0
         self._encoder = encoder
         self._augmentation = augmentation
@@ -142,16 +159,26 @@ class EncodedViews:
             self.views.append(MappingView(nothing, image.map_from_camera, intrinsics_4, code_G))
             return
         code_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
-        features = self._encode(grey_hw)
-        rng = np.random.default_rng((self._seed, len(self.views)))
-        augmented = []
-        for _ in range(self._augmentation.views):
+        copies = self._encoded_copies(grey_hw, camera)
+        view = MappingView(copies[0], image.map_from_camera, intrinsics_4, code_G)
+        self.views.append(view, copies[1:])
+
+    def _encoded_copies(self, grey_hw: NDArray[np.uint8], camera: Camera) -> list[LocalFeatures]:
+        index = len(self.views)
+        count = self.views.copies
+        if self._passes:
+            count = self._passes.of(index // self._ranks.count)
+        rng = np.random.default_rng((self._seed, index))
+        copies = [self._encode(grey_hw)] if self._augmentation.plain_first else []
+        while len(copies) < count:
             warped = augment(grey_hw, camera, self._augmentation, rng)
             found = self._encode(warped.grey_hw, warped.valid_hw)
             recorded_n2 = warped.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
-            augmented.append(found._replace(pixels_n2=torch.from_numpy(recorded_n2).float()))
-        view = MappingView(features, image.map_from_camera, intrinsics_4, code_G)
-        self.views.append(view, augmented)
+            # there may be hundreds of them: in the memory where they will stay
+            descriptors_nC = found.descriptors_nC.half().cpu()
+            pixels_n2 = torch.from_numpy(recorded_n2).float()
+            copies.append(LocalFeatures(descriptors_nC, pixels_n2, found.scores_n.cpu()))
+        return copies
 
     def _encode(
         self, grey_hw: NDArray[np.uint8], valid_hw: NDArray[np.bool_] | None = None

@@ -141,8 +141,8 @@ class MapBuilder:
         self.seconds["encode"] = time.perf_counter() - start - reading
         if len(self.encoded.views) < MIN_VIEWS:
             raise MappingError(
-                f"only {len(self.encoded.views)} usable keyframes, a map needs {MIN_VIEWS}: record "
-                "a longer drive, or lower --keyframe-dist and --keyframe-angle"
+                f"only {len(self.encoded.views)} usable keyframes, a map needs {MIN_VIEWS}: give "
+                "it more images (a longer drive), or lower --keyframe-dist and --keyframe-angle"
             )
 
     def prepare(

@@ -61,6 +61,25 @@ def patches_per_view(max_bytes: int, channels: int, copies: int, views: int, mos
     return min(most, max_bytes // (sample_bytes(channels) * copies * max(1, views)))
 
 
+class BufferPasses(NamedTuple):
+    """Passes over so many images that take them `encodings` times in all, the last pass evenly
+    spread over them.
+    """
+
+    images: int
+    encodings: int
+
+    @property
+    def most(self) -> int:
+        """How many times an image is taken at most."""
+        return max(1, -(-self.encodings // max(1, self.images)))
+
+    def of(self, image: int) -> int:
+        """How many times this image is taken: once at least."""
+        behind, before = ((image + i) * self.encodings // max(1, self.images) for i in (1, 0))
+        return max(1, behind - before)
+
+
 class MappingViews(Sequence[MappingView]):
     """Views in the order in which they were appended; samples sorted by view, a view's own patches
     before those of its augmented views, each best first.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
@@ -49,10 +50,12 @@ def preset(name: str) -> MapBuilderConfig:
         config,
         minutes=0.0,
         head=CoordinateHeadConfig(width=768, blocks=blocks, mlp_ratio=mlp_ratio, clusters=clusters),
-        augmentation=AugmentationConfig(views=4, even_scale=True),
+        augmentation=AugmentationConfig(even_scale=True),
         # each process has its own: 64 million of four, 128 million of eight
         buffer=FeatureBufferConfig(
-            patches=1024, max_bytes=_BUFFER_SAMPLES * sample_bytes(_ACE_CHANNELS)
+            patches=1024,
+            max_bytes=_BUFFER_SAMPLES * sample_bytes(_ACE_CHANNELS),
+            samples=_BUFFER_SAMPLES,
         ),
         triangulation=None,
         landmarks=LandmarkConfig(most=0),
@@ -65,6 +68,16 @@ def preset(name: str) -> MapBuilderConfig:
     )
 
 
-def preset_sigma(name: str, global_encoder: str) -> float:
-    """Strength of the feature diffusion: the paper's for its own codes, else -1, measured."""
-    return _SIGMA if name in PAPER and global_encoder.startswith("r2former:") else -1.0
+def with_global_encoder(config: MapBuilderConfig, name: str) -> MapBuilderConfig:
+    """A preset with that encoder. The paper's diffuse its own codes by the paper's sigma, and
+    augment every view, but for the codes that are learned of the plain ones.
+    """
+    config = replace(config, global_encoder=name)
+    if config.preset not in PAPER:
+        return config
+    learned = name != "none" and r2former_part(name) is None
+    return replace(
+        config,
+        sigma=_SIGMA if name.startswith("r2former:") else config.sigma,
+        augmentation=replace(config.augmentation, plain_first=learned),
+    )

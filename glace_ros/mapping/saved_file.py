@@ -44,7 +44,8 @@ def read_saved(path: Path, fingerprint: str) -> tuple[dict[str, torch.Tensor], d
         raise damaged(path) from error
     if header.get("fingerprint") != fingerprint:
         raise MappingError(
-            f"{path} is of another bag or other settings: leave out --resume to start anew"
+            f"{path} is of another bag or scene, other settings or other weights of an encoder: "
+            "leave out --resume to start anew"
         )
     return tensors, header
 

@@ -44,7 +44,7 @@ class TrainingCheckpoint:
     def load(self, trainer: MapTrainer) -> bool:
         """Put the trainer where the file left off. False where there is nothing to go on from.
 
-        Raises MappingError for a file of another bag or other settings, or a damaged one.
+        Raises MappingError for a file of another bag, other settings or weights, or a damaged one.
         """
         if not self._resume or not self.path.is_file():
             return False

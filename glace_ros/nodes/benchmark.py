@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +19,7 @@ from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.benchmark_jobs import Job, run_jobs
 from glace_ros.nodes.benchmark_results import comparisons, notes_on
+from glace_ros.nodes.build_options import global_encoder_name, local_encoder_name
 from glace_ros.nodes.command_line import positive, require_writable, run, whole_number
 from glace_ros.report.comparison import Comparison, comparison_page, markdown
 from glace_ros.report.page import write_page
@@ -38,13 +38,7 @@ _HANDED_ON = (
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 done, 2 data unusable, 130 interrupted, else that of the program that failed."""
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
     return run("benchmark", lambda: _benchmark(args))
-
-
-def _interrupt(_number: int, _frame: Any) -> None:
-    """As Ctrl-C: what was started is ended."""
-    raise KeyboardInterrupt
 
 
 def _benchmark(args: argparse.Namespace) -> int:
@@ -52,17 +46,16 @@ def _benchmark(args: argparse.Namespace) -> int:
     asked = protocol(args.protocol, args.sfm, args.ablation)
     folders = asked.chosen(args.scenes)
     asked.require(args.data, folders)
-    output = args.output or Path("_".join(["benchmark", *_words(args)]))
-    require_writable("--output", output / "benchmark.json")
+    words = [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
+    name = "_".join(["benchmark", *words])  # several may be run into one folder
+    output = args.output or Path(name)
+    page = output / f"{name}.html"
+    require_writable("--output", page)
     finished = run_jobs(_jobs(args, asked, folders, output), output, console)
     tables, notes = comparisons(asked, finished), notes_on(asked, finished)
-    _write(output, asked, finished, tables, notes)
-    _print(tables, notes, output)
+    _write(page, asked, finished, tables, notes)
+    _print(tables, notes, page)
     return 0
-
-
-def _words(args: argparse.Namespace) -> list[str]:
-    return [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
 
 
 def _jobs(
@@ -101,7 +94,7 @@ def _room_list(
 
 
 def _write(
-    output: Path,
+    page: Path,
     asked: Protocol,
     finished: Sequence[FinishedJob],
     tables: Sequence[Comparison],
@@ -123,16 +116,17 @@ def _write(
             for done in finished
         ],
     }  # fmt: skip
-    (output / "benchmark.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (output / "benchmark.md").write_text(markdown(title, tables, notes), encoding="utf-8")
+    text = json.dumps(content, indent=2) + "\n"
+    page.with_suffix(".json").write_text(text, encoding="utf-8")
+    page.with_suffix(".md").write_text(markdown(title, tables, notes), encoding="utf-8")
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
     )
     sentence = f"Maps: {len(finished)}. Images that were asked for: {images}."
-    write_page(output / "benchmark.html", comparison_page(title, sentence, tables, notes))
+    write_page(page, comparison_page(title, sentence, tables, notes))
 
 
-def _print(tables: Sequence[Comparison], notes: Sequence[str], output: Path) -> None:
+def _print(tables: Sequence[Comparison], notes: Sequence[str], page: Path) -> None:
     console = Console()
     for compared in tables:
         table = Table(title=f"{compared.title}: {compared.unit}")
@@ -143,7 +137,7 @@ def _print(tables: Sequence[Comparison], notes: Sequence[str], output: Path) -> 
         console.print(table)
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
-    console.print(f"Open {output / 'benchmark.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Open {page}", highlight=False, soft_wrap=True)
 
 
 def _scenes(text: str) -> list[str]:
@@ -160,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR",
-        help="maps, what is done, benchmark.json, .md and .html (default benchmark_PROTOCOL)",
+        help="maps, what is done, benchmark_PROTOCOL.json, .md and .html (default "
+        "benchmark_PROTOCOL)",
     )  # fmt: skip
     parser.add_argument(
         "--scenes", type=_scenes, default=[], metavar="A,B", help="these alone, such as chess,fire"
@@ -177,8 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--preset", choices=PRESETS, help="default: the paper's of this table")
     build.add_argument("--minutes", type=positive, help="wall time of each map")
     build.add_argument("--iterations", type=whole_number(1))
-    build.add_argument("--local-encoder", metavar="NAME")
-    build.add_argument("--global-encoder", metavar="NAME")
+    build.add_argument("--local-encoder", type=local_encoder_name, metavar="NAME")
+    build.add_argument("--global-encoder", type=global_encoder_name, metavar="NAME")
     build.add_argument("--ensemble", type=whole_number(1), metavar="N")
     build.add_argument("--buffer-gb", type=positive, metavar="GB")
     build.add_argument("--seed", type=whole_number(0))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,10 +18,11 @@ from glace_ros.nodes.build_options import (
     build_map_parser,
     fingerprint,
     map_builder_config,
+    weights_of,
     writable_output,
 )
 from glace_ros.nodes.build_record import BuildRecord
-from glace_ros.nodes.command_line import progress_bar, run
+from glace_ros.nodes.command_line import interruption_says, progress_bar, run
 from glace_ros.nodes.map_judgement import Judgement, judge, map_figures
 from glace_ros.nodes.map_report import (
     REPORT_S,
@@ -34,7 +35,7 @@ from glace_ros.nodes.map_report import (
 from glace_ros.nodes.recording_choice import open_recording, recording_name
 from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages
+from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from glace_ros.mapping.map_trainer import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
-    from glace_ros.scene.scene_map import SceneMap
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,35 +76,35 @@ def _build(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _dry_run(reader, selection, config)
         output = writable_output(args)
+        weights_of(config)  # are they here: said before the images are counted
         _print_source(console, reader, device)
-        builder, record = MapBuilder(config, device, reader.image_count, ranks), BuildRecord()
+        blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
         held_out = HeldOutImages(reader)
+        image_count = reader.image_count
+        if config.buffer.samples:
+            with progress_bar(console, "count", image_count) as advance:
+                image_count = mapping_count(reader, selection, blocks, advance)
+                advance(reader.image_count)
+        builder, record = MapBuilder(config, device, image_count, ranks), BuildRecord()
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
         saved = SavedWork(
             output, fingerprint(config, args, bag_hash), reader, builder, held_out, ranks,
             resume=args.resume, every_s=args.checkpoint_every,
         )  # fmt: skip
-        blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
-        images = _mapping_images(reader, selection, blocks, held_out, saved.position)
-        _encode(builder, record.watch(images), reader.image_count, saved, console)
-        left_out = dict(reader.left_out)  # of this pass: the next one counts anew
-        _print_left_out(console, reader, len(builder.encoded.views), held_out)
-        _train(builder, saved, console, record, len(held_out), args.report)
-        if ranks.rank > 0:
+        with saved.resumable():
+            images = mapping_images(reader, selection, blocks, held_out, saved.position)
+            _encode(builder, record.watch(images), reader.image_count, saved, console)
+            left_out = dict(reader.left_out)  # of this pass: the next one counts anew
+            _print_left_out(console, reader, len(builder.encoded.views), held_out)
+            _train(builder, saved, console, record, len(held_out), args.report)
+            if ranks.rank == 0:
+                described = _described(reader, recording_name(args), bag_hash)
+                judgement = _judge(builder, described, reader, held_out, record, args)
+                judgement.scene_map.save(output)
             ranks.leave()
-            saved.remove()
-            return 0
-        scene_map = builder.scene_map(
-            RecordingDescription(
-                reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
-                reader.camera_info_topic, reader.camera, recording_name(args), bag_hash,
-            )
-        )  # fmt: skip
-        judgement = _judge(builder, scene_map, reader, held_out, record, args)
-        scene_map = judgement.scene_map
-        scene_map.save(output)
-        ranks.leave()
         saved.remove()
+        if ranks.rank > 0:
+            return 0
         seconds = {**builder.seconds, "total": time.perf_counter() - started}
         figures = map_figures(judgement, builder) | {"left_out": left_out, "seconds": seconds}
         if judgement.usable is not False and not args.output:
@@ -112,8 +112,9 @@ def _build(args: argparse.Namespace) -> int:
         report = None
         if args.report:
             poses = builder.encoded.views.map_from_camera
-            report = map_report(reader, judgement, record, poses, figures)
-            write_map_report(output, report)
+            with interruption_says(lambda: f"; the map {output} is done, its report is not"):
+                report = map_report(reader, judgement, record, poses, figures)
+                write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started
             seconds.update(report=total_s - before_s, total=total_s)
@@ -124,20 +125,6 @@ def _build(args: argparse.Namespace) -> int:
     return judgement.exit_code()
 
 
-def _mapping_images(
-    reader: PosedImageReader,
-    selection: FrameSelection,
-    held_out: HeldOutBlocks,
-    kept: HeldOutImages,
-    position: dict[str, Any] | None,
-) -> Iterator[PosedImage]:
-    for image in reader.posed_images(selection, position):
-        if image.stamp_ns in held_out:
-            kept.append(image)
-        else:
-            yield image
-
-
 def _encode(
     builder: MapBuilder,
     images: Iterator[PosedImage],
@@ -145,7 +132,7 @@ def _encode(
     saved: SavedWork,
     console: Console,
 ) -> None:
-    with saved.encoding(), progress_bar(console, "encode", image_count) as advance:
+    with progress_bar(console, "encode", image_count) as advance:
 
         def encoded() -> None:
             advance()
@@ -165,7 +152,7 @@ def _train(
     report: bool,
 ) -> None:
     views = len(builder.encoded.views)
-    with saved.encoding(), progress_bar(console, "triangulate", views) as advance:
+    with progress_bar(console, "triangulate", views) as advance:
 
         def placed() -> None:
             advance(builder.encoded.placed)
@@ -178,7 +165,7 @@ def _train(
     of_all_heads = localized * builder.config.ensemble
     reserve_s = 2.0 + 1.5 * builder.seconds["encode"] / views * of_all_heads
     reserve_s += REPORT_S if report else 0.0
-    with saved.training(), progress_bar(console, "train", 1.0) as advance:
+    with progress_bar(console, "train", 1.0) as advance:
 
         def show(progress: TrainingProgress) -> None:
             record.training.append(progress)
@@ -193,7 +180,7 @@ def _train(
 
 def _judge(
     builder: MapBuilder,
-    scene_map: SceneMap,
+    described: RecordingDescription,
     reader: PosedImageReader,
     held_out: HeldOutImages,
     record: BuildRecord,
@@ -201,12 +188,23 @@ def _judge(
 ) -> Judgement:
     start = time.perf_counter()
     judgement = judge(
-        scene_map, held_out, reader.base_from_camera, args.device, record.add_held_out
+        builder.scene_map(described),
+        held_out,
+        reader.base_from_camera,
+        args.device,
+        record.add_held_out,
     )
     if args.report:
         record.look_at_mapping_images(judgement.localizer)
     builder.seconds["judge"] = time.perf_counter() - start
     return judgement
+
+
+def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
+    return RecordingDescription(
+        reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
+        reader.camera_info_topic, reader.camera, name, content_hash,
+    )  # fmt: skip
 
 
 def _dry_run(reader: PosedImageReader, selection: FrameSelection, config: MapBuilderConfig) -> int:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from glace_ros.errors import GlaceError
 from glace_ros.features.local_encoder import check_name, finds_corners
+from glace_ros.features.r2former_encoder import r2former_part
+from glace_ros.features.weights_file import weights_hash
 from glace_ros.mapping.map_builder import MapBuilderConfig
-from glace_ros.mapping.presets import PRESETS, preset, preset_sigma
+from glace_ros.mapping.presets import PRESETS, preset, with_global_encoder
 from glace_ros.nodes.command_line import (
     finite,
     not_negative,
     positive,
+    require_distinct,
     require_writable,
     share,
     whole_number,
@@ -40,12 +43,23 @@ def writable_output(args: argparse.Namespace) -> Path:
     """Where the map goes; all that will be written there can be."""
     named = default_folder() / f"{recording_name(args)}.glace"
     output = Path(args.output) if args.output else named
+    reports = {f"the report {path.name}": path for path in report_paths(output) if args.report}
+    require_distinct(
+        {"--bag": args.bag, "--scene": args.scene, "--output": output, "--json": args.json}
+        | reports
+    )
     require_writable("--output", output)
-    for path in report_paths(output) if args.report else ():
+    for path in reports.values():
         require_writable("--report", path)
     if args.json:
         require_writable("--json", Path(args.json))
     return output
+
+
+def weights_of(config: MapBuilderConfig) -> tuple[str, ...]:
+    """Hashes of the encoders' weights. Raises WeightsError where they are not here."""
+    codes = r2former_part(config.global_encoder)
+    return tuple(map(weights_hash, [config.local_encoder, *([codes] if codes else [])]))
 
 
 def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: str) -> str:
@@ -54,13 +68,18 @@ def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: st
     buffer = replace(config.buffer, max_bytes=0)
     trainer = replace(config.trainer, checkpoint_every_s=0.0)
     config = replace(config, minutes=0.0, buffer=buffer, trainer=trainer)
-    text = repr((config, sorted(choices.items()), bag_hash))
+    text = repr((config, sorted(choices.items()), bag_hash, weights_of(config)))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     """The preset, with what the command line says otherwise."""
-    config = preset(args.preset)
+    config = with_global_encoder(preset(args.preset), args.global_encoder)
+    if args.iterations and args.minutes:
+        raise GlaceError(
+            f"--iterations {args.iterations} and --minutes {args.minutes:g}: training ends by the "
+            "one or by the other, leave one of them out"
+        )
     if args.iterations:
         trainer = replace(config.trainer, iterations=args.iterations)
         config = replace(config, minutes=0.0, trainer=trainer)
@@ -77,24 +96,29 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
         )
+    if args.landmarks and config.triangulation is None:
+        raise GlaceError(
+            f"--landmarks {args.landmarks}: --preset {args.preset} triangulates nothing, and so "
+            "there are none: leave the option out, or use --preset quality"
+        )
     if args.landmarks is not None:
         config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
     if args.buffer_gb:
         buffer = replace(config.buffer, max_bytes=int(args.buffer_gb * 2**30))
         config = replace(config, buffer=buffer)
-    sigma = preset_sigma(args.preset, args.global_encoder) if args.sigma is None else args.sigma
+    if args.sigma is not None:
+        config = replace(config, sigma=args.sigma)
     return replace(
         config,
         trainer=replace(config.trainer, checkpoint_every_s=args.checkpoint_every),
         local_encoder=args.local_encoder,
-        global_encoder=args.global_encoder,
-        sigma=sigma,
         ensemble=args.ensemble,
         seed=args.seed,
     )
 
 
-def _global_encoder(text: str) -> str:
+def global_encoder_name(text: str) -> str:
+    """An argument: vlad, none, kmeans:K, r2former:FILE or kmeans:K+r2former:FILE."""
     if re.fullmatch(
         r"vlad|none|(kmeans:0*[1-9]\d*\+)?r2former:.+|kmeans:0*[1-9]\d*", text, re.ASCII
     ):
@@ -162,7 +186,7 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--global-encoder",
-        type=_global_encoder,
+        type=global_encoder_name,
         default=defaults.global_encoder,
         help="vlad, none, kmeans:K (K of vlad's codes, without diffusion), or r2former:FILE (the "
         "paper's, with your own weights) and kmeans:K+r2former:FILE",

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from rich.progress import (
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 INTERRUPTED = 130
 
@@ -89,10 +91,29 @@ def require_writable(option: str, path: Path) -> None:
         raise GlaceError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
-def run(program: str, work: Callable[[], int]) -> int:
-    """The exit code of `work`; a GlaceError or Ctrl-C becomes one sentence on stderr and its
-    code.
+def require_distinct(files: Mapping[str, str | Path | None]) -> None:
+    """Raises GlaceError where two options name one file, which would be written over. files: by
+    option; None where it is not given.
     """
+    options: dict[str, str] = {}
+    for option, file in files.items():
+        if not file:
+            continue
+        place = os.path.realpath(file)
+        if place in options:
+            raise GlaceError(
+                f"{option} and {options[place]} name the same file, {file}: name another for one "
+                "of them"
+            )
+        options[place] = option
+
+
+def run(program: str, work: Callable[[], int]) -> int:
+    """The exit code of `work`; a GlaceError, Ctrl-C or SIGTERM becomes one sentence on stderr and
+    its code.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         return work()
     except GlaceError as error:
@@ -103,6 +124,25 @@ def run(program: str, work: Callable[[], int]) -> int:
             f"{program}: interrupted{interrupt.args[0] if interrupt.args else ''}", file=sys.stderr
         )
         return INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _as_ctrl_c(_number: int, _frame: object) -> None:
+    # systemd sends it to all of a service's processes: of two of ours, the one that started the
+    # other sends its own SIGINT, which must not cut short what is being saved
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interruption_says(words: Callable[[], str]) -> Iterator[None]:
+    """What `run` says of a Ctrl-C in here, after "interrupted"."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(words()) from None
 
 
 @contextmanager

@@ -19,7 +19,14 @@ from glace_ros.mapping.feature_diffusion import CodePairs, CodeStatistics, code_
 from glace_ros.mapping.global_codes import unseen_pairs
 from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig
 from glace_ros.nodes.build_options import local_encoder_name
-from glace_ros.nodes.command_line import not_negative, positive, progress_bar, require_writable, run
+from glace_ros.nodes.command_line import (
+    not_negative,
+    positive,
+    progress_bar,
+    require_distinct,
+    require_writable,
+    run,
+)
 from glace_ros.nodes.recording_choice import (
     add_recording_arguments,
     open_recording,
@@ -42,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _covisibility(args: argparse.Namespace) -> int:
+    require_distinct(
+        {"--bag": args.bag, "--scene": args.scene, "--json": args.json, "--html": args.html}
+    )
     for option, file in (("--json", args.json), ("--html", args.html)):
         if file:
             require_writable(option, file)

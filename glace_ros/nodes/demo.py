@@ -11,12 +11,11 @@ import argparse
 import contextlib
 import json
 import math
-import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -44,13 +43,7 @@ class DemoError(GlaceError):
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0: reached what it should; 3: it did not; 130: interrupted; else that of a part."""
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
     return run("demo", lambda: _demo(args))
-
-
-def _interrupt(_number: int, _frame: Any) -> None:
-    """As Ctrl-C: what was started is ended."""
-    raise KeyboardInterrupt
 
 
 def _demo(args: argparse.Namespace) -> int:

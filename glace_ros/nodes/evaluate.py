@@ -31,6 +31,7 @@ from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.command_line import (
     positive,
     progress_bar,
+    require_distinct,
     require_writable,
     run,
     whole_number,
@@ -93,6 +94,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     files = (("--json", args.json), ("--tum", args.tum), ("--submission", args.submission))
     if args.submission and not args.scene:
         raise GlaceError("--submission needs --scene: the images of a bag have no names")
+    require_distinct({"--map": args.map, "--bag": args.bag, "--scene": args.scene, **dict(files)})
     for option, file in files:
         if file:
             require_writable(option, Path(file))

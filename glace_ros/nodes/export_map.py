@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from glace_ros.nodes.command_line import require_writable, run
+from glace_ros.nodes.command_line import require_distinct, require_writable, run
 from glace_ros.scene.official_map import official_paths, write_official_map
 from glace_ros.scene.scene_map import SceneMap
 
@@ -24,6 +24,7 @@ def _export(args: argparse.Namespace) -> int:
     scene_map = SceneMap.load(args.map)
     paths = official_paths(output, len(scene_map.heads))
     for path in paths:
+        require_distinct({"the map": args.map, "--output": path})
         require_writable("--output", path)
     moved_m = write_official_map(scene_map, output)
     for path in paths:

@@ -14,9 +14,13 @@ from glace_ros.evaluation import NOT_JUDGED, figures_table
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside, named_file
-from glace_ros.nodes.command_line import progress_bar, require_writable, run
+from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
 from glace_ros.nodes.map_judgement import judge
-from glace_ros.nodes.recording_choice import add_recording_arguments, open_recording
+from glace_ros.nodes.recording_choice import (
+    add_recording_arguments,
+    open_recording,
+    require_no_topics,
+)
 from glace_ros.scene.official_map import read_official_ensemble
 
 if TYPE_CHECKING:
@@ -35,7 +39,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     output = Path(args.output)
+    for option, file in (("--head", args.head), ("--encoder", args.encoder)):
+        require_distinct({option: file, "--output": output})
     require_writable("--output", output)
+    if not (args.bag or args.scene):
+        require_no_topics(args, "there is no bag")
     device = choose_device(args.device)
     local = local_encoder(f"ace:{Path(args.encoder).resolve()}", device)
     codes = None

@@ -180,7 +180,7 @@ def _errors(report: MapReport, run: Run) -> list[str]:
     along = chart(error_over_time(run, regions=report.regions), 380)
     return [
         section("How many held-out images are how exact", curves),
-        section("Error along the drive", along, "Purple: the places where to record more."),
+        section("Error along the way", along, "Purple: the places where to record more."),
     ]
 
 
@@ -246,8 +246,8 @@ def _made_from(report: MapReport) -> str:
 
 
 def _source(report: MapReport) -> str:
-    described = dict(report.description)
-    return f"From {described['bag']}, in the frame {described['map frame']}."
+    kind, path = report.description[0]
+    return f"From the {kind} {path}, in the frame {dict(report.description)['map frame']}."
 
 
 def _minutes(seconds: float) -> str:

@@ -63,7 +63,7 @@ class MapReport:
 
     mapping: poses of the mapping cameras. way: the camera along the recording, a view every
     way_step_s; start_ns: its 0:00. figures: as `--json` has them. description: (what, words) of the
-    recording and the settings. notes: what was odd about the recording.
+    recording, which comes first, and the settings. notes: what was odd about the recording.
     """
 
     judgement: Judgement
@@ -226,16 +226,16 @@ def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[
     camera = metadata.camera
     encoders = (metadata.local_encoder, metadata.global_encoder)
     return [
-        ("bag", str(reader.path)),
+        (reader.kind, str(reader.path)),
         ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
-        ("images in the bag", str(reader.image_count)),
+        (f"images in the {reader.kind}", str(reader.image_count)),
         ("preset", metadata.preset),
         ("encoders", ", ".join(map(without_folder, encoders))),
         ("heads", str(metadata.heads)),
         ("training steps", str(figures["steps"])),
         ("made", metadata.created),
-        ("bag's sha256", metadata.bag_hash),
+        (f"sha256 of the {reader.kind}", metadata.bag_hash),
     ]

@@ -53,7 +53,10 @@ def _prepare(args: argparse.Namespace) -> int:
         args.prepare(args, Console(stderr=True))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise GlaceError(f"{where}{error.strerror}; the same command goes on from here") from error
+        mend = "the same command goes on from here"
+        if isinstance(error, (FileExistsError, NotADirectoryError, PermissionError)):
+            mend = "name another folder for DST"
+        raise GlaceError(f"{where}{error.strerror}; {mend}") from error
     return 0
 
 
@@ -73,6 +76,8 @@ def _prepare_bag(args: argparse.Namespace, console: Console) -> None:
 def _prepare_published(args: argparse.Namespace, console: Console) -> None:
     console.print(f"terms of use: {_TERMS[args.data_set]}", highlight=False, soft_wrap=True)
     scenes: list[PublishedScene] = args.scenes_of(args)
+    if not args.source.exists():
+        raise RecordingError(f"{args.source} cannot be read: there is no such folder or file")
     args.destination.mkdir(parents=True, exist_ok=True)
     missing = [scene for scene in scenes if not _prepare_scene(args, scene, console)]
     names = ", ".join("/".join(scene.path) for scene in missing)

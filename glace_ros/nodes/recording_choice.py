@@ -51,11 +51,16 @@ def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
     """The reader, to be entered. RecordingError where the arguments contradict each other."""
     if args.bag:
         return RecordingReader(args.bag, args.image_topic, args.camera_info_topic, args.pose_source)
+    require_no_topics(args, "a scene folder has no topics")
+    return SceneReader(args.scene, split)
+
+
+def require_no_topics(args: argparse.Namespace, why: str) -> None:
+    """RecordingError where an option is given that is about a bag."""
     for option in ("image_topic", "camera_info_topic", "pose_source"):
         if getattr(args, option) is not None:
             words = option.replace("_", "-")
-            raise RecordingError(f"--{words} is about a bag: a scene folder has no topics")
-    return SceneReader(args.scene, split)
+            raise RecordingError(f"--{words} is about a bag: {why}")
 
 
 def recording_name(args: argparse.Namespace) -> str:

@@ -13,9 +13,11 @@ import torch
 from glace_ros.errors import GlaceError, MappingError
 from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.nodes.command_line import interruption_says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from glace_ros.mapping.map_builder import MapBuilder
@@ -65,24 +67,17 @@ class SavedWork:
         if seconds > self._every_s:
             self.journal.save()
 
-    @contextmanager
-    def encoding(self) -> Iterator[None]:
-        """Ctrl-C while encoding or triangulating says what was saved until then."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            if not self.journal.folder.is_dir():
-                raise
-            raise KeyboardInterrupt(f"; --resume goes on from {self.journal.folder}") from None
+    def resumable(self) -> AbstractContextManager[None]:
+        """Ctrl-C and SIGTERM say what was saved until then."""
 
-    @contextmanager
-    def training(self) -> Iterator[None]:
-        """Ctrl-C while training says where the checkpoint is."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            path = self.checkpoint.path if self.checkpoint else self.journal.folder
-            raise KeyboardInterrupt(f"; --resume goes on from {path}") from None
+        def words() -> str:
+            paths = [self.checkpoint.path] if self.checkpoint else []
+            for path in (*paths, self.journal.folder):
+                if path.exists():
+                    return f"; --resume goes on from {path}"
+            return "; nothing was saved yet"
+
+        return interruption_says(words)
 
     def remove(self) -> None:
         """The map is written."""

@@ -206,6 +206,8 @@ class BagFile:
                 f"{self.path} has no metadata.yaml and its files are compressed; "
                 f"run 'ros2 bag reindex {self.path}' first"
             )
+        if any((self.path / name).is_dir() for name in ("rgb", "train", "test")):
+            raise RecordingError(f"{self.path} is no bag but a scene folder: give it with --scene")
         raise RecordingError(f"{self.path} holds no bag (no metadata.yaml, no .mcap, .db3 or .bag)")
 
 

@@ -58,7 +58,7 @@ class RecordingReader(PosedImageReader):
     ) -> None:
         super().__init__()
         self._bag = BagFile(path)
-        self.path = self._bag.path
+        self.kind, self.path = "bag", self._bag.path
         self._requested = (image_topic, camera_info_topic, pose_source, base_frame)
         self._max_gap_s = max_pose_gap_s
 

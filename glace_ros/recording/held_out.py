@@ -1,19 +1,20 @@
 """Which part of a drive judges the map: contiguous blocks, so that no neighbour gives the answer
-away.
+away. The rest is mapped from.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
+    from glace_ros.recording.frame_selection import FrameSelection
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
 
@@ -68,3 +69,34 @@ class HeldOutImages:
     def __iter__(self) -> Iterator[PosedImage]:
         picks = np.linspace(0, len(self.stamps_ns) - 1, len(self)).round().astype(int)
         return self._reader.images_at({self.stamps_ns[pick] for pick in picks})
+
+
+def mapping_images(
+    reader: PosedImageReader,
+    selection: FrameSelection,
+    blocks: HeldOutBlocks,
+    held_out: HeldOutImages,
+    position: dict[str, Any] | None = None,
+) -> Iterator[PosedImage]:
+    """Keyframes outside of the blocks; those in them are noted in held_out. position: where to go
+    on.
+    """
+    for image in reader.posed_images(selection, position):
+        if image.stamp_ns in blocks:
+            held_out.append(image)
+        else:
+            yield image
+
+
+def mapping_count(
+    reader: PosedImageReader,
+    selection: FrameSelection,
+    blocks: HeldOutBlocks,
+    on_image: Callable[[], None],
+) -> int:
+    """How many `mapping_images` there are: a pass over the recording."""
+    count = 0
+    for _ in mapping_images(reader, selection, blocks, HeldOutImages(reader)):
+        count += 1
+        on_image()
+    return count

@@ -37,6 +37,7 @@ class RecordedFrame:
 class PosedImageReader(ABC):
     """Posed images, in order. Context manager; streams, so its memory does not grow with them.
 
+    kind: in words, of bag, scene folder and list of rooms.
     After entering: image_topic, camera_info_topic, pose_source and why it was chosen; map_frame,
     base_frame, camera_frame; base_from_camera; camera (of the first image); image_count; path;
     start_ns (0:00 of the recording); duration_s; topics (a scene folder has none).
@@ -45,6 +46,7 @@ class PosedImageReader(ABC):
     Everything here raises RecordingError with one sentence.
     """
 
+    kind: str
     path: Path
     start_ns: int
     duration_s: float

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PITCH_M = 5.0
+_MOST_BYTES = 1_000_000
 
 
 class Room(NamedTuple):
@@ -31,10 +32,7 @@ def read_room_list(path: Path) -> list[Room]:
     Room i of N goes to (-5 floor(i / G), -5 (i mod G), 0) m, G = ceil(sqrt(N)), after its centre
     (cx, cy, cz) was subtracted. Raises RecordingError with a sentence that names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(f"{path} cannot be read as a list of rooms: {error}") from error
+    text = _text(path)
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, words) for number, words in lines if words]
     if not lines:
@@ -54,6 +52,22 @@ def text_of_room_list(centres: dict[str, NDArray[np.float64]]) -> str:
     """What `read_room_list` reads. centres: scene -> (3,) in its own frame."""
     lines = (" ".join([name, *(f"{c:.6f}" for c in c_3)]) for name, c_3 in centres.items())
     return "".join(line + "\n" for line in lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:  # a bag by mistake has no end
+            text: str | None = file.read(_MOST_BYTES + 1).decode()
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        text = None
+    if text is None or len(text) > _MOST_BYTES:
+        raise RecordingError(
+            f"{path} is no list of rooms, whose lines are 'scene cx cy cz'; a bag is given with "
+            "--bag"
+        )
+    return text
 
 
 def _centre(words: list[str]) -> NDArray[np.float64] | None:

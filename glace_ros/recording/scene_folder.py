@@ -44,6 +44,8 @@ def split_folder(scene: Path, split: str) -> Path:
     for folder in (scene, scene / split):
         if (folder / "rgb").is_dir():
             return folder
+    if (scene / "metadata.yaml").is_file():
+        raise RecordingError(f"{scene} is no scene folder but a bag: give it with --bag")
     what = "holds neither rgb nor" if scene.is_dir() else "is no folder with"
     raise RecordingError(
         f"{scene} {what} {split}/rgb; a scene folder is {split}/{{rgb,poses,calibration}}"

@@ -50,6 +50,7 @@ class SceneReader(PosedImageReader):
     def __init__(self, path: Path | str, split: str) -> None:
         super().__init__()
         self.path = Path(path)
+        self.kind = "list of rooms" if self.path.is_file() else "scene folder"
         self._split = split
         self._notes: list[str] = []
 

@@ -114,7 +114,7 @@ def error_over_time(
             )  # fmt: skip
     duration_s = float(run.time_s_f.max(initial=0.0))
     hours = "%-H:%M:%S" if duration_s >= 3600 else "%-M:%S"
-    figure.update_xaxes(title="time in the recording [min:s]", type="date", tickformat=hours)
+    figure.update_xaxes(title="time [min:s]", type="date", tickformat=hours)
     figure.update_yaxes(title="position error [cm]", **_log_axis(_TICKS_CM, low, high))
     return figure
 
