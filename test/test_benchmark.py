@@ -324,7 +324,8 @@ def test_figures_of_other_options_are_not_taken_for_these(tmp_path, programs, be
 def test_a_choice_that_no_map_could_be_built_with_can_be_changed(tmp_path, programs, benchmark):
     scene_folders(tmp_path, "7scenes")
     programs.fails = {1: 2}
-    assert "build_map of 7scenes_chess" in benchmark("7scenes", "--local-encoder", "x", code=2)
+    said = benchmark("7scenes", "--local-encoder", "ace:x", code=2)
+    assert "build_map of 7scenes_chess" in said
     benchmark("7scenes")
     assert not any("--resume" in words for _, words in programs.calls)
 

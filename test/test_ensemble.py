@@ -212,9 +212,9 @@ def test_the_builder_gives_each_group_a_head_and_a_centre_of_its_own(tmp_path):
         config, sigma=0.1, ensemble=2, global_encoder="none",
         trainer=replace(config.trainer, batch=64, iterations=4),
         head=replace(config.head, width=16, clusters=3),
-        buffer=replace(config.buffer, patches=20, short_side_px=96, max_bytes=10**7),
+        buffer=replace(config.buffer, patches=20, short_side_px=96, samples=26 * 60),
     )  # fmt: skip
-    builder = MapBuilder(config, CPU)
+    builder = MapBuilder(config, CPU, image_count=26)
     pictures = [rgb(patchwork(128, 96, seed=seed)) for seed in (0, 1)]
     builder.encode(
         PosedImage(stamp, np.roll(pictures[stamp >= 12], -2 * stamp, axis=1), CAMERA,

@@ -100,7 +100,7 @@ def test_batches_are_drawn_where_the_buffer_lies(buffer):
     drawn_n = trainer._draw()
     assert drawn_n.device == buffer.samples.view_n.device
     assert drawn_n.shape == (16,)
-    trainer._device = torch.device("meta")
+    trainer._batches._device = torch.device("meta")
     trainer._generator = None
     assert trainer._draw().device.type == "meta"
 

@@ -108,5 +108,5 @@ def test_what_is_wrong_with_a_file_is_known_before_the_device_has_work(tmp_path,
     with pytest.raises(MapFileError, match=r"is not a whole \.glace map"):
         read_map(parameters_of(path))
     map_with_views("of another release").save(path)
-    with pytest.raises(WeightsError, match="other weights of 'xfeat' than are installed"):
+    with pytest.raises(WeightsError, match="other weights of 'xfeat' than are here"):
         read_map(parameters_of(path))

@@ -210,7 +210,8 @@ def _described(reader: PosedImageReader, name: str, content_hash: str) -> Record
 def _dry_run(reader: PosedImageReader, selection: FrameSelection, config: MapBuilderConfig) -> int:
     summary = reader.survey(selection)
     print(describe(summary))
-    print(f"time:        {config.minutes:g} minutes (--minutes)")
+    steps = f"that of {config.trainer.iterations} training steps"
+    print("time:       ", f"{config.minutes:g} minutes (--minutes)" if config.minutes else steps)
     return 0
 
 

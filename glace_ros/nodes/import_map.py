@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     output = Path(args.output)
-    for option, file in (("--head", args.head), ("--encoder", args.encoder)):
+    for file in (args.encoder, *args.head):
+        option = "--encoder" if file == args.encoder else "--head"
         require_distinct({option: file, "--output": output})
     require_writable("--output", output)
     if not (args.bag or args.scene):
