@@ -142,6 +142,28 @@ def test_of_rooms_that_look_alike_each_head_is_as_sure_and_the_image_is_ambiguou
         assert found.ambiguous
 
 
+def test_where_an_image_is_like_several_places_the_head_of_each_is_asked(rooms):
+    """All heads in all places would take as many times as long as there are places."""
+    world, heads = rooms
+    localizer = world.localizer(heads)
+    codes_2G = torch.tensor([[0.8, 0.6], [0.8, -0.6]])
+    places_23 = torch.from_numpy(world.positions_v3[[VIEWS, 0]] - world.origin_3).float()
+    localizer.scene_map.global_encoder = SimpleNamespace(views_vG=codes_2G, positions_v3=places_23)
+    truth = looking_at(TARGETS[0] + [-3.6, 0.8, 0.3], TARGETS[0])
+    seen = seen_points(world.points[0], world.codes[0], truth, np.random.default_rng(1))
+    asked, regressed = [], localizer.regressed
+
+    def spy(features, code_G, camera, head=None):  # these heads take no code
+        asked.append((head, int((codes_2G @ code_G).argmax())))
+        return regressed(features, None, camera, head)
+
+    localizer.regressed = spy
+    regression = regressed(seen, None, CAMERA)._replace(code_G=torch.tensor([1.0, 0.0]))
+    found = localizer.solve(regression, CAMERA, 0.0)
+    assert sorted(asked) == [(0, 1), (1, 0)]  # the second view's place is the first head's
+    assert found.map_from_camera.distance_m(truth) < 0.15
+
+
 def test_a_head_draws_from_its_own_views_alone(rooms):
     """With triangulated points, too, and all of its samples."""
     world, _ = rooms

@@ -439,7 +439,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     localizer.scene_map.global_encoder = SimpleNamespace(
         views_vG=torch.stack([right_G, wrong_G]), positions_v3=places_23
     )
-    localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
+    localizer.scene_map.points = lambda descriptors_nC, code_G, head=None: torch.from_numpy(
         here_n3 + (0.0 if code_G @ right_G > code_G @ wrong_G else apart_3)
     )[None]
     wrong = regression._replace(points_n3=here_n3 + apart_3, code_G=own_G)
@@ -519,8 +519,8 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
         if place == "there":
             points_n3 += [10.0, 0.0, 0.0]
         points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))
-        wrong._localizer.scene_map.points = lambda descriptors_nC, code_G: torch.from_numpy(
-            np.stack([*np.zeros((other_heads, 200, 3)), points_n3])
+        wrong._localizer.scene_map.points = lambda descriptors_nC, code_G, head=None: (
+            torch.from_numpy(np.stack([*np.zeros((other_heads, 200, 3)), points_n3]))
         )
         wrong.learn_from(regression, CAMERA, TRUTH)
         return wrong

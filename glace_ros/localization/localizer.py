@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.scene.scene_map import SceneMap
 
 
@@ -127,25 +128,26 @@ class Localizer:
         return not_repeated(estimate.map_from_camera, map_from_camera, self.config.acceptance)
 
     def _attempts(self, regression: Regression) -> list[tuple[Regression, float]]:
-        """What each head says of the image in each place that it may be of, and how like that
-        place is.
+        """What each head says of the image; where it may be of several places, what the head that
+        was trained in each of them says, and how like that place is.
         """
-        return [
-            (of_head, likeness)
-            for in_place, likeness in self._in_places(regression)
-            for of_head in in_place.by_head()
-        ]
-
-    def _in_places(self, regression: Regression) -> list[tuple[Regression, float]]:
         encoder, config = self.scene_map.global_encoder, self.config.places
-        if config is None or encoder is None or regression.code_G is None:
-            return [(regression, 0.0)]
-        features, landmarks = regression.features, self.scene_map.landmarks
-        places = place_candidates(features, regression.code_G, encoder, landmarks, config)
+        places: list[PlaceCandidate] = []
+        if config is not None and encoder is not None and regression.code_G is not None:
+            features, landmarks = regression.features, self.scene_map.landmarks
+            places = place_candidates(features, regression.code_G, encoder, landmarks, config)
+        if not places:
+            return [(of_head, 0.0) for of_head in regression.by_head()]
         return [
-            (self.regressed(features, place.code_G, regression.camera), place.likeness)
+            (
+                self.regressed(
+                    features, place.code_G, regression.camera,
+                    self.scene_map.head_of(place.position_3),
+                ),
+                place.likeness,
+            )
             for place in places
-        ] or [(regression, 0.0)]
+        ]  # fmt: skip
 
     def _solve_here(
         self, regression: Regression, camera: Camera, start: float
@@ -202,12 +204,18 @@ class Localizer:
         return self.regressed(features, code_G, working_camera)
 
     def regressed(
-        self, features: LocalFeatures, code_G: torch.Tensor | None, camera: Camera
+        self,
+        features: LocalFeatures,
+        code_G: torch.Tensor | None,
+        camera: Camera,
+        head: int | None = None,
     ) -> Regression:
-        """What the map says of these patches of a pinhole's image with this code."""
+        """What the map, or one head of it, says of these patches of a pinhole's image with this
+        code.
+        """
         by_head = [
             points_n3.cpu().numpy().astype(np.float64)
-            for points_n3 in self.scene_map.points(features.descriptors_nC, code_G)
+            for points_n3 in self.scene_map.points(features.descriptors_nC, code_G, head)
         ]
         return Regression(features, by_head[0], camera, code_G, tuple(by_head[1:]))
 

@@ -39,11 +39,12 @@ class PlaceConfig:
 
 class PlaceCandidate(NamedTuple):
     """code_G: unit norm, for the coordinate head. likeness: cosine of the codes plus the share of
-    the landmarks' votes, at most 2.
+    the landmarks' votes, at most 2. position_3: of its mapping view, metres from the map's origin.
     """
 
     code_G: torch.Tensor
     likeness: float
+    position_3: torch.Tensor
 
 
 def place_candidates(
@@ -78,7 +79,7 @@ def place_candidates(
             break
     codes_cG = functional.normalize(views_vG[chosen] + config.own * code_G, dim=1)
     return [
-        PlaceCandidate(candidate_G, float(likeness_v[view]))
+        PlaceCandidate(candidate_G, float(likeness_v[view]), positions_v3[view])
         for candidate_G, view in zip(codes_cG, chosen, strict=True)
     ]
 

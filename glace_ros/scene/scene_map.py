@@ -61,14 +61,24 @@ class SceneMap:
         self.file_bytes = 0
 
     @torch.inference_mode()
-    def points(self, descriptors_nC: torch.Tensor, code_G: torch.Tensor | None) -> torch.Tensor:
-        """Float32 points (heads, n, 3) of an image's patches by each head, metres from
-        `metadata.origin_m`.
+    def points(
+        self, descriptors_nC: torch.Tensor, code_G: torch.Tensor | None, head: int | None = None
+    ) -> torch.Tensor:
+        """Float32 points (heads, n, 3) of an image's patches by each head, or (1, n, 3) by one
+        alone, metres from `metadata.origin_m`.
         """
         codes_nG = None if code_G is None else code_G.expand(len(descriptors_nC), -1)
         scaled = self.metadata.head.scaled_inputs
         input_nC = head_input(descriptors_nC, codes_nG, scaled=scaled)
-        return torch.stack([head(input_nC) for head in self.heads])
+        heads = self.heads if head is None else [self.heads[head]]
+        return torch.stack([each(input_nC) for each in heads])
+
+    def head_of(self, position_3: torch.Tensor) -> int:
+        """The head that was trained where a mapping camera stood, metres from `metadata.origin_m`:
+        the one with the nearest centre.
+        """
+        away_h = [(head.centres_k3 - position_3).norm(dim=1).min() for head in self.heads]
+        return int(torch.stack(away_h).argmin())
 
     def to(self, device: torch.device) -> SceneMap:
         """The same map for inference on a device."""
