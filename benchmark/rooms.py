@@ -108,7 +108,7 @@ def main() -> int:
     ]  # fmt: skip
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)  # a log file has room for the whole table
+        console = Console(width=200)  # a log file has room for the whole table
     try:
         results = [result_of(run, args.output, console, again=args.again) for run in runs]
     except GlaceError as error:
