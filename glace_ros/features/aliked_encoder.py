@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from glace_ros.features.corner_sampling import likeliest_corners
+from glace_ros.features.corner_sampling import likeliest_corners, read_at
 from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.weights_file import (
@@ -46,7 +46,7 @@ class _DeformableConv(nn.Module):
         v_khw = moved_k2hw[:, 0] + v_h[:, None] + step_3.repeat_interleave(3)[:, None, None] - 1.0
         u_khw = moved_k2hw[:, 1] + u_w + step_3.repeat(3)[:, None, None] - 1.0
         taps_n2 = torch.stack([u_khw.flatten(), v_khw.flatten()], dim=1)
-        sampled_cn = _bilinear(x_1chw, taps_n2).reshape(-1, height * width)  # (channels * 9, hw)
+        sampled_cn = read_at(x_1chw, taps_n2).T.reshape(-1, height * width)  # (channels * 9, hw)
         return (self.regular_conv.weight.flatten(1) @ sampled_cn).reshape(1, -1, height, width)
 
 
@@ -94,7 +94,7 @@ class _DescriptorHead(nn.Module):
         offsets_n2p = self.offset_conv(_around(features_1CHW, pixels_n2)).clamp(-reach, reach)
         offsets_np2 = offsets_n2p.reshape(count, 2, _POSITIONS).transpose(1, 2)
         places_m2 = (pixels_n2[:, None] + offsets_np2).reshape(-1, 2)
-        sampled_mC = _bilinear(features_1CHW, places_m2).T
+        sampled_mC = read_at(features_1CHW, places_m2)
         mixed_mC = functional.selu(sampled_mC @ self.sf_conv.weight[:, :, 0, 0].T)
         summed_nC = mixed_mC.reshape(count, _POSITIONS * _CHANNELS) @ self.agg_weights.flatten(0, 1)
         return functional.normalize(summed_nC, dim=1)
@@ -166,18 +166,11 @@ class AlikedEncoder:
         most one in 8x8 pixels, none where valid_HW is False.
         """
         features_1CHW, score_HW = self._net(grey_11HW.expand(-1, 3, -1, -1))
-        if valid_HW is not None:
-            score_HW = score_HW * valid_HW
-        pixels_n2, scores_n = likeliest_corners(score_HW, count, self.stride_px, _NMS_PX, _NMS_PX)
+        pixels_n2, scores_n = likeliest_corners(
+            score_HW, count, self.stride_px, _NMS_PX, _NMS_PX, valid_HW
+        )
         descriptors_nC = self._net.desc_head(features_1CHW, pixels_n2)
         return LocalFeatures(descriptors_nC, pixels_n2, scores_n)
-
-
-def _bilinear(x_1chw: torch.Tensor, pixels_n2: torch.Tensor) -> torch.Tensor:
-    """(c, n) at fractional pixels (u, v) of the map itself, zero outside."""
-    size_2 = torch.tensor(x_1chw.shape[:1:-1], device=x_1chw.device)
-    grid_11n2 = (2.0 * (pixels_n2 + 0.5) / size_2 - 1.0)[None, None]
-    return functional.grid_sample(x_1chw, grid_11n2, align_corners=False)[0, :, 0]
 
 
 def _around(features_1CHW: torch.Tensor, pixels_n2: torch.Tensor) -> torch.Tensor:

@@ -8,9 +8,9 @@ them, and the patches are the likeliest.
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
 
 from glace_ros.features.ace_encoder import AceEncoder
+from glace_ros.features.corner_sampling import read_at
 from glace_ros.features.local_encoder import LocalEncoder, LocalFeatures
 from glace_ros.features.weights_file import weights_hash
 
@@ -42,11 +42,8 @@ class ConcatEncoder:
     ) -> LocalFeatures:
         """WHERE's patches of a (1, 1, H, W) image in [0, 1], sides a multiple of its."""
         found = self._where.encode(grey_11HW, count, valid_HW)
-        size_px = torch.tensor(grey_11HW.shape[:1:-1], device=self.device)
-        grid_11n2 = (2.0 * (found.pixels_n2 + 0.5) / size_px - 1.0)[None, None]
-        sampled_1c1n = functional.grid_sample(
-            self._what.dense(grey_11HW)[None], grid_11n2, padding_mode="border", align_corners=False
-        )
+        dense_1chw = self._what.dense(grey_11HW)[None]
+        what_nC = read_at(dense_1chw, found.pixels_n2, self._what.stride_px, outside="border")
         unit_variance_nC = found.descriptors_nC * self._where.channels**0.5
-        descriptors_nC = torch.cat([unit_variance_nC, sampled_1c1n[0, :, 0].T], dim=1)
+        descriptors_nC = torch.cat([unit_variance_nC, what_nC], dim=1)
         return found._replace(descriptors_nC=descriptors_nC)

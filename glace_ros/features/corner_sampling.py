@@ -10,14 +10,22 @@ from torch.nn import functional
 
 
 def likeliest_corners(
-    score_HW: torch.Tensor, count: int, cell_px: int, nms_px: int, border_px: int = 0
+    score_HW: torch.Tensor,
+    count: int,
+    cell_px: int,
+    nms_px: int,
+    border_px: int = 0,
+    valid_HW: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """At most `count` pixels (n, 2) as (u, v), and their scores (n,), the likeliest first.
 
     score_HW: how likely a pixel is a corner, 0 = not at all; sides a multiple of cell_px. One per
     cell keeps the patches apart: a cell has one descriptor's worth of content. nms_px: corners
-    closer than this to a likelier one are dropped; border_px: and those so near to the edge.
+    closer than this to a likelier one are dropped; border_px: and those so near to the edge;
+    valid_HW: and those where it is False.
     """
+    if valid_HW is not None:
+        score_HW = score_HW * valid_HW
     if border_px:
         inner_HW = score_HW[border_px:-border_px, border_px:-border_px]
         score_HW = functional.pad(inner_HW, [border_px] * 4)
@@ -42,10 +50,21 @@ def unfold_cells(per_pixel_1khw: torch.Tensor, cell_px: int) -> torch.Tensor:
 
 def descriptors_at(dense_1chw: torch.Tensor, pixels_n2: torch.Tensor, cell_px: int) -> torch.Tensor:
     """Descriptors (n, C) at pixels, bicubic between the cells' centres, unit norm."""
-    height, width = dense_1chw.shape[-2:]
-    size_px = torch.tensor([width, height], device=pixels_n2.device) * float(cell_px)
+    return functional.normalize(read_at(dense_1chw, pixels_n2, cell_px, mode="bicubic"), dim=1)
+
+
+def read_at(
+    map_1chw: torch.Tensor,
+    pixels_n2: torch.Tensor,
+    cell_px: int = 1,
+    mode: str = "bilinear",
+    outside: str = "zeros",
+) -> torch.Tensor:
+    """(n, c) of a map with a column of numbers for each cell of the image, at fractional pixels
+    (u, v) of the image. mode, outside: between the cells' centres and off the map, as grid_sample's
+    mode and padding_mode.
+    """
+    size_px = torch.tensor(map_1chw.shape[:1:-1], device=pixels_n2.device) * cell_px
     grid_11n2 = (2.0 * (pixels_n2 + 0.5) / size_px - 1.0)[None, None]
-    sampled_1c1n = functional.grid_sample(
-        dense_1chw, grid_11n2, mode="bicubic", align_corners=False
-    )
-    return functional.normalize(sampled_1c1n[0, :, 0].T, dim=1)
+    read_1c1n = functional.grid_sample(map_1chw, grid_11n2, mode, outside, align_corners=False)
+    return read_1c1n[0, :, 0].T

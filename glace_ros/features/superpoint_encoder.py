@@ -83,10 +83,8 @@ class SuperPointEncoder:
         """
         logits_1khw, dense_1chw = self._net(grey_11HW)
         score_HW = unfold_cells(logits_1khw, self.stride_px)
-        if valid_HW is not None:
-            score_HW = score_HW * valid_HW
         pixels_n2, scores_n = likeliest_corners(
-            score_HW, count, self.stride_px, _NMS_PX, _BORDER_PX
+            score_HW, count, self.stride_px, _NMS_PX, _BORDER_PX, valid_HW
         )
         descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)
         return LocalFeatures(descriptors_nC, pixels_n2, scores_n)

@@ -59,8 +59,8 @@ class XFeatEncoder:
                 reliability_11hw.float(), heat_HW.shape, mode="bilinear", align_corners=False
             )[0, 0]
         )
-        if valid_HW is not None:
-            score_HW = score_HW * valid_HW
-        pixels_n2, scores_n = likeliest_corners(score_HW, count, self.stride_px, _NMS_PX)
+        pixels_n2, scores_n = likeliest_corners(
+            score_HW, count, self.stride_px, _NMS_PX, valid_HW=valid_HW
+        )
         descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)
         return LocalFeatures(descriptors_nC, pixels_n2, scores_n)
