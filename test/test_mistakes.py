@@ -46,7 +46,7 @@ MISTAKES = [
     ("build_map --bag {bag} --global-encoder r2former:{text}", "{text} is not a whole file"),
     ("build_map --bag {bag} --device tpu", "'tpu'"),
     ("evaluate --map {none} --bag {bag}", "no map file {none}"),
-    ("evaluate --map {empty} --bag {bag}", "no map file {empty}"),
+    ("evaluate --map {empty} --bag {bag}", "{empty} is a folder, no map file"),
     ("evaluate --map {text} --bag {bag}", "{text} is not a whole .glace map"),
     ("evaluate --map {bag_file} --bag {bag}", "{bag_file} is not a whole .glace map"),
     ("evaluate --map {cut_map} --bag {bag}", "{cut_map} is not a whole .glace map"),

@@ -19,7 +19,9 @@ from glace_ros.errors import MapFileError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
-from glace_ros.scene.scene_map import FORMAT_VERSION, MapMetadata, SceneMap, _checksum
+from glace_ros.scene.map_file import FORMAT_VERSION, checksum
+from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.scene.scene_map import SceneMap
 
 UTM_3 = (448_262.123456789, 4_500_000.987654321, 215.5)
 
@@ -224,7 +226,7 @@ def test_a_foreign_safetensors_file(tmp_path):
 
 def test_paths_that_are_no_file(tmp_path):
     assert "there is no map file" in refusal(tmp_path / "none.glace")
-    assert "there is no map file" in refusal(tmp_path)
+    assert "is a folder, no map file" in refusal(tmp_path)
     refusal(tmp_path / ("x" * 300))
 
 
@@ -270,7 +272,7 @@ def test_a_header_with_missing_or_unknown_fields(tmp_path, whole):
 def resigned(header: dict, tensors: dict[str, torch.Tensor]) -> bytes:
     """A file whose checksum is right although its content is not."""
     header = {k: v for k, v in header.items() if k != "sha256"}
-    return put_together({**header, "sha256": _checksum(header, tensors)}, tensors)
+    return put_together({**header, "sha256": checksum(header, tensors)}, tensors)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +293,7 @@ def resigned(header: dict, tensors: dict[str, torch.Tensor]) -> bytes:
         ("global_encoder", "vlad"),
     ],
 )
-def test_a_wrong_header_with_a_right_checksum(tmp_path, whole, key, value):
+def test_a_wrong_header_with_a_rightchecksum(tmp_path, whole, key, value):
     header, tensors = taken_apart(whole)
     if key == "head":
         value = {**header["head"], **value}

@@ -1,4 +1,4 @@
-"""The map file: one `.glace` file = safetensors with a JSON header. Loading one can run no code.
+"""A map: its networks, codes and landmarks, as they are in memory and as tensors of its file.
 
 Weights are fp16, the position decoder's centres fp32, the map's origin float64: a map in UTM
 coordinates keeps its millimetres.
@@ -6,16 +6,11 @@ coordinates keeps its millimetres.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from glace_ros.errors import MapFileError
 from glace_ros.features.code_centres import CodeCentres
@@ -24,13 +19,12 @@ from glace_ros.features.image_encoder import head_input
 from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.landmarks import Landmarks
+from glace_ros.scene.map_file import read_map_file, tensors_hash, write_map_file
 from glace_ros.scene.map_metadata import MapMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FORMAT_VERSION = 1
-_FORMAT = "glace"
 _MAX_PARAMETERS = 200_000_000
 
 
@@ -57,7 +51,7 @@ class SceneMap:
         self.heads = tuple(head.eval().requires_grad_(False) for head in heads)
         self.global_encoder = global_encoder
         self.landmarks = landmarks
-        self.map_id = _hash(self._tensors())[:12]
+        self.map_id = tensors_hash(self._tensors())[:12]
         self.file_bytes = 0
 
     @torch.inference_mode()
@@ -102,46 +96,15 @@ class SceneMap:
 
         Raises MapFileError where it cannot be written.
         """
-        path = Path(path)
-        tensors = self._tensors()
-        header = {"version": FORMAT_VERSION, **self.metadata.as_header()}
-        header["sha256"] = _checksum(header, tensors)
-        data = save(tensors, metadata={_FORMAT: json.dumps(header)})
-        partial = path.with_name(path.name + ".partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(data)
-            partial.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
-            raise MapFileError(f"the map {path} cannot be written: {error.strerror}") from error
-        self.file_bytes = len(data)
+        self.file_bytes = write_map_file(Path(path), self.metadata.as_header(), self._tensors())
 
     @staticmethod
     def load(path: Path | str) -> SceneMap:
         """Read and check a map. Raises MapFileError, one sentence, for anything but a whole one."""
         path = Path(path)
+        fields, tensors = read_map_file(path)
         try:
-            is_there = path.is_file()
-        except OSError:  # a name that is too long, a folder that may not be read
-            is_there = False
-        if not is_there:
-            raise MapFileError(f"there is no map file {path}: make one with `build_map`")
-        header, tensors = _read(path)
-        version = header.get("version")
-        if version != FORMAT_VERSION:
-            raise MapFileError(
-                f"the map {path} has format version {version}, this glace_ros reads version "
-                f"{FORMAT_VERSION}: update glace_ros or build the map anew"
-            )
-        if header.get("sha256") != _checksum(header, tensors):
-            raise MapFileError(
-                f"the map {path} was changed after it was made (its checksum does not match): "
-                "copy it anew or build it anew"
-            )
-        try:
-            scene_map = _rebuild(header, tensors, path.resolve().parent)
+            scene_map = _rebuild(fields, tensors, path.resolve().parent)
         except (
             LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError
         ) as error:  # fmt: skip
@@ -173,38 +136,7 @@ def _head_prefixes(heads: int) -> list[str]:
     return ["head.", *(f"head{index}." for index in range(1, heads))]
 
 
-def _hash(tensors: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
-    """Of all that a pose depends on: an origin that was edited is as wrong as a weight."""
-    described = json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True)
-    return hashlib.sha256(f"{described} {_hash(tensors)}".encode()).hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {}).get(_FORMAT, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError, RecursionError) as error:
-        raise MapFileError(
-            f"{path} is not a whole .glace map (cut off, or another kind of file): "
-            "name a file that build_map wrote, or copy it anew"
-        ) from error
-    if not isinstance(header, dict):
-        raise MapFileError(f"{path} is a safetensors file, but not a .glace map")
-    return header, tensors
-
-
-def _rebuild(header: dict[str, Any], tensors: dict[str, torch.Tensor], folder: Path) -> SceneMap:
-    fields = {k: v for k, v in header.items() if k not in ("version", "sha256")}
+def _rebuild(fields: dict[str, Any], tensors: dict[str, torch.Tensor], folder: Path) -> SceneMap:
     metadata = MapMetadata.from_header(fields, folder)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
