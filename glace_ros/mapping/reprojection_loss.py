@@ -1,9 +1,8 @@
 """What a predicted point is told about where it should be.
 
 Paper eq. 2-4: the dynamic tanh of the reprojection error, and a pull to 10 m depth for points
-that are behind
-the camera, too far, or wildly off. Beyond the paper: a patch whose corner was triangulated from
-the recorded poses is also told its place (docs/method.md has the figures).
+that are behind the camera, too far, or wildly off. Beyond the paper: a patch whose corner was
+triangulated from the recorded poses is also told its place (docs/method.md has the figures).
 """
 
 from __future__ import annotations
