@@ -21,7 +21,8 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
 from glace_ros.mapping.map_trainer import MapTrainerConfig
-from glace_ros.nodes.build_options import build_map_parser, map_builder_config
+from glace_ros.nodes.build_config import map_builder_config
+from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig

@@ -335,7 +335,7 @@ def test_maps_that_are_none(sentence, built, bag, tmp_path):
 
 
 def test_a_map_of_another_version(sentence, bag, tmp_path, monkeypatch):
-    monkeypatch.setattr("glace_ros.scene.scene_map.FORMAT_VERSION", 99)
+    monkeypatch.setattr("glace_ros.scene.map_file.FORMAT_VERSION", 99)
     tiny_map().save(tmp_path / "new.glace")
     monkeypatch.undo()
     said = sentence(evaluate, "--map", tmp_path / "new.glace", "--bag", bag, code=4)

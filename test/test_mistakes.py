@@ -39,6 +39,8 @@ MISTAKES = [
     ("build_map --bag {bag} --json {text}/x", "--json {text}/x cannot be written"),
     ("build_map --bag {bag} --minutes 2 --iterations 9", "--iterations 9 and --minutes 2"),
     ("build_map --bag {bag} --preset paper-7scenes --landmarks 9", "--landmarks 9.*paper-7scenes"),
+    ("build_map --bag {bag} --sigma 0.1 --global-encoder none", "--sigma 0.1: .*none.*diffuse"),
+    ("build_map --bag {bag} --sigma 1 --global-encoder kmeans:4", "--sigma 1: .*kmeans:4.*diffuse"),
     ("build_map --bag {bag} --local-encoder ace:{none}", "no weights {none}"),
     ("build_map --bag {bag} --local-encoder ace:{empty}", "no weights {empty}"),
     ("build_map --bag {bag} --local-encoder ace:{text}", "{text} is not a whole file of weights"),

@@ -18,8 +18,9 @@ from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
 from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.presets import PAPER, PRESETS, preset
 from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
+from glace_ros.nodes.build_config import map_builder_config
 from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.build_options import build_map_parser, map_builder_config
+from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead

@@ -22,8 +22,9 @@ from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.feature_buffer import EncodedViews
 from glace_ros.mapping.map_trainer import MapTrainer
 from glace_ros.nodes import map_judgement
+from glace_ros.nodes.build_config import fingerprint, map_builder_config
 from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.build_options import build_map_parser, fingerprint, map_builder_config
+from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.pose import Pose
 from glace_ros.recording.held_out import HeldOutBlocks
 from glace_ros.scene.scene_map import SceneMap
@@ -246,7 +247,7 @@ def test_sigterm_is_taken_as_ctrl_c_in_every_phase(
         return real(*arguments)
 
     small[small.index("--checkpoint-every") + 1] = str(every_s)
-    small += ["--global-encoder", "none"]
+    small += ["--global-encoder", "none", "--sigma", "0"]
     with monkeypatch.context() as patch:
         patch.setattr(*phase, sigterm)
         assert build_map(small) == 130

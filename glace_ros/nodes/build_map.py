@@ -14,13 +14,13 @@ from rich.console import Console
 from glace_ros.device import choose_device
 from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
 from glace_ros.mapping.ranks import Ranks
-from glace_ros.nodes.build_options import (
-    build_map_parser,
+from glace_ros.nodes.build_config import (
     fingerprint,
     map_builder_config,
     weights_of,
     writable_output,
 )
+from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.nodes.build_record import BuildRecord
 from glace_ros.nodes.command_line import interruption_says, progress_bar, run
 from glace_ros.nodes.map_judgement import Judgement, judge, map_figures

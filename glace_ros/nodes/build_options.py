@@ -1,120 +1,23 @@
-"""The command line of `build_map`: what can be chosen, and what follows from it."""
+"""The command line of `build_map`: what can be chosen."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
 import re
-from dataclasses import replace
-from pathlib import Path
 
 from glace_ros.errors import GlaceError
-from glace_ros.features.local_encoder import check_name, finds_corners
-from glace_ros.features.r2former_encoder import r2former_part
-from glace_ros.features.weights_file import weights_hash
+from glace_ros.features.local_encoder import check_name
 from glace_ros.mapping.map_builder import MapBuilderConfig
-from glace_ros.mapping.presets import PRESETS, preset, with_global_encoder
+from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.command_line import (
     finite,
     not_negative,
     positive,
-    require_distinct,
-    require_writable,
     share,
     whole_number,
 )
-from glace_ros.nodes.map_report import report_paths
-from glace_ros.nodes.recording_choice import add_recording_arguments, recording_name
+from glace_ros.nodes.recording_choice import add_recording_arguments
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.scene.map_metadata import MOST_HEADS
-
-_NOT_OF_THE_MAP = (
-    "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",
-)  # fmt: skip
-
-
-def default_folder() -> Path:
-    """Where maps go and where the launch file looks: $ROS_HOME/glace, ~/.ros/glace."""
-    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "glace"
-
-
-def writable_output(args: argparse.Namespace) -> Path:
-    """Where the map goes; all that will be written there can be."""
-    named = default_folder() / f"{recording_name(args)}.glace"
-    output = Path(args.output) if args.output else named
-    reports = {f"the report {path.name}": path for path in report_paths(output) if args.report}
-    require_distinct(
-        {"--bag": args.bag, "--scene": args.scene, "--output": output, "--json": args.json}
-        | reports
-    )
-    require_writable("--output", output)
-    for path in reports.values():
-        require_writable("--report", path)
-    if args.json:
-        require_writable("--json", Path(args.json))
-    return output
-
-
-def weights_of(config: MapBuilderConfig) -> tuple[str, ...]:
-    """Hashes of the encoders' weights. Raises WeightsError where they are not here."""
-    codes = r2former_part(config.global_encoder)
-    return tuple(map(weights_hash, [config.local_encoder, *([codes] if codes else [])]))
-
-
-def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: str) -> str:
-    """Names everything that a checkpoint depends on; minutes and memory may change."""
-    choices = {k: v for k, v in vars(args).items() if k not in _NOT_OF_THE_MAP}
-    buffer = replace(config.buffer, max_bytes=0)
-    trainer = replace(config.trainer, checkpoint_every_s=0.0)
-    config = replace(config, minutes=0.0, buffer=buffer, trainer=trainer)
-    text = repr((config, sorted(choices.items()), bag_hash, weights_of(config)))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
-    """The preset, with what the command line says otherwise."""
-    config = with_global_encoder(preset(args.preset), args.global_encoder)
-    if args.iterations and args.minutes:
-        raise GlaceError(
-            f"--iterations {args.iterations} and --minutes {args.minutes:g}: training ends by the "
-            "one or by the other, leave one of them out"
-        )
-    if args.iterations:
-        trainer = replace(config.trainer, iterations=args.iterations)
-        config = replace(config, minutes=0.0, trainer=trainer)
-    elif args.minutes:
-        config = replace(config, minutes=args.minutes)
-    if args.clusters:
-        config = replace(config, head=replace(config.head, clusters=args.clusters))
-    if args.ensemble > MOST_HEADS:
-        raise GlaceError(f"--ensemble {args.ensemble}: a map holds {MOST_HEADS} heads at most")
-    if args.width:
-        config = replace(config, head=replace(config.head, width=args.width))
-    if args.landmarks and not finds_corners(args.local_encoder):
-        raise GlaceError(
-            f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
-            "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
-        )
-    if args.landmarks and config.triangulation is None:
-        raise GlaceError(
-            f"--landmarks {args.landmarks}: --preset {args.preset} triangulates nothing, and so "
-            "there are none: leave the option out, or use --preset quality"
-        )
-    if args.landmarks is not None:
-        config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
-    if args.buffer_gb:
-        buffer = replace(config.buffer, max_bytes=int(args.buffer_gb * 2**30))
-        config = replace(config, buffer=buffer)
-    if args.sigma is not None:
-        config = replace(config, sigma=args.sigma)
-    return replace(
-        config,
-        trainer=replace(config.trainer, checkpoint_every_s=args.checkpoint_every),
-        local_encoder=args.local_encoder,
-        ensemble=args.ensemble,
-        seed=args.seed,
-    )
 
 
 def global_encoder_name(text: str) -> str:
