@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
 from glace_ros.localization.acceptance import AcceptanceConfig, agreement, rival_share
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
-from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
+from glace_ros.localization.place_candidates import PlaceConfig, certain_place, place_candidates
 from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_finder import PoseFinder
 
@@ -46,6 +46,16 @@ class LocalizerConfig:
     acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
     places: PlaceConfig | None = field(default_factory=PlaceConfig)
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
+
+
+class _Attempt(NamedTuple):
+    """likeness: of the image and the place that it is tried in. suffices: where the pose is sure,
+    none other is tried.
+    """
+
+    regression: Regression
+    likeness: float = 0.0
+    suffices: bool = False
 
 
 class Localizer:
@@ -92,43 +102,43 @@ class Localizer:
 
         start: perf_counter() from which the result's seconds count.
         """
-        results = [
-            (self._finder.find(attempt, camera, start), attempt, likeness)
-            for attempt, likeness in self._attempts(regression)
-        ]
-        results.sort(key=lambda each: agreement(each[0], each[2]), reverse=True)
-        best, attempt, likeness = results[0]
+        results: list[tuple[PoseEstimate | Rejection, _Attempt]] = []
+        for attempt in self._attempts(regression):
+            result = self._finder.find(attempt.regression, camera, start)
+            results.append((result, attempt))
+            if attempt.suffices and isinstance(result, PoseEstimate) and result.sure:
+                break
+        results.sort(key=lambda each: agreement(each[0], each[1].likeness), reverse=True)
+        best, attempt = results[0]
         if isinstance(best, PoseEstimate):
-            others = [(other, like) for other, _, like in results[1:]]
+            others = [(other, its.likeness) for other, its in results[1:]]
             apart_m = (self.config.places or PlaceConfig()).apart_m
-            rival = rival_share(best, likeness, others, apart_m)
+            rival = rival_share(best, attempt.likeness, others, apart_m)
             ambiguous = rival > self.scene_map.metadata.max_rival
             best = replace(best, rival=rival, ambiguous=ambiguous)
-            if not best.sure and (reason := self._finder.unrepeated(best, attempt)):
+            if not best.sure and (reason := self._finder.unrepeated(best, attempt.regression)):
                 best = Rejection(reason, best.inliers, best.points, best.seconds)
         return replace(best, seconds=time.perf_counter() - start)
 
-    def _attempts(self, regression: Regression) -> list[tuple[Regression, float]]:
+    def _attempts(self, regression: Regression) -> list[_Attempt]:
         """What each head says of the image; where it may be of several places, what the head that
-        was trained in each of them says, and how like that place is.
+        was trained in each of them says; that of a place beyond doubt first.
         """
         encoder, config = self.scene_map.global_encoder, self.config.places
-        places: list[PlaceCandidate] = []
-        if config is not None and encoder is not None and regression.code_G is not None:
-            features, landmarks = regression.features, self.scene_map.landmarks
-            places = place_candidates(features, regression.code_G, encoder, landmarks, config)
-        if not places:
-            return [(of_head, 0.0) for of_head in regression.by_head()]
-        return [
-            (
-                self.regressed(
-                    features, place.code_G, regression.camera,
-                    self.scene_map.head_of(place.position_3),
-                ),
-                place.likeness,
-            )
-            for place in places
-        ]  # fmt: skip
+        heads = [_Attempt(of_head) for of_head in regression.by_head()]
+        features, code_G = regression.features, regression.code_G
+        if config is None or encoder is None or code_G is None:
+            return heads
+        if len(heads) > 1 and (place_3 := certain_place(code_G, encoder, config)) is not None:
+            first = heads.pop(self.scene_map.head_of(place_3))
+            return [first._replace(suffices=True), *heads]
+        places = place_candidates(features, code_G, encoder, self.scene_map.landmarks, config)
+        return [self._attempt_at(place, regression) for place in places] or heads
+
+    def _attempt_at(self, place: PlaceCandidate, regression: Regression) -> _Attempt:
+        head = self.scene_map.head_of(place.position_3)
+        there = self.regressed(regression.features, place.code_G, regression.camera, head)
+        return _Attempt(there, place.likeness)
 
     def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
         """What the map says of an image. Raises ValueError where image and camera differ in
