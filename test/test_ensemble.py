@@ -3,6 +3,7 @@ is believed.
 """
 
 import hashlib
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -28,6 +29,7 @@ from test_scene_map import descriptors, refused_bytes, resigned, taken_apart
 from glace_ros.errors import MappingError
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.acceptance import AcceptanceConfig
+from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.mapping.camera_groups import camera_groups
@@ -40,12 +42,14 @@ from glace_ros.nodes.build_map import main as build_map
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.map_metadata import MOST_HEADS
 from glace_ros.scene.scene_map import SceneMap
 
 CPU = torch.device("cpu")
 TARGETS = np.array([[1.0, 2.0, 0.5], [21.0, 2.0, 0.5]])
 POINTS, VIEWS, STEPS = 40, 8, 120
+OWN_CODE = torch.tensor([1.0, 0.0])
 SHAPE = CoordinateHeadConfig(global_channels=0, width=64)
 
 
@@ -87,23 +91,54 @@ class TwoRooms:
             of_view_v=of_view_v,
         )  # fmt: skip
 
-    def localizer(self, heads: list[CoordinateHead]) -> Localizer:
-        """Of a map of these."""
+    def localizer(self, heads: list[CoordinateHead], sure_inliers: int | None = None) -> Localizer:
+        """Of a map of these. sure_inliers: landmarks that vouch for a pose; None: it has none."""
         encoder = XFeatEncoder(CPU)
         metadata = replace(
             tiny_map(local_encoder_hash=encoder.weights_hash).metadata,
             head=SHAPE, heads=len(heads), origin_m=tuple(self.origin_3),
         )  # fmt: skip
-        config = LocalizerConfig(acceptance=AcceptanceConfig(min_inliers=POINTS // 3))
-        return Localizer(SceneMap(metadata, heads, None), config, "cpu")
+        acceptance = AcceptanceConfig(min_inliers=POINTS // 3)
+        refinement = LandmarkRefinementConfig(min_inliers=10, sure_inliers=sure_inliers or 60)
+        landmarks = self.landmarks() if sure_inliers else None
+        return Localizer(
+            SceneMap(metadata, heads, None, landmarks),
+            LocalizerConfig(acceptance=acceptance, refinement=refinement), "cpu",
+        )  # fmt: skip
+
+    def landmarks(self) -> Landmarks:
+        """The points of both rooms."""
+        points_l3 = torch.from_numpy(np.concatenate(self.points) - self.origin_3)
+        to_camera_l3 = torch.tensor([[-3.6, 0.8, 0.3]]).expand(2 * POINTS, 3)
+        codes_lC = torch.from_numpy(np.concatenate(self.codes)).float()
+        return Landmarks(points_l3, codes_lC, to_camera_l3)
+
+    def remembered(self, localizer: Localizer, rooms: list[int], cosines: list[float]) -> list:
+        """Gives the map a view of each room, so like OWN_CODE. Returns (head, view) of whom it will
+        ask: with a code that is most like that view's.
+        """
+        asked, points = [], localizer.scene_map.points
+        across = np.sqrt(1.0 - np.square(cosines)) * [1.0, -1.0]
+        codes_2G = torch.from_numpy(np.stack([cosines, across], axis=1)).float()
+        positions_23 = self.positions_v3[np.multiply(rooms, VIEWS)] - self.origin_3
+        localizer.scene_map.global_encoder = SimpleNamespace(
+            views_vG=codes_2G, positions_v3=torch.from_numpy(positions_23).float()
+        )
+
+        def spy(descriptors_nC, code_G, head):
+            asked.append((head, int((codes_2G @ code_G).argmax())))
+            return points(descriptors_nC, None, head)  # these heads take no code
+
+        localizer.scene_map.points = spy
+        return asked
 
     def asked(self, localizer: Localizer, room: int):
         """(what it says of a view that training did not see, where that is)."""
         truth = looking_at(TARGETS[room] + [-3.6, 0.8, 0.3], TARGETS[room])
         rng = np.random.default_rng(1)
         seen = seen_points(self.points[room], self.codes[room], truth, rng, pixel_noise=0.2)
-        regression = localizer.regressed(seen, None, CAMERA)
-        return localizer.solve(regression, CAMERA, 0.0), truth
+        code_G = OWN_CODE if localizer.scene_map.global_encoder else None
+        return localizer.solve(localizer.regressed(seen, code_G, CAMERA), CAMERA, 0.0), truth
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +170,14 @@ def test_an_ensemble_of_two_localizes_in_both_rooms(rooms):
 def test_of_rooms_that_look_alike_each_head_is_as_sure_and_the_image_is_ambiguous():
     """As with two places of one head: 20 m away as much of the map agrees."""
     world = TwoRooms(alike=True)
-    localizer = world.localizer(train_heads(world.trainer, 2, lambda: None).heads)
-    for room in range(2):
+    heads = train_heads(world.trainer, 2, lambda: None).heads
+    speaks_for_one = [0.99, 0.5], [0.5, 0.99]  # which is not enough
+    for room, cosines in itertools.product(range(2), (None, *speaks_for_one)):
+        localizer = world.localizer(heads, sure_inliers=20)
+        if cosines:
+            world.remembered(localizer, [0, 1], cosines)
         found, _ = world.asked(localizer, room)
+        assert found.sure
         assert found.rival > 0.9
         assert found.ambiguous
 
@@ -146,22 +186,28 @@ def test_where_an_image_is_like_several_places_the_head_of_each_is_asked(rooms):
     """All heads in all places would take as many times as long as there are places."""
     world, heads = rooms
     localizer = world.localizer(heads)
-    codes_2G = torch.tensor([[0.8, 0.6], [0.8, -0.6]])
-    places_23 = torch.from_numpy(world.positions_v3[[VIEWS, 0]] - world.origin_3).float()
-    localizer.scene_map.global_encoder = SimpleNamespace(views_vG=codes_2G, positions_v3=places_23)
-    truth = looking_at(TARGETS[0] + [-3.6, 0.8, 0.3], TARGETS[0])
-    seen = seen_points(world.points[0], world.codes[0], truth, np.random.default_rng(1))
-    asked, regressed = [], localizer.regressed
-
-    def spy(features, code_G, camera, head=None):  # these heads take no code
-        asked.append((head, int((codes_2G @ code_G).argmax())))
-        return regressed(features, None, camera, head)
-
-    localizer.regressed = spy
-    regression = regressed(seen, None, CAMERA)._replace(code_G=torch.tensor([1.0, 0.0]))
-    found = localizer.solve(regression, CAMERA, 0.0)
+    asked = world.remembered(localizer, [1, 0], [0.8, 0.8])
+    found, truth = world.asked(localizer, 0)
     assert sorted(asked) == [(0, 1), (1, 0)]  # the second view's place is the first head's
     assert found.map_from_camera.distance_m(truth) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("other_cosine", "sure_inliers", "expected"),
+    [(0.3, 20, [1]), (0.3, 1000, [1, 0]), (0.5, 20, [0, 1])],
+)
+def test_where_the_code_leaves_no_doubt_a_sure_pose_of_its_head_suffices(
+    rooms, other_cosine, sure_inliers, expected
+):
+    """The other is asked where landmarks do not vouch for the pose, or the code does for less."""
+    world, heads = rooms
+    localizer = world.localizer(heads, sure_inliers)
+    asked = world.remembered(localizer, [0, 1], [other_cosine, 0.99])
+    found, truth = world.asked(localizer, 1)
+    assert [head for head, _ in asked] == expected
+    assert found.map_from_camera.distance_m(truth) < 0.05
+    assert found.landmarks > 30
+    assert found.sure == (sure_inliers < 1000)
 
 
 def test_a_head_draws_from_its_own_views_alone(rooms):

@@ -7,6 +7,7 @@ from core_scenes import CAMERA, buffer_of, poses, ring_of_views, seen_points, ti
 from hypothesis import given, settings
 
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.localization import landmark_refinement
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
 from glace_ros.pose import Pose
@@ -161,6 +162,31 @@ def test_what_was_seen_from_the_other_side_is_not_in_view(world):
     assert len(index_m) > 100
     behind = ring_of_views(2, 4.0, TARGET_3, np.radians(360 - 1e-3))[0]
     assert len(landmarks.in_view(behind, CAMERA, 0.0)[0]) == 0
+
+
+@pytest.mark.parametrize("at_once_from", [0.0, 1.0])
+def test_pairs_are_each_others_best_nearby(world, at_once_from, monkeypatch):
+    """Of corners most of which look like several others, however their cosines are reckoned."""
+    monkeypatch.setattr(landmark_refinement, "_MANY_PAIRS", at_once_from)
+    points_n3, _, views = world
+    rng = np.random.default_rng(3)
+    codes_nC = np.pad(unit_rows(rng, 120, 4), ((0, 0), (0, 60)))
+    landmarks = landmarks_of((points_n3, codes_nC, views))
+    patches = seen_points(points_n3, codes_nC, views[3], rng, code_noise=0.2)
+    index_m, pixels_m2 = landmarks.in_view(views[3], CAMERA, 30.0)
+    near_nm = torch.cdist(patches.pixels_n2, pixels_m2) <= 30.0
+    cosine_nm = patches.descriptors_nC.double() @ landmarks.descriptors_lC[index_m].double().T
+    cosine_nm = cosine_nm.masked_fill(~near_nm, -1.0)
+    assert (cosine_nm > 0.7).sum() > 200
+    best_nm = (cosine_nm == cosine_nm.amax(0)) & (cosine_nm == cosine_nm.amax(1, keepdim=True))
+    patch_p, landmark_p = torch.nonzero(best_nm & (cosine_nm > 0.7), as_tuple=True)
+    pixels_p2, points_p3 = landmark_refinement._match(
+        views[3], patches, landmarks, CAMERA, 30.0, min_cosine=0.7
+    )
+    found = set(map(tuple, np.hstack([pixels_p2, points_p3])))
+    expected = patches.pixels_n2[patch_p], landmarks.points_l3[index_m[landmark_p]]
+    assert found == set(map(tuple, torch.cat(expected, dim=1).double().numpy()))
+    assert len(found) > 40
 
 
 def test_a_rough_pose_becomes_exact(world):

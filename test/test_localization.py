@@ -271,7 +271,7 @@ def seeing(localizer: Localizer, pixel_noise=0.5, count=200, outliers=0) -> Loca
         torch.from_numpy(pixels_n2).float(),
         torch.ones(count),
     )
-    localizer.regress = lambda image, camera: Regression(features, points_n3, working)
+    localizer.regress = lambda image, camera: Regression(features, [points_n3], working)
     return localizer
 
 
@@ -354,7 +354,7 @@ def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
     away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
     landmarks = Landmarks(corners_n3, regression.features.descriptors_nC, away_n3)
     noise_n3 = np.random.default_rng(1).normal(scale=0.08, size=(200, 3))
-    rough = regression._replace(points_n3=regression.points_n3 + noise_n3)
+    rough = regression._replace(points_hn3=[regression.points_n3 + noise_n3])
     plain = tiny_map(local_encoder_hash=weights_hash)
     scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
     errors_m = []
@@ -373,7 +373,7 @@ def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_wi
     away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
     wrong_n3 = regression.points_n3.copy()
     wrong_n3[:150] += np.random.default_rng(1).uniform(1, 3, (150, 3))
-    rough = regression._replace(points_n3=wrong_n3)
+    rough = regression._replace(points_hn3=[wrong_n3])
     plain = tiny_map(local_encoder_hash=weights_hash, min_inlier_ratio=0.5)
     for count, accepted in ((200, True), (40, False)):
         landmarks = Landmarks(
@@ -394,7 +394,7 @@ def test_a_pose_that_another_seed_does_not_find_again_is_refused(weights_hash):
     regression = seeing(localizer_of(weights_hash)).regress(IMAGE, CAMERA)
     points_n3 = regression.points_n3.copy()
     points_n3[::2] += [3.0, 0.0, 0.0]
-    torn = regression._replace(points_n3=points_n3)
+    torn = regression._replace(points_hn3=[points_n3])
     found = [
         Localizer(scene_map, LocalizerConfig(seed=seed, acceptance=any_seed), "cpu").solve(
             torn, CAMERA, 0.0
@@ -442,7 +442,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     localizer.scene_map.points = lambda descriptors_nC, code_G, head=None: torch.from_numpy(
         here_n3 + (0.0 if code_G @ right_G > code_G @ wrong_G else apart_3)
     )[None]
-    wrong = regression._replace(points_n3=here_n3 + apart_3, code_G=own_G)
+    wrong = regression._replace(points_hn3=[here_n3 + apart_3], code_G=own_G)
     localizer.regress = lambda image, camera: wrong
     found = localizer.localize(IMAGE, CAMERA)
     distance_m = found.map_from_camera.distance_m(TRUTH)
@@ -519,9 +519,9 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
         if place == "there":
             points_n3 += [10.0, 0.0, 0.0]
         points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))
-        wrong._localizer.scene_map.points = lambda descriptors_nC, code_G, head=None: (
-            torch.from_numpy(np.stack([*np.zeros((other_heads, 200, 3)), points_n3]))
-        )
+        points_hn3 = torch.from_numpy(np.stack([*np.zeros((other_heads, 200, 3)), points_n3]))
+        wrong._localizer.scene_map.heads = [None] * len(points_hn3)
+        wrong._localizer.scene_map.points = lambda descriptors_nC, code_G, head: points_hn3[[head]]
         wrong.learn_from(regression, CAMERA, TRUTH)
         return wrong
 

@@ -233,15 +233,23 @@ def test_shares_are_exchanged_for_triangulation_and_landmarks(tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
-    """Half of the memory each. The codes are of all images, the landmarks of all points."""
-    wall = write_wall(tmp_path / "wall", 120)
+    """Half of the memory each. The codes are of all images, the landmarks of all points. An
+    ensemble's heads train on both processes' shares of their views.
+    """
+    wall, short = write_wall(tmp_path / "wall", 120), write_wall(tmp_path / "short", 60)
     alone = ["-m", "glace_ros.cli"]
     together = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS)]
     together += ["--master-addr", "127.0.0.1", "--master-port", str(free_port()), *alone]
     figures = []
-    for program, buffer_gb in ((alone, "0.008"), (together, "0.004")):
+    two_heads = "--ensemble", 2, "--iterations", 60
+    runs = (
+        (alone, wall, "0.008"),
+        (together, wall, "0.004"),
+        (together, short, "0.004", *two_heads),
+    )
+    for program, bag, buffer_gb, *more in runs:
         output = tmp_path / f"{len(figures)}.glace"
-        words = arguments(wall, output, "--json", tmp_path / "figures.json")
+        words = arguments(bag, output, "--json", tmp_path / "figures.json", *more)
         words[words.index("--buffer-gb") + 1] = buffer_gb
         environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         finished = subprocess.run(
@@ -252,7 +260,10 @@ def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
         figures.append(json.loads((tmp_path / "figures.json").read_text()))
         assert finished.stdout.count("held-out blocks") == 1  # rank 0 alone speaks
         assert sorted(path.name for path in tmp_path.glob("*.glace*"))[-1] == output.name
-    one, two = figures
+    one, two, ensemble = figures
+    assert (ensemble["heads"], ensemble["steps"]) == (2, 120)
+    assert ensemble["mapping_frames"] == 54
+    assert ensemble["median_translation_m"] < 0.02
     assert two["mapping_frames"] == one["mapping_frames"]
     assert two["steps"] == one["steps"]
     assert two["points_share"] == pytest.approx(one["points_share"], abs=0.03)

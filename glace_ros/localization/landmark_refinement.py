@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from glace_ros.scene.landmarks import Landmarks
 
 
+_MANY_PAIRS = 0.01
+"""Share of all pairs from which a product of matrices is cheaper than cosines one by one."""
+
+
 @dataclass(frozen=True)
 class LandmarkRefinementConfig:
     """radii_px: how far from its projection a landmark is looked for, round by round; patches: how
@@ -70,6 +74,8 @@ def refine_pose(
         pixels_n2, points_n3 = _match(
             pose, features.head(patches), landmarks, camera, radius_px, config.min_cosine
         )
+        if len(pixels_n2) < config.min_inliers:
+            return None
         solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None
@@ -96,10 +102,14 @@ def _match(
     index_m, pixels_m2 = landmarks.in_view(map_from_camera, camera, radius_px)
     if len(index_m) == 0 or len(features.pixels_n2) == 0:
         return np.empty((0, 2)), np.empty((0, 3))
+    descriptors_nC = features.descriptors_nC.float()
+    descriptors_mC = landmarks.descriptors_lC[index_m]
     patch_p, landmark_p = _pairs_within(features.pixels_n2, pixels_m2, radius_px)
-    cosine_p = (
-        features.descriptors_nC[patch_p].float() * landmarks.descriptors_lC[index_m[landmark_p]]
-    ).sum(dim=1)
+    if len(patch_p) > _MANY_PAIRS * len(descriptors_nC) * len(descriptors_mC):
+        # all cosines at once are cheaper, and differ in their last digits: the few are made anew
+        may_be_p = (descriptors_nC @ descriptors_mC.T)[patch_p, landmark_p] > min_cosine - 0.01
+        patch_p, landmark_p = patch_p[may_be_p], landmark_p[may_be_p]
+    cosine_p = (descriptors_nC[patch_p] * descriptors_mC[landmark_p]).sum(dim=1)
     good_p = (
         (cosine_p > min_cosine)
         & (cosine_p == _best(cosine_p, patch_p, len(features.pixels_n2)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,20 +14,11 @@ from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
-from glace_ros.localization.acceptance import (
-    AcceptanceConfig,
-    agreement,
-    not_repeated,
-    rival_share,
-    too_few_inliers,
-    too_uncertain,
-)
-from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
-from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
-from glace_ros.localization.pose_covariance import camera_covariance
-from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
-from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
-from glace_ros.pose import Pose
+from glace_ros.localization.acceptance import AcceptanceConfig, agreement, rival_share
+from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
+from glace_ros.localization.place_candidates import PlaceConfig, certain_place, place_candidates
+from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression, Rejection
+from glace_ros.localization.pose_finder import PoseFinder
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +48,16 @@ class LocalizerConfig:
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
 
 
+class _Attempt(NamedTuple):
+    """likeness: of the image and the place that it is tried in. suffices: where the pose is sure,
+    none other is tried.
+    """
+
+    regression: Regression
+    likeness: float = 0.0
+    suffices: bool = False
+
+
 class Localizer:
     """Holds a map on a device. `localize` is for one thread at a time.
 
@@ -81,7 +82,7 @@ class Localizer:
             _check_channels(
                 metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
             )
-        self._origin_3 = np.array(metadata.origin_m)
+        self._finder = PoseFinder(self.scene_map, self.config)
 
     def localize(
         self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
@@ -101,90 +102,43 @@ class Localizer:
 
         start: perf_counter() from which the result's seconds count.
         """
-        results = [
-            (self._solve_here(attempt, camera, start), attempt, likeness)
-            for attempt, likeness in self._attempts(regression)
-        ]
-        results.sort(key=lambda each: agreement(each[0], each[2]), reverse=True)
-        best, attempt, likeness = results[0]
+        results: list[tuple[PoseEstimate | Rejection, _Attempt]] = []
+        for attempt in self._attempts(regression):
+            result = self._finder.find(attempt.regression, camera, start)
+            results.append((result, attempt))
+            if attempt.suffices and isinstance(result, PoseEstimate) and result.sure:
+                break
+        results.sort(key=lambda each: agreement(each[0], each[1].likeness), reverse=True)
+        best, attempt = results[0]
         if isinstance(best, PoseEstimate):
-            others = [(other, like) for other, _, like in results[1:]]
+            others = [(other, its.likeness) for other, its in results[1:]]
             apart_m = (self.config.places or PlaceConfig()).apart_m
-            rival = rival_share(best, likeness, others, apart_m)
+            rival = rival_share(best, attempt.likeness, others, apart_m)
             ambiguous = rival > self.scene_map.metadata.max_rival
             best = replace(best, rival=rival, ambiguous=ambiguous)
-            if not best.sure and (reason := self._unrepeated(best, attempt)):
+            if not best.sure and (reason := self._finder.unrepeated(best, attempt.regression)):
                 best = Rejection(reason, best.inliers, best.points, best.seconds)
         return replace(best, seconds=time.perf_counter() - start)
 
-    def _unrepeated(self, estimate: PoseEstimate, regression: Regression) -> str:
-        """Why another seed of RANSAC speaks against an estimate; empty where it does not."""
-        solver = replace(self._solver_config(), seed=self.config.seed + 1)
-        again = solve_pose(regression.pixels_n2, regression.points_n3, regression.camera, solver)
-        map_from_camera = None
-        if again is not None:
-            pose = self._refine(again, regression)[0].map_from_camera
-            map_from_camera = Pose(pose.rotation_33, pose.translation_3 + self._origin_3)
-        return not_repeated(estimate.map_from_camera, map_from_camera, self.config.acceptance)
-
-    def _attempts(self, regression: Regression) -> list[tuple[Regression, float]]:
+    def _attempts(self, regression: Regression) -> list[_Attempt]:
         """What each head says of the image; where it may be of several places, what the head that
-        was trained in each of them says, and how like that place is.
+        was trained in each of them says; that of a place beyond doubt first.
         """
         encoder, config = self.scene_map.global_encoder, self.config.places
-        places: list[PlaceCandidate] = []
-        if config is not None and encoder is not None and regression.code_G is not None:
-            features, landmarks = regression.features, self.scene_map.landmarks
-            places = place_candidates(features, regression.code_G, encoder, landmarks, config)
-        if not places:
-            return [(of_head, 0.0) for of_head in regression.by_head()]
-        return [
-            (
-                self.regressed(
-                    features, place.code_G, regression.camera,
-                    self.scene_map.head_of(place.position_3),
-                ),
-                place.likeness,
-            )
-            for place in places
-        ]  # fmt: skip
+        heads = [_Attempt(of_head) for of_head in regression.by_head()]
+        features, code_G = regression.features, regression.code_G
+        if config is None or encoder is None or code_G is None:
+            return heads
+        if len(heads) > 1 and (place_3 := certain_place(code_G, encoder, config)) is not None:
+            first = heads.pop(self.scene_map.head_of(place_3))
+            return [first._replace(suffices=True), *heads]
+        places = place_candidates(features, code_G, encoder, self.scene_map.landmarks, config)
+        return [self._attempt_at(place, regression) for place in places] or heads
 
-    def _solve_here(
-        self, regression: Regression, camera: Camera, start: float
-    ) -> PoseEstimate | Rejection:
-        pixels_n2, points_n3, working_camera = (
-            regression.pixels_n2, regression.points_n3, regression.camera
-        )  # fmt: skip
-        coarse = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
-        count = len(pixels_n2)
-        if coarse is None:
-            reason = f"no pose fits any of {count} points"
-            return Rejection(reason, 0, count, time.perf_counter() - start)
-        solution, landmarks, covariance_66 = self._refine(coarse, regression)
-        if covariance_66 is not None:
-            metadata = self.scene_map.metadata
-            covariance_66 *= (
-                metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
-            )
-        reason = self._doubt(coarse.inliers, count, landmarks, covariance_66)
-        if reason or covariance_66 is None:
-            return Rejection(reason, coarse.inliers, count, time.perf_counter() - start)
-        pose = solution.map_from_camera
-        scale_2 = np.array(
-            [camera.width_px / working_camera.width_px, camera.height_px / working_camera.height_px]
-        )
-        return PoseEstimate(
-            map_from_camera=Pose(pose.rotation_33, pose.translation_3 + self._origin_3),
-            covariance_66=covariance_66,
-            inliers=coarse.inliers,
-            points=count,
-            reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
-            seconds=time.perf_counter() - start,
-            pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
-            points_m3=points_n3[coarse.inlier_n] + self._origin_3,
-            landmarks=landmarks,
-            sure=self._sure(landmarks),
-        )
+    def _attempt_at(self, place: PlaceCandidate, regression: Regression) -> _Attempt:
+        head = self.scene_map.head_of(place.position_3)
+        there = self.regressed(regression.features, place.code_G, regression.camera, head)
+        return _Attempt(there, place.likeness)
 
     def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
         """What the map says of an image. Raises ValueError where image and camera differ in
@@ -213,55 +167,13 @@ class Localizer:
         """What the map, or one head of it, says of these patches of a pinhole's image with this
         code.
         """
-        by_head = [
-            points_n3.cpu().numpy().astype(np.float64)
-            for points_n3 in self.scene_map.points(features.descriptors_nC, code_G, head)
-        ]
-        return Regression(features, by_head[0], camera, code_G, tuple(by_head[1:]))
 
-    def _refine(
-        self, coarse: PoseSolution, regression: Regression
-    ) -> tuple[PoseSolution, int, NDArray[np.float64] | None]:
-        """The solution to publish, how many landmarks it is made of, and its covariance."""
-        landmarks, config = self.scene_map.landmarks, self.config.refinement
-        solution, agreed, refine_px = coarse, 0, self._refine_px
-        points_m3 = regression.points_n3[coarse.inlier_n]
-        if landmarks and config:
-            refined = refine_pose(
-                coarse.map_from_camera, regression.features, landmarks, regression.camera, config
-            )
-            if refined:
-                solution, points_m3 = refined.solution, refined.points_m3
-                agreed, refine_px = solution.inliers, config.refine_px
-        covariance_66 = camera_covariance(
-            points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
-        )
-        return solution, agreed, covariance_66
+        def ask(index: int) -> NDArray[np.float64]:
+            points_n3 = self.scene_map.points(features.descriptors_nC, code_G, index)[0]
+            return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
-    @property
-    def _refine_px(self) -> float:
-        return PoseSolverConfig().refine_px
-
-    def _solver_config(self) -> PoseSolverConfig:
-        return PoseSolverConfig(
-            ransac_px=self.config.ransac_px,
-            max_iterations=self.config.max_iterations,
-            seed=self.config.seed,
-        )
-
-    def _sure(self, landmarks: int) -> bool:
-        refinement = self.config.refinement
-        return refinement is not None and landmarks >= refinement.sure_inliers
-
-    def _doubt(
-        self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
-    ) -> str:
-        """Why the best pose is not to be trusted; empty where nothing speaks against it."""
-        acceptance, ratio = self.config.acceptance, self.scene_map.metadata.min_inlier_ratio
-        reason = ""
-        if not self._sure(landmarks):
-            reason = too_few_inliers(inliers, count, ratio, acceptance)
-        return reason or too_uncertain(covariance_66, inliers, acceptance)
+        heads = range(len(self.scene_map.heads)) if head is None else [head]
+        return Regression(features, HeadPoints(ask, heads), camera, code_G)
 
 
 def _check_channels(name: str, given: int, taken: int) -> None:

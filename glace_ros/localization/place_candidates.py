@@ -26,13 +26,16 @@ _NO_VOTE = 0.01
 @dataclass(frozen=True)
 class PlaceConfig:
     """most: places tried. apart_m: nearer views are of one place. margin: of the cosine, within
-    which a view is as like as the best one. patches: of the image that are asked for landmarks.
-    own: weight of the image's code in that of a candidate, which else is the view's.
+    which a view is as like as the best one; certain_margin: beyond which there is no doubt between
+    places (docs/method.md, "Ensembles", has how far doubtful images stay under it). patches: of the
+    image that are asked for landmarks. own: weight of the image's code in that of a candidate,
+    which else is the view's.
     """
 
     most: int = 3
     apart_m: float = 2.5
     margin: float = 0.25
+    certain_margin: float = 0.6
     patches: int = 200
     own: float = 0.5
 
@@ -82,6 +85,22 @@ def place_candidates(
         PlaceCandidate(candidate_G, float(likeness_v[view]), positions_v3[view])
         for candidate_G, view in zip(codes_cG, chosen, strict=True)
     ]
+
+
+def certain_place(
+    code_G: torch.Tensor, encoder: VladEncoder | CodeCentres, config: PlaceConfig
+) -> torch.Tensor | None:
+    """Where the mapping view stood that the image is like, metres from the map's origin; None where
+    a view of another place is anywhere near as like it, or the encoder remembers no views.
+    """
+    views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
+    if views_vG is None or positions_v3 is None:
+        return None
+    cosine_v = views_vG @ code_G
+    best_3 = positions_v3[cosine_v.argmax()]
+    elsewhere_v = (positions_v3 - best_3).norm(dim=1) > config.apart_m
+    rival_v = cosine_v[elsewhere_v] > cosine_v.max() - config.certain_margin
+    return None if bool(rival_v.any()) else best_3
 
 
 def _votes(

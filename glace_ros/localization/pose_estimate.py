@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     import torch
     from numpy.typing import NDArray
 
@@ -16,24 +19,44 @@ if TYPE_CHECKING:
     from glace_ros.pose import Pose
 
 
+class HeadPoints:
+    """What heads say of an image's patches, points (n, 3) each from the map's origin: each is asked
+    when its answer is first read, and once.
+    """
+
+    def __init__(self, ask: Callable[[int], NDArray[np.float64]], heads: Iterable[int]) -> None:
+        self._ask, self._heads = functools.cache(ask), tuple(heads)
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def __getitem__(self, index: int) -> NDArray[np.float64]:
+        return self._ask(self._heads[index])
+
+
 class Regression(NamedTuple):
-    """What the map says of an image: its patches, their points (n, 3) from the map's origin, the
+    """What the map says of an image: its patches, their points by each head that is asked, the
     pinhole camera in whose pixels the patches are given, and the image's code (None: there is
-    none). others_hn3: the points that the further heads of an ensemble give the same patches.
+    none).
     """
 
     features: LocalFeatures
-    points_n3: NDArray[np.float64]
+    points_hn3: HeadPoints | Sequence[NDArray[np.float64]]
     camera: Camera
     code_G: torch.Tensor | None = None
-    others_hn3: tuple[NDArray[np.float64], ...] = ()
 
     def by_head(self) -> list[Regression]:
         """What each head says of the image, by itself."""
+        ask = self.points_hn3.__getitem__
         return [
-            self._replace(points_n3=points_n3, others_hn3=())
-            for points_n3 in (self.points_n3, *self.others_hn3)
+            self._replace(points_hn3=HeadPoints(ask, [head]))
+            for head in range(len(self.points_hn3))
         ]
+
+    @property
+    def points_n3(self) -> NDArray[np.float64]:
+        """Of the first head, from the map's origin."""
+        return self.points_hn3[0]
 
     @property
     def pixels_n2(self) -> NDArray[np.float64]:

@@ -1,0 +1,124 @@
+"""Pose finder: what one head says of an image -> the pose of its camera, or why there is none."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
+from glace_ros.localization.landmark_refinement import refine_pose
+from glace_ros.localization.pose_covariance import camera_covariance
+from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
+from glace_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.localization.localizer import LocalizerConfig
+    from glace_ros.localization.pose_estimate import Regression
+    from glace_ros.scene.scene_map import SceneMap
+
+
+class PoseFinder:
+    """Solves poses of a map's points, makes them exact by its landmarks, and doubts them."""
+
+    def __init__(self, scene_map: SceneMap, config: LocalizerConfig) -> None:
+        self._scene_map, self._config = scene_map, config
+        self._origin_3 = np.array(scene_map.metadata.origin_m)
+
+    def find(
+        self, regression: Regression, camera: Camera, start: float
+    ) -> PoseEstimate | Rejection:
+        """By the first head of what was regressed. camera: of the image as it was given. start:
+        perf_counter() from which the result's seconds count.
+        """
+        pixels_n2, points_n3, working_camera = (
+            regression.pixels_n2, regression.points_n3, regression.camera
+        )  # fmt: skip
+        coarse = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
+        count = len(pixels_n2)
+        if coarse is None:
+            reason = f"no pose fits any of {count} points"
+            return Rejection(reason, 0, count, time.perf_counter() - start)
+        solution, landmarks, covariance_66 = self._refine(coarse, regression)
+        if covariance_66 is not None:
+            metadata = self._scene_map.metadata
+            covariance_66 *= (
+                metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
+            )
+        reason = self._doubt(coarse.inliers, count, landmarks, covariance_66)
+        if reason or covariance_66 is None:
+            return Rejection(reason, coarse.inliers, count, time.perf_counter() - start)
+        scale_2 = np.array(
+            [camera.width_px / working_camera.width_px, camera.height_px / working_camera.height_px]
+        )
+        return PoseEstimate(
+            map_from_camera=self._in_map(solution),
+            covariance_66=covariance_66,
+            inliers=coarse.inliers,
+            points=count,
+            reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
+            seconds=time.perf_counter() - start,
+            pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
+            points_m3=points_n3[coarse.inlier_n] + self._origin_3,
+            landmarks=landmarks,
+            sure=self._sure(landmarks),
+        )
+
+    def unrepeated(self, estimate: PoseEstimate, regression: Regression) -> str:
+        """Why another seed of RANSAC speaks against an estimate; empty where it does not."""
+        solver = replace(self._solver_config(), seed=self._config.seed + 1)
+        again = solve_pose(regression.pixels_n2, regression.points_n3, regression.camera, solver)
+        map_from_camera = None
+        if again is not None:
+            map_from_camera = self._in_map(self._refine(again, regression)[0])
+        return not_repeated(estimate.map_from_camera, map_from_camera, self._config.acceptance)
+
+    def _in_map(self, solution: PoseSolution) -> Pose:
+        pose = solution.map_from_camera
+        return Pose(pose.rotation_33, pose.translation_3 + self._origin_3)
+
+    def _refine(
+        self, coarse: PoseSolution, regression: Regression
+    ) -> tuple[PoseSolution, int, NDArray[np.float64] | None]:
+        """The solution to publish, how many landmarks it is made of, and its covariance."""
+        landmarks, config = self._scene_map.landmarks, self._config.refinement
+        solution, agreed, refine_px = coarse, 0, PoseSolverConfig.refine_px
+        points_m3 = regression.points_n3[coarse.inlier_n]
+        if landmarks and config:
+            refined = refine_pose(
+                coarse.map_from_camera, regression.features, landmarks, regression.camera, config
+            )
+            if refined:
+                solution, points_m3 = refined.solution, refined.points_m3
+                agreed, refine_px = solution.inliers, config.refine_px
+        covariance_66 = camera_covariance(
+            points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
+        )
+        return solution, agreed, covariance_66
+
+    def _solver_config(self) -> PoseSolverConfig:
+        return PoseSolverConfig(
+            ransac_px=self._config.ransac_px,
+            max_iterations=self._config.max_iterations,
+            seed=self._config.seed,
+        )
+
+    def _sure(self, landmarks: int) -> bool:
+        refinement = self._config.refinement
+        return refinement is not None and landmarks >= refinement.sure_inliers
+
+    def _doubt(
+        self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
+    ) -> str:
+        """Why the best pose is not to be trusted; empty where nothing speaks against it."""
+        acceptance, ratio = self._config.acceptance, self._scene_map.metadata.min_inlier_ratio
+        reason = ""
+        if not self._sure(landmarks):
+            reason = too_few_inliers(inliers, count, ratio, acceptance)
+        return reason or too_uncertain(covariance_66, inliers, acceptance)
