@@ -17,7 +17,9 @@ from glace_ros.features.local_encoder import check_name, finds_corners, local_en
 from glace_ros.features.superpoint_encoder import SuperPointNetwork
 from glace_ros.features.weights_file import check_weights, found_beside, without_folder
 from glace_ros.localization.localizer import Localizer
-from glace_ros.mapping.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping import feature_buffer
+from glace_ros.mapping.augmentation import AugmentationConfig, AugmentedView
+from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.pose import Pose
@@ -121,6 +123,27 @@ def test_ace_stands_beside_any_encoder_that_finds_corners(name, folder):
     assert found.descriptors_nC.shape[1] == both.channels == alone.channels + 512
     unit_variance_nC = corners.descriptors_nC * alone.channels**0.5
     assert torch.allclose(found.descriptors_nC[:, : alone.channels], unit_variance_nC)
+
+
+def test_patches_are_drawn_from_all_that_an_encoder_finds(name, folder, monkeypatch):
+    """Beside ACE too; with the descriptors of the places drawn."""
+    grey_hw = patchwork(96, 64)
+    same = AugmentedView(grey_hw, np.ones(grey_hw.shape, dtype=bool), np.eye(3))
+    monkeypatch.setattr(feature_buffer, "augment", lambda *_: same)
+    picture = PosedImage(0, rgb(grey_hw), Camera(96, 64, 80.0, 80.0, 47.5, 31.5), Pose.identity())
+    for each in (name, f"{name}+ace:{folder / 'ace.pth'}"):
+        encoder = local_encoder(each, CPU)
+        found = encoder.encode(to_tensor(grey_hw, CPU), 96)
+        config = FeatureBufferConfig(patches=12, short_side_px=64, samples=120, drawn=True)
+        augmentation = AugmentationConfig(plain_first=False)
+        encoded = EncodedViews(encoder, config, augmentation, 0, image_count=1)
+        encoded.add(picture)
+        samples = encoded.views.samples
+        nearest_n = torch.cdist(samples.pixels_n2, found.pixels_n2).argmin(dim=1)
+        assert torch.allclose(samples.pixels_n2, found.pixels_n2[nearest_n])
+        assert torch.equal(samples.descriptors_nC, found.descriptors_nC[nearest_n].half())
+        assert len(samples.view_n) == 120
+        assert len(nearest_n.unique()) > 30
 
 
 def test_a_map_finds_the_files_of_both(folder, monkeypatch, tmp_path):

@@ -276,9 +276,10 @@ def test_passes_need_the_number_of_images(encoder):
         EncodedViews(encoder, FeatureBufferConfig(samples=100), AugmentationConfig(), 0)
 
 
-def test_the_passes_are_gone_on_with_where_they_were_left(encoder, tmp_path):
+@pytest.mark.parametrize("drawn", [False, True])
+def test_the_passes_are_gone_on_with_where_they_were_left(encoder, tmp_path, drawn):
     """Images that were taken twice and three times."""
-    config = FeatureBufferConfig(patches=20, short_side_px=96, samples=220)
+    config = FeatureBufferConfig(patches=20, short_side_px=96, samples=220, drawn=drawn)
 
     def passes() -> tuple[EncodedViews, EncodingJournal]:
         encoded = EncodedViews(encoder, config, AugmentationConfig(), 0, 5)

@@ -11,6 +11,7 @@ from test_saved_work import arguments, write_wall
 
 from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError
+from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping import map_trainer, presets
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
@@ -52,6 +53,7 @@ def test_every_preset_is_a_choice_of_the_command_line_and_its_name_is_kept(name)
     config = map_builder_config(build_map_parser(None).parse_args(["--bag", "x", "--preset", name]))
     assert config == preset(name)
     assert config.preset == name
+    assert config.buffer.drawn is (name in PAPER)
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -115,14 +117,19 @@ def test_a_paper_preset_trains_as_it_says(monkeypatch):
     assert not scene_map.landmarks
     assert scene_map.metadata.head.clusters == 12  # of 12 views there are no 50 clusters
     assert scene_map.metadata.training["steps"] == 4
+    # a robot looks at the likeliest, whatever patches were drawn
+    seen = Localizer(scene_map, device="cpu").regress(*wall()).features
+    assert (seen.scores_n.diff() <= 0).all()
+    assert len(seen.scores_n) > 20
 
 
 def test_a_paper_preset_fills_its_buffer_from_the_images_that_are_mapped(tmp_path, monkeypatch):
     """Of 40 images some are held out; and the keyframes are fewer than the images."""
-    buffers = []
+    buffers, mapped = [], []
     real_buffer = EncodedViews.buffer
 
     def spy(encoded, *arguments):
+        mapped.append(encoded.views)
         buffers.append(real_buffer(encoded, *arguments))
         return buffers[-1]
 
@@ -143,6 +150,12 @@ def test_a_paper_preset_fills_its_buffer_from_the_images_that_are_mapped(tmp_pat
     assert len(buffer) == 50 * 100
     counts = buffer.samples.view_n.bincount()
     assert counts.max() - counts.min() == 100
+    (views,) = mapped  # all of them augmented, and their patches drawn
+    assert not any(
+        (views.features(view, copy).scores_n.diff() <= 0).all()
+        for view in range(len(views))
+        for copy in range(2)
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,10 +171,13 @@ def test_the_papers_views_are_all_augmented_but_for_learned_codes(encoder, plain
     assert map_builder_config(build_map_parser(None).parse_args(words)).augmentation.plain_first
 
 
+def wall():
+    return rgb(patchwork(128, 96)), Camera(128, 96, 110.0, 110.0, 63.5, 47.5)
+
+
 def built(config):
     """A map of 12 pictures of one wall."""
-    camera = Camera(128, 96, 110.0, 110.0, 63.5, 47.5)
-    picture_hwc = rgb(patchwork(128, 96))
+    picture_hwc, camera = wall()
     builder = MapBuilder(config, CPU, image_count=12)
     builder.encode(
         PosedImage(stamp, np.roll(picture_hwc, -2 * stamp, axis=1), camera,

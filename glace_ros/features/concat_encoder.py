@@ -1,8 +1,8 @@
 """Two local encoders' descriptors of the same patches: `WHERE+ace:FILE`.
 
 The paper's variant for Aachen puts SuperPoint's descriptors beside ACE's and samples patches by
-SuperPoint's detection likelihood. Here WHERE is any encoder that finds corners, free ones among
-them, and the patches are the likeliest.
+SuperPoint's detection likelihood, as the paper's presets do here (`LocalFeatures.drawn`). WHERE is
+any encoder that finds corners, free ones among them.
 """
 
 from __future__ import annotations

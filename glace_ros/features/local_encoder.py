@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 
 from glace_ros.errors import WeightsError
 from glace_ros.features.weights_file import encoder_parts
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 class LocalFeatures(NamedTuple):
-    """Patches of one image, best first.
+    """Patches of one image, best first, or in the order drawn.
 
     descriptors_nC: float32, unit norm where the encoder says so. pixels_n2: float32 (u, v) in the
     encoded image, origin at the centre of the first pixel. scores_n: float32, how likely a patch
@@ -23,8 +26,20 @@ class LocalFeatures(NamedTuple):
     scores_n: torch.Tensor
 
     def head(self, count: int) -> LocalFeatures:
-        """The best `count` of them."""
+        """The first `count` of them."""
         return LocalFeatures(*(tensor[:count] for tensor in self))
+
+    def drawn(self, count: int, rng: np.random.Generator) -> LocalFeatures:
+        """At most `count` of them, one after the other, each with a probability proportional to
+        its score among those that are left (Efraimidis and Spirakis 2006); none with a score of 0.
+
+        In the order drawn: of a draw, the first n are a draw of n.
+        """
+        race_n = torch.from_numpy(rng.exponential(size=len(self.scores_n)))
+        order_n = (race_n / self.scores_n.cpu().double()).argsort()  # 0: never arrives
+        count = min(count, int(self.scores_n.count_nonzero()))
+        first_n = order_n[:count].to(self.scores_n.device)
+        return LocalFeatures(*(tensor[first_n] for tensor in self))
 
 
 class LocalEncoder(Protocol):

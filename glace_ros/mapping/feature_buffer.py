@@ -52,6 +52,7 @@ _VIEWS_ON_DEVICE = 256
 @dataclass(frozen=True)
 class FeatureBufferConfig:
     """patches: of each view, best first. short_side_px: working size of images.
+    drawn: those of augmented views at random, as likely as their scores say (paper, section 4.2).
 
     max_bytes bounds the samples' memory: with more images, each gives fewer patches.
     samples: the buffer is filled to so many by passes over the images, augmented anew (paper: 16
@@ -63,6 +64,7 @@ class FeatureBufferConfig:
     short_side_px: int = 480
     max_bytes: int = 2 << 30
     samples: int = 0
+    drawn: bool = False
     transfer_px: float = 1.5
 
 
@@ -172,7 +174,7 @@ class EncodedViews:
         copies = [self._encode(grey_hw)] if self._augmentation.plain_first else []
         while len(copies) < count:
             warped = augment(grey_hw, camera, self._augmentation, rng)
-            found = self._encode(warped.grey_hw, warped.valid_hw)
+            found = self._encode(warped.grey_hw, warped.valid_hw, rng)
             recorded_n2 = warped.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
             # there may be hundreds of them: in the memory where they will stay
             descriptors_nC = found.descriptors_nC.half().cpu()
@@ -181,11 +183,18 @@ class EncodedViews:
         return copies
 
     def _encode(
-        self, grey_hw: NDArray[np.uint8], valid_hw: NDArray[np.bool_] | None = None
+        self,
+        grey_hw: NDArray[np.uint8],
+        valid_hw: NDArray[np.bool_] | None = None,
+        rng: np.random.Generator | None = None,
     ) -> LocalFeatures:
-        device = self._encoder.device
-        valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(device)
-        return self._encoder.encode(to_tensor(grey_hw, device), self.views.patches, valid_HW)
+        encoder, patches = self._encoder, self.views.patches
+        valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(encoder.device)
+        grey_11HW = to_tensor(grey_hw, encoder.device)
+        if rng is None or not self.config.drawn:
+            return encoder.encode(grey_11HW, patches, valid_HW)
+        cells = grey_hw.size // encoder.stride_px**2
+        return encoder.encode(grey_11HW, cells, valid_HW).drawn(patches, rng)
 
     def buffer(
         self,

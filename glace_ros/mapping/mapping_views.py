@@ -82,7 +82,7 @@ class BufferPasses(NamedTuple):
 
 class MappingViews(Sequence[MappingView]):
     """Views in the order in which they were appended; samples sorted by view, a view's own patches
-    before those of its augmented views, each best first.
+    before those of its augmented views, each best first or as drawn.
 
     copies: 1 + augmented views of an image. patches: of each copy; falls when max_bytes are full.
     expected_views: where known, no more memory than these need is asked for. end: row behind the
