@@ -28,7 +28,7 @@ from glace_ros.simulation.renderer import Renderer
 SHORT_SIDE_PX = 168  # 480 px cost eight times as much
 CAMERA = Camera(160, 120, 127.0, 124.0, 81.3, 57.4)
 MAP_FROM_ROOM = Pose.from_planar(23.4, -11.7, 0.6)
-_WIDTH, _STEPS, _BATCH, _RATE = 128, 600, 512, 6e-3
+_WIDTH, _STEPS, _BATCH, _RATE = 128, 400, 512, 1e-2
 
 
 class View(NamedTuple):
@@ -41,7 +41,7 @@ class View(NamedTuple):
 class PublishedRoom:
     """A desk in a room. train, test: views from all around a point before it, and between them."""
 
-    def __init__(self, mapping: int = 32, queries: int = 10) -> None:
+    def __init__(self, mapping: int = 24, queries: int = 10) -> None:
         room = build_room(LookAlikeRoomsConfig(texels_per_m=80.0), 0)
         self._renderer = Renderer(room)
         rng = np.random.default_rng(4)
@@ -71,7 +71,7 @@ class PublishedRoom:
     def save_published(self, folder: Path) -> None:
         """ace_encoder_pretrained.pt and MAP.pt."""
         images = [_as_published(view.image_rgb_hwc) for view in self.train]
-        encoder = _centred_encoder(images[::8])
+        encoder = _centred_encoder(images[::6])
         torch.save(encoder.state_dict(), folder / "ace_encoder_pretrained.pt")
         with torch.no_grad():
             features_n512 = torch.cat([encoder(image)[0].flatten(1).T for image in images])

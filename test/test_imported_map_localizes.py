@@ -87,10 +87,10 @@ def test_no_pixel_is_looked_for_half_a_pixel_off(published):
         off.append(said.camera.project(in_camera_n3) - said.pixels_n2)
         aside.append(said.pixels_n2 > [said.camera.cx_px, said.camera.cy_px])
     off_n2, aside_n2 = np.concatenate(off), np.concatenate(aside)
-    assert np.abs(np.median(off_n2, axis=0)).max() < 0.3
+    assert np.abs(np.median(off_n2, axis=0)).max() < 0.25
     for axis in range(2):  # of a wrong focal length they point outward or inward
         for side in (False, True):
-            assert abs(np.median(off_n2[aside_n2[:, axis] == side, axis])) < 0.7
+            assert abs(np.median(off_n2[aside_n2[:, axis] == side, axis])) < 0.6
 
 
 def test_our_own_map_is_as_good_after_it_was_published(published, tmp_path, monkeypatch):
