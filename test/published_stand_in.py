@@ -75,66 +75,67 @@ class PublishedRoom:
         torch.save(encoder.state_dict(), folder / "ace_encoder_pretrained.pt")
         with torch.no_grad():
             features_n512 = torch.cat([encoder(image)[0].flatten(1).T for image in images])
-        torch.save(self._trained(features_n512), folder / "MAP.pt")
+        pixels_n2, points_n3 = self._seen()
+        mean_3 = points_n3.mean(dim=0).half()
+        weights = self._trained(features_n512, pixels_n2, (points_n3 - mean_3).float(), mean_3)
+        torch.save(_as_saved(weights) | {"mean": mean_3.reshape(1, 3, 1, 1)}, folder / "MAP.pt")
 
-    def _trained(self, features_n512: torch.Tensor) -> dict[str, torch.Tensor]:
-        """A head by ACE's robust reprojection error; where it is to end is known besides, for
-        speed.
+    def _trained(
+        self,
+        features_n512: torch.Tensor,
+        pixels_n2: torch.Tensor,
+        points_n3: torch.Tensor,
+        mean_3: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """A head by ACE's robust reprojection error. points_n3: about the mean, where it is to end,
+        which is told besides for speed.
         """
-        pixels_n2, points_vn3 = self._seen()
-        mean_3 = torch.from_numpy(points_vn3.reshape(-1, 3).mean(axis=0)).half()
-        to_mean_3 = mean_3.double().numpy()
-        true_n3 = torch.from_numpy(points_vn3 - to_mean_3).float().reshape(-1, 3)
-        camera_from_map_v34 = torch.stack([
-            torch.from_numpy(Pose(pose.rotation_33, pose.translation_3 - to_mean_3)
-                             .inverse().matrix_44[:3]).float() for _, pose in self.train
-        ])  # fmt: skip
+        camera_from_map_n34 = self._camera_from_map(mean_3).repeat_interleave(
+            len(points_n3) // len(self.train), dim=0
+        )
         weights = _untrained_head()
-        steps = torch.optim.AdamW(weights.values(), lr=_RATE, fused=True)
-        rates = torch.optim.lr_scheduler.OneCycleLR(steps, _RATE, total_steps=_STEPS)
+        optimizer = torch.optim.AdamW(weights.values(), lr=_RATE, fused=True)
+        rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS)
         draw = torch.Generator().manual_seed(0)
-        factor = SHORT_SIDE_PX / CAMERA.height_px
-        focal_2, centre_2 = (torch.tensor(two) * factor for two in (
-            (CAMERA.fx_px, CAMERA.fy_px), (CAMERA.cx_px + 0.5, CAMERA.cy_px + 0.5)
-        ))  # fmt: skip
         for step in range(_STEPS):
-            row_n = torch.randint(len(features_n512), (_BATCH,), generator=draw)
+            row_n = torch.randint(len(points_n3), (_BATCH,), generator=draw)
             found_n3 = _head(weights, features_n512[row_n])
-            matrix_n34 = camera_from_map_v34[row_n // len(pixels_n2)]
-            seen_n3 = torch.einsum("nij,nj->ni", matrix_n34[..., :3], found_n3) + matrix_n34[..., 3]
-            projected_n2 = focal_2 * seen_n3[:, :2] / seen_n3[:, 2:].clamp(min=0.1) + centre_2
-            error_n = (projected_n2 - pixels_n2[row_n % len(pixels_n2)]).norm(dim=1)
+            error_n = (_projected(found_n3, camera_from_map_n34[row_n]) - pixels_n2[row_n]).norm(
+                dim=1
+            )
+            away_n = (found_n3 - points_n3[row_n]).norm(dim=1)
             tau = 50.0 * math.sqrt(1.0 - (step / _STEPS) ** 2) + 1.0
-            away_n = (found_n3 - true_n3[row_n]).norm(dim=1)
-            loss = (tau * torch.tanh(error_n / tau) + 0.1 * tau * away_n).mean()
-            steps.zero_grad()
-            loss.backward()
-            steps.step()
+            optimizer.zero_grad()
+            (tau * torch.tanh(error_n / tau) + 0.1 * tau * away_n).mean().backward()
+            optimizer.step()
             rates.step()
-        sizes = {name: [*part.shape, 1, 1] if part.dim() == 2 else [-1]
-                 for name, part in weights.items()}  # fmt: skip
-        state = {name: part.detach().reshape(sizes[name]) for name, part in weights.items()}
-        state |= {"max_scale": torch.tensor([4.0]), "min_scale": torch.tensor([0.01]),
-                  "max_inv_scale": torch.tensor([0.25]), "min_inv_scale": torch.tensor([100.0]),
-                  "h_beta": torch.tensor([math.log(2) / 0.75])}  # fmt: skip
-        return {name: part.half() for name, part in state.items()} | {
-            "mean": mean_3.reshape(1, 3, 1, 1)
-        }
+        return weights
 
-    def _seen(self) -> tuple[torch.Tensor, np.ndarray]:
-        """Pixels (n, 2) of an image's cells, from its corner; the points (views, n, 3) there."""
+    def _camera_from_map(self, mean_3: torch.Tensor) -> torch.Tensor:
+        """(views, 3, 4) of points about the mean."""
+        poses = [
+            Pose(pose.rotation_33, pose.translation_3 - mean_3.double().numpy())
+            for _, pose in self.train
+        ]
+        return torch.from_numpy(np.stack([pose.inverse().matrix_44[:3] for pose in poses])).float()
+
+    def _seen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of all cells of all views: pixels (n, 2) from the image's corner, and the points (n, 3)
+        there.
+        """
         height, width = _size()
         j_hw, i_hw = np.meshgrid(np.arange(width // 8), np.arange(height // 8))
-        pixels_n2 = np.stack([8.0 * j_hw + 4.0, 8.0 * i_hw + 4.0], axis=-1).reshape(-1, 2)
-        recorded_n2 = pixels_n2 * CAMERA.height_px / SHORT_SIDE_PX - 0.5
+        pixels_c2 = np.stack([8.0 * j_hw + 4.0, 8.0 * i_hw + 4.0], axis=-1).reshape(-1, 2)
+        recorded_c2 = pixels_c2 * CAMERA.height_px / SHORT_SIDE_PX - 0.5
         room_from_map = MAP_FROM_ROOM.inverse()
-        points_vn3 = [
+        points_n3 = np.concatenate([
             MAP_FROM_ROOM.transform(
-                self._renderer.points(CAMERA, room_from_map @ view.pose, recorded_n2)
+                self._renderer.points(CAMERA, room_from_map @ view.pose, recorded_c2)
             )
             for view in self.train
-        ]
-        return torch.from_numpy(pixels_n2).float(), np.stack(points_vn3)
+        ])  # fmt: skip
+        pixels_n2 = torch.from_numpy(pixels_c2).float().repeat(len(self.train), 1)
+        return pixels_n2, torch.from_numpy(points_n3)
 
 
 def _pose(rng: np.random.Generator, share: float) -> Pose:
@@ -175,6 +176,28 @@ def _centred_encoder(images: list[torch.Tensor]) -> AceNetwork:
             layer.bias /= deviation_C
         network.res2_skip.bias -= values_Cn.mean(dim=1) / deviation_C
     return network
+
+
+def _projected(points_n3: torch.Tensor, camera_from_map_n34: torch.Tensor) -> torch.Tensor:
+    """Pixels (n, 2) from the corner of the resized image."""
+    factor = SHORT_SIDE_PX / CAMERA.height_px
+    focal_2 = factor * torch.tensor((CAMERA.fx_px, CAMERA.fy_px))
+    centre_2 = factor * torch.tensor((CAMERA.cx_px + 0.5, CAMERA.cy_px + 0.5))
+    rotation_n33, translation_n3 = camera_from_map_n34[..., :3], camera_from_map_n34[..., 3]
+    seen_n3 = torch.einsum("nij,nj->ni", rotation_n33, points_n3) + translation_n3
+    return focal_2 * seen_n3[:, :2] / seen_n3[:, 2:].clamp(min=0.1) + centre_2
+
+
+def _as_saved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """In fp16, as 1x1 convolutions, with the buffers of homogeneous coordinates."""
+    state = {
+        name: part.detach().reshape(*part.shape, *([1, 1] if part.dim() == 2 else []))
+        for name, part in weights.items()
+    }
+    state |= {"max_scale": torch.tensor([4.0]), "min_scale": torch.tensor([0.01]),
+              "max_inv_scale": torch.tensor([0.25]), "min_inv_scale": torch.tensor([100.0]),
+              "h_beta": torch.tensor([math.log(2) / 0.75])}  # fmt: skip
+    return {name: part.half() for name, part in state.items()}
 
 
 def _untrained_head() -> dict[str, torch.Tensor]:

@@ -77,7 +77,7 @@ def test_a_published_map_finds_what_it_has_not_seen_and_comes_back_to_the_bit(pu
     assert equal_to_the_bit(tmp_path / "again.pt", published.folder / "MAP.pt")
 
 
-def test_no_pixel_is_looked_for_half_a_pixel_off(published):
+def test_no_cell_is_a_fraction_of_a_pixel_off(published):
     """What poses do not show: where the map's points would be seen, were the poses true."""
     localizer = Localizer(SceneMap.load(published.path), device="cpu")
     off, aside = [], []
@@ -87,7 +87,7 @@ def test_no_pixel_is_looked_for_half_a_pixel_off(published):
         off.append(said.camera.project(in_camera_n3) - said.pixels_n2)
         aside.append(said.pixels_n2 > [said.camera.cx_px, said.camera.cy_px])
     off_n2, aside_n2 = np.concatenate(off), np.concatenate(aside)
-    assert np.abs(np.median(off_n2, axis=0)).max() < 0.25
+    assert np.abs(np.median(off_n2, axis=0)).max() < 0.15
     for axis in range(2):  # of a wrong focal length they point outward or inward
         for side in (False, True):
             assert abs(np.median(off_n2[aside_n2[:, axis] == side, axis])) < 0.6
@@ -119,7 +119,7 @@ def test_our_own_map_is_as_good_after_it_was_published(published, tmp_path, monk
         assert isinstance(before, PoseEstimate) == isinstance(after, PoseEstimate)
         if isinstance(before, PoseEstimate):
             expected = before.map_from_camera.translation_3 + moved_3
-            assert after.map_from_camera.translation_3 == pytest.approx(expected, abs=2e-3)
+            assert after.map_from_camera.translation_3 == pytest.approx(expected, abs=1e-2)
             errors_m.append(after.map_from_camera.distance_m(view.pose))
     assert len(errors_m) >= 0.7 * len(views)
     assert np.median(errors_m) < 0.2
