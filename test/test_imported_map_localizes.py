@@ -32,7 +32,7 @@ def small_images():
     small = replace(small, trainer=replace(small.trainer, learning_rate=6e-3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glace_ros.scene.official_map.SHORT_SIDE_PX", SHORT_SIDE_PX)
-        patch.setattr("glace_ros.nodes.build_options.preset", lambda _: small)
+        patch.setattr("glace_ros.nodes.build_config.preset", lambda _: small)
         yield
 
 
