@@ -17,14 +17,17 @@ from glace_ros.features.local_encoder import check_name, finds_corners, local_en
 from glace_ros.features.superpoint_encoder import SuperPointNetwork
 from glace_ros.features.weights_file import check_weights, found_beside, without_folder
 from glace_ros.localization.localizer import Localizer
-from glace_ros.mapping import feature_buffer
+from glace_ros.mapping import encoded_views
 from glace_ros.mapping.augmentation import AugmentationConfig, AugmentedView
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
-from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
+from glace_ros.mapping.encoded_views import EncodedViews
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.map_builder import MapBuilder
+from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.scene.map_metadata import RecordingDescription
 from glace_ros.scene.scene_map import SceneMap
 
 CPU = torch.device("cpu")
@@ -129,7 +132,7 @@ def test_patches_are_drawn_from_all_that_an_encoder_finds(name, folder, monkeypa
     """Beside ACE too; with the descriptors of the places drawn."""
     grey_hw = patchwork(96, 64)
     same = AugmentedView(grey_hw, np.ones(grey_hw.shape, dtype=bool), np.eye(3))
-    monkeypatch.setattr(feature_buffer, "augment", lambda *_: same)
+    monkeypatch.setattr(encoded_views, "augment", lambda *_: same)
     picture = PosedImage(0, rgb(grey_hw), Camera(96, 64, 80.0, 80.0, 47.5, 31.5), Pose.identity())
     for each in (name, f"{name}+ace:{folder / 'ace.pth'}"):
         encoder = local_encoder(each, CPU)

@@ -12,7 +12,8 @@ from glace_ros.features.corner_sampling import likeliest_corners
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
+from glace_ros.mapping.encoded_views import EncodedViews
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 

@@ -34,7 +34,7 @@ from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.mapping.camera_groups import camera_groups
 from glace_ros.mapping.head_training import train_heads
-from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
+from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.presets import preset
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
@@ -43,7 +43,7 @@ from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.map_metadata import MOST_HEADS
+from glace_ros.scene.map_metadata import MOST_HEADS, RecordingDescription
 from glace_ros.scene.scene_map import SceneMap
 
 CPU = torch.device("cpu")

@@ -21,8 +21,9 @@ from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.encoded_views import EncodedViews, _transfer
 from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig, _transfer
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
 from glace_ros.mapping.ranks import Ranks

@@ -5,6 +5,7 @@ those whose weights are not to be had (published_stand_in.py).
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.presets import preset
 from glace_ros.pose import Pose
+from glace_ros.recording.scene_files import text_of_pose
 from glace_ros.scene.scene_map import SceneMap
 
 pytestmark = pytest.mark.slow
@@ -32,7 +34,7 @@ def small_images():
     small = replace(small, trainer=replace(small.trainer, learning_rate=6e-3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glace_ros.scene.official_map.SHORT_SIDE_PX", SHORT_SIDE_PX)
-        patch.setattr("glace_ros.nodes.build_options.preset", lambda _: small)
+        patch.setattr("glace_ros.nodes.build_config.preset", lambda _: small)
         for name, size_px in zip(("_HEIGHT", "_WIDTH"), CODE_SIZE, strict=True):
             patch.setattr(f"glace_ros.features.r2former_encoder.{name}", size_px)
         yield
@@ -183,3 +185,16 @@ def test_the_live_node_publishes_where_a_robot_in_the_room_is(published, robot, 
     assert np.median([angle_deg for _, angle_deg in errors]) < 4.0
     found = pose_from_transform(wait_until(lambda: robot.transforms)[-1].transform)
     assert np.degrees(found.angle_rad(map_from_odom)) < 6.0
+
+
+def test_a_recording_in_another_frame_does_not_judge_a_map(published, tmp_path, capsys):
+    moved, scene = Pose.from_planar(3.0, -2.0, 0.7), tmp_path / "scene"
+    shutil.copytree(published.folder / "scene", scene)
+    for index, view in enumerate(published.room.train):
+        text = scene / "train" / "poses" / f"{index:03d}.txt"
+        text.write_text(text_of_pose(moved @ view.pose))
+    words = [*import_words(published.folder), "--head", published.folder / "MAP.pt"]
+    words += ["--scene", scene, "--output", tmp_path / "judged.glace"]
+    assert glace([str(word) for word in words]) == 2
+    assert "turned by 40 deg and moved by" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "judged.glace").exists()

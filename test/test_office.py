@@ -8,6 +8,7 @@ with bfloat16 rounds otherwise than one without; README.md has what five minutes
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -68,6 +69,18 @@ def test_the_built_maps_figures(office_map):
     assert 5_000 < built["landmarks"] <= 30_000
     assert built["points_share"] > 0.2
     assert built["codes"]["auc"] > 0.8
+
+
+def test_odometry_that_started_elsewhere_is_told_from_a_bad_map(office_map, shared_data, capfd):
+    """As in the recording's README: by 40 degrees, 3 m and -2 m."""
+    words = ["--map", str(office_map[0]), "--bag", str(shared_data / "query")]
+    assert evaluate([*words, "--pose-source", "/odom"]) == 0
+    said = " ".join(capfd.readouterr().err.split())
+    found = re.search(r"turned by (\d+) deg and moved by \((.*?), (.*?), .*--pose-source", said)
+    assert found, said
+    turned_deg, x_m, y_m = map(float, found.groups())
+    assert turned_deg == pytest.approx(40, abs=2)
+    assert (x_m, y_m) == pytest.approx((3.0, -2.0), abs=0.3)
 
 
 @pytest.mark.ros

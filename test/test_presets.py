@@ -14,8 +14,9 @@ from glace_ros.errors import GlaceError
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping import map_trainer, presets
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
-from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
+from glace_ros.mapping.encoded_views import EncodedViews
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.presets import PAPER, PRESETS, preset
 from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
@@ -25,6 +26,7 @@ from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead
+from glace_ros.scene.map_metadata import RecordingDescription
 
 CPU = torch.device("cpu")
 # the paper's section 4.2 and its published settings:

@@ -11,14 +11,17 @@ from glace_ros.features.r2former_encoder import R2FormerEncoder, R2FormerNetwork
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.augmentation import AugmentationConfig
+from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
-from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig, RecordingDescription
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.map_builder import MapBuilder
+from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.scene.map_metadata import RecordingDescription
 from glace_ros.scene.scene_map import SceneMap
 
 CPU = torch.device("cpu")

@@ -17,9 +17,9 @@ from core_scenes import patchwork, rgb
 from published_networks import seeded
 
 from glace_ros.features.ace_encoder import AceNetwork
-from glace_ros.mapping import feature_buffer, map_trainer
+from glace_ros.mapping import encoded_views, map_trainer
+from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.feature_buffer import EncodedViews
 from glace_ros.mapping.map_trainer import MapTrainer
 from glace_ros.nodes import map_judgement
 from glace_ros.nodes.build_config import fingerprint, map_builder_config
@@ -228,7 +228,7 @@ def stubborn(monkeypatch):
     [
         ((HeldOutBlocks, "__contains__"), 0, "map.glace.encoded"),
         ((EncodedViews, "add"), 1e6, None),
-        ((feature_buffer, "triangulate_view"), 0, "map.glace.encoded"),
+        ((encoded_views, "triangulate_view"), 0, "map.glace.encoded"),
         ((MapTrainer, "_take_step"), 1e6, "map.glace.checkpoint"),
         ((map_judgement, "localized_frame"), 0, "map.glace.checkpoint"),
         ((map_judgement, "localized_frame"), 1e6, None),

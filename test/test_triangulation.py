@@ -8,7 +8,8 @@ from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views, seen_poin
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
+from glace_ros.mapping.encoded_views import EncodedViews
+from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.mapping_views import MappingView
 from glace_ros.mapping.triangulation import (
     TriangulationConfig,
@@ -76,11 +77,15 @@ def test_a_descriptor_on_the_wrong_corner_is_not_believed(world):
     assert good_n.sum() > 100
     assert error_n[good_n.numpy()].max() < 0.25
 
-    everywhere = [
-        v._replace(descriptors_nC=v.descriptors_nC[torch.randperm(150)]) for v in views[1:]
-    ]
-    _, nothing_n = triangulate_view(views[0], everywhere, CONFIG)
-    assert nothing_n.float().mean() < 0.03
+    mixed, believed = torch.Generator().manual_seed(0), []
+    for _ in range(10):
+        everywhere = [
+            v._replace(descriptors_nC=v.descriptors_nC[torch.randperm(150, generator=mixed)])
+            for v in views[1:]
+        ]
+        _, nothing_n = triangulate_view(views[0], everywhere, CONFIG)
+        believed.append(float(nothing_n.float().mean()))
+    assert np.mean(believed) < 0.03
 
 
 def test_dissimilar_descriptors_do_not_match(world):

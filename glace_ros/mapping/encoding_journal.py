@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from glace_ros.mapping.feature_buffer import EncodedViews
+    from glace_ros.mapping.encoded_views import EncodedViews
 
 _MOST_PATCHES = 400_000
 """About 60 MB: as much as is written at once, however fast the GPU."""

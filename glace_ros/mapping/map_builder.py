@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -14,28 +14,25 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
-from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
-from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
-from glace_ros.mapping.feature_buffer import EncodedViews, FeatureBufferConfig
+from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.global_codes import GlobalCodes
 from glace_ros.mapping.head_training import train_heads
-from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
-from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
+from glace_ros.mapping.landmark_selection import select_landmarks
+from glace_ros.mapping.map_builder_config import MapBuilderConfig
+from glace_ros.mapping.map_trainer import MapTrainer, TrainingProgress
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
-from glace_ros.mapping.triangulation import TriangulationConfig
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.scene.map_metadata import MapMetadata, RecordingDescription
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glace_ros.camera import Camera
     from glace_ros.mapping.feature_buffer import FeatureBuffer
     from glace_ros.mapping.feature_diffusion import CodeStatistics
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
@@ -44,50 +41,6 @@ if TYPE_CHECKING:
 Kept = Callable[[str, Callable[[], dict[str, torch.Tensor]]], dict[str, torch.Tensor]]
 
 MIN_VIEWS = 10
-
-
-@dataclass(frozen=True)
-class MapBuilderConfig:
-    """minutes: of wall time for the whole build, 0 = train for trainer.iterations instead.
-
-    global_encoder: "vlad", "none", "kmeans:K" for K of these codes without diffusion, or the
-    paper's "r2former:FILE" and "kmeans:K+r2former:FILE".
-    sigma: of the feature diffusion, negative = measured. neighbour_codes: half of the samples get
-    the code of a co-visible view.
-    triangulation None: points are left to the network, as in the paper; there are no landmarks
-    without them either. So it is with a local encoder that finds no corners.
-    ensemble: heads, each trained on its own group of the mapping cameras.
-    """
-
-    minutes: float = 5.0
-    local_encoder: str = "xfeat"
-    global_encoder: str = "vlad"
-    sigma: float = -1.0
-    neighbour_codes: bool = False
-    ensemble: int = 1
-    preset: str = "default"
-    seed: int = 0
-    head: CoordinateHeadConfig = field(default_factory=CoordinateHeadConfig)
-    vlad: VladConfig = field(default_factory=VladConfig)
-    buffer: FeatureBufferConfig = field(default_factory=FeatureBufferConfig)
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    triangulation: TriangulationConfig | None = field(default_factory=TriangulationConfig)
-    landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
-    trainer: MapTrainerConfig = field(default_factory=MapTrainerConfig)
-
-
-@dataclass(frozen=True)
-class RecordingDescription:
-    """What a map keeps of the recording it was made from."""
-
-    map_frame: str
-    base_frame: str
-    camera_frame: str
-    image_topic: str
-    camera_info_topic: str
-    camera: Camera
-    bag_name: str
-    bag_hash: str
 
 
 class MapBuilder:

@@ -13,7 +13,7 @@ from glace_ros.features.r2former_encoder import r2former_part
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
-from glace_ros.mapping.map_builder import MapBuilderConfig
+from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig

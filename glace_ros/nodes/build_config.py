@@ -21,7 +21,7 @@ from glace_ros.scene.map_metadata import MOST_HEADS
 if TYPE_CHECKING:
     import argparse
 
-    from glace_ros.mapping.map_builder import MapBuilderConfig
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
 
 _NOT_OF_THE_MAP = (
     "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from glace_ros.device import choose_device
-from glace_ros.mapping.map_builder import MapBuilder, RecordingDescription
+from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.ranks import Ranks
 from glace_ros.nodes.build_config import (
     fingerprint,
@@ -37,6 +37,7 @@ from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe
+from glace_ros.scene.map_metadata import RecordingDescription
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from glace_ros.mapping.map_builder import MapBuilderConfig
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
     from glace_ros.mapping.map_trainer import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage

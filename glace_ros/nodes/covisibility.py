@@ -17,7 +17,8 @@ from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
 from glace_ros.mapping.feature_diffusion import CodePairs, CodeStatistics, code_pairs
 from glace_ros.mapping.global_codes import unseen_pairs
-from glace_ros.mapping.map_builder import MapBuilder, MapBuilderConfig
+from glace_ros.mapping.map_builder import MapBuilder
+from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.nodes.build_options import local_encoder_name
 from glace_ros.nodes.command_line import (
     not_negative,

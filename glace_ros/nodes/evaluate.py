@@ -24,6 +24,7 @@ from glace_ros.evaluation import (
     write_submission,
     write_tum,
 )
+from glace_ros.frame_offset import frame_offset
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_covariance import base_covariance
@@ -122,6 +123,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     for row in [*rows, ("map", map_size(figures))]:
         table.add_row(*row)
     Console().print(table)
+    if offset := frame_offset(frames):
+        console.print(f"note: {offset}", highlight=False)
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
     if args.tum:

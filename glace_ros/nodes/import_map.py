@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from glace_ros.device import choose_device
+from glace_ros.errors import RecordingError
 from glace_ros.evaluation import NOT_JUDGED, figures_table
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside, named_file
+from glace_ros.frame_offset import frame_offset
 from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
 from glace_ros.nodes.map_judgement import judge
 from glace_ros.nodes.recording_choice import (
     add_recording_arguments,
     open_recording,
+    recording_name,
     require_no_topics,
 )
 from glace_ros.scene.official_map import read_official_ensemble
@@ -61,7 +64,10 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _judged(scene_map: SceneMap, args: argparse.Namespace) -> Judgement:
-    """The map with what a recording says of its frames, its camera, and how good it is."""
+    """The map with what a recording says of its frames, its camera, and how good it is.
+
+    Raises RecordingError where its poses are not in the map's own frame.
+    """
     console = Console(stderr=True)
     with open_recording(args, "train") as reader:
         described = scene_map.with_metadata(
@@ -78,6 +84,8 @@ def _judged(scene_map: SceneMap, args: argparse.Namespace) -> Judgement:
                         yield image
 
             judgement = judge(described, posed(), reader.base_from_camera, args.device)
+    if offset := frame_offset(judgement.frames):
+        raise RecordingError(f"the map is not judged by {recording_name(args)}: {offset}")
     for name, value in figures_table(judgement.figures):
         console.print(f"{name}: {value}", highlight=False)
     return judgement

@@ -22,6 +22,20 @@ MOST_HEADS = 64
 
 
 @dataclass(frozen=True)
+class RecordingDescription:
+    """What a map keeps of the recording it was made from."""
+
+    map_frame: str
+    base_frame: str
+    camera_frame: str
+    image_topic: str
+    camera_info_topic: str
+    camera: Camera
+    bag_name: str
+    bag_hash: str
+
+
+@dataclass(frozen=True)
 class MapMetadata:
     """Everything about a map that is not a tensor.
 

@@ -1,0 +1,198 @@
+"""Encoded views: mapping images become patches of each view and its copies, with points."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from glace_ros.features.image_encoder import grey_as_encoded
+from glace_ros.features.image_tensors import to_tensor
+from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.mapping.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.feature_buffer import FeatureBuffer, FeatureBufferConfig, camera_from_map
+from glace_ros.mapping.mapping_views import BufferPasses, MappingView, MappingViews, sample_bytes
+from glace_ros.mapping.ranks import Ranks
+from glace_ros.mapping.triangulation import (
+    TriangulationConfig,
+    View,
+    choose_neighbours,
+    triangulate_view,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from glace_ros.camera import Camera
+    from glace_ros.features.local_encoder import LocalEncoder
+    from glace_ros.features.r2former_encoder import R2FormerEncoder
+    from glace_ros.recording.posed_images import PosedImage
+
+_VIEWS_ON_DEVICE = 256
+
+
+class EncodedViews:
+    """Encodes mapping images as they stream by, and collects patches of each view.
+
+    views: all so far; placed: how many of them are triangulated. image_count: how many there are
+    at most, where that is known; exactly, where passes fill the buffer. r2former: gives each image
+    a code, before it is augmented.
+    """
+
+    def __init__(
+        self,
+        encoder: LocalEncoder,
+        config: FeatureBufferConfig,
+        augmentation: AugmentationConfig,
+        seed: int,
+        image_count: int | None = None,
+        ranks: Ranks | None = None,
+        r2former: R2FormerEncoder | None = None,
+    ) -> None:
+        self.config = config
+        self._r2former = r2former
+        self._ranks = ranks or Ranks()
+        own_count = None if image_count is None else self._ranks.share(image_count)
+        copies, max_bytes = 1 + augmentation.views, config.max_bytes
+        self._passes: BufferPasses | None = None
+        if config.samples:
+            if own_count is None:
+                raise ValueError("passes that fill the buffer need the number of images")
+            self._passes = BufferPasses(own_count, config.samples // config.patches)
+            copies = self._passes.most
+            max_bytes = min(max_bytes, config.samples * sample_bytes(encoder.channels))
+        self.views = MappingViews(encoder.channels, copies, config.patches, max_bytes, own_count)
+        self.placed = 0
+        self._encoder = encoder
+        self._augmentation = augmentation
+        self._seed = seed
+
+    def add(self, image: PosedImage) -> None:
+        """Encode one image and its augmented views; of another rank's share, only note the pose.
+
+        image.map_from_camera must be there.
+        """
+        if image.map_from_camera is None:
+            raise ValueError("a mapping image has no pose")
+        grey_hw, camera = grey_as_encoded(
+            self._encoder, image.image_rgb_hwc, image.camera, self.config.short_side_px
+        )
+        intrinsics_4 = torch.tensor(
+            [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px], dtype=torch.float32
+        )
+        if not self._ranks.owns(len(self.views)):
+            nothing = LocalFeatures(
+                torch.empty(0, self._encoder.channels), torch.empty(0, 2), torch.empty(0)
+            )
+            code_G = torch.zeros(self._r2former.channels) if self._r2former else None
+            self.views.append(MappingView(nothing, image.map_from_camera, intrinsics_4, code_G))
+            return
+        code_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
+        copies = self._encoded_copies(grey_hw, camera)
+        view = MappingView(copies[0], image.map_from_camera, intrinsics_4, code_G)
+        self.views.append(view, copies[1:])
+
+    def _encoded_copies(self, grey_hw: NDArray[np.uint8], camera: Camera) -> list[LocalFeatures]:
+        index = len(self.views)
+        count = self.views.copies
+        if self._passes:
+            count = self._passes.of(index // self._ranks.count)
+        rng = np.random.default_rng((self._seed, index))
+        copies = [self._encode(grey_hw)] if self._augmentation.plain_first else []
+        while len(copies) < count:
+            warped = augment(grey_hw, camera, self._augmentation, rng)
+            found = self._encode(warped.grey_hw, warped.valid_hw, rng)
+            recorded_n2 = warped.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
+            # there may be hundreds of them: in the memory where they will stay
+            descriptors_nC = found.descriptors_nC.half().cpu()
+            pixels_n2 = torch.from_numpy(recorded_n2).float()
+            copies.append(LocalFeatures(descriptors_nC, pixels_n2, found.scores_n.cpu()))
+        return copies
+
+    def _encode(
+        self,
+        grey_hw: NDArray[np.uint8],
+        valid_hw: NDArray[np.bool_] | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> LocalFeatures:
+        encoder, patches = self._encoder, self.views.patches
+        valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(encoder.device)
+        grey_11HW = to_tensor(grey_hw, encoder.device)
+        if rng is None or not self.config.drawn:
+            return encoder.encode(grey_11HW, patches, valid_HW)
+        cells = grey_hw.size // encoder.stride_px**2
+        return encoder.encode(grey_11HW, cells, valid_HW).drawn(patches, rng)
+
+    def buffer(
+        self,
+        origin_3: NDArray[np.float64],
+        triangulation: TriangulationConfig | None,
+        device: torch.device,
+        on_view: Callable[[], None] = lambda: None,
+    ) -> FeatureBuffer:
+        """All samples, with points where corners could be triangulated. On a CPU they are the
+        memory of `views`, not a copy.
+        """
+        if triangulation:
+            self._triangulate(origin_3, triangulation, device, on_view)
+        return FeatureBuffer(self.views.samples, self.views, origin_3, device)
+
+    def _triangulate(
+        self,
+        origin_3: NDArray[np.float64],
+        config: TriangulationConfig,
+        device: torch.device,
+        on_view: Callable[[], None],
+    ) -> None:
+        poses = self.views.map_from_camera
+        camera_from_map_v34 = torch.stack([camera_from_map(pose, origin_3) for pose in poses])
+        neighbours = choose_neighbours(camera_from_map_v34.numpy(), config)
+
+        @lru_cache(maxsize=_VIEWS_ON_DEVICE)
+        def at(index: int) -> View:
+            view = self.views[index]
+            return View(
+                view.features.descriptors_nC.to(device),
+                view.features.pixels_n2.to(device),
+                camera_from_map_v34[index].to(device),
+                view.intrinsics_4.to(device),
+            )
+
+        for index in range(self.placed, len(self.views)):
+            if not self._ranks.owns(index):
+                continue
+            near = [at(other) for other in neighbours[index]]
+            points_n3, good_n = triangulate_view(at(index), near, config)
+            self._place(index, points_n3.cpu(), good_n.cpu())
+            self.placed = index + 1
+            on_view()
+
+    def _place(self, index: int, points_n3: torch.Tensor, good_n: torch.Tensor) -> None:
+        """Note a view's points, also at the patches of its augmented views that fall on them."""
+        samples, views = self.views.samples, self.views
+        rows = views.rows(index)
+        samples.points_n3[rows], samples.has_point_n[rows] = points_n3, good_n
+        for copy in range(1, views.copies):
+            rows_a = views.rows(index, copy)
+            samples.points_n3[rows_a], samples.has_point_n[rows_a] = _transfer(
+                samples.pixels_n2[rows], points_n3, good_n, samples.pixels_n2[rows_a],
+                self.config.transfer_px,
+            )  # fmt: skip
+
+
+def _transfer(
+    pixels_n2: torch.Tensor,
+    points_n3: torch.Tensor,
+    good_n: torch.Tensor,
+    pixels_a2: torch.Tensor,
+    radius_px: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The points of triangulated patches, for an augmented view's patches that fall on them."""
+    if not good_n.any() or len(pixels_a2) == 0:
+        return torch.zeros(len(pixels_a2), 3), torch.zeros(len(pixels_a2), dtype=torch.bool)
+    distance_a, nearest_a = torch.cdist(pixels_a2, pixels_n2[good_n]).min(dim=1)
+    return points_n3[good_n][nearest_a], distance_a < radius_px
