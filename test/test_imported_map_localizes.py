@@ -1,4 +1,4 @@
-"""A published map of a room finds poses there, in `evaluate` and in the live node: a stand-in for
+"""A published map of a room finds poses there, in `evaluate` and in the live node: stand-ins for
 those whose weights are not to be had (published_stand_in.py).
 """
 
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from published_stand_in import CAMERA, SHORT_SIDE_PX, PublishedRoom
+from published_stand_in import CAMERA, CODE_SIZE, SHORT_SIDE_PX, PublishedRoom
 
 from glace_ros.camera import Camera
 from glace_ros.cli import main as glace
@@ -35,17 +35,31 @@ def small_images():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glace_ros.scene.official_map.SHORT_SIDE_PX", SHORT_SIDE_PX)
         patch.setattr("glace_ros.nodes.build_config.preset", lambda _: small)
+        for name, size_px in zip(("_HEIGHT", "_WIDTH"), CODE_SIZE, strict=True):
+            patch.setattr(f"glace_ros.features.r2former_encoder.{name}", size_px)
         yield
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory, small_images):
     """The room, a folder with its scene, the published files, and the map that they become."""
-    folder, room = tmp_path_factory.mktemp("room"), PublishedRoom()
+    return imported(tmp_path_factory.mktemp("room"), PublishedRoom())
+
+
+@pytest.fixture(scope="module")
+def published_with_codes(tmp_path_factory, small_images):
+    """The same of two rooms, in GLACE's layout."""
+    folder = tmp_path_factory.mktemp("rooms")
+    codes = f"r2former:{folder / 'CVPR23_DeitS_Rerank.pth'}"
+    return imported(folder, PublishedRoom(rooms=2), "--global", codes)
+
+
+def imported(folder, room, *words):
     room.save_scene(folder / "scene")
     room.save_published(folder)
-    run(*import_words(folder), "--head", folder / "MAP.pt", "--output", folder / "imported.glace")
-    return SimpleNamespace(room=room, folder=folder, path=folder / "imported.glace")
+    path = folder / "imported.glace"
+    run(*import_words(folder), *words, "--head", folder / "MAP.pt", "--output", path)
+    return SimpleNamespace(room=room, folder=folder, path=path)
 
 
 def run(*words) -> None:
@@ -64,17 +78,25 @@ def equal_to_the_bit(one, other) -> bool:
     )
 
 
-def test_a_published_map_finds_what_it_has_not_seen_and_comes_back_to_the_bit(published, tmp_path):
-    figures = tmp_path / "figures.json"
+@pytest.mark.parametrize(
+    ("layout", "limits"),
+    [("published", (0.1, 2.5, 0.6, 0.9)), ("published_with_codes", (0.15, 4.0, 0.4, 0.7))],
+)
+def test_a_published_map_finds_what_it_has_not_seen_and_comes_back_to_the_bit(
+    layout, limits, request, tmp_path
+):
+    """With codes: of two rooms, 5 m apart, that only the codes tell from each other."""
+    published, figures = request.getfixturevalue(layout), tmp_path / "figures.json"
+    median_m, median_deg, within_10cm, within_50cm = limits
     words = ("evaluate", "--map", published.path, "--scene", published.folder / "scene")
     run(*words, "--json", figures, "--device", "cpu")
     found = json.loads(figures.read_text())
     assert found["frames"] == len(published.room.test)
     assert found["localized"] >= 0.9 * found["frames"]
-    assert found["median_translation_m"] < 0.1
-    assert found["median_rotation_deg"] < 2.5
-    assert found["recall"]["10cm_5deg"] >= 0.6
-    assert found["recall"]["50cm_5deg"] >= 0.9
+    assert found["median_translation_m"] < median_m
+    assert found["median_rotation_deg"] < median_deg
+    assert found["recall"]["10cm_5deg"] >= within_10cm
+    assert found["recall"]["50cm_5deg"] >= within_50cm
     run("export_map", published.path, "--output", tmp_path / "again.pt")
     assert equal_to_the_bit(tmp_path / "again.pt", published.folder / "MAP.pt")
 
