@@ -108,7 +108,7 @@ def _head(
     """GLACE's head, or with one centre ACE's: points (n, 3)."""
 
     def linear(x_nC: torch.Tensor, name: str) -> torch.Tensor:
-        return functional.linear(x_nC, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        return x_nC @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
     def through(x_nC: torch.Tensor, *names: str) -> torch.Tensor:
         for name in names:
