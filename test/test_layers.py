@@ -21,7 +21,7 @@ LAYERS = (
     {"scene"},
     {"mapping", "localization"},
     {"evaluation"},
-    {"report"},
+    {"report", "frame_offset"},
     {"nodes"},
     {"cli"},
 )
