@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from glace_ros.evaluation import RECALL_THRESHOLDS
+from glace_ros.pose import Pose
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from glace_ros.evaluation import LocalizedFrame
-    from glace_ros.pose import Pose
 
-WITHIN = (0.5, 5.0)  # m, deg
+WITHIN = RECALL_THRESHOLDS["50cm_5deg"]
 _FEWEST, _MOST = 5, 60
 _EXPLAINED = 0.5
 
@@ -50,7 +52,7 @@ def frame_offset(frames: Sequence[LocalizedFrame]) -> FrameOffset | None:
         if frame.truth is not None and frame.estimate is not None
     ]
     pairs = pairs[:: -(-len(pairs) // _MOST) or 1]
-    if len(pairs) < _FEWEST or _share(_errors(None, pairs)) >= _EXPLAINED:
+    if len(pairs) < _FEWEST or _share(_errors(Pose.identity(), pairs)) >= _EXPLAINED:
         return None
     way_m = np.ptp([truth.translation_3 for truth, _ in pairs], axis=0).max()
     if way_m < WITHIN[0]:  # of a robot that stands still, any pose is an offset away
@@ -61,12 +63,11 @@ def frame_offset(frames: Sequence[LocalizedFrame]) -> FrameOffset | None:
     return FrameOffset(best, share) if share >= _EXPLAINED else None
 
 
-def _errors(truth_from_map: Pose | None, pairs: Sequence[tuple[Pose, Pose]]) -> NDArray[np.float64]:
+def _errors(truth_from_map: Pose, pairs: Sequence[tuple[Pose, Pose]]) -> NDArray[np.float64]:
     """(n, 2) m, deg."""
-    moved = [truth_from_map @ pose if truth_from_map else pose for _, pose in pairs]
+    moved = [(truth, truth_from_map @ estimate) for truth, estimate in pairs]
     return np.array([
-        (pose.distance_m(truth), np.degrees(pose.angle_rad(truth)))
-        for pose, (truth, _) in zip(moved, pairs, strict=True)
+        (pose.distance_m(truth), np.degrees(pose.angle_rad(truth))) for truth, pose in moved
     ])  # fmt: skip
 
 

@@ -64,9 +64,7 @@ def place_candidates(
     if views_vG is None or positions_v3 is None:
         return []
     cosine_v = views_vG @ code_G
-    alike_v = cosine_v > cosine_v.max() - config.margin
-    best_3 = positions_v3[cosine_v.argmax()]
-    if bool(((positions_v3[alike_v] - best_3).norm(dim=1) <= config.apart_m).all()):
+    if _only_place(cosine_v, positions_v3, config.margin, config.apart_m) is not None:
         return []
     likeness_v = cosine_v
     if landmarks is not None:
@@ -96,10 +94,16 @@ def certain_place(
     views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
     if views_vG is None or positions_v3 is None:
         return None
-    cosine_v = views_vG @ code_G
+    return _only_place(views_vG @ code_G, positions_v3, config.certain_margin, config.apart_m)
+
+
+def _only_place(
+    cosine_v: torch.Tensor, positions_v3: torch.Tensor, margin: float, apart_m: float
+) -> torch.Tensor | None:
+    """Where the likest view stood; None where one that is apart from it is within the margin."""
     best_3 = positions_v3[cosine_v.argmax()]
-    elsewhere_v = (positions_v3 - best_3).norm(dim=1) > config.apart_m
-    rival_v = cosine_v[elsewhere_v] > cosine_v.max() - config.certain_margin
+    elsewhere_v = (positions_v3 - best_3).norm(dim=1) > apart_m
+    rival_v = cosine_v[elsewhere_v] > cosine_v.max() - margin
     return None if bool(rival_v.any()) else best_3
 
 
