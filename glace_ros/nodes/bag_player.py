@@ -93,7 +93,7 @@ class BagPlayer:
         self._publishers.clear()
 
 
-def to_ros(content: Any, message_class: type) -> Any:
+def to_ros(content: Any, message_class: Any) -> Any:
     """A message of the bag reader as one of rclpy's; fields that it lacks keep their defaults."""
     message = message_class()
     for name in message_class.get_fields_and_field_types():
@@ -112,7 +112,7 @@ def move_stamps(message: Any, offset_ns: int) -> None:
             header.stamp = ns_to_stamp(stamp_ns + offset_ns)
 
 
-def _to_field(value: Any, default: Any, message_class: type, name: str) -> Any:
+def _to_field(value: Any, default: Any, message_class: Any, name: str) -> Any:
     if hasattr(default, "get_fields_and_field_types"):
         return to_ros(value, type(default))
     if isinstance(value, np.ndarray):

@@ -43,10 +43,13 @@ class HeldOutView(NamedTuple):
 
 
 class ShownImage(NamedTuple):
-    """An image that the report may show. error_m is infinite where there is no pose."""
+    """An image that the report may show, and where it was taken. error_m is infinite where it got
+    no pose.
+    """
 
     error_m: float
     image: PosedImage
+    map_from_camera: Pose
     result: PoseEstimate | Rejection
 
 
@@ -82,7 +85,7 @@ class BuildRecord:
         self.held_out.append(HeldOutView(image.stamp_ns, truth, estimate))
         error_m = estimate.distance_m(truth) if estimate else float("inf")
         shown, most = (self._found, _WORST_FOUND) if estimate else (self._missed, _WORST_MISSED)
-        _keep_worst(shown, ShownImage(error_m, image, result), most)
+        _keep_worst(shown, ShownImage(error_m, image, truth, result), most)
         self._add_points(image, truth, result)
 
     def look_at_mapping_images(self, localizer: Localizer) -> None:

@@ -73,20 +73,16 @@ def localized_frame(
     """The localizer's result as one of the base, beside its truth."""
     camera_from_base = base_from_camera.inverse()
     truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None
-    common = {
-        "stamp_ns": image.stamp_ns,
-        "truth": truth,
-        "inliers": result.inliers,
-        "points": result.points,
-        "seconds": result.seconds,
-    }
+    frame = LocalizedFrame(
+        image.stamp_ns, truth, None, None, result.inliers, result.points, result.seconds
+    )
     if not isinstance(result, PoseEstimate):
-        return LocalizedFrame(estimate=None, covariance_66=None, reason=result.reason, **common)
+        return replace(frame, reason=result.reason)
     map_from_base = result.map_from_camera @ camera_from_base
     covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
-    return LocalizedFrame(
-        estimate=map_from_base, covariance_66=covariance_66,
-        landmarks=result.landmarks, sure=result.sure, rival=result.rival, **common,
+    return replace(
+        frame, estimate=map_from_base, covariance_66=covariance_66,
+        landmarks=result.landmarks, sure=result.sure, rival=result.rival,
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from glace_ros.nodes.conversions import (
 from glace_ros.nodes.inliers_image import draw_inliers
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.nodes.base_locator import IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap
@@ -92,7 +94,7 @@ class Introspection:
             self._publishers.coverage.publish(MarkerArray(markers=markers))
         self._markers_stand = loaded_map.views_v3 is not None
 
-    def _views_marker(self, views_v3: np.ndarray) -> Marker:
+    def _views_marker(self, views_v3: NDArray[np.float64]) -> Marker:
         marker = Marker(ns="mapping_views", type=Marker.SPHERE_LIST, action=Marker.ADD)
         marker.header.frame_id = self._frame_id  # stamp 0: holds at all times
         marker.pose.orientation.w = 1.0

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
 
 
-class GlaceLocalizer(LifecycleNode):
+class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
     read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
@@ -68,10 +68,8 @@ class GlaceLocalizer(LifecycleNode):
 
     def autostart(self) -> bool:
         """Configures and activates; returns False where that has failed (the log says why)."""
-        return (
-            self.trigger_configure() == TransitionCallbackReturn.SUCCESS
-            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        )
+        steps = (self.trigger_configure, self.trigger_activate)
+        return all(step() == TransitionCallbackReturn.SUCCESS for step in steps)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Validates the parameters, loads the map, listens to TF."""

@@ -204,19 +204,19 @@ def _worst(report: MapReport) -> str:
 
 
 def _picture(report: MapReport, shown: ShownImage) -> Picture:
-    image, result = shown.image, shown.result
-    x, y, _ = image.map_from_camera.translation_3
+    image, truth, result = shown.image, shown.map_from_camera, shown.result
+    x, y, _ = truth.translation_3
     at = f"{clock((image.stamp_ns - report.start_ns) * 1e-9)}, x {x:.1f}, y {y:.1f}"
     reasons = {frame.stamp_ns: frame.reason for frame in report.judgement.frames}
     refused = reasons.get(image.stamp_ns, "")
     if not isinstance(result, PoseEstimate):
         return Picture(image.image_rgb_hwc, f"{at}: no pose, {refused or result.reason}")
-    degrees = np.degrees(result.map_from_camera.angle_rad(image.map_from_camera))
+    degrees = np.degrees(result.map_from_camera.angle_rad(truth))
     caption = (
         f"{at}: off by {100 * shown.error_m:.1f} cm, {degrees:.2f}°; {result.inliers} of "
         f"{result.points} points agree" + (f"; refused: {refused}" if refused else "")
     )
-    errors_m = errors_px(result, image.camera, image.map_from_camera)
+    errors_m = errors_px(result, image.camera, truth)
     return Picture(image.image_rgb_hwc, caption, result.pixels_m2, errors_m)
 
 

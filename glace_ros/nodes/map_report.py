@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from glace_ros.nodes.build_record import BuildRecord
     from glace_ros.nodes.map_judgement import Judgement
     from glace_ros.pose import Pose
     from glace_ros.recording.posed_image_reader import PosedImageReader
-    from glace_ros.scene.scene_map import MapMetadata
+    from glace_ros.scene.map_metadata import MapMetadata
 
     Words = list[tuple[str, str]]
 
@@ -96,7 +98,7 @@ class MapReport:
         return views_of([view.map_from_camera for view in held_out], times_s)
 
     @cached_property
-    def errors_f2(self) -> np.ndarray:
+    def errors_f2(self) -> NDArray[np.float64]:
         """(m, deg) of the held-out images; NaN where there is no pose, or a refused one."""
         errors = [frame.errors for frame in self.judgement.frames if frame.truth is not None]
         errors_f2 = np.array(errors, dtype=np.float64).reshape(-1, 2)
@@ -223,7 +225,7 @@ def print_result(output: Path, figures: dict[str, Any], report: MapReport | None
 
 def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:
     """What it is made from, in words."""
-    camera = metadata.camera
+    camera = reader.camera
     encoders = (metadata.local_encoder, metadata.global_encoder)
     return [
         (reader.kind, str(reader.path)),

@@ -30,7 +30,7 @@ def checked(name: str, value: object) -> Any:
         kind = "" if metadata["choices"] else f" {_TYPE_NAMES[wanted]}"
         raise ParameterError(f"Parameter '{name}' is {value!r}, but must be{kind}{_range(name)}.")
     low, high = metadata["low"], metadata["high"]
-    if (low is not None and not low <= value <= high) or (  # type: ignore[operator]
+    if (low is not None and not low <= value <= high) or (
         metadata["choices"] and value not in metadata["choices"]
     ):
         raise ParameterError(f"Parameter '{name}' is {value!r}, but must be{_range(name)}.")

@@ -124,8 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     bag.add_argument("--split", default="train", choices=SPLITS, help="which part it becomes")
     for option in ("--image-topic", "--camera-info-topic", "--pose-source"):
         bag.add_argument(option, metavar="NAME", help="as in build_map")
-    for name, scenes_of in (("7scenes", seven_scenes_of), ("12scenes", twelve_scenes_of)):
-        indoor = _add_published(kinds, name, lambda args, of=scenes_of: of(args.sfm))
+    for indoor in (
+        _add_published(kinds, "7scenes", lambda args: seven_scenes_of(args.sfm)),
+        _add_published(kinds, "12scenes", lambda args: twelve_scenes_of(args.sfm)),
+    ):
         indoor.add_argument(
             "--sfm",
             type=Path,

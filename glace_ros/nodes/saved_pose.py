@@ -68,9 +68,13 @@ class SavedPose:
             raise SavedPoseError("it is not JSON") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise SavedPoseError("it is not a file that this node writes")
-        named = [content.get(key) for key in ("map", "base_frame_id")]
+        map_id, base_frame = content.get("map"), content.get("base_frame_id")
         stamp_ns = content.get("stamp_ns")
-        if not all(isinstance(name, str) for name in named) or type(stamp_ns) is not int:
+        if (
+            not isinstance(map_id, str)
+            or not isinstance(base_frame, str)
+            or type(stamp_ns) is not int
+        ):
             raise SavedPoseError("it has no map, base_frame_id or stamp_ns")
         covariance_66 = _numbers(content, "covariance", 36).reshape(6, 6)
         if not can_be_expected(covariance_66):
@@ -82,7 +86,7 @@ class SavedPose:
         except ValueError as error:
             raise SavedPoseError(str(error)) from None
         origin_m = tuple(_numbers(content, "origin_m", 3).tolist())
-        return SavedPose(named[0], origin_m, named[1], stamp_ns, map_from_base, covariance_66)
+        return SavedPose(map_id, origin_m, base_frame, stamp_ns, map_from_base, covariance_66)
 
     def check_is_of(self, map_id: str, origin_m: tuple[float, ...], base_frame: str) -> None:
         """Raises SavedPoseError where it is of another map or another frame."""

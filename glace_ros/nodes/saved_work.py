@@ -58,7 +58,11 @@ class SavedWork:
             lambda: {"position": reader.position, "held_out": held_out.stamps_ns},
             every_s,
         )
-        saved = self.journal.restore() if resume else self.journal.remove() or {}
+        saved = {}
+        if resume:
+            saved = self.journal.restore()
+        else:
+            self.journal.remove()
         held_out.stamps_ns[:] = saved.get("held_out", [])
         self.position = saved.get("position")
 
