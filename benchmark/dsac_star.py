@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 _UNDISTORTED = np.zeros(4)
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from glace_ros.camera import Camera
+from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.scene.scene_map import SceneMap

@@ -19,11 +19,11 @@ from rich.table import Table
 
 from glace_ros.device import choose_device, faster_dtype
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
 from glace_ros.mapping.mapping_views import MappingView, Samples
 from glace_ros.mapping.reprojection_loss import tau_px
-from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 if TYPE_CHECKING:

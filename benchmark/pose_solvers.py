@@ -24,16 +24,16 @@ from rich.table import Table
 from benchmark.__main__ import OFFICE
 from benchmark.dsac_star import DsacStarConfig, dsac_star
 from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
-from glace_ros.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 Solve = Callable[["Prediction"], "Pose | None"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 STAGES = ("encode", "code", "head", "solve", "landmarks", "whole")

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.landmark_selection import LandmarkConfig
@@ -33,7 +34,6 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
-from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.map_metadata import RecordingDescription
 from glace_ros.scene.scene_map import SceneMap

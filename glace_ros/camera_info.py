@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.camera import Camera
+from glace_ros.geometry.camera import Camera
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

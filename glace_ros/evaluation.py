@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+
+from glace_ros.geometry.covariance import pose_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 RECALL_THRESHOLDS = {
     "5cm_5deg": (0.05, 5.0),
@@ -148,14 +149,6 @@ def covariance_scale(frames: Sequence[LocalizedFrame]) -> float:
     if len(nees) < 5:
         return 1.0
     return max(1.0, float(np.mean(nees[: math.ceil(0.9 * len(nees))])))
-
-
-def pose_error(estimate: Pose, truth: Pose) -> NDArray[np.float64]:
-    """(6,) position and small rotation about the map's axes that lead from the estimate to the
-    truth.
-    """
-    turn = Rotation.from_matrix(truth.rotation_33 @ estimate.rotation_33.T)
-    return np.concatenate([truth.translation_3 - estimate.translation_3, turn.as_rotvec()])
 
 
 def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.evaluation import RECALL_THRESHOLDS
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 START_NS = 1_700_000_000_000_000_000
 IMAGE_PERIOD_NS = 100_000_000

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from glace_ros.camera import Camera
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.mapping_views import MappingView, Samples
-from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.scene_map import MapMetadata, SceneMap
 

@@ -16,6 +16,7 @@ from robot import BASE_FROM_CAMERA, NS, camera_info_message, picture_message, wa
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.nodes import live_localization
 from glace_ros.nodes.conversions import (
     ns_to_stamp,
@@ -26,7 +27,6 @@ from glace_ros.nodes.conversions import (
 from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localize import GlaceLocalizer
 from glace_ros.nodes.parameters import PARAMETERS
-from glace_ros.pose import Pose
 
 
 class HeldLocalizer(FakeLocalizer):

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MapFileError, WeightsError
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.nodes import localizing_thread
 from glace_ros.nodes.loaded_map import LoadedMap
 from glace_ros.nodes.localize import main
-from glace_ros.pose import Pose
 
 HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP, FULL, BREAK, HANG = map(float, range(7))

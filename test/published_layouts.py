@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from glace_ros.camera import Camera
 from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH, SCENES
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig
 from glace_ros.simulation.room_photographs import RoomImages, room_images
 

@@ -21,10 +21,10 @@ from core_scenes import looking_at
 from published_networks import seeded
 from published_training import Samples, as_saved, trained_head
 
-from glace_ros.camera import Camera
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.r2former_encoder import R2FormerNetwork
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.scene_files import text_of_calibration, text_of_pose
 from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig, build_room
 from glace_ros.simulation.renderer import Renderer

@@ -32,7 +32,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from glace_ros.camera import Camera
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.nodes.conversions import (
     ns_to_stamp,
     pose_to_transform,
@@ -40,7 +41,6 @@ from glace_ros.nodes.conversions import (
     stamp_to_ns,
 )
 from glace_ros.nodes.parameters import PARAMETERS
-from glace_ros.pose import Pose
 
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL

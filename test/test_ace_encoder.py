@@ -9,7 +9,6 @@ import torch
 from core_scenes import patchwork, rgb
 from published_networks import GOLDEN, picture, seeded, some
 
-from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.features.ace_encoder import AceEncoder, AceNetwork, spread_order
 from glace_ros.features.image_encoder import encode_image
@@ -17,6 +16,8 @@ from glace_ros.features.image_tensors import to_tensor, working_size
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.weights_file import check_weights, found_beside, without_folder
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder
@@ -24,7 +25,6 @@ from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.nodes.build_config import map_builder_config
 from glace_ros.nodes.build_options import build_map_parser
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.map_metadata import RecordingDescription

@@ -6,14 +6,14 @@ from core_scenes import CAMERA, cameras, centroid, coordinates, dots, patchwork,
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from glace_ros.camera import Camera
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.augmentation import (
     AugmentationConfig,
     AugmentedView,
     augment,
     view_homography,
 )
-from glace_ros.pose import Pose
 
 UNLIT = AugmentationConfig(brightness=0.0, contrast=0.0)
 

@@ -24,9 +24,9 @@ from bag_writing import (
     write_pose,
 )
 
-from glace_ros.camera import Camera
 from glace_ros.errors import RecordingError
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutImages

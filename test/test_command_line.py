@@ -27,12 +27,12 @@ from bag_writing import (
 from core_scenes import tiny_map
 
 from glace_ros.cli import main as glace
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.mapping.map_trainer import MapTrainer
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.evaluate import main as evaluate
-from glace_ros.pose import Pose
 from glace_ros.scene.scene_map import SceneMap
 
 IMAGES = 14

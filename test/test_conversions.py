@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.nodes import conversions
 from glace_ros.nodes.conversions import (
     image_to_rgb,
@@ -33,7 +34,6 @@ from glace_ros.nodes.conversions import (
     rgb_to_image,
     stamp_to_ns,
 )
-from glace_ros.pose import Pose
 
 coordinates = arrays(np.float64, 3, elements=st.floats(-1e5, 1e5))
 turns = arrays(np.float64, 3, elements=st.floats(-3.0, 3.0))

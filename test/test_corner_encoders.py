@@ -6,7 +6,6 @@ import torch
 from core_scenes import patchwork, rgb
 from published_networks import CORNERS_N2, GOLDEN, picture, seeded, some
 
-from glace_ros.camera import Camera
 from glace_ros.errors import WeightsError
 from glace_ros.features import weights_file
 from glace_ros.features.ace_encoder import AceNetwork
@@ -16,6 +15,8 @@ from glace_ros.features.image_tensors import to_tensor
 from glace_ros.features.local_encoder import check_name, finds_corners, local_encoder
 from glace_ros.features.superpoint_encoder import SuperPointNetwork
 from glace_ros.features.weights_file import check_weights, found_beside, without_folder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping import encoded_views
 from glace_ros.mapping.augmentation import AugmentationConfig, AugmentedView
@@ -24,7 +25,6 @@ from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.map_metadata import RecordingDescription

@@ -7,14 +7,14 @@ from core_scenes import patchwork, rgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.camera import Camera
 from glace_ros.features.corner_sampling import likeliest_corners
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ from core_scenes import unit_rows
 
 from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
-from glace_ros.pose import Pose
 
 ROOM = 600  # patches
 

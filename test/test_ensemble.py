@@ -28,6 +28,7 @@ from test_scene_map import descriptors, refused_bytes, resigned, taken_apart
 
 from glace_ros.errors import MappingError
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
@@ -39,7 +40,6 @@ from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, Training
 from glace_ros.mapping.presets import preset
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
 from glace_ros.nodes.build_map import main as build_map
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks

@@ -13,12 +13,12 @@ from glace_ros.evaluation import (
     acceptance_threshold,
     covariance_scale,
     figures_table,
-    pose_error,
     rival_threshold,
     summarize_frames,
     write_tum,
 )
-from glace_ros.pose import Pose
+from glace_ros.geometry.covariance import pose_error
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.held_out import BLOCK_S, HeldOutBlocks
 
 TRUTH = Pose.from_rotation_vector([4.0, 5.0, 6.0], [0.3, -0.2, 1.0])

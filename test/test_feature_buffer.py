@@ -16,10 +16,11 @@ from core_scenes import (
 )
 from hypothesis import given, settings
 
-from glace_ros.camera import Camera
 from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.encoded_views import EncodedViews, _transfer
 from glace_ros.mapping.encoding_journal import EncodingJournal
@@ -27,7 +28,6 @@ from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
 from glace_ros.mapping.ranks import Ranks
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from core_scenes import centroid, dots, patchwork, rgb
 
-from glace_ros.camera import Camera, cell_centres
 from glace_ros.errors import WeightsError
 from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners
-from glace_ros.features.covisibility import covisible_pairs
 from glace_ros.features.global_encoder import VladConfig, VladEncoder, _projection
 from glace_ros.features.image_encoder import encode_image, head_input
 from glace_ros.features.image_tensors import grey_at_working_size, to_tensor, working_size
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.xfeat_encoder import XFeatEncoder
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera, cell_centres
+from glace_ros.geometry.covisibility import covisible_pairs
+from glace_ros.geometry.pose import Pose
 
 CPU = torch.device("cpu")
 

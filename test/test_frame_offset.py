@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from glace_ros.evaluation import LocalizedFrame
 from glace_ros.frame_offset import frame_offset
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 
 def drive(

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.frame_selection import FrameSelection, FrameSelector, sharpness_of
 
 

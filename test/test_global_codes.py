@@ -8,8 +8,8 @@ from core_scenes import unit_rows
 from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.global_codes import GlobalCodes
-from glace_ros.pose import Pose
 
 ORIGIN_3 = np.array([500.0, 0.0, 0.0])
 CONFIG = VladConfig(words=8, channels=6, patches=30)

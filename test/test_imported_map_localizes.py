@@ -14,12 +14,12 @@ import pytest
 import torch
 from published_stand_in import CAMERA, CODE_SIZE, SHORT_SIDE_PX, PublishedRoom
 
-from glace_ros.camera import Camera
 from glace_ros.cli import main as glace
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.presets import preset
-from glace_ros.pose import Pose
 from glace_ros.recording.scene_files import text_of_pose
 from glace_ros.scene.scene_map import SceneMap
 

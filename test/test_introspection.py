@@ -26,7 +26,8 @@ from robot import BASE_FROM_CAMERA, LATCHED, odometry_at, stamp_of, wait_until
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
-from glace_ros.camera import Camera
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes import introspection
@@ -35,7 +36,6 @@ from glace_ros.nodes.introspection import Introspection
 from glace_ros.nodes.localization_run import RunReport
 from glace_ros.nodes.outputs import Publishers
 from glace_ros.nodes.parameters import LocalizeParameters
-from glace_ros.pose import Pose
 
 pytestmark = pytest.mark.ros
 

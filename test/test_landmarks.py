@@ -7,10 +7,10 @@ from core_scenes import CAMERA, buffer_of, poses, ring_of_views, seen_points, ti
 from hypothesis import given, settings
 
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization import landmark_refinement
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
-from glace_ros.pose import Pose
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.scene_map import SceneMap
 

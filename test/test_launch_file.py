@@ -17,7 +17,7 @@ from launch_stand_in import nodes_of_launch_file
 from lifecycle_msgs.msg import Transition
 from robot import NodeProcess, Robot, wait_until
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "localize.launch.py"
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)

@@ -14,15 +14,16 @@ PACKAGE = Path(__file__).resolve().parents[1] / "glace_ros"
 # Two on one line never meet.
 LAYERS = (
     {"errors"},
-    {"pose", "camera", "device"},
-    {"camera_info", "image_decoding", "transform_tree"},
-    {"recording"},
-    {"features", "simulation", "datasets"},
-    {"scene"},
-    {"mapping", "localization"},
+    {"geometry", "device", "ranks"},
+    {"ros_messages", "camera_info", "image_decoding"},
+    {"recording", "features", "fusion"},
+    {"maps", "scene"},
+    {"mapping", "localization", "datasets", "simulation", "command_line"},
     {"evaluation"},
     {"report", "frame_offset"},
-    {"nodes"},
+    {"node", "nodes"},
+    {"protocols", "demo"},
+    {"commands"},
     {"cli"},
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
@@ -99,10 +100,10 @@ def test_imports_go_one_way() -> None:
         ("glace_ros.mapping.map_trainer", "from glace_ros.localization.localizer import Localizer"),
         ("glace_ros.localization.localizer", "from glace_ros import mapping"),
         ("glace_ros.localization.localizer", "from ..mapping import map_trainer"),
-        ("glace_ros.pose", "import glace_ros.recording.bag_reader"),
+        ("glace_ros.geometry.pose", "import glace_ros.recording.bag_reader"),
         ("glace_ros.evaluation", "import glace_ros.nodes.evaluate"),
         (
-            "glace_ros.camera",
+            "glace_ros.geometry.camera",
             "if TYPE_CHECKING:\n    from glace_ros.scene.scene_map import SceneMap",
         ),
     ],
@@ -119,7 +120,10 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
         ("glace_ros.recording.bag_reader", "from rosbags.highlevel import AnyReader"),
         ("glace_ros.localization.localizer", "from glace_ros.scene.scene_map import SceneMap"),
         ("glace_ros.localization.localizer", "from .pose_solver import solve_pose"),
-        ("glace_ros.scene.scene_map", "import json, numpy as np\nfrom glace_ros.pose import Pose"),
+        (
+            "glace_ros.scene.scene_map",
+            "import json, numpy as np\nfrom glace_ros.geometry.pose import Pose",
+        ),
     ],
 )
 def test_an_allowed_import_passes(module: str, source: str) -> None:

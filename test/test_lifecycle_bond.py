@@ -21,7 +21,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from robot import NodeProcess, Robot, odometry_at, wait_until
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 pytestmark = pytest.mark.ros
 

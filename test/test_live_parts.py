@@ -16,13 +16,13 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 from geometry_msgs.msg import TransformStamped
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.geometry.pose import Pose
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.nodes.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
 from glace_ros.nodes.image_worker import NewestFirstWorker
 from glace_ros.nodes.parameters import LocalizeParameters
 from glace_ros.nodes.transforms import MapOdomBroadcaster, TransformListener
 from glace_ros.nodes.transitions import TransitionLog
-from glace_ros.pose import Pose
-from glace_ros.transform_tree import TransformError
 
 NS = 1_000_000_000
 

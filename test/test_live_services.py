@@ -22,9 +22,9 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty, Trigger
 from test_localize_node import random_map
 
-from glace_ros.camera import Camera
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
-from glace_ros.pose import Pose
 
 pytestmark = pytest.mark.ros
 

@@ -13,24 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError, WeightsError
-from glace_ros.evaluation import is_astray, pose_error
+from glace_ros.evaluation import is_astray
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.covariance import base_covariance, pose_error, skew
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig
-from glace_ros.localization.pose_covariance import (
-    base_covariance,
-    camera_covariance,
-    projection_jacobian,
-    skew,
-)
+from glace_ros.localization.pose_covariance import camera_covariance, projection_jacobian
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.localization.wrong_places import WrongPlaces
-from glace_ros.pose import Pose
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.scene_map import SceneMap
 

@@ -27,14 +27,14 @@ from robot import (
     wait_until,
 )
 
-from glace_ros.camera import Camera
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
-from glace_ros.pose import Pose
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.official_map import read_official_map
 from glace_ros.scene.scene_map import MapMetadata, SceneMap

@@ -16,12 +16,12 @@ from glace_ros.msg import LocalizationStatus
 from robot import NS, NodeProcess, Robot, odometry_at, stamp_of, wait_until
 from rosgraph_msgs.msg import Clock
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.nodes.conversions import (
     ns_to_stamp,
     pose_from_message,
     pose_from_transform,
 )
-from glace_ros.pose import Pose
 
 pytestmark = pytest.mark.ros
 

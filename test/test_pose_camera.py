@@ -7,8 +7,8 @@ from core_scenes import cameras, centroid, coordinates, dots, poses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.camera import Camera, cell_centres
-from glace_ros.pose import Pose, interpolate, stack
+from glace_ros.geometry.camera import Camera, cell_centres
+from glace_ros.geometry.pose import Pose, interpolate, stack
 
 points = st.lists(st.tuples(*[coordinates()] * 3), min_size=1, max_size=4).map(np.array)
 

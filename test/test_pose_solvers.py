@@ -10,8 +10,8 @@ from core_scenes import poses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.camera import Camera
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 
 pytest.importorskip("benchmark", reason="benchmark/ is not installed: tests of it run in the repo")
 from benchmark.dsac_star import DsacStarConfig, _soft_inliers, dsac_star

@@ -9,8 +9,9 @@ import torch
 from core_scenes import patchwork, rgb
 from test_saved_work import arguments, write_wall
 
-from glace_ros.camera import Camera
 from glace_ros.errors import GlaceError
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping import map_trainer, presets
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
@@ -23,7 +24,6 @@ from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
 from glace_ros.nodes.build_config import map_builder_config
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.build_options import build_map_parser
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.map_metadata import RecordingDescription

@@ -5,10 +5,11 @@ import pytest
 import torch
 from published_networks import GOLDEN, picture, seeded, some
 
-from glace_ros.camera import Camera
 from glace_ros.errors import WeightsError
 from glace_ros.features.r2former_encoder import R2FormerEncoder, R2FormerNetwork
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.encoded_views import EncodedViews
@@ -18,7 +19,6 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.ranks import Ranks
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.map_metadata import RecordingDescription

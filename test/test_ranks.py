@@ -208,7 +208,7 @@ def _exchange(ranks: Ranks, folder) -> None:
 
 
 def ring_pose(view: int):
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
     return Pose.from_planar(0.1 * view, 0.0, 0.0)
 

@@ -17,6 +17,7 @@ from core_scenes import patchwork, rgb
 from published_networks import seeded
 
 from glace_ros.features.ace_encoder import AceNetwork
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping import encoded_views, map_trainer
 from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.encoding_journal import EncodingJournal
@@ -25,7 +26,6 @@ from glace_ros.nodes import map_judgement
 from glace_ros.nodes.build_config import fingerprint, map_builder_config
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.build_options import build_map_parser
-from glace_ros.pose import Pose
 from glace_ros.recording.held_out import HeldOutBlocks
 from glace_ros.scene.scene_map import SceneMap
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from glace_ros.camera import Camera
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, RobotConfig, write_bag

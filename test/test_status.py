@@ -15,6 +15,7 @@ from fake_localizer_process import COVARIANCE_66
 from robot import NS, stamp_of
 from sensor_msgs.msg import Image
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.odometry_fusion import Fix
 from glace_ros.nodes import input_topics
@@ -22,7 +23,6 @@ from glace_ros.nodes.conversions import stamp_to_ns
 from glace_ros.nodes.input_topics import IMAGE_QOS, SENSOR_QOS
 from glace_ros.nodes.localization_run import RunReport
 from glace_ros.nodes.status import LEVEL_OF_STATE, run_tasks, status_message
-from glace_ros.pose import Pose
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))

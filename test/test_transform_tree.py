@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.pose import Pose
-from glace_ros.transform_tree import TransformError, TransformTree
+from glace_ros.geometry.pose import Pose
+from glace_ros.geometry.transform_tree import TransformError, TransformTree
 
 S = 1_000_000_000
 numbers = st.floats(-10, 10)

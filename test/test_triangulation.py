@@ -7,6 +7,7 @@ from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views, seen_poin
 
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.augmentation import AugmentationConfig
 from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
@@ -17,7 +18,6 @@ from glace_ros.mapping.triangulation import (
     choose_neighbours,
     triangulate_view,
 )
-from glace_ros.pose import Pose
 
 CONFIG = TriangulationConfig(min_cosine=0.8, reprojection_px=3.0, min_parallax_deg=1.5)
 TARGET_3 = np.array([2.0, -1.0, 1.0])

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from glace_ros.camera import Camera
 from glace_ros.datasets.archive import image_bytes, inside, lines_of
 from glace_ros.datasets.pose_lists import floats, image_key, read_nvm
 from glace_ros.datasets.published import PublishedImage
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.camera import Camera
 from glace_ros.image_decoding import decode_compressed
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from glace_ros.datasets.archive import Source
     from glace_ros.datasets.pose_lists import SfmCamera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 SCENES = ("KingsCollege", "OldHospital", "ShopFacade", "StMarysChurch", "GreatCourt")
 _HEADER_LINES = 3

@@ -8,7 +8,7 @@ import numpy as np
 
 from glace_ros.datasets.archive import lines_of
 from glace_ros.errors import RecordingError
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from glace_ros.datasets.archive import Source

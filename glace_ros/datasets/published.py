@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 _RECORD = "prepared.json"
 

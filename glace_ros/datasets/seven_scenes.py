@@ -16,7 +16,7 @@ from glace_ros.datasets.archive import inside, lines_of, text_of
 from glace_ros.datasets.pose_lists import image_key
 from glace_ros.datasets.published import PublishedImage
 from glace_ros.errors import RecordingError
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.scene_files import pose_of_text
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.camera import Camera
 from glace_ros.datasets.archive import inside, text_of
 from glace_ros.datasets.pose_lists import image_key
 from glace_ros.datasets.published import PublishedImage
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.camera import Camera
 from glace_ros.recording.scene_files import pose_of_text, text_of_calibration
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from glace_ros.datasets.archive import Source
     from glace_ros.datasets.pose_lists import SfmPoses
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 SCENES = {
     "apt1": ("kitchen", "living"),

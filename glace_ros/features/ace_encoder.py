@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from glace_ros.camera import cell_centres
 from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.features.weights_file import (
     load_weights,
@@ -19,6 +18,7 @@ from glace_ros.features.weights_file import (
     weights_hash,
     weights_path,
 )
+from glace_ros.geometry.camera import cell_centres
 
 _GREY_MEAN, _GREY_STD = 0.4, 0.25
 # The plastic number's sequence (Roberts 2018): any first part of it is spread evenly in the plane.

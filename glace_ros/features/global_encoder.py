@@ -18,7 +18,7 @@ from scipy.linalg import eigh
 from torch.nn import functional
 
 from glace_ros.features.code_centres import CodeCentres
-from glace_ros.features.covisibility import covisible_pairs
+from glace_ros.geometry.covisibility import covisible_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.features.local_encoder import LocalFeatures
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 _MOST_IMAGES = 2000
 _MOST_AXES = 512

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalEncoder, LocalFeatures
+    from glace_ros.geometry.camera import Camera
 
 
 def encode_image(

@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 SIZE_MULTIPLE_PX = 32
 """XFeat's deepest layer has stride 32; other sizes shift its cells against the pixels."""

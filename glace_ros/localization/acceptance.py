@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 
 _LIKENESS_WEIGHT = 0.5

@@ -18,9 +18,9 @@ from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalFeatures
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.scene.landmarks import Landmarks
 
 

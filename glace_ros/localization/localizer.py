@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.geometry.camera import Camera
     from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.scene.scene_map import SceneMap
 

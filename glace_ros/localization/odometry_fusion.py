@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.covariance import is_covariance, planar_covariance, scaled_and_floored
 from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.pose_belief import OdometryNoise, PoseBelief
-from glace_ros.localization.pose_covariance import (
-    is_covariance,
-    planar_covariance,
-    scaled_and_floored,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 LARGEST_COVARIANCE = 1e3  # m^2 or rad^2; beyond it a consumer's filter loses its footing
 LARGEST_COORDINATE_M = 1e8  # Earth-fixed frames need 1e7

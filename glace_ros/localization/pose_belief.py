@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2, norm
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

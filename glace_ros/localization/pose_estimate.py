@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalFeatures
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
 
 
 class HeadPoints:

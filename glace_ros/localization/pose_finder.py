@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
 from glace_ros.localization.landmark_refinement import refine_pose
 from glace_ros.localization.pose_covariance import camera_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
-from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
     from glace_ros.localization.localizer import LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
     from glace_ros.scene.scene_map import SceneMap

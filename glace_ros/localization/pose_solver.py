@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import poselib
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from glace_ros.localization.pose_estimate import PoseEstimate, Regression
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glace_ros.camera import Camera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.scene.scene_map import SceneMap
 
 _ANY_POSE = AcceptanceConfig(4, float("inf"), float("inf"), float("inf"))

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 
 @dataclass(frozen=True)

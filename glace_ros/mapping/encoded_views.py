@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
     from glace_ros.features.local_encoder import LocalEncoder
     from glace_ros.features.r2former_encoder import R2FormerEncoder
+    from glace_ros.geometry.camera import Camera
     from glace_ros.recording.posed_images import PosedImage
 
 _VIEWS_ON_DEVICE = 256

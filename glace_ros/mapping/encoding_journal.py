@@ -17,9 +17,9 @@ from safetensors.torch import save
 
 from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.geometry.pose import Pose, stack
 from glace_ros.mapping.mapping_views import MappingView
 from glace_ros.mapping.saved_file import damaged, read_saved, write_atomically
-from glace_ros.pose import Pose, stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.reprojection_loss import Observations
-from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

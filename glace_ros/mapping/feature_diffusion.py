@@ -20,7 +20,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 ANGLE_MAX_DEG = 58.0
 """What the paper's sigma = 0.1 in 256 dimensions turns a code by."""
@@ -65,32 +65,6 @@ def draw_codes(
         neighbour_n = neighbours_vk[view_n, column_n % columns]
         view_n = torch.where(column_n < columns, neighbour_n, view_n)
     return diffuse(codes_vG[view_n], sigma, generator)
-
-
-def covisible_views(
-    map_from_camera: Sequence[Pose],
-    seed: int,
-    count: int = 16,
-    distance_m: float = 1.0,
-    angle_deg: float = 30.0,
-) -> NDArray[np.int64]:
-    """(v, count) indices of views within distance_m and angle_deg of each view.
-
-    A random choice of them; with repetitions where there are fewer; the view itself where there
-    are none.
-    """
-    rng = np.random.default_rng(seed)
-    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
-    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
-    neighbours_vk = np.empty((len(positions_n3), count), dtype=np.int64)
-    for view, (position_3, axis_3) in enumerate(zip(positions_n3, axes_n3, strict=True)):
-        near_n = np.linalg.norm(positions_n3 - position_3, axis=1) < distance_m
-        near_n &= axes_n3 @ axis_3 > math.cos(math.radians(angle_deg))
-        near_n[view] = False
-        (found_m,) = np.nonzero(near_n)
-        found_m = rng.permutation(found_m)[:count] if len(found_m) else np.array([view])
-        neighbours_vk[view] = np.resize(found_m, count)
-    return neighbours_vk
 
 
 class CodePairs(NamedTuple):

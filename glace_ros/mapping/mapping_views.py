@@ -15,7 +15,7 @@ import torch
 
 from glace_ros.errors import MappingError
 from glace_ros.features.local_encoder import LocalFeatures
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

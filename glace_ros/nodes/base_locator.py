@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glace_ros.camera_info import camera_of_image_topic
-from glace_ros.localization.pose_covariance import base_covariance
+from glace_ros.geometry.covariance import base_covariance
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.nodes.conversions import image_to_rgb, stamp_to_ns
-from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.nodes.loaded_map import LocalizesImages
     from glace_ros.nodes.parameters import LocalizeParameters
     from glace_ros.nodes.transforms import TransformListener
-    from glace_ros.pose import Pose
 
 
 class ImageRejected(Exception):

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.map_points import points_seen
 from glace_ros.report.coverage import Views
-from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.localizer import Localizer
     from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.mapping.map_trainer import TrainingProgress
-    from glace_ros.pose import Pose
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.report.point_cloud import PointCloud

@@ -20,8 +20,8 @@ from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion, Tran
 from geometry_msgs.msg import Pose as PoseMessage
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.image_decoding import decode_compressed, decode_raw
-from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
     from types import ModuleType

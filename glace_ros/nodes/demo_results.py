@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.evaluation import RECALL_THRESHOLDS
+from glace_ros.geometry.transform_tree import TransformError, TransformTree
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.report.page import Figure
-from glace_ros.transform_tree import TransformError, TransformTree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.nodes.live_run import LiveRun
-    from glace_ros.pose import Pose
 
 WANTED_SHARE = 0.9
 WANTED_M = 0.05

@@ -25,9 +25,9 @@ from glace_ros.evaluation import (
     write_tum,
 )
 from glace_ros.frame_offset import frame_offset
+from glace_ros.geometry.covariance import base_covariance
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
-from glace_ros.localization.pose_covariance import base_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.command_line import (
     positive,
@@ -48,8 +48,8 @@ from glace_ros.scene.scene_map import SceneMap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import Rejection
-    from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 
 

@@ -13,7 +13,7 @@ from glace_ros.nodes.map_points import errors_px
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
     from glace_ros.localization.pose_estimate import PoseEstimate
 
 PATCHES_PER_WIDTH = 80  # a patch is 8 px of 640

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.odometry_fusion import Fix
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.nodes.base_locator import IncomingImage
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from glace_ros.nodes.outputs import Publishers
     from glace_ros.nodes.parameters import LocalizeParameters
     from glace_ros.nodes.transforms import TransformListener
-    from glace_ros.pose import Pose
 
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.pose import Pose
 
 _RELIABLE = QoSProfile(
     depth=200, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE

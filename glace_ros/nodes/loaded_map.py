@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from glace_ros.camera import Camera
 from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
 from glace_ros.evaluation import NOT_JUDGED
+from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
 from glace_ros.scene.scene_map import SceneMap
 

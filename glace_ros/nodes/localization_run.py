@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
     from glace_ros.nodes.base_locator import LocatedBase
     from glace_ros.nodes.parameters import LocalizeParameters
-    from glace_ros.pose import Pose
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from glace_ros.nodes.evaluate import localized_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
     from glace_ros.mapping.map_builder import MapBuilder
-    from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.scene.scene_map import SceneMap
 

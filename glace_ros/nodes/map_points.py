@@ -12,9 +12,9 @@ from glace_ros.report.point_cloud import PointCloud, colours_at, joined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import Rejection
-    from glace_ros.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 
 CLOSE_SHARE = 1.0 / 80.0

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.odometry_fusion import Fix
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.parameters import LocalizeParameters
-    from glace_ros.pose import Pose
 
 PERIOD_S = 5.0  # between two writes
 LARGEST_BYTES = 65_536  # of a file that is read: 40 times what is written

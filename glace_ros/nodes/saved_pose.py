@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.errors import GlaceError
+from glace_ros.geometry.pose import Pose
 from glace_ros.nodes.initial_pose import can_be_expected
-from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

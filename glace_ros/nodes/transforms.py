@@ -10,21 +10,21 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.geometry.transform_tree import TransformError, TransformTree
 from glace_ros.nodes.conversions import (
     ns_to_stamp,
     pose_from_transform,
     pose_to_transform,
     stamp_to_ns,
 )
-from glace_ros.transform_tree import TransformError, TransformTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.nodes.parameters import LocalizeParameters
-    from glace_ros.pose import Pose
 
 HISTORY_S = 10.0  # as tf2 keeps
 TF_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
 from glace_ros.recording.messages import frame_of, image_of, stamp_ns
@@ -17,7 +18,6 @@ from glace_ros.recording.topic_choice import (
     choose_pose_source,
     choose_pose_topic,
 )
-from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
 
 # Frames that poses are reported of by convention (REP-105), the one on the ground first.
 _BASE_FRAMES = ("base_footprint", "base_link")

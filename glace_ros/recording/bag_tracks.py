@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from glace_ros.camera_info import camera_of_image_topic
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.transform_tree import TransformError, TransformTree
 from glace_ros.recording.messages import (
     TF_TYPES,
     frame_of,
@@ -15,10 +16,9 @@ from glace_ros.recording.messages import (
     stamp_ns,
     transform_of,
 )
-from glace_ros.transform_tree import TransformError, TransformTree
 
 if TYPE_CHECKING:
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
     from glace_ros.recording.bag_file import BagFile
 
 # More samples than this (about 300 MB) are not kept without knowing that they are needed.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.geometry.pose import Pose
 from glace_ros.image_decoding import decode_compressed, decode_raw
-from glace_ros.pose import Pose
 
 if TYPE_CHECKING:
     import numpy as np

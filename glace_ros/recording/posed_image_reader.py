@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.frame_selection import FrameSelection, FrameSelector
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.recording.recording_summary import RecordingSummary, summarize
-from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.recording.bag_file import BagTopic
 
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
 
 
 @dataclass(frozen=True, eq=False)

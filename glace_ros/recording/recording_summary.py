@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glace_ros.transform_tree import TransformError
+from glace_ros.geometry.transform_tree import TransformError
 
 if TYPE_CHECKING:
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
 _PATH_SAMPLE_NS = 250_000_000

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.camera import PINHOLE, Camera
 from glace_ros.errors import RecordingError
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import PINHOLE, Camera
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.pose import Pose
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.image_decoding import decode_compressed
-from glace_ros.pose import Pose
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.room_list import Room, read_room_list
 from glace_ros.recording.scene_files import read_calibration, read_pose
 from glace_ros.recording.scene_folder import SceneImage, scene_images, split_folder
-from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
 
 PERIOD_NS = 250_000_000
 """A scene folder has no times. Its images count as taken so long apart, in their order, which makes

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from glace_ros.camera_info import sibling_camera_info_topic
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.messages import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
-from glace_ros.transform_tree import TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glace_ros.geometry.transform_tree import TransformTree
     from glace_ros.recording.bag_file import BagFile
-    from glace_ros.transform_tree import TransformTree
 
 
 def choose_image_topic(bag: BagFile, requested: str | None) -> str:

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from glace_ros.camera import Camera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
 
 MOST_OBLIQUE_COSINE = 0.5
 """A corner seen from more than 60 degrees beside where the mapping camera stood looks another."""

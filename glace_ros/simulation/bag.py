@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from glace_ros.camera import Camera
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.simulation.bag_messages import BagMessages
 from glace_ros.simulation.odometry import OdometryNoise, odometry
 

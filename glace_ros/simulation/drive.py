@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 from glace_ros.simulation.free_space import FreeSpace
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from glace_ros.camera import Camera
-from glace_ros.pose import Pose
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.pose import Pose
 from glace_ros.simulation import furniture
 from glace_ros.simulation.building import (
     PLAIN,

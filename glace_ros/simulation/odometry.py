@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

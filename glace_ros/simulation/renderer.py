@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from glace_ros.camera import PINHOLE
+from glace_ros.geometry.camera import PINHOLE
 from glace_ros.simulation.lighting import lit_textures
 from glace_ros.simulation.ray_caster import RayCaster
 from glace_ros.simulation.texture_atlas import TextureAtlas
@@ -17,8 +17,8 @@ from glace_ros.simulation.texture_atlas import TextureAtlas
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
-    from glace_ros.pose import Pose
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.simulation.building import Building
 
 _SUBPIXELS = 2

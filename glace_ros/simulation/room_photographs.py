@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from glace_ros.pose import Pose
+from glace_ros.geometry.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.simulation.lookalike_rooms import (
     build_room,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.camera import Camera
+    from glace_ros.geometry.camera import Camera
     from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig
 
 _JPEG_QUALITY = 95

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.errors import GlaceError
-from glace_ros.pose import Pose, interpolate
+from glace_ros.geometry.pose import Pose, interpolate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

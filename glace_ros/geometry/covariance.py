@@ -1,0 +1,79 @@
+"""Covariances of poses: of the base from that of the camera, of a planar robot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glace_ros.geometry.pose import Pose
+
+
+def base_covariance(
+    covariance_66: NDArray[np.float64], map_from_camera: Pose, map_from_base: Pose
+) -> NDArray[np.float64]:
+    """The camera's covariance moved to the base's origin, rigidly attached to the camera."""
+    # base = camera + lever, and the lever turns with dr: d base = dp + dr x lever = dp -
+    # [lever]_x dr
+    lever_3 = map_from_base.translation_3 - map_from_camera.translation_3
+    moved_66 = np.eye(6)
+    moved_66[:3, 3:] = -skew(lever_3[None])[0]
+    return moved_66 @ covariance_66 @ moved_66.T
+
+
+def skew(vectors_n3: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 3, 3) with skew(a) @ b = a x b."""
+    matrices_n33 = np.zeros((len(vectors_n3), 3, 3))
+    x_n, y_n, z_n = vectors_n3.T
+    matrices_n33[:, 0, 1], matrices_n33[:, 0, 2], matrices_n33[:, 1, 2] = -z_n, y_n, -x_n
+    return matrices_n33 - matrices_n33.transpose(0, 2, 1)
+
+
+def is_covariance(covariance_66: NDArray[np.float64]) -> bool:
+    """Whether it is (6, 6), finite, symmetric and positive definite."""
+    if covariance_66.shape != (6, 6) or not np.isfinite(covariance_66).all():
+        return False
+    if not np.allclose(covariance_66, covariance_66.T, rtol=1e-6, atol=1e-12):
+        return False
+    return bool(np.linalg.eigvalsh(covariance_66).min() > 0.0)
+
+
+def planar_covariance(
+    covariance_66: NDArray[np.float64], map_from_base: Pose
+) -> NDArray[np.float64]:
+    """Covariance of `map_from_base.planar()`: of x, y and yaw; z, roll and pitch are given, so 0.
+
+    A small rotation w turns the base's x axis c by w x c, hence its heading by
+    w_z - c_z (c_x w_x + c_y w_y) / (c_x^2 + c_y^2). The floors make the result definite.
+    """
+    c_x, c_y, c_z = map_from_base.rotation_33[:, 0]
+    jacobian_66 = np.zeros((6, 6))
+    jacobian_66[0, 0] = jacobian_66[1, 1] = jacobian_66[5, 5] = 1.0
+    jacobian_66[5, 3:5] = -c_z / (c_x**2 + c_y**2) * np.array([c_x, c_y])
+    planar_66: NDArray[np.float64] = jacobian_66 @ covariance_66 @ jacobian_66.T
+    return planar_66
+
+
+def scaled_and_floored(
+    covariance_66: NDArray[np.float64], scale: float, min_sigma_m: float, min_sigma_rad: float
+) -> NDArray[np.float64]:
+    """scale times the covariance, with no smaller standard deviation of a position, of an angle.
+
+    Adding to the diagonal alone keeps the matrix positive definite.
+    """
+    covariance_66 = scale * 0.5 * (covariance_66 + covariance_66.T)
+    floor_6 = np.repeat([min_sigma_m, min_sigma_rad], 3) ** 2
+    missing_6 = np.maximum(0.0, floor_6 - covariance_66.diagonal())
+    return np.asarray(covariance_66 + np.diag(missing_6))
+
+
+def pose_error(estimate: Pose, truth: Pose) -> NDArray[np.float64]:
+    """(6,) position and small rotation about the map's axes that lead from the estimate to the
+    truth.
+    """
+    turn = Rotation.from_matrix(truth.rotation_33 @ estimate.rotation_33.T)
+    return np.concatenate([truth.translation_3 - estimate.translation_3, turn.as_rotvec()])
