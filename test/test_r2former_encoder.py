@@ -18,7 +18,7 @@ from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
-from glace_ros.mapping.ranks import Ranks
+from glace_ros.ranks import Ranks
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.map_metadata import RecordingDescription

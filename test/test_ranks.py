@@ -19,8 +19,8 @@ from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping import map_trainer
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
-from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.ranks import Ranks
 
 RANKS = 2
 

@@ -14,13 +14,13 @@ from glace_ros.features.local_encoder import LocalFeatures
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.feature_buffer import FeatureBuffer, FeatureBufferConfig, camera_from_map
 from glace_ros.mapping.mapping_views import BufferPasses, MappingView, MappingViews, sample_bytes
-from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.triangulation import (
     TriangulationConfig,
     View,
     choose_neighbours,
     triangulate_view,
 )
+from glace_ros.ranks import Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,8 +23,8 @@ from glace_ros.mapping.head_training import train_heads
 from glace_ros.mapping.landmark_selection import select_landmarks
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainer, TrainingProgress
-from glace_ros.mapping.ranks import Ranks
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.ranks import Ranks
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.map_metadata import MapMetadata, RecordingDescription

@@ -16,7 +16,7 @@ from glace_ros.mapping.mapping_views import Samples
 
 if TYPE_CHECKING:
     from glace_ros.mapping.mapping_views import MappingViews
-    from glace_ros.mapping.ranks import Ranks
+    from glace_ros.ranks import Ranks
 
 _VIEWS_AT_ONCE = 128
 

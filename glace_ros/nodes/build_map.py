@@ -13,7 +13,6 @@ from rich.console import Console
 
 from glace_ros.device import choose_device
 from glace_ros.mapping.map_builder import MapBuilder
-from glace_ros.mapping.ranks import Ranks
 from glace_ros.nodes.build_config import (
     fingerprint,
     map_builder_config,
@@ -34,6 +33,7 @@ from glace_ros.nodes.map_report import (
 )
 from glace_ros.nodes.recording_choice import open_recording, recording_name
 from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
+from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe

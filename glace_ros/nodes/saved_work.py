@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glace_ros.mapping.map_builder import MapBuilder
-    from glace_ros.mapping.ranks import Ranks
+    from glace_ros.ranks import Ranks
     from glace_ros.recording.held_out import HeldOutImages
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
