@@ -26,13 +26,13 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.image_decoding import _RAW_8_BIT, _RAW_16_BIT
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage, LocatedBase
 from glace_ros.nodes.initial_pose import InitialPose
 from glace_ros.nodes.localization_run import LocalizationRun
 from glace_ros.nodes.parameters import LocalizeParameters
 from glace_ros.nodes.transforms import TransformListener
+from glace_ros.ros_messages.image_decoding import _RAW_8_BIT, _RAW_16_BIT
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.image_decoding import decode_compressed, decode_raw
+from glace_ros.ros_messages.image_decoding import decode_compressed, decode_raw
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -18,7 +18,7 @@ from glace_ros.datasets.pose_lists import floats, image_key, read_nvm
 from glace_ros.datasets.published import PublishedImage
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
-from glace_ros.image_decoding import decode_compressed
+from glace_ros.ros_messages.image_decoding import decode_compressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

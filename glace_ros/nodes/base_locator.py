@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glace_ros.camera_info import camera_of_image_topic
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.nodes.conversions import image_to_rgb, stamp_to_ns
+from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,9 +1,9 @@
 """ROS messages <-> the types of the core. A message that makes no sense is a ValueError.
 
-CameraInfo is read by glace_ros.camera_info, which takes the messages of bags and nodes alike.
+CameraInfo is read by glace_ros.ros_messages.camera_info, which takes the messages of bags and nodes alike.
 On a ROS installation cv_bridge decodes raw images, tf_transformations the quaternions, and
 sensor_msgs_py makes point clouds, as in every other node there. Without them the same work is done
-by glace_ros.image_decoding, SciPy and NumPy.
+by glace_ros.ros_messages.image_decoding, SciPy and NumPy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from geometry_msgs.msg import Pose as PoseMessage
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.image_decoding import decode_compressed, decode_raw
+from glace_ros.ros_messages.image_decoding import decode_compressed, decode_raw
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -9,7 +9,6 @@ from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from glace_ros.camera_info import camera_of_image_topic
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes.conversions import (
     image_to_rgb,
@@ -18,6 +17,7 @@ from glace_ros.nodes.conversions import (
     rgb_to_image,
 )
 from glace_ros.nodes.inliers_image import draw_inliers
+from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,6 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
-from glace_ros.recording.messages import frame_of, image_of, stamp_ns
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
@@ -18,6 +17,7 @@ from glace_ros.recording.topic_choice import (
     choose_pose_source,
     choose_pose_topic,
 )
+from glace_ros.ros_messages.reading import frame_of, image_of, stamp_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

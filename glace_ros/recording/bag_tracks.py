@@ -6,10 +6,10 @@ from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from glace_ros.camera_info import camera_of_image_topic
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
-from glace_ros.recording.messages import (
+from glace_ros.ros_messages.camera_info import camera_of_image_topic
+from glace_ros.ros_messages.reading import (
     TF_TYPES,
     frame_of,
     pose_of,

@@ -11,11 +11,11 @@ import numpy as np
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.image_decoding import decode_compressed
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.room_list import Room, read_room_list
 from glace_ros.recording.scene_files import read_calibration, read_pose
 from glace_ros.recording.scene_folder import SceneImage, scene_images, split_folder
+from glace_ros.ros_messages.image_decoding import decode_compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

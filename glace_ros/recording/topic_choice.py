@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glace_ros.camera_info import sibling_camera_info_topic
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.recording.messages import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
+from glace_ros.ros_messages.camera_info import sibling_camera_info_topic
+from glace_ros.ros_messages.reading import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.image_decoding import decode_compressed, decode_raw
+from glace_ros.ros_messages.image_decoding import decode_compressed, decode_raw
 
 if TYPE_CHECKING:
     import numpy as np
