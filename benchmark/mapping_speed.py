@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.device import choose_device, faster_dtype
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig

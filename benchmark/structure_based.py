@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmark.__main__ import OFFICE
 from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
-from glace_ros.features.image_encoder import encode_image
+from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
@@ -36,7 +36,7 @@ from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.recording.posed_images import PosedImage
 
 CPU = torch.device("cpu")

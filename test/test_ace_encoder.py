@@ -11,10 +11,10 @@ from published_networks import GOLDEN, picture, seeded, some
 
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.features.ace_encoder import AceEncoder, AceNetwork, spread_order
-from glace_ros.features.image_encoder import encode_image
-from glace_ros.features.image_tensors import to_tensor, working_size
+from glace_ros.features.encoder_names import without_folder
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.weights_file import check_weights, found_beside, without_folder
+from glace_ros.features.preprocessing import encode_image, to_tensor, working_size
+from glace_ros.features.weights_file import check_weights, found_beside
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose

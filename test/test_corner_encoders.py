@@ -11,10 +11,11 @@ from glace_ros.features import weights_file
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.aliked_encoder import AlikedNetwork
 from glace_ros.features.corner_sampling import unfold_cells
-from glace_ros.features.image_tensors import to_tensor
-from glace_ros.features.local_encoder import check_name, finds_corners, local_encoder
+from glace_ros.features.encoder_names import check_name, finds_corners, without_folder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.preprocessing import to_tensor
 from glace_ros.features.superpoint_encoder import SuperPointNetwork
-from glace_ros.features.weights_file import check_weights, found_beside, without_folder
+from glace_ros.features.weights_file import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer

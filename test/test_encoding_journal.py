@@ -10,7 +10,7 @@ import torch
 from core_scenes import unit_rows
 
 from glace_ros.errors import MappingError
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes

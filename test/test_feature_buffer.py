@@ -17,7 +17,7 @@ from core_scenes import (
 from hypothesis import given, settings
 
 from glace_ros.errors import MappingError
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose

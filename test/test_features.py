@@ -9,9 +9,14 @@ from core_scenes import centroid, dots, patchwork, rgb
 from glace_ros.errors import WeightsError
 from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners
 from glace_ros.features.global_encoder import VladConfig, VladEncoder, _projection
-from glace_ros.features.image_encoder import encode_image, head_input
-from glace_ros.features.image_tensors import grey_at_working_size, to_tensor, working_size
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.preprocessing import (
+    encode_image,
+    grey_at_working_size,
+    head_input,
+    to_tensor,
+    working_size,
+)
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera, cell_centres
 from glace_ros.geometry.covisibility import covisible_pairs

@@ -7,7 +7,7 @@ from core_scenes import unit_rows
 
 from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.global_codes import GlobalCodes
 

@@ -6,7 +6,7 @@ import torch
 from core_scenes import CAMERA, buffer_of, poses, ring_of_views, seen_points, tiny_map, unit_rows
 from hypothesis import given, settings
 
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization import landmark_refinement
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose

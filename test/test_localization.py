@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.evaluation import is_astray
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.covariance import base_covariance, pose_error, skew

@@ -8,7 +8,7 @@ import torch
 from core_scenes import CAMERA, buffer_of, ring_of_views, seen_points, unit_rows
 
 from glace_ros.errors import MappingError
-from glace_ros.features.image_encoder import head_input
+from glace_ros.features.preprocessing import head_input
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, one_cycle
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig

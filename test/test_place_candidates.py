@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from core_scenes import unit_rows
 
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
 from glace_ros.scene.landmarks import Landmarks
 

@@ -15,7 +15,7 @@ from test_saved_work import arguments, write_wall
 
 from glace_ros.device import choose_device
 from glace_ros.errors import MappingError
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.mapping import map_trainer
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples

@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 
 from glace_ros.errors import MapFileError
 from glace_ros.features.global_encoder import VladEncoder
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.scene.map_file import FORMAT_VERSION, checksum
 from glace_ros.scene.map_metadata import MapMetadata

@@ -5,7 +5,7 @@ import pytest
 import torch
 from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views, seen_points, unit_rows
 
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.augmentation import AugmentationConfig

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.weights_file import (
     load_weights,
     read_checkpoint,

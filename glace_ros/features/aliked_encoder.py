@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.features.corner_sampling import likeliest_corners, read_at
-from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
+from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
 from glace_ros.features.weights_file import (
     load_weights,
     read_checkpoint,

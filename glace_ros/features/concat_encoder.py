@@ -11,7 +11,7 @@ import torch
 
 from glace_ros.features.ace_encoder import AceEncoder
 from glace_ros.features.corner_sampling import read_at
-from glace_ros.features.local_encoder import LocalEncoder, LocalFeatures
+from glace_ros.features.local_features import LocalEncoder, LocalFeatures
 from glace_ros.features.weights_file import weights_hash
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.pose import Pose
 
 _MOST_IMAGES = 2000

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from glace_ros.errors import WeightsError
 from glace_ros.features.weights_file import (
-    encoder_parts,
     load_weights,
     read_checkpoint,
     weights_hash,
@@ -102,12 +101,6 @@ class R2FormerNetwork(nn.Module):
             x_1nC = layer(x_1nC)
         x_1nC = self.norm(x_1nC)
         return functional.normalize(self.head(x_1nC[:, 0]) + self.head_dist(x_1nC[:, 1]), dim=1)
-
-
-def r2former_part(global_encoder: str) -> str | None:
-    """ "r2former:FILE" of "r2former:FILE" or "kmeans:K+r2former:FILE", None of other names."""
-    part = encoder_parts(global_encoder)[-1]
-    return part if part.startswith("r2former:") else None
 
 
 class R2FormerEncoder:

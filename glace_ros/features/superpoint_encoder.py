@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners, unfold_cells
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.weights_file import (
     load_weights,
     read_checkpoint,

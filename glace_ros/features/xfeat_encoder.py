@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional
 
 from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners, unfold_cells
-from glace_ros.features.image_tensors import SIZE_MULTIPLE_PX
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
+from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
 from glace_ros.features.weights_file import weights_hash, weights_path
 
 _NMS_PX = 2

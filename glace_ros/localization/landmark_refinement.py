@@ -18,7 +18,7 @@ from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
     from glace_ros.scene.landmarks import Landmarks

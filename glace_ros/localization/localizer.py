@@ -10,10 +10,11 @@ import numpy as np
 
 from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
+from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.global_encoder import VladEncoder
-from glace_ros.features.image_encoder import encode_image
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
+from glace_ros.features.preprocessing import encode_image
+from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.localization.acceptance import AcceptanceConfig, agreement, rival_share
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
 from glace_ros.localization.place_candidates import PlaceConfig, certain_place, place_candidates
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.scene.scene_map import SceneMap

@@ -16,7 +16,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from glace_ros.features.code_centres import CodeCentres
     from glace_ros.features.global_encoder import VladEncoder
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.scene.landmarks import Landmarks
 
 _NO_VOTE = 0.01

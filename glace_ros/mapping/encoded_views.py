@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from glace_ros.features.image_encoder import grey_as_encoded
-from glace_ros.features.image_tensors import to_tensor
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
+from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
 from glace_ros.mapping.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.feature_buffer import FeatureBuffer, FeatureBufferConfig, camera_from_map
 from glace_ros.mapping.mapping_views import BufferPasses, MappingView, MappingViews, sample_bytes
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import LocalEncoder
+    from glace_ros.features.local_features import LocalEncoder
     from glace_ros.features.r2former_encoder import R2FormerEncoder
     from glace_ros.geometry.camera import Camera
     from glace_ros.recording.posed_images import PosedImage

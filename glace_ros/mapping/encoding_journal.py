@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 
 from glace_ros.errors import MappingError
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose, stack
 from glace_ros.mapping.mapping_views import MappingView
 from glace_ros.mapping.saved_file import damaged, read_saved, write_atomically

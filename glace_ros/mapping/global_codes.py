@@ -12,9 +12,8 @@ import torch
 
 from glace_ros.errors import MappingError
 from glace_ros.features.code_centres import CodeCentres
+from glace_ros.features.encoder_names import encoder_parts, r2former_part
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
-from glace_ros.features.r2former_encoder import r2former_part
-from glace_ros.features.weights_file import encoder_parts
 from glace_ros.geometry.covisibility import covisible_views
 from glace_ros.mapping.feature_diffusion import CodePairs, CodeStatistics, code_pairs
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.features.local_encoder import LocalFeatures
+    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.pose import Pose
 
 _VLAD = "vlad."

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
+from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.r2former_encoder import R2FormerEncoder, r2former_part
+from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
 from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.global_codes import GlobalCodes

@@ -18,7 +18,7 @@ import torch
 
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
-from glace_ros.features.image_encoder import head_input
+from glace_ros.features.preprocessing import head_input
 from glace_ros.mapping.batch_draw import BatchDraw
 from glace_ros.mapping.feature_diffusion import draw_codes
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:

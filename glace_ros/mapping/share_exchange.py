@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from glace_ros.features.local_encoder import LocalFeatures
+from glace_ros.features.local_features import LocalFeatures
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.mapping_views import Samples
 

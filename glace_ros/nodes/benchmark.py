@@ -15,7 +15,7 @@ from rich.table import Table
 
 from glace_ros.datasets.protocols import ABLATIONS, PROTOCOLS, protocol
 from glace_ros.datasets.rooms import room_list
-from glace_ros.features.r2former_encoder import r2former_part
+from glace_ros.features.encoder_names import r2former_part
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.benchmark_jobs import Job, run_jobs
 from glace_ros.nodes.benchmark_results import comparisons, notes_on

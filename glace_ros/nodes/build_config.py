@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glace_ros.errors import GlaceError
-from glace_ros.features.local_encoder import finds_corners
-from glace_ros.features.r2former_encoder import r2former_part
+from glace_ros.features.encoder_names import finds_corners, r2former_part
 from glace_ros.features.weights_file import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.nodes.command_line import require_distinct, require_writable

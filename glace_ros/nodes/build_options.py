@@ -6,7 +6,7 @@ import argparse
 import re
 
 from glace_ros.errors import GlaceError
-from glace_ros.features.local_encoder import check_name
+from glace_ros.features.encoder_names import check_name
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.nodes.command_line import (

@@ -12,9 +12,10 @@ from rich.console import Console
 from glace_ros.device import choose_device
 from glace_ros.errors import RecordingError
 from glace_ros.evaluation import NOT_JUDGED, figures_table
+from glace_ros.features.encoder_names import named_file
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
-from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside, named_file
+from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
 from glace_ros.frame_offset import frame_offset
 from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
 from glace_ros.nodes.map_judgement import judge

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation import figures_table, map_size
-from glace_ros.features.weights_file import without_folder
+from glace_ros.features.encoder_names import without_folder
 from glace_ros.nodes.build_record import recorded_way, recording_start_ns, views_of
 from glace_ros.nodes.map_judgement import USABLE_RECALL
 from glace_ros.report.coverage import (

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.features.local_encoder import check_name
-from glace_ros.features.r2former_encoder import r2former_part
-from glace_ros.features.weights_file import check_weights, found_beside, without_folder
+from glace_ros.features.encoder_names import check_name, r2former_part, without_folder
+from glace_ros.features.weights_file import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
 from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 

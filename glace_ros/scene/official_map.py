@@ -28,7 +28,7 @@ from glace_ros.scene.scene_map import SceneMap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.features.local_encoder import LocalEncoder
+    from glace_ros.features.local_features import LocalEncoder
     from glace_ros.features.r2former_encoder import R2FormerEncoder
 
 SHORT_SIDE_PX = 480

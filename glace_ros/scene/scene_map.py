@@ -14,9 +14,9 @@ import torch
 
 from glace_ros.errors import MapFileError
 from glace_ros.features.code_centres import CodeCentres
+from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.global_encoder import VladEncoder
-from glace_ros.features.image_encoder import head_input
-from glace_ros.features.r2former_encoder import r2former_part
+from glace_ros.features.preprocessing import head_input
 from glace_ros.scene.coordinate_head import CoordinateHead
 from glace_ros.scene.landmarks import Landmarks
 from glace_ros.scene.map_file import read_map_file, tensors_hash, write_map_file
