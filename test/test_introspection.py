@@ -26,9 +26,9 @@ from robot import BASE_FROM_CAMERA, LATCHED, odometry_at, stamp_of, wait_until
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
+from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.nodes import introspection
 from glace_ros.nodes.inliers_image import draw_inliers, error_colours

@@ -18,8 +18,8 @@ from lifecycle_msgs.msg import Transition
 from robot import NodeProcess, Robot, wait_until
 
 from glace_ros.device import still_computes
+from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.nodes.base_locator import ImageRejected
 from glace_ros.nodes.localizer_failures import (
     ERROR_AFTER,

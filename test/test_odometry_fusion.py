@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localization_state import LocalizationState
-from glace_ros.localization.odometry_fusion import (
+from glace_ros.fusion.localization_state import LocalizationState
+from glace_ros.fusion.odometry_fusion import (
     Fix,
     FixRejection,
     OdometryFusion,
     OdometryFusionConfig,
 )
+from glace_ros.geometry.pose import Pose
 
 NS = 1_000_000_000
 COVARIANCE_66 = np.diag([0.04, 0.09, 0.16, 0.01, 0.02, 0.03])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
+from glace_ros.fusion.pose_belief import OdometryNoise, PoseBelief
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.pose_belief import OdometryNoise, PoseBelief
 
 EXACT = OdometryNoise(0.0, 0.0, 0.0, 0.0, shared=0.0)
 ODOM_THEN = Pose.from_planar(40.0, -7.0, 2.0)

@@ -23,8 +23,8 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from robot import BASE_FROM_CAMERA, NS, stamp_of, wait_until
 
 from glace_ros.errors import GlaceError, MapFileError, WeightsError
+from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localization_state import LocalizationState
 from glace_ros.nodes import image_worker, live_localization, localize
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.nodes.initial_pose import InitialPose

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_odometry_fusion import MAP_FROM_ODOM, SURE_66, odometry_at
 
-from glace_ros.geometry.pose import Pose
-from glace_ros.localization.odometry_fusion import (
+from glace_ros.fusion.odometry_fusion import (
     Fix,
     FixRejection,
     OdometryFusion,
     OdometryFusionConfig,
 )
+from glace_ros.geometry.pose import Pose
 
 pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")

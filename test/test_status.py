@@ -15,9 +15,9 @@ from fake_localizer_process import COVARIANCE_66
 from robot import NS, stamp_of
 from sensor_msgs.msg import Image
 
+from glace_ros.fusion.localization_state import LocalizationState
+from glace_ros.fusion.odometry_fusion import Fix
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localization_state import LocalizationState
-from glace_ros.localization.odometry_fusion import Fix
 from glace_ros.nodes import input_topics
 from glace_ros.nodes.conversions import stamp_to_ns
 from glace_ros.nodes.input_topics import IMAGE_QOS, SENSOR_QOS

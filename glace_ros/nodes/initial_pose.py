@@ -11,8 +11,8 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from glace_ros.fusion.odometry_fusion import LARGEST_COVARIANCE
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.odometry_fusion import LARGEST_COVARIANCE
 from glace_ros.nodes.conversions import pose_from_message
 
 if TYPE_CHECKING:

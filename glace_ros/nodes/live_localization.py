@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 
-from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.nodes.base_locator import BaseLocator
 from glace_ros.nodes.camera_input import CameraInput
 from glace_ros.nodes.conversions import pose_with_covariance
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
+    from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.odometry_fusion import Fix
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.nodes.base_locator import IncomingImage
     from glace_ros.nodes.loaded_map import LoadedMap

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.nodes.status import (
     diagnostic_array,
     frame_values,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from glace_ros.localization.localization_state import LocalizationState
-from glace_ros.localization.odometry_fusion import (
+from glace_ros.fusion.localization_state import LocalizationState
+from glace_ros.fusion.odometry_fusion import (
     Fix,
     FixRejection,
     OdometryFusion,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.odometry_fusion import Fix
     from glace_ros.nodes.loaded_map import LoadedMap
     from glace_ros.nodes.parameters import LocalizeParameters
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.localization.odometry_fusion import Fix
+    from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.nodes.live_localization import LiveLocalization
 

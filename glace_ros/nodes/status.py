@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from glace_ros.localization.localization_state import LocalizationState
+from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.conversions import ns_to_stamp
 from glace_ros.nodes.parameters import FRAME_PARAMETERS

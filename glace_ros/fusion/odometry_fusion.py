@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.fusion.localization_state import LocalizationState
+from glace_ros.fusion.pose_belief import OdometryNoise, PoseBelief
 from glace_ros.geometry.covariance import is_covariance, planar_covariance, scaled_and_floored
-from glace_ros.localization.localization_state import LocalizationState
-from glace_ros.localization.pose_belief import OdometryNoise, PoseBelief
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
