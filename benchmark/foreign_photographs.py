@@ -22,7 +22,7 @@ from rich.table import Table
 from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.scene_map import SceneMap
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 

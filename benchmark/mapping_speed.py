@@ -24,7 +24,7 @@ from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
 from glace_ros.mapping.mapping_views import MappingView, Samples
 from glace_ros.mapping.reprojection_loss import tau_px
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

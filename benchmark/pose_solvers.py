@@ -27,8 +27,8 @@ from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.bag_reader import RecordingReader
-from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

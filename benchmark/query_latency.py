@@ -18,8 +18,8 @@ from benchmark.__main__ import OFFICE
 from glace_ros.localization import localizer as localizer_module
 from glace_ros.localization import pose_finder
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.bag_reader import RecordingReader
-from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,9 +34,9 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
-from glace_ros.scene.map_metadata import RecordingDescription
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig
+from glace_ros.maps.map_metadata import RecordingDescription
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.simulation.lookalike_rooms import LookAlikeRoomsConfig, room_origin_m
 from glace_ros.simulation.room_photographs import RoomImages, room_images
 

@@ -30,10 +30,10 @@ from glace_ros.mapping.triangulation import (
     choose_neighbours,
     triangulate_view,
 )
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.evaluate import localize_frame
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures

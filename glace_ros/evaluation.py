@@ -36,12 +36,6 @@ RATIO_BOUNDS = (0.10, 0.25)
 RATIO_MARGIN = 1.25
 RIVAL_BOUNDS = (0.5, 0.8)
 RIVAL_MARGIN = 0.95
-NOT_JUDGED = (
-    "it was never judged by images with known poses: from which share of inliers a pose is right, "
-    "and how large its covariance has to be, is not known, and taken as if nothing had to be "
-    "corrected"
-)
-"""What to say of a map with no accuracy on held-out images, before "it" is in use."""
 _FAR = f"{FALSE_ACCEPT[0]:g} m / {FALSE_ACCEPT[1]:g} deg"
 
 

@@ -11,8 +11,8 @@ from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.feature_buffer import FeatureBuffer
 from glace_ros.mapping.mapping_views import MappingView, Samples
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
-from glace_ros.scene.scene_map import MapMetadata, SceneMap
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.maps.scene_map import MapMetadata, SceneMap
 
 # neither square pixels nor a centred principal point: nothing may rely on these
 CAMERA = Camera(128, 96, fx_px=110.0, fy_px=124.0, cx_px=54.0, cy_px=51.0)

@@ -15,8 +15,8 @@ from published_layouts import photographed_rooms
 from glace_ros.cli import main as glace
 from glace_ros.datasets import reported_figures as reported
 from glace_ros.datasets.protocols import PROTOCOLS, protocol
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.scene_reader import SceneReader
-from glace_ros.scene.scene_map import SceneMap
 
 
 class Programs:

@@ -31,9 +31,9 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.mapping.map_trainer import MapTrainer
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.evaluate import main as evaluate
-from glace_ros.scene.scene_map import SceneMap
 
 IMAGES = 14
 QUICK = ("--global-encoder", "none", "--keyframe-dist", "0", "--keyframe-angle", "0")
@@ -335,7 +335,7 @@ def test_maps_that_are_none(sentence, built, bag, tmp_path):
 
 
 def test_a_map_of_another_version(sentence, bag, tmp_path, monkeypatch):
-    monkeypatch.setattr("glace_ros.scene.map_file.FORMAT_VERSION", 99)
+    monkeypatch.setattr("glace_ros.maps.map_file.FORMAT_VERSION", 99)
     tiny_map().save(tmp_path / "new.glace")
     monkeypatch.undo()
     said = sentence(evaluate, "--map", tmp_path / "new.glace", "--bag", bag, code=4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 TINY = CoordinateHeadConfig(local_channels=8, global_channels=4, width=16)
 

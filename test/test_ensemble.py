@@ -39,12 +39,12 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.presets import preset
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.map_metadata import MOST_HEADS, RecordingDescription
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.recording.posed_images import PosedImage
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
-from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.map_metadata import MOST_HEADS, RecordingDescription
-from glace_ros.scene.scene_map import SceneMap
 
 CPU = torch.device("cpu")
 TARGETS = np.array([[1.0, 2.0, 0.5], [21.0, 2.0, 0.5]])

@@ -27,9 +27,9 @@ from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
 from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.ranks import Ranks
 from glace_ros.recording.posed_images import PosedImage
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
 
 CPU = torch.device("cpu")
 TARGET_3 = np.array([2.0, -1.0, 1.0])

@@ -13,7 +13,6 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import (
     encode_image,
     grey_at_working_size,
-    head_input,
     to_tensor,
     working_size,
 )
@@ -21,6 +20,7 @@ from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera, cell_centres
 from glace_ros.geometry.covisibility import covisible_pairs
 from glace_ros.geometry.pose import Pose
+from glace_ros.maps.coordinate_head import head_input
 
 CPU = torch.device("cpu")
 

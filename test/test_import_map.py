@@ -16,14 +16,14 @@ from glace_ros.cli import main as glace
 from glace_ros.errors import WeightsError
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.localization.localizer import Localizer
-from glace_ros.scene.coordinate_head import CoordinateHead
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.coordinate_head import CoordinateHead
+from glace_ros.maps.scene_map import SceneMap
 
 
 @pytest.fixture(autouse=True)
 def small_images(monkeypatch):
     """480 px take the paper's encoder a second."""
-    monkeypatch.setattr("glace_ros.scene.official_map.SHORT_SIDE_PX", 48)
+    monkeypatch.setattr("glace_ros.maps.ace_format.SHORT_SIDE_PX", 48)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.presets import preset
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.scene_files import text_of_pose
-from glace_ros.scene.scene_map import SceneMap
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def small_images():
     small = replace(small, buffer=replace(small.buffer, short_side_px=SHORT_SIDE_PX))
     small = replace(small, trainer=replace(small.trainer, learning_rate=6e-3))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glace_ros.scene.official_map.SHORT_SIDE_PX", SHORT_SIDE_PX)
+        patch.setattr("glace_ros.maps.ace_format.SHORT_SIDE_PX", SHORT_SIDE_PX)
         patch.setattr("glace_ros.nodes.build_config.preset", lambda _: small)
         for name, size_px in zip(("_HEIGHT", "_WIDTH"), CODE_SIZE, strict=True):
             patch.setattr(f"glace_ros.features.r2former_encoder.{name}", size_px)

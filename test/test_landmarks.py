@@ -11,8 +11,8 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization import landmark_refinement
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
-from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.scene_map import SceneMap
 
 TARGET_3 = np.array([2.0, -1.0, 1.0])
 CONFIG = LandmarkRefinementConfig(radii_px=(24.0, 6.0), inlier_px=3.0)

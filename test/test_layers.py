@@ -92,7 +92,7 @@ def test_imports_go_one_way() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("glace_ros.scene.scene_map", "import rclpy"),
+        ("glace_ros.maps.scene_map", "import rclpy"),
         ("glace_ros.recording.bag_reader", "def f():\n    from sensor_msgs.msg import Image"),
         ("glace_ros.localization.localizer", "import cv_bridge.core"),
         ("glace_ros.localization.localizer", "from glace_ros.msg import LocalizationStatus"),
@@ -104,7 +104,7 @@ def test_imports_go_one_way() -> None:
         ("glace_ros.evaluation", "import glace_ros.nodes.evaluate"),
         (
             "glace_ros.geometry.camera",
-            "if TYPE_CHECKING:\n    from glace_ros.scene.scene_map import SceneMap",
+            "if TYPE_CHECKING:\n    from glace_ros.maps.scene_map import SceneMap",
         ),
     ],
 )
@@ -118,10 +118,10 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
         ("glace_ros.nodes.localize", "import rclpy\nfrom glace_ros.msg import LocalizationStatus"),
         ("glace_ros.nodes.build_map", "from glace_ros.mapping.map_trainer import MapTrainer"),
         ("glace_ros.recording.bag_reader", "from rosbags.highlevel import AnyReader"),
-        ("glace_ros.localization.localizer", "from glace_ros.scene.scene_map import SceneMap"),
+        ("glace_ros.localization.localizer", "from glace_ros.maps.scene_map import SceneMap"),
         ("glace_ros.localization.localizer", "from .pose_solver import solve_pose"),
         (
-            "glace_ros.scene.scene_map",
+            "glace_ros.maps.scene_map",
             "import json, numpy as np\nfrom glace_ros.geometry.pose import Pose",
         ),
     ],

@@ -27,8 +27,8 @@ from glace_ros.localization.pose_covariance import camera_covariance, projection
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.localization.wrong_places import WrongPlaces
-from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.scene_map import SceneMap
 
 TRUTH = Pose.from_rotation_vector([3.0, -2.0, 1.0], [0.4, -1.1, 0.8])
 

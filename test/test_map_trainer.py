@@ -8,10 +8,9 @@ import torch
 from core_scenes import CAMERA, buffer_of, ring_of_views, seen_points, unit_rows
 
 from glace_ros.errors import MappingError
-from glace_ros.features.preprocessing import head_input
 from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, one_cycle
 from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig, head_input
 
 CPU = torch.device("cpu")
 TARGET_3 = np.array([1.0, 2.0, 0.5])

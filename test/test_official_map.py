@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 from core_scenes import tiny_map
-from published_networks import GOLDEN, HEADS, head_inputs, official_head
-
-from glace_ros.errors import MapFileError
-from glace_ros.scene.official_map import (
+from glace_ros.maps.ace_format import (
     official_paths,
     read_official_ensemble,
     read_official_map,
     write_official_map,
 )
-from glace_ros.scene.scene_map import SceneMap
+from published_networks import GOLDEN, HEADS, head_inputs, official_head
+
+from glace_ros.errors import MapFileError
+from glace_ros.maps.scene_map import SceneMap
 
 
 class Encoder:

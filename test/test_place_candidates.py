@@ -8,7 +8,7 @@ from core_scenes import unit_rows
 
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
-from glace_ros.scene.landmarks import Landmarks
+from glace_ros.maps.landmarks import Landmarks
 
 POSITIONS_V3 = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [10.0, 0, 0], [20.0, 0, 0]])
 CODE_G = torch.eye(6)[0]

@@ -21,12 +21,12 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.presets import PAPER, PRESETS, preset
 from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
+from glace_ros.maps.coordinate_head import CoordinateHead
+from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.nodes.build_config import map_builder_config
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.recording.posed_images import PosedImage
-from glace_ros.scene.coordinate_head import CoordinateHead
-from glace_ros.scene.map_metadata import RecordingDescription
 
 CPU = torch.device("cpu")
 # the paper's section 4.2 and its published settings:

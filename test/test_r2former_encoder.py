@@ -18,11 +18,11 @@ from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig
+from glace_ros.maps.map_metadata import RecordingDescription
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.ranks import Ranks
 from glace_ros.recording.posed_images import PosedImage
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
-from glace_ros.scene.map_metadata import RecordingDescription
-from glace_ros.scene.scene_map import SceneMap
 
 CPU = torch.device("cpu")
 

@@ -22,12 +22,12 @@ from glace_ros.mapping import encoded_views, map_trainer
 from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.encoding_journal import EncodingJournal
 from glace_ros.mapping.map_trainer import MapTrainer
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes import map_judgement
 from glace_ros.nodes.build_config import fingerprint, map_builder_config
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.recording.held_out import HeldOutBlocks
-from glace_ros.scene.scene_map import SceneMap
 
 WIDTH, HEIGHT, FOCAL_PX, WALL_M = 160, 128, 100.0, 2.0
 STEP_M, PERIOD_NS = 0.04, 100_000_000

@@ -18,10 +18,10 @@ from safetensors.torch import save as save_tensors
 from glace_ros.errors import MapFileError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
-from glace_ros.scene.map_file import FORMAT_VERSION, checksum
-from glace_ros.scene.map_metadata import MapMetadata
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.maps.map_file import FORMAT_VERSION, checksum
+from glace_ros.maps.map_metadata import MapMetadata
+from glace_ros.maps.scene_map import SceneMap
 
 UTM_3 = (448_262.123456789, 4_500_000.987654321, 215.5)
 

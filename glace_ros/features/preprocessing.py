@@ -46,26 +46,6 @@ def grey_as_encoded(
     )
 
 
-def head_input(
-    descriptors_nC: torch.Tensor,
-    codes_nG: torch.Tensor | None,
-    dtype: torch.dtype = torch.float32,
-    *,
-    scaled: bool = True,
-) -> torch.Tensor:
-    """[global | local] (n, G + C), each part scaled to unit variance per channel.
-
-    Unit vectors of C numbers have a variance of 1 / C: a freshly initialised network would see
-    little but its own biases (docs/method.md has what the scale is worth). Not scaled: as they
-    are, for descriptors of no unit norm, and as the published networks take them.
-    """
-    parts = [descriptors_nC] if codes_nG is None else [codes_nG, descriptors_nC]
-    factors = [part.shape[1] ** 0.5 if scaled else 1.0 for part in parts]
-    return torch.cat(
-        [part.to(dtype) * factor for part, factor in zip(parts, factors, strict=True)], dim=1
-    )
-
-
 SIZE_MULTIPLE_PX = 32
 """XFeat's deepest layer has stride 32; other sizes shift its cells against the pixels."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
-    from glace_ros.scene.landmarks import Landmarks
+    from glace_ros.maps.landmarks import Landmarks
 
 
 _MANY_PAIRS = 0.01

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.place_candidates import PlaceCandidate
-    from glace_ros.scene.scene_map import SceneMap
+    from glace_ros.maps.scene_map import SceneMap
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from glace_ros.features.code_centres import CodeCentres
     from glace_ros.features.global_encoder import VladEncoder
     from glace_ros.features.local_features import LocalFeatures
-    from glace_ros.scene.landmarks import Landmarks
+    from glace_ros.maps.landmarks import Landmarks
 
 _NO_VOTE = 0.01
 """A lead of this cosine says nothing: without it the furniture's noise would have to be a vote."""

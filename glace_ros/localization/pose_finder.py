@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.localizer import LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
-    from glace_ros.scene.scene_map import SceneMap
+    from glace_ros.maps.scene_map import SceneMap
 
 
 class PoseFinder:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
-    from glace_ros.scene.scene_map import SceneMap
+    from glace_ros.maps.scene_map import SceneMap
 
 _ANY_POSE = AcceptanceConfig(4, float("inf"), float("inf"), float("inf"))
 

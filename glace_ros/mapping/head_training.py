@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.map_trainer import MapTrainer
     from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
-    from glace_ros.scene.coordinate_head import CoordinateHead
+    from glace_ros.maps.coordinate_head import CoordinateHead
 
 
 class TrainedHeads(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from glace_ros.scene.landmarks import Landmarks
+from glace_ros.maps.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,11 +25,11 @@ from glace_ros.mapping.landmark_selection import select_landmarks
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainer, TrainingProgress
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig
+from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.map_metadata import MapMetadata, RecordingDescription
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.ranks import Ranks
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
-from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.map_metadata import MapMetadata, RecordingDescription
-from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

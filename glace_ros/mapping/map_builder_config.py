@@ -10,7 +10,7 @@ from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.triangulation import TriangulationConfig
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,12 @@ import torch
 
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
-from glace_ros.features.preprocessing import head_input
 from glace_ros.mapping.batch_draw import BatchDraw
 from glace_ros.mapping.feature_diffusion import draw_codes
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss
 from glace_ros.mapping.training_checkpoint import restore, state_of
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig, head_input
 from glace_ros.ranks import Ranks
-from glace_ros.scene.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.map_trainer import MapTrainerConfig
 from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
 PAPER = {
     # name: (batch of all GPUs together, iterations, blocks, mlp ratio, clusters)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,11 @@ from glace_ros.errors import GlaceError
 from glace_ros.features.encoder_names import finds_corners, r2former_part
 from glace_ros.features.weights_file import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
+from glace_ros.maps.default_location import default_folder
+from glace_ros.maps.map_metadata import MOST_HEADS
 from glace_ros.nodes.command_line import require_distinct, require_writable
 from glace_ros.nodes.map_report import report_paths
 from glace_ros.nodes.recording_choice import recording_name
-from glace_ros.scene.map_metadata import MOST_HEADS
 
 if TYPE_CHECKING:
     import argparse
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 _NOT_OF_THE_MAP = (
     "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",
 )  # fmt: skip
-
-
-def default_folder() -> Path:
-    """Where maps go and where the launch file looks: $ROS_HOME/glace, ~/.ros/glace."""
-    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "glace"
 
 
 def writable_output(args: argparse.Namespace) -> Path:

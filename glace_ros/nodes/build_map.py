@@ -13,6 +13,8 @@ from rich.console import Console
 
 from glace_ros.device import choose_device
 from glace_ros.mapping.map_builder import MapBuilder
+from glace_ros.maps.default_location import _point_latest_at
+from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.nodes.build_config import (
     fingerprint,
     map_builder_config,
@@ -37,7 +39,6 @@ from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe
-from glace_ros.scene.map_metadata import RecordingDescription
 
 if TYPE_CHECKING:
     import argparse
@@ -238,14 +239,6 @@ def _print_left_out(
         + (f"; left out: {left_out}" if left_out else ""),
         highlight=False,
     )
-
-
-def _point_latest_at(output: Path) -> None:
-    link = output.with_name("latest.glace")
-    partial = link.with_name("latest.glace.partial")
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(output.name)
-    partial.replace(link)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """ROS messages <-> the types of the core. A message that makes no sense is a ValueError.
 
-CameraInfo is read by glace_ros.ros_messages.camera_info, which takes the messages of bags and nodes alike.
+CameraInfo is read by glace_ros.ros_messages, which takes the messages of bags and nodes alike.
 On a ROS installation cv_bridge decodes raw images, tf_transformations the quaternions, and
 sensor_msgs_py makes point clouds, as in every other node there. Without them the same work is done
 by glace_ros.ros_messages.image_decoding, SciPy and NumPy.

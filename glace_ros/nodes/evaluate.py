@@ -16,7 +16,6 @@ from rich.table import Table
 
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation import (
-    NOT_JUDGED,
     LocalizedFrame,
     figures_table,
     map_size,
@@ -29,6 +28,8 @@ from glace_ros.geometry.covariance import base_covariance
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.maps.map_metadata import NOT_JUDGED
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.command_line import (
     positive,
     progress_bar,
@@ -43,7 +44,6 @@ from glace_ros.nodes.recording_choice import (
     recording_name,
 )
 from glace_ros.recording.scene_reader import SceneReader
-from glace_ros.scene.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from glace_ros.maps.ace_format import official_paths, write_official_map
+from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.command_line import require_distinct, require_writable, run
-from glace_ros.scene.official_map import official_paths, write_official_map
-from glace_ros.scene.scene_map import SceneMap
 
 _NOTICED_M = 0.001
 

@@ -11,12 +11,14 @@ from rich.console import Console
 
 from glace_ros.device import choose_device
 from glace_ros.errors import RecordingError
-from glace_ros.evaluation import NOT_JUDGED, figures_table
+from glace_ros.evaluation import figures_table
 from glace_ros.features.encoder_names import named_file
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
 from glace_ros.frame_offset import frame_offset
+from glace_ros.maps.map_metadata import NOT_JUDGED
+from glace_ros.maps.ace_format import read_official_ensemble
 from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
 from glace_ros.nodes.map_judgement import judge
 from glace_ros.nodes.recording_choice import (
@@ -25,14 +27,13 @@ from glace_ros.nodes.recording_choice import (
     recording_name,
     require_no_topics,
 )
-from glace_ros.scene.official_map import read_official_ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from glace_ros.maps.scene_map import SceneMap
     from glace_ros.nodes.map_judgement import Judgement
     from glace_ros.recording.posed_images import PosedImage
-    from glace_ros.scene.scene_map import SceneMap
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,10 +10,11 @@ import numpy as np
 
 from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
-from glace_ros.evaluation import NOT_JUDGED
 from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.default_location import newest_map_path
+from glace_ros.maps.map_metadata import NOT_JUDGED
+from glace_ros.maps.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,12 +61,6 @@ class LoadedMap:
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""
         return (self.map_id, self.origin_m) == (other.map_id, other.origin_m)
-
-
-def newest_map_path() -> Path:
-    """Where `build_map` without --output leaves a link to its newest map."""
-    ros_home = os.environ.get("ROS_HOME") or "~/.ros"
-    return Path(ros_home).expanduser() / "glace" / "latest.glace"
 
 
 def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
     from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.posed_images import PosedImage
-    from glace_ros.scene.scene_map import SceneMap
 
 FAILED_HELD_OUT = 3
 _HELD_OUT_FIGURES = (

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
+    from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.nodes.build_record import BuildRecord
     from glace_ros.nodes.map_judgement import Judgement
     from glace_ros.recording.posed_image_reader import PosedImageReader
-    from glace_ros.scene.map_metadata import MapMetadata
 
     Words = list[tuple[str, str]]
 

@@ -17,13 +17,13 @@ import torch
 
 from glace_ros.errors import MapFileError
 from glace_ros.features.weights_file import read_checkpoint
-from glace_ros.scene.coordinate_head import (
+from glace_ros.maps.coordinate_head import (
     CoordinateHead,
     CoordinateHeadConfig,
     HomogeneousScale,
 )
-from glace_ros.scene.map_metadata import MOST_HEADS, MapMetadata
-from glace_ros.scene.scene_map import SceneMap
+from glace_ros.maps.map_metadata import MOST_HEADS, MapMetadata
+from glace_ros.maps.scene_map import SceneMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,10 @@ from glace_ros.errors import MapFileError
 from glace_ros.features.code_centres import CodeCentres
 from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.global_encoder import VladEncoder
-from glace_ros.features.preprocessing import head_input
-from glace_ros.scene.coordinate_head import CoordinateHead
-from glace_ros.scene.landmarks import Landmarks
-from glace_ros.scene.map_file import read_map_file, tensors_hash, write_map_file
-from glace_ros.scene.map_metadata import MapMetadata
+from glace_ros.maps.coordinate_head import CoordinateHead, head_input
+from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.map_file import read_map_file, tensors_hash, write_map_file
+from glace_ros.maps.map_metadata import MapMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

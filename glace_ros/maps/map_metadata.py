@@ -10,7 +10,7 @@ import numpy as np
 from glace_ros.features.encoder_names import check_name, r2former_part, without_folder
 from glace_ros.features.weights_file import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
-from glace_ros.scene.coordinate_head import CoordinateHeadConfig, HomogeneousScale
+from glace_ros.maps.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,3 +117,11 @@ class MapMetadata:
         if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:
             raise ValueError(f"its number of heads is not of 1 to {MOST_HEADS}")
         return metadata
+
+
+NOT_JUDGED = (
+    "it was never judged by images with known poses: from which share of inliers a pose is right, "
+    "and how large its covariance has to be, is not known, and taken as if nothing had to be "
+    "corrected"
+)
+"""What to say of a map with no accuracy on held-out images, before "it" is in use."""
