@@ -26,7 +26,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from benchmark.__main__ import OFFICE
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.mapping_views import patches_per_view, sample_bytes
+from glace_ros.mapping.views.mapping_views import patches_per_view, sample_bytes
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.simulation.bag_messages import BagMessages

@@ -20,10 +20,10 @@ from rich.table import Table
 from glace_ros.device import choose_device, faster_dtype
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.feature_buffer import FeatureBuffer
-from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
-from glace_ros.mapping.mapping_views import MappingView, Samples
-from glace_ros.mapping.reprojection_loss import tau_px
+from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig
+from glace_ros.mapping.training.reprojection_loss import tau_px
+from glace_ros.mapping.views.feature_buffer import FeatureBuffer
+from glace_ros.mapping.views.mapping_views import MappingView, Samples
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
-from glace_ros.mapping.triangulation import (
+from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,
     View,
     choose_neighbours,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.feature_buffer import FeatureBuffer
-from glace_ros.mapping.mapping_views import MappingView, Samples
+from glace_ros.mapping.views.feature_buffer import FeatureBuffer
+from glace_ros.mapping.views.mapping_views import MappingView, Samples
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.scene_map import MapMetadata, SceneMap
 

@@ -11,7 +11,7 @@ from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-from glace_ros.mapping.map_trainer import TrainingProgress
+from glace_ros.mapping.training.map_trainer import TrainingProgress
 from glace_ros.nodes.build_record import BuildRecord, views_of
 from glace_ros.nodes.map_judgement import USABLE_RECALL, Judgement
 from glace_ros.nodes.map_report import MapReport

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.augmentation import (
+from glace_ros.mapping.views.augmentation import (
     AugmentationConfig,
     AugmentedView,
     augment,

@@ -389,7 +389,9 @@ def test_simulated_rooms_are_prepared_mapped_and_compared(tmp_path, benchmark, m
     scene_map = SceneMap.load(tmp_path / "out/i7.glace")
     assert scene_map.file_bytes == record["build_map"]["map_bytes"]
     assert (scene_map.metadata.bag_name, scene_map.metadata.camera.fx_px) == ("i7", 525.0)
-    monkeypatch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.float32)
+    monkeypatch.setattr(
+        "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.float32
+    )
     monkeypatch.setattr("glace_ros.nodes.benchmark_jobs.child_process", in_this_process)
     benchmark("7scenes", "--scenes", "chess", *quick)
     assert float(row(tmp_path, "glace_ros, 1 of 7 scenes")["7-Scenes, D-SLAM"]) >= 0

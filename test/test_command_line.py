@@ -30,7 +30,7 @@ from glace_ros.cli import main as glace
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-from glace_ros.mapping.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.evaluate import main as evaluate
@@ -46,7 +46,9 @@ def always_float32():
     machine.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.float32)
+        patch.setattr(
+            "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.float32
+        )
         yield
 
 

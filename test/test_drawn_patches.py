@@ -12,9 +12,9 @@ from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.encoded_views import EncodedViews
-from glace_ros.mapping.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.views.augmentation import AugmentationConfig
+from glace_ros.mapping.views.encoded_views import EncodedViews
+from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
 from glace_ros.recording.posed_images import PosedImage
 
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ from core_scenes import unit_rows
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
+from glace_ros.mapping.resume.encoding_journal import EncodingJournal
+from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, sample_bytes
 
 ROOM = 600  # patches
 

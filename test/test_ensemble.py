@@ -34,11 +34,11 @@ from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.mapping.camera_groups import camera_groups
-from glace_ros.mapping.head_training import train_heads
 from glace_ros.mapping.map_builder import MapBuilder
-from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.mapping.presets import preset
-from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
+from glace_ros.mapping.training.head_training import train_heads
+from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.map_metadata import MOST_HEADS, RecordingDescription
@@ -57,7 +57,9 @@ SHAPE = CoordinateHeadConfig(global_channels=0, width=64)
 def always_float32():
     """A clock decides whether bfloat16 pays; a busy machine must not decide about a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.float32)
+        patch.setattr(
+            "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.float32
+        )
         yield
 
 
@@ -335,7 +337,8 @@ class TimedTrainer:
 def test_heads_share_the_minutes_and_progress_is_of_all(minutes, monkeypatch):
     clock, given, told = [100.0], [], []
     monkeypatch.setattr(
-        "glace_ros.mapping.head_training.time", SimpleNamespace(perf_counter=lambda: clock[0])
+        "glace_ros.mapping.training.head_training.time",
+        SimpleNamespace(perf_counter=lambda: clock[0]),
     )
     trained = train_heads(
         lambda _: TimedTrainer(clock, given), 3, lambda: 163.0 - clock[0] if minutes else None,

@@ -21,12 +21,12 @@ from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.encoded_views import EncodedViews, _transfer
-from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.feature_buffer import FeatureBufferConfig
-from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig
-from glace_ros.mapping.mapping_views import MappingView, MappingViews, sample_bytes
+from glace_ros.mapping.resume.encoding_journal import EncodingJournal
+from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig
+from glace_ros.mapping.views.augmentation import AugmentationConfig
+from glace_ros.mapping.views.encoded_views import EncodedViews, _transfer
+from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, sample_bytes
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.ranks import Ranks
 from glace_ros.recording.posed_images import PosedImage

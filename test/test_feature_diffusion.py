@@ -9,7 +9,8 @@ from core_scenes import unit_rows
 
 from glace_ros.geometry.covisibility import covisible_views
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.feature_diffusion import ANGLE_MAX_DEG, code_pairs, diffuse, draw_codes
+from glace_ros.mapping.code_statistics import ANGLE_MAX_DEG, code_pairs
+from glace_ros.mapping.training.code_diffusion import diffuse, draw_codes
 from glace_ros.report.code_angles import AngleBins
 
 

@@ -96,8 +96,11 @@ def test_imports_go_one_way() -> None:
         ("glace_ros.recording.bag_reader", "def f():\n    from sensor_msgs.msg import Image"),
         ("glace_ros.localization.localizer", "import cv_bridge.core"),
         ("glace_ros.localization.localizer", "from glace_ros.msg import LocalizationStatus"),
-        ("glace_ros.mapping.map_trainer", "from rosbags.highlevel import AnyReader"),
-        ("glace_ros.mapping.map_trainer", "from glace_ros.localization.localizer import Localizer"),
+        ("glace_ros.mapping.training.map_trainer", "from rosbags.highlevel import AnyReader"),
+        (
+            "glace_ros.mapping.training.map_trainer",
+            "from glace_ros.localization.localizer import Localizer",
+        ),
         ("glace_ros.localization.localizer", "from glace_ros import mapping"),
         ("glace_ros.localization.localizer", "from ..mapping import map_trainer"),
         ("glace_ros.geometry.pose", "import glace_ros.recording.bag_reader"),
@@ -116,7 +119,10 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("glace_ros.nodes.localize", "import rclpy\nfrom glace_ros.msg import LocalizationStatus"),
-        ("glace_ros.nodes.build_map", "from glace_ros.mapping.map_trainer import MapTrainer"),
+        (
+            "glace_ros.nodes.build_map",
+            "from glace_ros.mapping.training.map_trainer import MapTrainer",
+        ),
         ("glace_ros.recording.bag_reader", "from rosbags.highlevel import AnyReader"),
         ("glace_ros.localization.localizer", "from glace_ros.maps.scene_map import SceneMap"),
         ("glace_ros.localization.localizer", "from .pose_solver import solve_pose"),

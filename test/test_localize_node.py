@@ -15,7 +15,6 @@ pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
 from fake_localizer_process import RAISE, REJECT, SLEEP, SLEEP_S
-from glace_ros.maps.ace_format import read_official_map
 from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
 from published_networks import official_head, seeded
@@ -35,6 +34,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer, LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.maps.ace_format import read_official_map
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.scene_map import MapMetadata, SceneMap
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform

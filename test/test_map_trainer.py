@@ -8,8 +8,8 @@ import torch
 from core_scenes import CAMERA, buffer_of, ring_of_views, seen_points, unit_rows
 
 from glace_ros.errors import MappingError
-from glace_ros.mapping.map_trainer import MapTrainer, MapTrainerConfig, one_cycle
-from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
+from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig, one_cycle
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, head_input
 
 CPU = torch.device("cpu")
@@ -62,7 +62,9 @@ def world():
 def always_float32():
     """A clock decides whether bfloat16 pays; a busy machine must not decide about a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.float32)
+        patch.setattr(
+            "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.float32
+        )
         yield
 
 
@@ -112,7 +114,9 @@ def test_the_seed_decides(world):
 
 
 def test_in_bfloat16_it_still_learns(world, monkeypatch):
-    monkeypatch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.bfloat16)
+    monkeypatch.setattr(
+        "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.bfloat16
+    )
     losses = []
     trainer = world.trainer(iterations=40, batch=64)
     trainer.train(None, lambda progress: losses.append(progress.loss))

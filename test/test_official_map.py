@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from core_scenes import tiny_map
+from published_networks import GOLDEN, HEADS, head_inputs, official_head
+
+from glace_ros.errors import MapFileError
 from glace_ros.maps.ace_format import (
     official_paths,
     read_official_ensemble,
     read_official_map,
     write_official_map,
 )
-from published_networks import GOLDEN, HEADS, head_inputs, official_head
-
-from glace_ros.errors import MapFileError
 from glace_ros.maps.scene_map import SceneMap
 
 

@@ -13,14 +13,15 @@ from glace_ros.errors import GlaceError
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
-from glace_ros.mapping import map_trainer, presets
-from glace_ros.mapping.augmentation import AugmentationConfig, augment
-from glace_ros.mapping.encoded_views import EncodedViews
-from glace_ros.mapping.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping import presets
 from glace_ros.mapping.map_builder import MapBuilder
-from glace_ros.mapping.mapping_views import sample_bytes
 from glace_ros.mapping.presets import PAPER, PRESETS, preset
-from glace_ros.mapping.reprojection_loss import Observations, reprojection_loss
+from glace_ros.mapping.training import map_trainer
+from glace_ros.mapping.training.reprojection_loss import reprojection_loss
+from glace_ros.mapping.views.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.views.encoded_views import EncodedViews
+from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig, Observations
+from glace_ros.mapping.views.mapping_views import sample_bytes
 from glace_ros.maps.coordinate_head import CoordinateHead
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.nodes.build_config import map_builder_config

@@ -16,10 +16,10 @@ from test_saved_work import arguments, write_wall
 from glace_ros.device import choose_device
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.mapping import map_trainer
-from glace_ros.mapping.feature_buffer import FeatureBuffer
-from glace_ros.mapping.mapping_views import MappingView, MappingViews, Samples
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.mapping.training import map_trainer
+from glace_ros.mapping.views.feature_buffer import FeatureBuffer
+from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, Samples
 from glace_ros.ranks import Ranks
 
 RANKS = 2
@@ -113,7 +113,9 @@ def trained(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def always_float32():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glace_ros.mapping.map_trainer.faster_dtype", lambda *_: torch.float32)
+        patch.setattr(
+            "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.float32
+        )
         yield
 
 

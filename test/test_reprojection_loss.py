@@ -7,12 +7,12 @@ import pytest
 import torch
 from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views
 
-from glace_ros.mapping.reprojection_loss import (
-    Observations,
+from glace_ros.mapping.training.reprojection_loss import (
     ReprojectionLossConfig,
     reprojection_loss,
     tau_px,
 )
+from glace_ros.mapping.views.feature_buffer import Observations
 
 CONFIG = ReprojectionLossConfig()
 REPROJECTION = ReprojectionLossConfig(point_weight=0.0)

@@ -18,10 +18,11 @@ from published_networks import seeded
 
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping import encoded_views, map_trainer
-from glace_ros.mapping.encoded_views import EncodedViews
-from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.map_trainer import MapTrainer
+from glace_ros.mapping.resume.encoding_journal import EncodingJournal
+from glace_ros.mapping.training import map_trainer
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.views import encoded_views
+from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes import map_judgement
 from glace_ros.nodes.build_config import fingerprint, map_builder_config
@@ -36,7 +37,7 @@ K_33 = np.array([[FOCAL_PX, 0, 79.5], [0, FOCAL_PX, 63.5], [0, 0, 1]])
 PROGRAM = """
 import sys, torch
 torch.set_num_threads(1)
-from glace_ros.mapping import map_trainer
+from glace_ros.mapping.training import map_trainer
 map_trainer.faster_dtype = lambda *_: torch.float32
 from glace_ros.cli import main
 sys.exit(main(["build_map", *sys.argv[1:]]))

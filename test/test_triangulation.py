@@ -8,11 +8,11 @@ from core_scenes import CAMERA, intrinsics, looking_at, ring_of_views, seen_poin
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.encoded_views import EncodedViews
-from glace_ros.mapping.feature_buffer import FeatureBufferConfig
-from glace_ros.mapping.mapping_views import MappingView
-from glace_ros.mapping.triangulation import (
+from glace_ros.mapping.views.augmentation import AugmentationConfig
+from glace_ros.mapping.views.encoded_views import EncodedViews
+from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.views.mapping_views import MappingView
+from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,
     View,
     choose_neighbours,

@@ -15,7 +15,7 @@ from glace_ros.features.code_centres import CodeCentres
 from glace_ros.features.encoder_names import encoder_parts, r2former_part
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.geometry.covisibility import covisible_views
-from glace_ros.mapping.feature_diffusion import CodePairs, CodeStatistics, code_pairs
+from glace_ros.mapping.code_statistics import CodePairs, CodeStatistics, code_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

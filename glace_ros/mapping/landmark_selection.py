@@ -19,7 +19,7 @@ from glace_ros.maps.landmarks import Landmarks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.mapping.feature_buffer import FeatureBuffer
+    from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 
 _NEIGHBOURS = 24
 _CHUNK = 20_000

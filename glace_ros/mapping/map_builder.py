@@ -18,13 +18,13 @@ from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
-from glace_ros.mapping.encoded_views import EncodedViews
 from glace_ros.mapping.global_codes import GlobalCodes
-from glace_ros.mapping.head_training import train_heads
 from glace_ros.mapping.landmark_selection import select_landmarks
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.map_trainer import MapTrainer, TrainingProgress
 from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.mapping.training.head_training import train_heads
+from glace_ros.mapping.training.map_trainer import MapTrainer, TrainingProgress
+from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.map_metadata import MapMetadata, RecordingDescription
@@ -34,9 +34,9 @@ from glace_ros.ranks import Ranks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glace_ros.mapping.feature_buffer import FeatureBuffer
-    from glace_ros.mapping.feature_diffusion import CodeStatistics
-    from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.code_statistics import CodeStatistics
+    from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.views.feature_buffer import FeatureBuffer
     from glace_ros.recording.posed_images import PosedImage
 
 Kept = Callable[[str, Callable[[], dict[str, torch.Tensor]]], dict[str, torch.Tensor]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from glace_ros.features.global_encoder import VladConfig
-from glace_ros.mapping.augmentation import AugmentationConfig
-from glace_ros.mapping.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
-from glace_ros.mapping.map_trainer import MapTrainerConfig
-from glace_ros.mapping.triangulation import TriangulationConfig
+from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.views.augmentation import AugmentationConfig
+from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
+from glace_ros.mapping.views.triangulation import TriangulationConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
 

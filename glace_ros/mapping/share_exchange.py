@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.mapping.feature_buffer import FeatureBuffer
-from glace_ros.mapping.mapping_views import Samples
+from glace_ros.mapping.views.feature_buffer import FeatureBuffer
+from glace_ros.mapping.views.mapping_views import Samples
 
 if TYPE_CHECKING:
-    from glace_ros.mapping.mapping_views import MappingViews
+    from glace_ros.mapping.views.mapping_views import MappingViews
     from glace_ros.ranks import Ranks
 
 _VIEWS_AT_ONCE = 128

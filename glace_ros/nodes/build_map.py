@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glace_ros.command_line.shortages import shortages_in_a_sentence
 from glace_ros.device import choose_device
 from glace_ros.mapping.map_builder import MapBuilder
+from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.maps.default_location import _point_latest_at
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.nodes.build_config import (
@@ -34,7 +36,6 @@ from glace_ros.nodes.map_report import (
     write_map_report,
 )
 from glace_ros.nodes.recording_choice import open_recording, recording_name
-from glace_ros.nodes.saved_work import SavedWork, shortages_in_a_sentence
 from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     import torch
 
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
-    from glace_ros.mapping.map_trainer import TrainingProgress
+    from glace_ros.mapping.training.map_trainer import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
-from glace_ros.mapping.feature_diffusion import CodePairs, CodeStatistics, code_pairs
+from glace_ros.mapping.code_statistics import CodePairs, CodeStatistics, code_pairs
 from glace_ros.mapping.global_codes import unseen_pairs
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig

@@ -17,8 +17,8 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
 from glace_ros.frame_offset import frame_offset
-from glace_ros.maps.map_metadata import NOT_JUDGED
 from glace_ros.maps.ace_format import read_official_ensemble
+from glace_ros.maps.map_metadata import NOT_JUDGED
 from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
 from glace_ros.nodes.map_judgement import judge
 from glace_ros.nodes.recording_choice import (

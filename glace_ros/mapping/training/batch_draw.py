@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.mapping.mapping_views import Samples
+    from glace_ros.mapping.views.mapping_views import Samples
 
 
 class BatchDraw:

@@ -9,12 +9,11 @@ bytes a sample, matrices included).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.reprojection_loss import Observations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.mapping.mapping_views import MappingView, Samples
+    from glace_ros.mapping.views.mapping_views import MappingView, Samples
 
 
 @dataclass(frozen=True)
@@ -84,3 +83,17 @@ def camera_from_map(map_from_camera: Pose, origin_3: NDArray[np.float64]) -> tor
     """(3, 4) float32, of points in metres from origin_3."""
     local = Pose(map_from_camera.rotation_33, map_from_camera.translation_3 - origin_3)
     return torch.from_numpy(local.inverse().matrix_44[:3]).float()
+
+
+class Observations(NamedTuple):
+    """A batch of patches as their cameras saw them. Everything float32 but the mask.
+
+    camera_from_map_n34; intrinsics_n4 (fx, fy, cx, cy); pixels_n2; points_n3: the triangulated
+    point where has_point_n, else arbitrary.
+    """
+
+    camera_from_map_n34: torch.Tensor
+    intrinsics_n4: torch.Tensor
+    pixels_n2: torch.Tensor
+    points_n3: torch.Tensor
+    has_point_n: torch.Tensor

@@ -10,10 +10,19 @@ import torch
 
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
-from glace_ros.mapping.augmentation import AugmentationConfig, augment
-from glace_ros.mapping.feature_buffer import FeatureBuffer, FeatureBufferConfig, camera_from_map
-from glace_ros.mapping.mapping_views import BufferPasses, MappingView, MappingViews, sample_bytes
-from glace_ros.mapping.triangulation import (
+from glace_ros.mapping.views.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.views.feature_buffer import (
+    FeatureBuffer,
+    FeatureBufferConfig,
+    camera_from_map,
+)
+from glace_ros.mapping.views.mapping_views import (
+    BufferPasses,
+    MappingView,
+    MappingViews,
+    sample_bytes,
+)
+from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,
     View,
     choose_neighbours,

@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import save
 
-from glace_ros.mapping.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.training.map_trainer import restore, state_of
 
 if TYPE_CHECKING:
-    from glace_ros.mapping.map_trainer import MapTrainer
+    from glace_ros.mapping.training.map_trainer import MapTrainer
 
 
 class TrainingCheckpoint:
@@ -72,31 +72,3 @@ class TrainingCheckpoint:
         further = self.path.parent.glob(f"{glob.escape(self.path.name)}.head*")
         for path in [*further, self.path]:
             path.unlink(missing_ok=True)
-
-
-def state_of(trainer: MapTrainer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """(tensors on the CPU, progress): all that the rest of a training depends on."""
-    tensors = {f"head.{k}": v.detach().cpu() for k, v in trainer.head.state_dict().items()}
-    for index, state in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v.detach().cpu() for k, v in state.items()}
-    tensors["generator"] = trainer.generator.get_state()
-    progress = {"step": trainer.step, "seconds": trainer.seconds, "done": trainer.done}
-    return {k: v.contiguous() for k, v in tensors.items()}, progress
-
-
-def restore(
-    trainer: MapTrainer, tensors: dict[str, torch.Tensor], progress: dict[str, float]
-) -> None:
-    """Put a trainer into the state of `state_of`."""
-    head = {k[5:]: v for k, v in tensors.items() if k.startswith("head.")}
-    trainer.head.load_state_dict(head)
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    whole = trainer.optimizer.state_dict()
-    trainer.optimizer.load_state_dict({**whole, "state": state})
-    trainer.generator.set_state(tensors["generator"])
-    trainer.step, trainer.seconds = int(progress["step"]), progress["seconds"]
-    trainer.done = progress["done"]

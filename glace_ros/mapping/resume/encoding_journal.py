@@ -18,14 +18,14 @@ from safetensors.torch import save
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose, stack
-from glace_ros.mapping.mapping_views import MappingView
-from glace_ros.mapping.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.views.mapping_views import MappingView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from glace_ros.mapping.encoded_views import EncodedViews
+    from glace_ros.mapping.views.encoded_views import EncodedViews
 
 _MOST_PATCHES = 400_000
 """About 60 MB: as much as is written at once, however fast the GPU."""

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from glace_ros.mapping.views.feature_buffer import Observations
+
 
 DEPTH_MIN_M, DEPTH_MAX_M, DEPTH_INVALID_TARGET_M = 0.1, 1000.0, 10.0
 ERROR_MAX_PX = 1000.0
@@ -34,20 +38,6 @@ class ReprojectionLossConfig:
     point_weight: float = 1.0
     metres_weight: float = 0.1
     near_m: float = 0.0
-
-
-class Observations(NamedTuple):
-    """A batch of patches as their cameras saw them. Everything float32 but the mask.
-
-    camera_from_map_n34; intrinsics_n4 (fx, fy, cx, cy); pixels_n2; points_n3: the triangulated
-    point where has_point_n, else arbitrary.
-    """
-
-    camera_from_map_n34: torch.Tensor
-    intrinsics_n4: torch.Tensor
-    pixels_n2: torch.Tensor
-    points_n3: torch.Tensor
-    has_point_n: torch.Tensor
 
 
 def tau_px(progress: float, config: ReprojectionLossConfig) -> float:

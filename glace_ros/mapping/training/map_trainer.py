@@ -18,10 +18,9 @@ import torch
 
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
-from glace_ros.mapping.batch_draw import BatchDraw
-from glace_ros.mapping.feature_diffusion import draw_codes
-from glace_ros.mapping.reprojection_loss import ReprojectionLossConfig, reprojection_loss
-from glace_ros.mapping.training_checkpoint import restore, state_of
+from glace_ros.mapping.training.batch_draw import BatchDraw
+from glace_ros.mapping.training.code_diffusion import draw_codes
+from glace_ros.mapping.training.reprojection_loss import ReprojectionLossConfig, reprojection_loss
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig, head_input
 from glace_ros.ranks import Ranks
 
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glace_ros.mapping.feature_buffer import FeatureBuffer
-    from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 
 _LOG = logging.getLogger(__name__)
 _SMALLEST_CHUNK = 64
@@ -269,3 +268,31 @@ class MapTrainer:
         on_progress(
             TrainingProgress(self.done, self.step, value, float(inlier_share), self.seconds)
         )
+
+
+def state_of(trainer: MapTrainer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """(tensors on the CPU, progress): all that the rest of a training depends on."""
+    tensors = {f"head.{k}": v.detach().cpu() for k, v in trainer.head.state_dict().items()}
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v.detach().cpu() for k, v in state.items()}
+    tensors["generator"] = trainer.generator.get_state()
+    progress = {"step": trainer.step, "seconds": trainer.seconds, "done": trainer.done}
+    return {k: v.contiguous() for k, v in tensors.items()}, progress
+
+
+def restore(
+    trainer: MapTrainer, tensors: dict[str, torch.Tensor], progress: dict[str, float]
+) -> None:
+    """Put a trainer into the state of `state_of`."""
+    head = {k[5:]: v for k, v in tensors.items() if k.startswith("head.")}
+    trainer.head.load_state_dict(head)
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    whole = trainer.optimizer.state_dict()
+    trainer.optimizer.load_state_dict({**whole, "state": state})
+    trainer.generator.set_state(tensors["generator"])
+    trainer.step, trainer.seconds = int(progress["step"]), progress["seconds"]
+    trainer.done = progress["done"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from glace_ros.mapping.map_trainer import TrainingProgress
+from glace_ros.mapping.training.map_trainer import TrainingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glace_ros.mapping.map_trainer import MapTrainer
-    from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.training.map_trainer import MapTrainer
     from glace_ros.maps.coordinate_head import CoordinateHead
 
 

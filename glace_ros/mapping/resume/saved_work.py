@@ -4,19 +4,13 @@ is full.
 
 from __future__ import annotations
 
-import errno
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
-
-from glace_ros.errors import GlaceError, MappingError
-from glace_ros.mapping.encoding_journal import EncodingJournal
-from glace_ros.mapping.training_checkpoint import TrainingCheckpoint
+from glace_ros.mapping.resume.encoding_journal import EncodingJournal
+from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
 from glace_ros.nodes.command_line import interruption_says
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -24,9 +18,6 @@ if TYPE_CHECKING:
     from glace_ros.ranks import Ranks
     from glace_ros.recording.held_out import HeldOutImages
     from glace_ros.recording.posed_image_reader import PosedImageReader
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MEMORY_FULL = ("allocate memory", "not enough memory", "Insufficient memory", "out of memory")
 
 
 class SavedWork:
@@ -88,27 +79,3 @@ class SavedWork:
         if self.checkpoint:
             self.checkpoint.remove()
         self.journal.remove()
-
-
-@contextmanager
-def shortages_in_a_sentence() -> Iterator[None]:
-    """Where the disk or the memory is full, a MappingError that says so. What was saved stays."""
-    try:
-        yield
-    except GlaceError:
-        raise
-    except Exception as error:
-        sentence = _shortage(error)
-        if sentence is None:
-            raise
-        raise MappingError(f"{sentence}; --resume goes on from what was saved last") from error
-
-
-def _shortage(error: Exception) -> str | None:
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return f"the disk is full ({error.filename or error.strerror}): make room on it"
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return "the GPU's memory is full: give less to --buffer-gb, or close what else uses the GPU"
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FULL):
-        return "the memory is full: give less to --buffer-gb, or close other programs"
-    return None
