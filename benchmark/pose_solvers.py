@@ -25,7 +25,8 @@ from benchmark.__main__ import OFFICE
 from benchmark.dsac_star import DsacStarConfig, dsac_star
 from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.bag_reader import RecordingReader

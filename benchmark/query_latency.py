@@ -17,7 +17,8 @@ from rich.table import Table
 from benchmark.__main__ import OFFICE
 from glace_ros.localization import localizer as localizer_module
 from glace_ros.localization import pose_finder
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.bag_reader import RecordingReader
 

@@ -27,7 +27,8 @@ from rich.table import Table
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder import MapBuilder

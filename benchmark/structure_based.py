@@ -22,7 +22,8 @@ from glace_ros.evaluation import LocalizedFrame, summarize_frames
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.xfeat_encoder import XFeatEncoder
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,

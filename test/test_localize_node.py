@@ -32,7 +32,8 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.maps.ace_format import read_official_map
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 
 from glace_ros.fusion.odometry_fusion import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import LocalizerConfig
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.nodes.parameter_checks import checked, descriptor, from_values
 from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters, ParameterError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,8 +15,8 @@ from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.r2former_encoder import R2FormerEncoder
-from glace_ros.localization.acceptance import AcceptanceConfig, agreement, rival_share
-from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
+from glace_ros.localization.acceptance import agreement, rival_share
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig, certain_place, place_candidates
 from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_finder import PoseFinder
@@ -29,24 +29,6 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.maps.scene_map import SceneMap
-
-
-@dataclass(frozen=True)
-class LocalizerConfig:
-    """points: patches of an image that are regressed, best first. ransac_px: in the encoded image.
-    acceptance: what is a rejection.
-
-    places: how an image that looks like several is tried in each; None = its own code alone.
-    refinement: by the map's landmarks; None = the pose of the coordinate head alone.
-    """
-
-    points: int = 1000
-    ransac_px: float = 10.0
-    max_iterations: int = 2000
-    seed: int = 0
-    acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
-    places: PlaceConfig | None = field(default_factory=PlaceConfig)
-    refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
 
 
 class _Attempt(NamedTuple):

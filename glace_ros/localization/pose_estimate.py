@@ -107,3 +107,12 @@ class Rejection:
     def inlier_ratio(self) -> float:
         """Share of the regressed points that agreed with the best pose found."""
         return self.inliers / self.points if self.points else 0.0
+
+
+def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
+    """How far (m,) each inlier's point, seen from that pose, is from its pixel; infinite behind
+    the camera.
+    """
+    points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
+    off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)
+    return np.where(points_m3[:, 2] > 0.0, off_m, np.inf)

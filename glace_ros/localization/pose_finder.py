@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
-    from glace_ros.localization.localizer import LocalizerConfig
+    from glace_ros.localization.localizer_config import LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
     from glace_ros.maps.scene_map import SceneMap
 

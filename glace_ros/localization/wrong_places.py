@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
 

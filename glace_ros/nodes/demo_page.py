@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.map_points import errors_px, points_seen
+from glace_ros.nodes.map_points import points_seen
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.report.charts import Run, error_over_time, recall_curve, turnable_points
 from glace_ros.report.page import (

@@ -26,7 +26,8 @@ from glace_ros.evaluation import (
 from glace_ros.frame_offset import frame_offset
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.maps.map_metadata import NOT_JUDGED
 from glace_ros.maps.scene_map import SceneMap

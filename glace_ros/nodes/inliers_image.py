@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from glace_ros.nodes.map_points import errors_px
+from glace_ros.localization.pose_estimate import errors_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,8 @@ from glace_ros.evaluation import (
     rival_threshold,
     summarize_frames,
 )
-from glace_ros.localization.localizer import Localizer, LocalizerConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.wrong_places import WrongPlaces
 from glace_ros.nodes.evaluate import localized_frame
 

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 from glace_ros.report.point_cloud import PointCloud, colours_at, joined
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.recording.posed_images import PosedImage
 
 CLOSE_SHARE = 1.0 / 80.0
 """Of the image's width: 8 px of 640."""
-
-
-def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
-    """How far (m,) each inlier's point, seen from that pose, is from its pixel; infinite behind
-    the camera.
-    """
-    points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
-    off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)
-    return np.where(points_m3[:, 2] > 0.0, off_m, np.inf)
 
 
 def points_seen(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glace_ros.errors import GlaceError
 from glace_ros.fusion.odometry_fusion import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.localizer import LocalizerConfig
+from glace_ros.localization.localizer_config import LocalizerConfig
 
 if TYPE_CHECKING:
     from dataclasses import Field

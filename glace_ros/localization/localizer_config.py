@@ -1,0 +1,27 @@
+"""What can be chosen of a localizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from glace_ros.localization.acceptance import AcceptanceConfig
+from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
+from glace_ros.localization.place_candidates import PlaceConfig
+
+
+@dataclass(frozen=True)
+class LocalizerConfig:
+    """points: patches of an image that are regressed, best first. ransac_px: in the encoded image.
+    acceptance: what is a rejection.
+
+    places: how an image that looks like several is tried in each; None = its own code alone.
+    refinement: by the map's landmarks; None = the pose of the coordinate head alone.
+    """
+
+    points: int = 1000
+    ransac_px: float = 10.0
+    max_iterations: int = 2000
+    seed: int = 0
+    acceptance: AcceptanceConfig = field(default_factory=AcceptanceConfig)
+    places: PlaceConfig | None = field(default_factory=PlaceConfig)
+    refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
