@@ -23,7 +23,8 @@ from rich.table import Table
 
 from benchmark.__main__ import OFFICE
 from benchmark.dsac_star import DsacStarConfig, dsac_star
-from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.evaluation.localized_frame import LocalizedFrame
+from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig

@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.errors import GlaceError
-from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.evaluation.localized_frame import LocalizedFrame
+from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.__main__ import OFFICE
-from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
+from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.xfeat_encoder import XFeatEncoder
@@ -32,7 +33,6 @@ from glace_ros.mapping.views.triangulation import (
     triangulate_view,
 )
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.evaluate import localize_frame
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from core_scenes import looking_at, tiny_map
 
-from glace_ros.evaluation import LocalizedFrame, summarize_frames
+from glace_ros.evaluation.localized_frame import LocalizedFrame
+from glace_ros.evaluation.map_judgement import USABLE_RECALL, Judgement
+from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.mapping.training.map_trainer import TrainingProgress
 from glace_ros.nodes.build_record import BuildRecord, views_of
-from glace_ros.nodes.map_judgement import USABLE_RECALL, Judgement
 from glace_ros.nodes.map_report import MapReport
 from glace_ros.recording.posed_images import PosedImage
 

@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from glace_ros.evaluation import (
-    LocalizedFrame,
-    acceptance_threshold,
-    covariance_scale,
-    figures_table,
-    rival_threshold,
-    summarize_frames,
-    write_tum,
-)
+from glace_ros.evaluation.calibration import acceptance_threshold, covariance_scale, rival_threshold
+from glace_ros.evaluation.figures_table import figures_table
+from glace_ros.evaluation.localized_frame import LocalizedFrame
+from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.pose_files import write_tum
 from glace_ros.geometry.covariance import pose_error
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.held_out import BLOCK_S, HeldOutBlocks

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.evaluation import LocalizedFrame
-from glace_ros.frame_offset import frame_offset
+from glace_ros.evaluation.frame_offset import frame_offset
+from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.geometry.pose import Pose
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from glace_ros.errors import GlaceError, WeightsError
-from glace_ros.evaluation import is_astray
+from glace_ros.evaluation.calibration import is_astray
+from glace_ros.evaluation.wrong_places import WrongPlaces
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
@@ -27,7 +28,6 @@ from glace_ros.localization.place_candidates import PlaceConfig
 from glace_ros.localization.pose_covariance import camera_covariance, projection_jacobian
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
-from glace_ros.localization.wrong_places import WrongPlaces
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
 

@@ -16,6 +16,7 @@ from bag_writing import OPTICAL, START_NS, bag_writer
 from core_scenes import patchwork, rgb
 from published_networks import seeded
 
+from glace_ros.evaluation import map_judgement
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
@@ -24,7 +25,6 @@ from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.mapping.views import encoded_views
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes import map_judgement
 from glace_ros.nodes.build_config import fingerprint, map_builder_config
 from glace_ros.nodes.build_map import main as build_map
 from glace_ros.nodes.build_options import build_map_parser

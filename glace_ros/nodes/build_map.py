@@ -13,6 +13,7 @@ from rich.console import Console
 
 from glace_ros.command_line.shortages import shortages_in_a_sentence
 from glace_ros.device import choose_device
+from glace_ros.evaluation.map_judgement import Judgement, judge, map_figures
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.maps.default_location import _point_latest_at
@@ -26,7 +27,6 @@ from glace_ros.nodes.build_config import (
 from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.nodes.build_record import BuildRecord
 from glace_ros.nodes.command_line import interruption_says, progress_bar, run
-from glace_ros.nodes.map_judgement import Judgement, judge, map_figures
 from glace_ros.nodes.map_report import (
     REPORT_S,
     map_report,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.evaluation import RECALL_THRESHOLDS
+from glace_ros.evaluation.metrics import RECALL_THRESHOLDS
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.report.page import Figure

@@ -15,20 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.errors import GlaceError
-from glace_ros.evaluation import (
-    LocalizedFrame,
-    figures_table,
-    map_size,
-    summarize_frames,
-    write_submission,
-    write_tum,
-)
-from glace_ros.frame_offset import frame_offset
-from glace_ros.geometry.covariance import base_covariance
+from glace_ros.evaluation.figures_table import figures_table, map_size
+from glace_ros.evaluation.frame_offset import frame_offset
+from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
+from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.pose_files import write_submission, write_tum
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.maps.map_metadata import NOT_JUDGED
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.nodes.command_line import (
@@ -49,42 +43,11 @@ from glace_ros.recording.scene_reader import SceneReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.pose_estimate import Rejection
-    from glace_ros.recording.posed_images import PosedImage
-
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 done, 2 recording unusable, 4 map unusable, 130 interrupted."""
     args = _parser().parse_args(argv)
     return run("evaluate", lambda: _evaluate(args))
-
-
-def localize_frame(
-    localizer: Localizer, image: PosedImage, base_from_camera: Pose
-) -> LocalizedFrame:
-    """One image through the localizer, truth and estimate of the base as the node publishes it."""
-    result = localizer.localize(image.image_rgb_hwc, image.camera)
-    return localized_frame(result, image, base_from_camera)
-
-
-def localized_frame(
-    result: PoseEstimate | Rejection, image: PosedImage, base_from_camera: Pose
-) -> LocalizedFrame:
-    """The localizer's result as one of the base, beside its truth."""
-    camera_from_base = base_from_camera.inverse()
-    truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None
-    frame = LocalizedFrame(
-        image.stamp_ns, truth, None, None, result.inliers, result.points, result.seconds
-    )
-    if not isinstance(result, PoseEstimate):
-        return replace(frame, reason=result.reason)
-    map_from_base = result.map_from_camera @ camera_from_base
-    covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
-    return replace(
-        frame, estimate=map_from_base, covariance_66=covariance_66,
-        landmarks=result.landmarks, sure=result.sure, rival=result.rival,
-    )  # fmt: skip
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -11,16 +11,16 @@ from rich.console import Console
 
 from glace_ros.device import choose_device
 from glace_ros.errors import RecordingError
-from glace_ros.evaluation import figures_table
+from glace_ros.evaluation.figures_table import figures_table
+from glace_ros.evaluation.frame_offset import frame_offset
+from glace_ros.evaluation.map_judgement import judge
 from glace_ros.features.encoder_names import named_file
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
-from glace_ros.frame_offset import frame_offset
 from glace_ros.maps.ace_format import read_official_ensemble
 from glace_ros.maps.map_metadata import NOT_JUDGED
 from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
-from glace_ros.nodes.map_judgement import judge
 from glace_ros.nodes.recording_choice import (
     add_recording_arguments,
     open_recording,
@@ -31,8 +31,8 @@ from glace_ros.nodes.recording_choice import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from glace_ros.evaluation.map_judgement import Judgement
     from glace_ros.maps.scene_map import SceneMap
-    from glace_ros.nodes.map_judgement import Judgement
     from glace_ros.recording.posed_images import PosedImage
 
 

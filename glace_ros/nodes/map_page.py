@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.evaluation.map_judgement import USABLE_RECALL
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
-from glace_ros.nodes.map_judgement import USABLE_RECALL
 from glace_ros.report.charts import (
     Run,
     error_over_time,

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.errors import GlaceError
-from glace_ros.evaluation import figures_table, map_size
+from glace_ros.evaluation.figures_table import figures_table, map_size
+from glace_ros.evaluation.map_judgement import USABLE_RECALL
 from glace_ros.features.encoder_names import without_folder
 from glace_ros.nodes.build_record import recorded_way, recording_start_ns, views_of
-from glace_ros.nodes.map_judgement import USABLE_RECALL
 from glace_ros.report.coverage import (
     CoverageConfig,
     Views,
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.evaluation.map_judgement import Judgement
     from glace_ros.geometry.pose import Pose
     from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.nodes.build_record import BuildRecord
-    from glace_ros.nodes.map_judgement import Judgement
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
     Words = list[tuple[str, str]]

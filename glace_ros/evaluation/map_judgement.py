@@ -7,18 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glace_ros.evaluation import (
-    LocalizedFrame,
+from glace_ros.evaluation.calibration import (
     acceptance_threshold,
     covariance_scale,
     is_astray,
     rival_threshold,
-    summarize_frames,
 )
+from glace_ros.evaluation.localized_frame import LocalizedFrame, localized_frame
+from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.wrong_places import WrongPlaces
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.localization.wrong_places import WrongPlaces
-from glace_ros.nodes.evaluate import localized_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from glace_ros.evaluation import RECALL_THRESHOLDS
+from glace_ros.evaluation.metrics import RECALL_THRESHOLDS
 from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.evaluation import LocalizedFrame
+    from glace_ros.evaluation.localized_frame import LocalizedFrame
 
 WITHIN = RECALL_THRESHOLDS["50cm_5deg"]
 _FEWEST, _MOST = 5, 60

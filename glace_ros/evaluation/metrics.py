@@ -1,0 +1,75 @@
+"""Errors, recall and consistency over many images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.evaluation.localized_frame import LocalizedFrame
+
+
+RECALL_THRESHOLDS = {
+    "5cm_5deg": (0.05, 5.0),
+    "10cm_5deg": (0.10, 5.0),
+    "25cm_2deg": (0.25, 2.0),
+    "50cm_5deg": (0.50, 5.0),
+    "5m_10deg": (5.0, 10.0),
+}
+
+
+FALSE_ACCEPT = (1.0, 10.0)
+"""An accepted pose further off than this (m, deg) would send a robot astray."""
+
+
+def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
+    """The figures of docs/ros_interface.md. A refused frame counts as infinitely wrong; frames
+    without truth count in `frames_without_truth` alone.
+
+    NaN-free: what cannot be computed is None.
+    """
+    judged = [frame for frame in frames if frame.truth is not None]
+    errors_n2 = np.array([frame.errors for frame in judged]).reshape(-1, 2)
+    nees = [value for frame in judged if (value := frame.nees) is not None]
+    latency_ms = [1e3 * frame.seconds for frame in frames]
+    astray_n = np.isfinite(errors_n2[:, 0]) & (
+        (errors_n2[:, 0] > FALSE_ACCEPT[0]) | (errors_n2[:, 1] > FALSE_ACCEPT[1])
+    )
+    return {
+        "frames": len(judged),
+        "frames_without_truth": len(frames) - len(judged),
+        "localized": sum(frame.estimate is not None for frame in judged),
+        "by_landmarks": sum(frame.landmarks > 0 and frame.estimate is not None for frame in judged),
+        "median_translation_m": _finite(np.median(errors_n2[:, 0])) if judged else None,
+        "median_rotation_deg": _finite(np.median(errors_n2[:, 1])) if judged else None,
+        "recall": {
+            name: float(np.mean((errors_n2[:, 0] <= metres) & (errors_n2[:, 1] <= degrees)))
+            if judged
+            else None
+            for name, (metres, degrees) in RECALL_THRESHOLDS.items()
+        },
+        "false_accepts": int(astray_n.sum()),
+        "nees_mean": float(np.mean(nees)) if nees else None,
+        "nees_median": float(np.median(nees)) if nees else None,
+        "latency_ms": {
+            name: float(np.percentile(latency_ms, percent)) if latency_ms else None
+            for name, percent in (("p50", 50), ("p95", 95))
+        },
+        "rejections": _counts(frame.reason for frame in frames if frame.estimate is None),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _counts(reasons: Any) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for reason in reasons:
+        # numbers out: "12 inliers of 900 points ..." are one reason
+        words = " ".join(word for word in reason.split() if not word.strip(",.").isdigit())
+        counted[words] = counted.get(words, 0) + 1
+    return counted

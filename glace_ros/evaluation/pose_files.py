@@ -1,0 +1,38 @@
+"""Files of poses in the forms of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from glace_ros.evaluation.localized_frame import LocalizedFrame
+
+
+def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
+    """Accepted poses as TUM lines: seconds x y z qx qy qz qw."""
+    lines = []
+    for frame in frames:
+        if frame.estimate is not None:
+            numbers = [*frame.estimate.translation_3, *frame.estimate.quaternion_xyzw]
+            seconds = f"{frame.stamp_ns // 10**9}.{frame.stamp_ns % 10**9:09d}"
+            lines.append(" ".join([seconds, *(f"{number:.9f}" for number in numbers)]))
+    path.write_text("".join(line + "\n" for line in lines))
+
+
+def write_submission(path: Path, names: Sequence[str], frames: Sequence[LocalizedFrame]) -> None:
+    """Accepted poses as visuallocalization.net takes them: file name, then qw qx qy qz tx ty tz of
+    the rotation and translation that lead from the scene to the camera.
+
+    names: of the frames' images; folders in them are left out. frames: of the camera.
+    """
+    lines = []
+    for name, frame in zip(names, frames, strict=True):
+        if frame.estimate is not None:
+            camera_from_map = frame.estimate.inverse()
+            x, y, z, w = camera_from_map.quaternion_xyzw
+            numbers = [w, x, y, z, *camera_from_map.translation_3]
+            lines.append(" ".join([name.split("/")[-1], *(f"{number:.9f}" for number in numbers)]))
+    path.write_text("".join(line + "\n" for line in lines))
