@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from glace_ros.command_line.child_process import child_process
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.child_process import child_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

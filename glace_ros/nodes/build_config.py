@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.recording_options import recording_name
 from glace_ros.errors import GlaceError
 from glace_ros.features.encoder_names import finds_corners, r2former_part
 from glace_ros.features.weights_file import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.maps.default_location import default_folder
 from glace_ros.maps.map_metadata import MOST_HEADS
-from glace_ros.nodes.command_line import require_distinct, require_writable
 from glace_ros.nodes.map_report import report_paths
-from glace_ros.nodes.recording_choice import recording_name
 
 if TYPE_CHECKING:
     import argparse

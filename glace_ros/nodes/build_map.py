@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glace_ros.command_line.output_files import write_json
+from glace_ros.command_line.program import interruption_says, run
+from glace_ros.command_line.progress import progress_bar
+from glace_ros.command_line.recording_options import open_recording, recording_name
 from glace_ros.command_line.shortages import shortages_in_a_sentence
 from glace_ros.device import choose_device
 from glace_ros.evaluation.map_judgement import Judgement, judge, map_figures
@@ -26,16 +30,13 @@ from glace_ros.nodes.build_config import (
 )
 from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.nodes.build_record import BuildRecord
-from glace_ros.nodes.command_line import interruption_says, progress_bar, run
 from glace_ros.nodes.map_report import (
     REPORT_S,
     map_report,
     print_result,
     report_paths,
-    write_json,
     write_map_report,
 )
-from glace_ros.nodes.recording_choice import open_recording, recording_name
 from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images

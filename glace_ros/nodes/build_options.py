@@ -5,18 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 
+from glace_ros.command_line.arguments import finite, not_negative, positive, share, whole_number
+from glace_ros.command_line.recording_options import add_recording_arguments
 from glace_ros.errors import GlaceError
 from glace_ros.features.encoder_names import check_name
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS
-from glace_ros.nodes.command_line import (
-    finite,
-    not_negative,
-    positive,
-    share,
-    whole_number,
-)
-from glace_ros.nodes.recording_choice import add_recording_arguments
 from glace_ros.recording.frame_selection import FrameSelection
 
 

@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.arguments import not_negative, positive
+from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.program import run
+from glace_ros.command_line.progress import progress_bar
+from glace_ros.command_line.recording_options import (
+    add_recording_arguments,
+    open_recording,
+    recording_name,
+)
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
 from glace_ros.mapping.code_statistics import CodePairs, CodeStatistics, code_pairs
@@ -20,19 +29,6 @@ from glace_ros.mapping.global_codes import unseen_pairs
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.nodes.build_options import local_encoder_name
-from glace_ros.nodes.command_line import (
-    not_negative,
-    positive,
-    progress_bar,
-    require_distinct,
-    require_writable,
-    run,
-)
-from glace_ros.nodes.recording_choice import (
-    add_recording_arguments,
-    open_recording,
-    recording_name,
-)
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.report.code_angles import AngleBins, code_angles_page
 from glace_ros.report.page import Figure, write_page

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.child_process import child_process
+from glace_ros.command_line.program import run
+from glace_ros.command_line.progress import progress_bar
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.child_process import child_process
-from glace_ros.nodes.command_line import progress_bar, run
 from glace_ros.nodes.demo_results import DemoResults, compare
 from glace_ros.nodes.live_run import play_to_localizer
 from glace_ros.simulation.bag_messages import CAMERA_INFO_TOPIC, IMAGE_TOPIC, TRUTH_TOPIC

@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.arguments import positive, whole_number
+from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.program import run
+from glace_ros.command_line.progress import progress_bar
+from glace_ros.command_line.recording_options import (
+    add_recording_arguments,
+    open_recording,
+    recording_name,
+)
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.figures_table import figures_table, map_size
 from glace_ros.evaluation.frame_offset import frame_offset
@@ -25,19 +34,6 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.maps.map_metadata import NOT_JUDGED
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.command_line import (
-    positive,
-    progress_bar,
-    require_distinct,
-    require_writable,
-    run,
-    whole_number,
-)
-from glace_ros.nodes.recording_choice import (
-    add_recording_arguments,
-    open_recording,
-    recording_name,
-)
 from glace_ros.recording.scene_reader import SceneReader
 
 if TYPE_CHECKING:

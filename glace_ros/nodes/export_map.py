@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.program import run
 from glace_ros.maps.ace_format import official_paths, write_official_map
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.command_line import require_distinct, require_writable, run
 
 _NOTICED_M = 0.001
 

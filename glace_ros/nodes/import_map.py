@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.program import run
+from glace_ros.command_line.progress import progress_bar
+from glace_ros.command_line.recording_options import (
+    add_recording_arguments,
+    open_recording,
+    recording_name,
+    require_no_topics,
+)
 from glace_ros.device import choose_device
 from glace_ros.errors import RecordingError
 from glace_ros.evaluation.figures_table import figures_table
@@ -20,13 +29,6 @@ from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
 from glace_ros.maps.ace_format import read_official_ensemble
 from glace_ros.maps.map_metadata import NOT_JUDGED
-from glace_ros.nodes.command_line import progress_bar, require_distinct, require_writable, run
-from glace_ros.nodes.recording_choice import (
-    add_recording_arguments,
-    open_recording,
-    recording_name,
-    require_no_topics,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

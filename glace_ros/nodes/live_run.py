@@ -19,10 +19,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.command_line.child_process import child_process
 from glace_ros.errors import GlaceError
 from glace_ros.msg import LocalizationStatus
 from glace_ros.nodes.bag_player import BagPlayer
-from glace_ros.nodes.child_process import child_process
 from glace_ros.nodes.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -201,11 +200,6 @@ def write_map_report(output: Path, report: MapReport) -> None:
             f"the map {output} is done, but its report {paths.html} cannot be written: "
             f"{error.strerror}; make room, or use --no-report"
         ) from error
-
-
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Figures for programs; raises ValueError for NaN."""
-    path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
 
 
 def print_result(output: Path, figures: dict[str, Any], report: MapReport | None) -> None:

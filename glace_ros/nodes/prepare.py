@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glace_ros.command_line.output_files import require_writable
+from glace_ros.command_line.program import run
+from glace_ros.command_line.progress import progress_bar
 from glace_ros.datasets.bag import write_posed_images
 from glace_ros.datasets.data_sets import (
     PublishedScene,
@@ -26,7 +29,6 @@ from glace_ros.datasets.published import write_scene
 from glace_ros.datasets.rooms import room_list
 from glace_ros.datasets.scene_writer import SceneWriter, scene_folder
 from glace_ros.errors import GlaceError, RecordingError
-from glace_ros.nodes.command_line import progress_bar, require_writable, run
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.scene_folder import SPLITS
 
