@@ -14,9 +14,9 @@ from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.mapping.training.map_trainer import TrainingProgress
-from glace_ros.nodes.build_record import BuildRecord, views_of
-from glace_ros.nodes.map_report import MapReport
 from glace_ros.recording.posed_images import PosedImage
+from glace_ros.report.build_record import BuildRecord, views_of
+from glace_ros.report.map_report import MapReport
 
 if TYPE_CHECKING:
     from glace_ros.report.coverage import Views

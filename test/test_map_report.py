@@ -12,10 +12,10 @@ from report_examples import MISSED_S, RADIUS_M, START_NS, example_report, pose_a
 
 from glace_ros.errors import GlaceError
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.build_record import MAPPING_IMAGES, BuildRecord
-from glace_ros.nodes.map_page import map_page, verdict
-from glace_ros.nodes.map_report import report_paths, write_map_report
 from glace_ros.recording.posed_images import PosedImage
+from glace_ros.report.build_record import MAPPING_IMAGES, BuildRecord
+from glace_ros.report.map_page import map_page, verdict
+from glace_ros.report.map_report_files import report_paths, write_map_report
 from glace_ros.report.page import page_html
 
 

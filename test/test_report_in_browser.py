@@ -6,7 +6,7 @@ import pytest
 from browser import open_browser, why_no_browser
 from report_examples import example_report
 
-from glace_ros.nodes.map_page import map_page
+from glace_ros.report.map_page import map_page
 from glace_ros.report.page import write_page
 
 pytestmark = [

@@ -15,7 +15,7 @@ from glace_ros.features.weights_file import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.maps.default_location import default_folder
 from glace_ros.maps.map_metadata import MOST_HEADS
-from glace_ros.nodes.map_report import report_paths
+from glace_ros.report.map_report_files import report_paths
 
 if TYPE_CHECKING:
     import argparse

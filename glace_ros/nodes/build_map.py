@@ -29,18 +29,13 @@ from glace_ros.nodes.build_config import (
     writable_output,
 )
 from glace_ros.nodes.build_options import build_map_parser
-from glace_ros.nodes.build_record import BuildRecord
-from glace_ros.nodes.map_report import (
-    REPORT_S,
-    map_report,
-    print_result,
-    report_paths,
-    write_map_report,
-)
 from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe
+from glace_ros.report.build_record import BuildRecord
+from glace_ros.report.map_report import map_report, print_result
+from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
 
 if TYPE_CHECKING:
     import argparse

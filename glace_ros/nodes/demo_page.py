@@ -9,7 +9,6 @@ import numpy as np
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.map_points import points_seen
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.report.charts import Run, error_over_time, recall_curve, turnable_points
 from glace_ros.report.page import (
@@ -24,7 +23,7 @@ from glace_ros.report.page import (
 )
 from glace_ros.report.pictures import Picture, picture_grid
 from glace_ros.report.plan import plan_of_run
-from glace_ros.report.point_cloud import PointCloud, joined
+from glace_ros.report.point_cloud import PointCloud, joined, points_seen
 
 if TYPE_CHECKING:
     from pathlib import Path

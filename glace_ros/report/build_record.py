@@ -10,8 +10,8 @@ import numpy as np
 
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import PoseEstimate
-from glace_ros.nodes.map_points import points_seen
 from glace_ros.report.coverage import Views
+from glace_ros.report.point_cloud import points_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

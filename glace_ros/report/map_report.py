@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from glace_ros.errors import GlaceError
 from glace_ros.evaluation.figures_table import figures_table, map_size
 from glace_ros.evaluation.map_judgement import USABLE_RECALL
 from glace_ros.features.encoder_names import without_folder
-from glace_ros.nodes.build_record import recorded_way, recording_start_ns, views_of
+from glace_ros.report.build_record import recorded_way, recording_start_ns, views_of
 from glace_ros.report.coverage import (
     CoverageConfig,
     Views,
@@ -22,7 +21,8 @@ from glace_ros.report.coverage import (
     missed,
     weak_regions,
 )
-from glace_ros.report.point_cloud import PointCloud, joined, write_ply
+from glace_ros.report.map_report_files import report_paths
+from glace_ros.report.point_cloud import PointCloud, joined
 from glace_ros.report.words import place, why_weak
 
 if TYPE_CHECKING:
@@ -34,28 +34,12 @@ if TYPE_CHECKING:
     from glace_ros.evaluation.map_judgement import Judgement
     from glace_ros.geometry.pose import Pose
     from glace_ros.maps.map_metadata import MapMetadata
-    from glace_ros.nodes.build_record import BuildRecord
     from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.report.build_record import BuildRecord
 
     Words = list[tuple[str, str]]
 
 _REGIONS_PRINTED = 5
-REPORT_S = 4.0
-"""What drawing and writing the page takes, the images not counted that the localizer looks at."""
-
-
-class ReportPaths(NamedTuple):
-    """The files of a report."""
-
-    html: Path
-    json: Path
-    ply: Path
-
-
-def report_paths(output: Path) -> ReportPaths:
-    """MAP.report.html, MAP.report.json and MAP.ply beside MAP.glace."""
-    endings = (".report.html", ".report.json", ".ply")
-    return ReportPaths(*(output.with_name(output.stem + ending) for ending in endings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,25 +165,6 @@ def map_report(
     return MapReport(
         judgement, record, mapping, way, step_s, start_ns, figures, description, reader.notes
     )
-
-
-def write_map_report(output: Path, report: MapReport) -> None:
-    """Writes the page and the points; the JSON is `write_json`'s.
-
-    Raises GlaceError where they cannot be written; the map is not touched.
-    """
-    from glace_ros.nodes.map_page import map_page  # plotly takes a second, which few need
-    from glace_ros.report.page import write_page
-
-    paths = report_paths(output)
-    try:
-        write_ply(paths.ply, report.cloud)
-        write_page(paths.html, map_page(output.name, report))
-    except OSError as error:
-        raise GlaceError(
-            f"the map {output} is done, but its report {paths.html} cannot be written: "
-            f"{error.strerror}; make room, or use --no-report"
-        ) from error
 
 
 def print_result(output: Path, figures: dict[str, Any], report: MapReport | None) -> None:

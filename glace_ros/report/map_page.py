@@ -36,9 +36,9 @@ from glace_ros.report.words import clock, place, times, why_weak
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.nodes.build_record import ShownImage
-    from glace_ros.nodes.map_report import MapReport
+    from glace_ros.report.build_record import ShownImage
     from glace_ros.report.coverage import WeakRegion
+    from glace_ros.report.map_report import MapReport
 
 _REGIONS_NAMED = 3
 _WELL_SEEN = 10
