@@ -14,12 +14,12 @@ from threading import Event
 import numpy as np
 import torch
 
+from glace_ros.commands.localize import main
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-from glace_ros.nodes import localizing_thread
-from glace_ros.nodes.loaded_map import LoadedMap
-from glace_ros.nodes.localize import main
+from glace_ros.node.localizing import localizing_thread
+from glace_ros.node.localizing.loaded_map import LoadedMap
 
 HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP, FULL, BREAK, HANG = map(float, range(7))

@@ -18,8 +18,8 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
+from glace_ros.node.conversions import stamp_to_ns
 from glace_ros.nodes.bag_player import BagPlayer
-from glace_ros.nodes.conversions import stamp_to_ns
 from glace_ros.nodes.live_run import LiveRunError, play_to_localizer
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.simulation import drive

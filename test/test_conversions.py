@@ -20,8 +20,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes import conversions
-from glace_ros.nodes.conversions import (
+from glace_ros.node import conversions
+from glace_ros.node.conversions import (
     image_to_rgb,
     import_from_ros,
     ns_to_stamp,

@@ -27,11 +27,12 @@ from tf2_msgs.msg import TFMessage
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-from glace_ros.nodes.base_locator import BaseLocator, ImageRejected, IncomingImage, LocatedBase
-from glace_ros.nodes.initial_pose import InitialPose
-from glace_ros.nodes.localization_run import LocalizationRun
-from glace_ros.nodes.parameters import LocalizeParameters
-from glace_ros.nodes.transforms import TransformListener
+from glace_ros.node.input.incoming_image import IncomingImage
+from glace_ros.node.input.initial_pose import InitialPose
+from glace_ros.node.input.transform_listener import TransformListener
+from glace_ros.node.localizing.base_locator import BaseLocator, ImageRejected, LocatedBase
+from glace_ros.node.localizing.localization_run import LocalizationRun
+from glace_ros.node.parameters import LocalizeParameters
 from glace_ros.ros_messages.image_decoding import _RAW_8_BIT, _RAW_16_BIT
 
 pytestmark = pytest.mark.slow

@@ -30,12 +30,12 @@ from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate
-from glace_ros.nodes import introspection
-from glace_ros.nodes.inliers_image import draw_inliers, error_colours
-from glace_ros.nodes.introspection import Introspection
-from glace_ros.nodes.localization_run import RunReport
-from glace_ros.nodes.outputs import Publishers
-from glace_ros.nodes.parameters import LocalizeParameters
+from glace_ros.node.localizing.localization_run import RunReport
+from glace_ros.node.output import introspection
+from glace_ros.node.output.inliers_image import draw_inliers, error_colours
+from glace_ros.node.output.introspection import Introspection
+from glace_ros.node.output.publishers import Publishers
+from glace_ros.node.parameters import LocalizeParameters
 
 pytestmark = pytest.mark.ros
 

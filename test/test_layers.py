@@ -118,7 +118,10 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("glace_ros.nodes.localize", "import rclpy\nfrom glace_ros.msg import LocalizationStatus"),
+        (
+            "glace_ros.node.localizer_node",
+            "import rclpy\nfrom glace_ros.msg import LocalizationStatus",
+        ),
         (
             "glace_ros.nodes.build_map",
             "from glace_ros.mapping.training.map_trainer import MapTrainer",

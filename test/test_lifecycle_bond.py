@@ -152,8 +152,8 @@ import sys
 import rclpy
 sys.argv[1:] = ["--ros-args", "-p", "autostart:=true"]
 import fake_localizer_process
-from glace_ros.nodes import lifecycle_bond
-from glace_ros.nodes.localize import main
+from glace_ros.node import lifecycle_bond
+from glace_ros.node.localizer_node import main
 beat = lifecycle_bond.LifecycleBond._beat
 def shut_down_and_beat(bond):
     rclpy.shutdown()  # as the signal's handler does, in a thread of its own

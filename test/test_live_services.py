@@ -24,7 +24,7 @@ from test_localize_node import random_map
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
+from glace_ros.node.conversions import pose_from_message, pose_from_transform
 
 pytestmark = pytest.mark.ros
 

@@ -20,8 +20,8 @@ from robot import NodeProcess, Robot, wait_until
 from glace_ros.device import still_computes
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.base_locator import ImageRejected
-from glace_ros.nodes.localizer_failures import (
+from glace_ros.node.localizing.base_locator import ImageRejected
+from glace_ros.node.localizing.localizer_failures import (
     ERROR_AFTER,
     LOST_S,
     RETRY_S,
@@ -30,8 +30,8 @@ from glace_ros.nodes.localizer_failures import (
     LocalizerFailures,
     in_one_line,
 )
-from glace_ros.nodes.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
-from glace_ros.nodes.parameters import LocalizeParameters
+from glace_ros.node.localizing.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
+from glace_ros.node.parameters import LocalizeParameters
 
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
 FULL_SENTENCE = "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB."

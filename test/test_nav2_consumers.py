@@ -17,7 +17,7 @@ from robot import NS, NodeProcess, Robot, odometry_at, stamp_of, wait_until
 from rosgraph_msgs.msg import Clock
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.conversions import (
+from glace_ros.node.conversions import (
     ns_to_stamp,
     pose_from_message,
     pose_from_transform,

@@ -12,8 +12,8 @@ pytest.importorskip("rclpy")
 from glace_ros.fusion.odometry_fusion import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.nodes.parameter_checks import checked, descriptor, from_values
-from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters, ParameterError
+from glace_ros.node.parameter_checks import checked, descriptor, from_values
+from glace_ros.node.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 CONFIG = Path(__file__).parents[1] / "config" / "localize.yaml"
 

@@ -24,9 +24,9 @@ from lifecycle_msgs.msg import Transition
 from robot import odometry_at, stamp_of, wait_until
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.conversions import pose_from_message, pose_from_transform
-from glace_ros.nodes.pose_memory import LARGEST_BYTES, SavedPoseFile
-from glace_ros.nodes.saved_pose import SavedPose, SavedPoseError
+from glace_ros.node.conversions import pose_from_message, pose_from_transform
+from glace_ros.node.saved_pose import SavedPose, SavedPoseError
+from glace_ros.node.saved_pose_file import LARGEST_BYTES, SavedPoseFile
 
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 0.0, 0.0, 0.0, 9e-5])
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)

@@ -37,13 +37,13 @@ from robot import odometry_at as robot_odometry_at
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from glace_ros.nodes.conversions import (
+from glace_ros.node.conversions import (
     ns_to_stamp,
     pose_from_message,
     pose_from_transform,
     pose_to_transform,
 )
-from glace_ros.nodes.image_worker import NewestFirstWorker
+from glace_ros.node.localizing.image_worker import NewestFirstWorker
 
 NS = 1_000_000_000
 CARRIED = Pose.from_planar(7.0, -3.0, 2.0)

@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from glace_ros.errors import RecordingError
-from glace_ros.nodes.conversions import ns_to_stamp, stamp_to_ns
+from glace_ros.node.conversions import ns_to_stamp, stamp_to_ns
 from glace_ros.recording.bag_file import BagFile
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from tf2_msgs.msg import TFMessage
 from glace_ros.command_line.child_process import child_process
 from glace_ros.errors import GlaceError
 from glace_ros.msg import LocalizationStatus
+from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.nodes.bag_player import BagPlayer
-from glace_ros.nodes.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 
 if TYPE_CHECKING:
     import subprocess

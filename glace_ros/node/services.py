@@ -10,7 +10,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 from std_srvs.srv import Empty, Trigger
 
-from glace_ros.nodes.localization_run import describe_fix
+from glace_ros.node.localizing.localization_run import describe_fix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.localization.pose_estimate import PoseEstimate
-    from glace_ros.nodes.live_localization import LiveLocalization
+    from glace_ros.node.live_localization import LiveLocalization
 
 INACTIVE = "The node is not active and localizes nothing: activate it first."
 DEACTIVATED = "The node was deactivated before there was a fix."

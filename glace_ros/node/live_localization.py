@@ -14,17 +14,17 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 
 from glace_ros.fusion.localization_state import LocalizationState
-from glace_ros.nodes.base_locator import BaseLocator
-from glace_ros.nodes.camera_input import CameraInput
-from glace_ros.nodes.conversions import pose_with_covariance
-from glace_ros.nodes.initial_pose import InitialPose
-from glace_ros.nodes.introspection import Introspection
-from glace_ros.nodes.live_reports import LiveReports
-from glace_ros.nodes.localization_run import LocalizationRun
-from glace_ros.nodes.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
-from glace_ros.nodes.pose_memory import PoseMemory
-from glace_ros.nodes.status import input_values
-from glace_ros.nodes.transforms import MapOdomBroadcaster
+from glace_ros.node.conversions import pose_with_covariance
+from glace_ros.node.input.camera_input import CameraInput
+from glace_ros.node.input.initial_pose import InitialPose
+from glace_ros.node.localizing.base_locator import BaseLocator
+from glace_ros.node.localizing.localization_run import LocalizationRun
+from glace_ros.node.localizing.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
+from glace_ros.node.output.introspection import Introspection
+from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
+from glace_ros.node.output.status import input_values
+from glace_ros.node.output.status_reports import LiveReports
+from glace_ros.node.saved_pose_file import PoseMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
-    from glace_ros.nodes.base_locator import IncomingImage
-    from glace_ros.nodes.loaded_map import LoadedMap
-    from glace_ros.nodes.localization_run import RunReport
-    from glace_ros.nodes.localizing_thread import Outcome
-    from glace_ros.nodes.outputs import Publishers
-    from glace_ros.nodes.parameters import LocalizeParameters
-    from glace_ros.nodes.transforms import TransformListener
+    from glace_ros.node.input.incoming_image import IncomingImage
+    from glace_ros.node.input.transform_listener import TransformListener
+    from glace_ros.node.localizing.loaded_map import LoadedMap
+    from glace_ros.node.localizing.localization_run import RunReport
+    from glace_ros.node.localizing.localizing_thread import Outcome
+    from glace_ros.node.output.publishers import Publishers
+    from glace_ros.node.parameters import LocalizeParameters
 
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from glace_ros.commands.localize import main
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.lifecycle_bond import LifecycleBond
-from glace_ros.nodes.live_localization import LiveLocalization
-from glace_ros.nodes.loaded_map import LoadedMap, read_map, say_what_is_loaded
-from glace_ros.nodes.localize_arguments import NODE_NAME, overrides, parse, ros_arguments
-from glace_ros.nodes.localizer_failures import BrokenDeviceError
-from glace_ros.nodes.map_switch import MapSwitch
-from glace_ros.nodes.outputs import Publishers
-from glace_ros.nodes.parameter_server import ParameterServer
-from glace_ros.nodes.services import LocalizationServices
-from glace_ros.nodes.transforms import TransformListener
-from glace_ros.nodes.transitions import TransitionLog
+from glace_ros.node.input.transform_listener import TransformListener
+from glace_ros.node.lifecycle_bond import LifecycleBond
+from glace_ros.node.live_localization import LiveLocalization
+from glace_ros.node.localizing.loaded_map import LoadedMap, read_map, say_what_is_loaded
+from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
+from glace_ros.node.map_switch import MapSwitch
+from glace_ros.node.output.publishers import Publishers
+from glace_ros.node.parameter_server import ParameterServer
+from glace_ros.node.services import LocalizationServices
+from glace_ros.node.transition_log import TransitionLog
+from glace_ros.nodes.localize_arguments import NODE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.parameters import LocalizeParameters
 
     ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
 
@@ -171,59 +168,6 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
 
     def _on_tf_problem(self, sentence: str) -> None:
         self._said.enter(sentence, "bad", lambda: self.get_logger().warning(sentence))
-
-
-def spin(node: GlaceLocalizer) -> None:
-    """Until the context ends or nothing can be localized any more.
-
-    rclpy.spin_until_future_complete keeps 250 bytes of every message and timer for ever.
-    """
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    while rclpy.ok() and not node.broken:
-        executor.spin_once()
-    executor.remove_node(node)
-
-
-def main(
-    argv: list[str] | None = None,
-    read: ReadsMaps = read_map,
-) -> int:
-    """`glace localize`: runs the node until it is interrupted. Returns the exit code.
-
-    0: interrupted or stopped. 2: the command line is of no use. 7: the GPU can compute nothing more
-    in this process. With autostart, a node that cannot start ends with the code of the error (2
-    parameters, 4 map, 5 weights): there is no lifecycle manager that could try again. read: as in
-    GlaceLocalizer.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    node = None
-    try:
-        arguments = parse(argv)
-        rclpy.init(args=ros_arguments(arguments, argv))
-        node = GlaceLocalizer(read, overrides(arguments))
-        if node.get_parameter("autostart").value and not node.autostart():
-            return 1 if node.failure is None else node.failure.exit_code
-        spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (RuntimeError, ValueError, TypeError) as error:
-        if node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
-            print(f"glace localize: {error}", file=sys.stderr)
-            return 2
-        if rclpy.ok():  # else Ctrl-C came while something was sent
-            raise
-    finally:
-        # a launched node gets a terminal's Ctrl-C twice: the second must not end this
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if node is not None:
-            node.release()
-            node.destroy_node()
-        rclpy.try_shutdown()
-        if node is not None and node.broken:
-            # what CUDA does when the interpreter ends waits for the device
-            os._exit(BrokenDeviceError.exit_code)
-    return 0
 
 
 if __name__ == "__main__":

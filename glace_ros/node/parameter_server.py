@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from rcl_interfaces.msg import SetParametersResult
 
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.parameter_checks import checked, descriptor, from_values
-from glace_ros.nodes.parameters import PARAMETERS, LocalizeParameters, ParameterError
+from glace_ros.node.parameter_checks import checked, descriptor, from_values
+from glace_ros.node.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
-    from glace_ros.nodes.map_switch import MapSwitch
+    from glace_ros.node.map_switch import MapSwitch
 
 # declared by rclpy itself, or by any node that is launched with them
 NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from glace_ros.errors import GlaceError
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.initial_pose import can_be_expected
+from glace_ros.node.input.initial_pose import can_be_expected
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

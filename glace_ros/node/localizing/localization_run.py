@@ -14,8 +14,8 @@ from glace_ros.fusion.odometry_fusion import (
     FixRejection,
     OdometryFusion,
 )
-from glace_ros.nodes.base_locator import ImageRejected, rejected_fix
-from glace_ros.nodes.transitions import TransitionLog
+from glace_ros.node.localizing.base_locator import ImageRejected, rejected_fix
+from glace_ros.node.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-    from glace_ros.nodes.base_locator import LocatedBase
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.localizing.base_locator import LocatedBase
+    from glace_ros.node.parameters import LocalizeParameters
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import CameraInfo
 
-from glace_ros.nodes.base_locator import IncomingImage
-from glace_ros.nodes.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
+from glace_ros.node.input.incoming_image import IncomingImage
+from glace_ros.node.input.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
 
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.parameters import LocalizeParameters
 
 
 class CameraInput:

@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from glace_ros.fusion.odometry_fusion import LARGEST_COVARIANCE
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.conversions import pose_from_message
+from glace_ros.node.conversions import pose_from_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rclpy.node import Node
 
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.parameters import LocalizeParameters
 
 QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # a person points to within half a metre and 15 degrees, as RViz and AMCL have it

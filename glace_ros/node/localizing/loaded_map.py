@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.parameters import LocalizeParameters
 
 
 class LocalizesImages(Protocol):

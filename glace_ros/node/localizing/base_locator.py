@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import Rejection
-from glace_ros.nodes.conversions import image_to_rgb, stamp_to_ns
+from glace_ros.node.conversions import image_to_rgb
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
-    from glace_ros.nodes.loaded_map import LocalizesImages
-    from glace_ros.nodes.parameters import LocalizeParameters
-    from glace_ros.nodes.transforms import TransformListener
+    from glace_ros.node.input.incoming_image import IncomingImage
+    from glace_ros.node.input.transform_listener import TransformListener
+    from glace_ros.node.localizing.loaded_map import LocalizesImages
+    from glace_ros.node.parameters import LocalizeParameters
 
 
 class ImageRejected(Exception):
@@ -34,25 +34,6 @@ class ImageRejected(Exception):
     ) -> None:
         super().__init__(sentence)
         self.kind, self.outcome = kind, outcome
-
-
-@dataclass(frozen=True)
-class IncomingImage:
-    """An image message as it came on `topic`, with the newest message of `camera_info_topic`.
-
-    camera: its name in camera_names; empty where that is empty.
-    """
-
-    message: Image | CompressedImage
-    topic: str
-    camera_info: CameraInfo | None
-    camera_info_topic: str
-    camera: str = ""
-
-    @property
-    def stamp_ns(self) -> int:
-        """Exposure time."""
-        return stamp_to_ns(self.message.header.stamp)
 
 
 @dataclass(frozen=True, eq=False)

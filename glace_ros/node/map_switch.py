@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.image_worker import NewestFirstWorker
-from glace_ros.nodes.loaded_map import LoadedMap
+from glace_ros.node.localizing.image_worker import NewestFirstWorker
+from glace_ros.node.localizing.loaded_map import LoadedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
 
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.parameters import LocalizeParameters
 
 
 @dataclass(frozen=True, eq=False)

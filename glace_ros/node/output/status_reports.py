@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from glace_ros.fusion.localization_state import LocalizationState
-from glace_ros.nodes.status import (
+from glace_ros.node.output.status import (
     diagnostic_array,
     frame_values,
     run_tasks,
     status_message,
     task,
 )
-from glace_ros.nodes.transitions import TransitionLog
+from glace_ros.node.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from diagnostic_msgs.msg import KeyValue
     from rclpy.node import Node
 
-    from glace_ros.nodes.camera_input import CameraInput
-    from glace_ros.nodes.loaded_map import LoadedMap
-    from glace_ros.nodes.localization_run import RunReport
-    from glace_ros.nodes.outputs import Publishers
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.input.camera_input import CameraInput
+    from glace_ros.node.localizing.loaded_map import LoadedMap
+    from glace_ros.node.localizing.localization_run import RunReport
+    from glace_ros.node.output.publishers import Publishers
+    from glace_ros.node.parameters import LocalizeParameters
 
 NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 

@@ -9,15 +9,15 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.msg import LocalizationStatus
-from glace_ros.nodes.conversions import ns_to_stamp
-from glace_ros.nodes.parameters import FRAME_PARAMETERS
+from glace_ros.node.conversions import ns_to_stamp
+from glace_ros.node.parameters import FRAME_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from glace_ros.nodes.camera_input import CameraInput
-    from glace_ros.nodes.localization_run import RunReport
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.input.camera_input import CameraInput
+    from glace_ros.node.localizing.localization_run import RunReport
+    from glace_ros.node.parameters import LocalizeParameters
 
 LEVEL_OF_STATE = {
     LocalizationState.UNLOCALIZED: DiagnosticStatus.WARN,

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glace_ros.nodes.image_worker import NewestFirstWorker
-from glace_ros.nodes.saved_pose import SavedPose, SavedPoseError
-from glace_ros.nodes.transitions import TransitionLog
+from glace_ros.node.localizing.image_worker import NewestFirstWorker
+from glace_ros.node.saved_pose import SavedPose, SavedPoseError
+from glace_ros.node.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.geometry.pose import Pose
-    from glace_ros.nodes.loaded_map import LoadedMap
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.localizing.loaded_map import LoadedMap
+    from glace_ros.node.parameters import LocalizeParameters
 
 PERIOD_S = 5.0  # between two writes
 LARGEST_BYTES = 65_536  # of a file that is read: 40 times what is written

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from glace_ros.nodes.base_locator import ImageRejected
-from glace_ros.nodes.image_worker import NewestFirstWorker
-from glace_ros.nodes.localization_run import what_becomes_of_tf
-from glace_ros.nodes.localizer_failures import (
+from glace_ros.node.localizing.base_locator import ImageRejected
+from glace_ros.node.localizing.image_worker import NewestFirstWorker
+from glace_ros.node.localizing.localization_run import what_becomes_of_tf
+from glace_ros.node.localizing.localizer_failures import (
     LOST_S,
     RETRY_S,
     STUCK_S,
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-    from glace_ros.nodes.base_locator import BaseLocator, IncomingImage
-    from glace_ros.nodes.loaded_map import LoadedMap
-    from glace_ros.nodes.localization_run import LocalizationRun
-    from glace_ros.nodes.parameters import LocalizeParameters
+    from glace_ros.node.input.incoming_image import IncomingImage
+    from glace_ros.node.localizing.base_locator import BaseLocator
+    from glace_ros.node.localizing.loaded_map import LoadedMap
+    from glace_ros.node.localizing.localization_run import LocalizationRun
+    from glace_ros.node.parameters import LocalizeParameters
 
     Outcome = PoseEstimate | Rejection | Exception | None
 
