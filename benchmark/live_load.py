@@ -33,10 +33,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from benchmark.__main__ import OFFICE, REPO
+from glace_ros.demo.live_run import LocalizerProcess, running_localizer
 from glace_ros.geometry.pose import Pose, interpolate
 from glace_ros.node.conversions import ns_to_stamp, pose_from_transform
 from glace_ros.node.output.publishers import LATCHED
-from glace_ros.nodes.live_run import LocalizerProcess, running_localizer
 from glace_ros.recording.bag_reader import RecordingReader
 
 WIDTH_PX, HEIGHT_PX = 640, 480

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.__main__ import OFFICE
+from glace_ros.demo.live_run import LiveRun, play_to_localizer
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.nodes.live_run import LiveRun, play_to_localizer
 from glace_ros.recording.bag_reader import RecordingReader
 
 IMAGES = "/camera/image_raw/compressed"

@@ -16,11 +16,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.demo.bag_player import BagPlayer
+from glace_ros.demo.live_run import LiveRunError, play_to_localizer
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
 from glace_ros.node.conversions import stamp_to_ns
-from glace_ros.nodes.bag_player import BagPlayer
-from glace_ros.nodes.live_run import LiveRunError, play_to_localizer
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, write_bag

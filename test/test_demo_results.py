@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glace_ros.demo.live_run import ImageOutcome, LiveRun
+from glace_ros.demo.results import DemoResults, compare
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.demo_results import DemoResults, compare
-from glace_ros.nodes.live_run import ImageOutcome, LiveRun
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, write_bag

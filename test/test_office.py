@@ -85,7 +85,7 @@ def test_odometry_that_started_elsewhere_is_told_from_a_bad_map(office_map, shar
 
 @pytest.mark.ros
 def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data, tmp_path):
-    from glace_ros.nodes.live_run import play_to_localizer  # the fast tests do without ROS
+    from glace_ros.demo.live_run import play_to_localizer  # the fast tests do without ROS
 
     map_path, _ = office_map
     _, lines = judge(map_path, shared_data, tmp_path)

@@ -23,15 +23,15 @@ from rich.table import Table
 from glace_ros.command_line.child_process import child_process
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
+from glace_ros.demo.live_run import play_to_localizer
+from glace_ros.demo.results import DemoResults, compare
 from glace_ros.errors import GlaceError
-from glace_ros.nodes.demo_results import DemoResults, compare
-from glace_ros.nodes.live_run import play_to_localizer
 from glace_ros.simulation.bag_messages import CAMERA_INFO_TOPIC, IMAGE_TOPIC, TRUTH_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from glace_ros.simulation.demo_recording import DemoRecording
+    from glace_ros.demo.recording import DemoRecording
 
 NOT_REACHED = 3
 _SENSORS = (f"{IMAGE_TOPIC}/compressed", CAMERA_INFO_TOPIC, "/tf", "/tf_static", "/odom")
@@ -60,7 +60,7 @@ def _demo(args: argparse.Namespace) -> int:
     with _stage(console, seconds, "3/4 localizing the second in a live ROS 2 graph"):
         results = _localize(console, recording, map_path, folder / "localize.log")
     with _stage(console, seconds, "4/4 writing the report"):
-        from glace_ros.nodes.demo_page import demo_page  # starts PyTorch, which costs seconds
+        from glace_ros.demo.page import demo_page  # starts PyTorch, which costs seconds
         from glace_ros.report.page import write_page
 
         page = demo_page(recording, map_path, results, left_out, dict(seconds))
@@ -76,7 +76,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _record(console: Console, args: argparse.Namespace, folder: Path) -> DemoRecording:
     try:
-        from glace_ros.simulation.demo_recording import DemoRecordingConfig, record_demo
+        from glace_ros.demo.recording import DemoRecordingConfig, record_demo
     except ModuleNotFoundError as error:
         raise GlaceError(
             f"The simulated flat needs {error.name}; install it with: pip install 'glace_ros[demo]'"

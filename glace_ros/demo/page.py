@@ -28,9 +28,9 @@ from glace_ros.report.point_cloud import PointCloud, joined, points_seen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from glace_ros.nodes.demo_results import DemoResults
+    from glace_ros.demo.recording import DemoRecording
+    from glace_ros.demo.results import DemoResults
     from glace_ros.recording.posed_images import PosedImage
-    from glace_ros.simulation.demo_recording import DemoRecording
 
 _MAP_IMAGES = 45
 

@@ -20,10 +20,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.command_line.child_process import child_process
+from glace_ros.demo.bag_player import BagPlayer
 from glace_ros.errors import GlaceError
 from glace_ros.msg import LocalizationStatus
 from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
-from glace_ros.nodes.bag_player import BagPlayer
 
 if TYPE_CHECKING:
     import subprocess

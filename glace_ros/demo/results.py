@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.demo.live_run import LiveRun
     from glace_ros.geometry.pose import Pose
-    from glace_ros.nodes.live_run import LiveRun
 
 WANTED_SHARE = 0.9
 WANTED_M = 0.05
