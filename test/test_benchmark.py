@@ -13,9 +13,9 @@ import torch
 from published_layouts import photographed_rooms
 
 from glace_ros.cli import main as glace
-from glace_ros.datasets import reported_figures as reported
-from glace_ros.datasets.protocols import PROTOCOLS, protocol
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.protocols import reported_figures as reported
+from glace_ros.protocols.protocols import PROTOCOLS, protocol
 from glace_ros.recording.scene_reader import SceneReader
 
 
@@ -81,7 +81,7 @@ class Programs:
 @pytest.fixture
 def programs(monkeypatch) -> Programs:
     stand_in = Programs()
-    monkeypatch.setattr("glace_ros.nodes.benchmark_jobs.child_process", stand_in.child_process)
+    monkeypatch.setattr("glace_ros.protocols.jobs.child_process", stand_in.child_process)
     return stand_in
 
 
@@ -392,7 +392,7 @@ def test_simulated_rooms_are_prepared_mapped_and_compared(tmp_path, benchmark, m
     monkeypatch.setattr(
         "glace_ros.mapping.training.map_trainer.faster_dtype", lambda *_: torch.float32
     )
-    monkeypatch.setattr("glace_ros.nodes.benchmark_jobs.child_process", in_this_process)
+    monkeypatch.setattr("glace_ros.protocols.jobs.child_process", in_this_process)
     benchmark("7scenes", "--scenes", "chess", *quick)
     assert float(row(tmp_path, "glace_ros, 1 of 7 scenes")["7-Scenes, D-SLAM"]) >= 0
     figures, page = tmp_path / "angles.json", tmp_path / "angles.html"

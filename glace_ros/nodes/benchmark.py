@@ -16,21 +16,21 @@ from rich.table import Table
 from glace_ros.command_line.arguments import positive, whole_number
 from glace_ros.command_line.output_files import require_writable
 from glace_ros.command_line.program import run
-from glace_ros.datasets.protocols import ABLATIONS, PROTOCOLS, protocol
 from glace_ros.datasets.rooms import room_list
 from glace_ros.features.encoder_names import r2former_part
 from glace_ros.mapping.presets import PRESETS
-from glace_ros.nodes.benchmark_jobs import Job, run_jobs
-from glace_ros.nodes.benchmark_results import comparisons, notes_on
 from glace_ros.nodes.build_options import global_encoder_name, local_encoder_name
-from glace_ros.report.comparison import Comparison, comparison_page, markdown
+from glace_ros.protocols.comparison_page import Comparison, comparison_page, markdown
+from glace_ros.protocols.jobs import Job, run_jobs
+from glace_ros.protocols.protocols import ABLATIONS, PROTOCOLS, protocol
+from glace_ros.protocols.results import comparisons, notes_on
 from glace_ros.report.page import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.datasets.protocols import Protocol
-    from glace_ros.nodes.benchmark_jobs import FinishedJob
+    from glace_ros.protocols.jobs import FinishedJob
+    from glace_ros.protocols.protocols import Protocol
 
 _HANDED_ON = (
     "minutes", "iterations", "local_encoder", "global_encoder", "ensemble", "buffer_gb", "seed",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from glace_ros.datasets import reported_figures as reported
 from glace_ros.datasets.data_sets import aachen_of, cambridge_of, seven_scenes_of, twelve_scenes_of
-from glace_ros.datasets.reported_figures import ReportedTable
 from glace_ros.errors import GlaceError, RecordingError
+from glace_ros.protocols import reported_figures as reported
+from glace_ros.protocols.reported_figures import ReportedTable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.datasets.reported_figures import MEDIANS, RECALL
-from glace_ros.report.comparison import MEASURED, ComparedRow, Comparison
+from glace_ros.protocols.comparison_page import MEASURED, ComparedRow, Comparison
+from glace_ros.protocols.reported_figures import MEDIANS, RECALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glace_ros.datasets.protocols import Protocol
-    from glace_ros.datasets.reported_figures import ReportedTable
-    from glace_ros.nodes.benchmark_jobs import FinishedJob
+    from glace_ros.protocols.jobs import FinishedJob
+    from glace_ros.protocols.protocols import Protocol
+    from glace_ros.protocols.reported_figures import ReportedTable
 
 NOTES = (
     "figures marked 'reported' are the paper's own, copied from the table that is named; only "
