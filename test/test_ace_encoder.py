@@ -9,6 +9,8 @@ import torch
 from core_scenes import patchwork, rgb
 from published_networks import GOLDEN, picture, seeded, some
 
+from glace_ros.commands.build_map_config import map_builder_config
+from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.features.ace_encoder import AceEncoder, AceNetwork, spread_order
 from glace_ros.features.encoder_names import without_folder
@@ -26,8 +28,6 @@ from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.build_config import map_builder_config
-from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.recording.posed_images import PosedImage
 
 CPU = torch.device("cpu")

@@ -27,13 +27,13 @@ from bag_writing import (
 from core_scenes import tiny_map
 
 from glace_ros.cli import main as glace
+from glace_ros.commands.build_map import main as build_map
+from glace_ros.commands.evaluate import main as evaluate
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
 from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.evaluate import main as evaluate
 
 IMAGES = 14
 QUICK = ("--global-encoder", "none", "--keyframe-dist", "0", "--keyframe-angle", "0")
@@ -357,8 +357,8 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(
     sentence, built, bag, tmp_path, monkeypatch
 ):
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr("glace_ros.nodes.build_map.MapBuilder", None)  # would be the work
-    monkeypatch.setattr("glace_ros.nodes.evaluate.Localizer", None)
+    monkeypatch.setattr("glace_ros.commands.build_map.MapBuilder", None)  # would be the work
+    monkeypatch.setattr("glace_ros.commands.evaluate.Localizer", None)
     for path in (tmp_path / "file" / "x", tmp_path):
         arguments = ("--bag", bag, "--output")
         assert f"--output {path}" in sentence(build_map, *arguments, path, code=1)

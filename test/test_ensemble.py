@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from test_saved_work import arguments, write_wall
 from test_scene_map import descriptors, refused_bytes, resigned, taken_apart
 
+from glace_ros.commands.build_map import main as build_map
 from glace_ros.errors import MappingError
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
@@ -44,7 +45,6 @@ from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.map_metadata import MOST_HEADS, RecordingDescription
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.build_map import main as build_map
 from glace_ros.recording.posed_images import PosedImage
 
 CPU = torch.device("cpu")

@@ -34,7 +34,7 @@ def small_images():
     small = replace(small, trainer=replace(small.trainer, learning_rate=6e-3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glace_ros.maps.ace_format.SHORT_SIDE_PX", SHORT_SIDE_PX)
-        patch.setattr("glace_ros.nodes.build_config.preset", lambda _: small)
+        patch.setattr("glace_ros.commands.build_map_config.preset", lambda _: small)
         for name, size_px in zip(("_HEIGHT", "_WIDTH"), CODE_SIZE, strict=True):
             patch.setattr(f"glace_ros.features.r2former_encoder.{name}", size_px)
         yield

@@ -104,7 +104,7 @@ def test_imports_go_one_way() -> None:
         ("glace_ros.localization.localizer", "from glace_ros import mapping"),
         ("glace_ros.localization.localizer", "from ..mapping import map_trainer"),
         ("glace_ros.geometry.pose", "import glace_ros.recording.bag_reader"),
-        ("glace_ros.evaluation.localized_frame", "import glace_ros.nodes.evaluate"),
+        ("glace_ros.evaluation.localized_frame", "import glace_ros.commands.evaluate"),
         (
             "glace_ros.geometry.camera",
             "if TYPE_CHECKING:\n    from glace_ros.maps.scene_map import SceneMap",
@@ -123,7 +123,7 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
             "import rclpy\nfrom glace_ros.msg import LocalizationStatus",
         ),
         (
-            "glace_ros.nodes.build_map",
+            "glace_ros.commands.build_map",
             "from glace_ros.mapping.training.map_trainer import MapTrainer",
         ),
         ("glace_ros.recording.bag_reader", "from rosbags.highlevel import AnyReader"),

@@ -12,9 +12,9 @@ import re
 
 import pytest
 
+from glace_ros.commands.build_map import main as build_map
+from glace_ros.commands.evaluate import main as evaluate
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.evaluate import main as evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

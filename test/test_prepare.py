@@ -15,11 +15,11 @@ import pytest
 from core_scenes import centroid, dots, rgb
 from published_layouts import HEIGHT, WIDTH, camera_pose, image_file
 
+from glace_ros.commands.prepare import main as prepare
 from glace_ros.datasets import archive, scene_writer
 from glace_ros.datasets.aachen import undistort_visual_sfm
 from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH
 from glace_ros.geometry.camera import Camera
-from glace_ros.nodes.prepare import main as prepare
 from glace_ros.recording.scene_reader import SceneReader
 
 

@@ -9,6 +9,9 @@ import torch
 from core_scenes import patchwork, rgb
 from test_saved_work import arguments, write_wall
 
+from glace_ros.commands.build_map import main as build_map
+from glace_ros.commands.build_map_config import map_builder_config
+from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.errors import GlaceError
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
@@ -24,9 +27,6 @@ from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig, Observat
 from glace_ros.mapping.views.mapping_views import sample_bytes
 from glace_ros.maps.coordinate_head import CoordinateHead
 from glace_ros.maps.map_metadata import RecordingDescription
-from glace_ros.nodes.build_config import map_builder_config
-from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.recording.posed_images import PosedImage
 
 CPU = torch.device("cpu")

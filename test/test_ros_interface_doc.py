@@ -15,10 +15,10 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from glace_ros.commands.build_map_options import build_map_parser
+from glace_ros.commands.evaluate import _parser as evaluate_parser
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS, summarize_frames
 from glace_ros.node.parameters import PARAMETERS
-from glace_ros.nodes.build_options import build_map_parser
-from glace_ros.nodes.evaluate import _parser as evaluate_parser
 
 REPO = Path(__file__).resolve().parents[1]
 DOC = REPO / "docs" / "ros_interface.md"

@@ -16,6 +16,9 @@ from bag_writing import OPTICAL, START_NS, bag_writer
 from core_scenes import patchwork, rgb
 from published_networks import seeded
 
+from glace_ros.commands.build_map import main as build_map
+from glace_ros.commands.build_map_config import fingerprint, map_builder_config
+from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.evaluation import map_judgement
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.geometry.pose import Pose
@@ -25,9 +28,6 @@ from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.mapping.views import encoded_views
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.nodes.build_config import fingerprint, map_builder_config
-from glace_ros.nodes.build_map import main as build_map
-from glace_ros.nodes.build_options import build_map_parser
 from glace_ros.recording.held_out import HeldOutBlocks
 
 WIDTH, HEIGHT, FOCAL_PX, WALL_M = 160, 128, 100.0, 2.0
@@ -266,7 +266,7 @@ def test_sigterm_while_the_report_is_drawn_says_that_the_map_is_done(
     small, tmp_path, monkeypatch, capsys, stubborn
 ):
     monkeypatch.setattr(
-        "glace_ros.nodes.build_map.map_report", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+        "glace_ros.commands.build_map.map_report", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
     )
     small.remove("--no-report")
     assert build_map(small) == 130

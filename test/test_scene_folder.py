@@ -10,10 +10,10 @@ from core_scenes import cameras, poses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glace_ros.commands.prepare import main as prepare
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.nodes.prepare import main as prepare
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages

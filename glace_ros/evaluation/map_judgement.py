@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
-    from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.posed_images import PosedImage
 
@@ -118,20 +117,3 @@ def judge(
     )
     usable = figures["recall"]["50cm_5deg"] >= USABLE_RECALL
     return Judgement(judged, frames, figures, usable, lenient)
-
-
-def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:
-    """The figures of `judge`, and those of the map that was saved."""
-    scene_map = judgement.scene_map
-    return {
-        **judgement.figures,
-        "map_bytes": scene_map.file_bytes,
-        "heads": len(scene_map.heads),
-        "samples_per_second": builder.samples_per_second,
-        "steps": builder.steps,
-        "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,
-        "mapping_frames": len(builder.encoded.views),
-        "points_share": builder.points_share,
-        "sigma": scene_map.metadata.sigma,
-        "codes": vars(builder.codes) if builder.codes else None,
-    }

@@ -7,10 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from glace_ros.evaluation.figures_table import figures_table, map_size
 from glace_ros.evaluation.map_judgement import USABLE_RECALL
 from glace_ros.features.encoder_names import without_folder
 from glace_ros.report.build_record import recorded_way, recording_start_ns, views_of
@@ -21,13 +18,10 @@ from glace_ros.report.coverage import (
     missed,
     weak_regions,
 )
-from glace_ros.report.map_report_files import report_paths
 from glace_ros.report.point_cloud import PointCloud, joined
-from glace_ros.report.words import place, why_weak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -38,8 +32,6 @@ if TYPE_CHECKING:
     from glace_ros.report.build_record import BuildRecord
 
     Words = list[tuple[str, str]]
-
-_REGIONS_PRINTED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,21 +157,6 @@ def map_report(
     return MapReport(
         judgement, record, mapping, way, step_s, start_ns, figures, description, reader.notes
     )
-
-
-def print_result(output: Path, figures: dict[str, Any], report: MapReport | None) -> None:
-    """The held-out figures on stdout, and where to record more."""
-    table = Table(title=f"{output.name}, held-out blocks", show_header=False)
-    for row in figures_table(figures):
-        table.add_row(*row)
-    table.add_row("map", f"{output}, {map_size(figures)}")
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items())
-    table.add_row("time", seconds)
-    if report:
-        table.add_row("report", str(report_paths(output).html))
-        for region in report.regions[:_REGIONS_PRINTED]:
-            table.add_row("record more at", f"{place(region)}: {why_weak(region)}")
-    Console().print(table)
 
 
 def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:

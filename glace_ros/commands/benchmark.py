@@ -16,10 +16,10 @@ from rich.table import Table
 from glace_ros.command_line.arguments import positive, whole_number
 from glace_ros.command_line.output_files import require_writable
 from glace_ros.command_line.program import run
+from glace_ros.commands.build_map_options import global_encoder_name, local_encoder_name
 from glace_ros.datasets.rooms import room_list
 from glace_ros.features.encoder_names import r2former_part
 from glace_ros.mapping.presets import PRESETS
-from glace_ros.nodes.build_options import global_encoder_name, local_encoder_name
 from glace_ros.protocols.comparison_page import Comparison, comparison_page, markdown
 from glace_ros.protocols.jobs import Job, run_jobs
 from glace_ros.protocols.protocols import ABLATIONS, PROTOCOLS, protocol

@@ -7,35 +7,38 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
 
 from glace_ros.command_line.output_files import write_json
 from glace_ros.command_line.program import interruption_says, run
 from glace_ros.command_line.progress import progress_bar
 from glace_ros.command_line.recording_options import open_recording, recording_name
 from glace_ros.command_line.shortages import shortages_in_a_sentence
-from glace_ros.device import choose_device
-from glace_ros.evaluation.map_judgement import Judgement, judge, map_figures
-from glace_ros.mapping.map_builder import MapBuilder
-from glace_ros.mapping.resume.saved_work import SavedWork
-from glace_ros.maps.default_location import _point_latest_at
-from glace_ros.maps.map_metadata import RecordingDescription
-from glace_ros.nodes.build_config import (
+from glace_ros.commands.build_map_config import (
     fingerprint,
     map_builder_config,
     weights_of,
     writable_output,
 )
-from glace_ros.nodes.build_options import build_map_parser
+from glace_ros.commands.build_map_options import build_map_parser
+from glace_ros.device import choose_device
+from glace_ros.evaluation.figures_table import figures_table, map_size
+from glace_ros.evaluation.map_judgement import Judgement, judge
+from glace_ros.mapping.map_builder import MapBuilder
+from glace_ros.mapping.resume.saved_work import SavedWork
+from glace_ros.maps.default_location import _point_latest_at
+from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
 from glace_ros.recording.recording_summary import describe
 from glace_ros.report.build_record import BuildRecord
-from glace_ros.report.map_report import map_report, print_result
+from glace_ros.report.map_report import map_report
 from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
+from glace_ros.report.words import place, why_weak
 
 if TYPE_CHECKING:
     import argparse
@@ -43,10 +46,12 @@ if TYPE_CHECKING:
 
     import torch
 
+    from glace_ros.evaluation.map_judgement import Judgement
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
     from glace_ros.mapping.training.map_trainer import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.report.map_report import MapReport
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -240,3 +245,38 @@ def _print_left_out(
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:
+    """The figures of `judge`, and those of the map that was saved."""
+    scene_map = judgement.scene_map
+    return {
+        **judgement.figures,
+        "map_bytes": scene_map.file_bytes,
+        "heads": len(scene_map.heads),
+        "samples_per_second": builder.samples_per_second,
+        "steps": builder.steps,
+        "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,
+        "mapping_frames": len(builder.encoded.views),
+        "points_share": builder.points_share,
+        "sigma": scene_map.metadata.sigma,
+        "codes": vars(builder.codes) if builder.codes else None,
+    }
+
+
+_REGIONS_PRINTED = 5
+
+
+def print_result(output: Path, figures: dict[str, Any], report: MapReport | None) -> None:
+    """The held-out figures on stdout, and where to record more."""
+    table = Table(title=f"{output.name}, held-out blocks", show_header=False)
+    for row in figures_table(figures):
+        table.add_row(*row)
+    table.add_row("map", f"{output}, {map_size(figures)}")
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items())
+    table.add_row("time", seconds)
+    if report:
+        table.add_row("report", str(report_paths(output).html))
+        for region in report.regions[:_REGIONS_PRINTED]:
+            table.add_row("record more at", f"{place(region)}: {why_weak(region)}")
+    Console().print(table)

@@ -22,13 +22,13 @@ from glace_ros.command_line.recording_options import (
     open_recording,
     recording_name,
 )
+from glace_ros.commands.build_map_options import local_encoder_name
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
 from glace_ros.mapping.code_statistics import CodePairs, CodeStatistics, code_pairs
 from glace_ros.mapping.global_codes import unseen_pairs
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.nodes.build_options import local_encoder_name
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.report.code_angles import AngleBins, code_angles_page
 from glace_ros.report.page import Figure, write_page
