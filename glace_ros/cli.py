@@ -26,11 +26,11 @@ SUBCOMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Dispatch to glace_ros.nodes.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
+    """Dispatch to glace_ros.commands.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in SUBCOMMANDS:
         with _ending_at_once(argv[0]):
-            program = importlib.import_module(f"glace_ros.nodes.{argv[0]}")
+            program = importlib.import_module(f"glace_ros.commands.{argv[0]}")
         try:
             return int(program.main(argv[1:]))
         except KeyboardInterrupt:

@@ -2,6 +2,14 @@
 do.
 """
 
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 class GlaceError(Exception):
     """Base of all errors below; a command line turns it into one sentence and `exit_code`."""
@@ -31,3 +39,12 @@ class MappingError(GlaceError):
     """Training cannot start or go on."""
 
     exit_code = 6
+
+
+@contextmanager
+def interruption_says(words: Callable[[], str]) -> Iterator[None]:
+    """What `run` says of a Ctrl-C in here, after "interrupted"."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(words()) from None

@@ -530,7 +530,7 @@ def test_sigterm_ends_every_program_as_ctrl_c_does(words, at, tmp_path, monkeypa
             saved.append(True)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(f"glace_ros.nodes.{at}", sigterm)
+    monkeypatch.setattr(f"glace_ros.commands.{at}", sigterm)
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody's"))
     try:
         assert glace(words) == 130

@@ -22,11 +22,11 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from robot import BASE_FROM_CAMERA, NS, stamp_of, wait_until
 
+from glace_ros.commands import localize
 from glace_ros.errors import GlaceError, MapFileError, WeightsError
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.pose import Pose
 from glace_ros.node import live_localization
-from glace_ros.node import localizer_node as localize
 from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.localizing import image_worker

@@ -21,7 +21,7 @@ NAV2 = {"map", "goal_pose", "clicked_point"}
 
 def node_topics() -> set[str]:
     """Names in the sources of the node, without namespace and as the launch file remaps them."""
-    sources = [path.read_text(encoding="utf-8") for path in (REPO / "glace_ros/nodes").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in (REPO / "glace_ros/node").rglob("*.py")]
     names = {
         name.lstrip("/").replace("~/", "glace_localizer/")
         for source in sources

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 INTERRUPTED = 130
 
@@ -43,12 +42,3 @@ def _as_ctrl_c(_number: int, _frame: object) -> None:
     # other sends its own SIGINT, which must not cut short what is being saved
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-@contextmanager
-def interruption_says(words: Callable[[], str]) -> Iterator[None]:
-    """What `run` says of a Ctrl-C in here, after "interrupted"."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(words()) from None

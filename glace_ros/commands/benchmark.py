@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,7 +179,3 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--buffer-gb", type=positive, metavar="GB")
     build.add_argument("--seed", type=whole_number(0))
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,6 @@ blocks that training never saw.
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.output_files import write_json
-from glace_ros.command_line.program import interruption_says, run
+from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
 from glace_ros.command_line.recording_options import open_recording, recording_name
 from glace_ros.command_line.shortages import shortages_in_a_sentence
@@ -25,6 +24,7 @@ from glace_ros.commands.build_map_config import (
 )
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.device import choose_device
+from glace_ros.errors import interruption_says
 from glace_ros.evaluation.figures_table import figures_table, map_size
 from glace_ros.evaluation.map_judgement import Judgement, judge
 from glace_ros.mapping.map_builder import MapBuilder
@@ -241,10 +241,6 @@ def _print_left_out(
         + (f"; left out: {left_out}" if left_out else ""),
         highlight=False,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 
 def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:

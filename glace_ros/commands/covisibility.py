@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +135,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the bins")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write both distributions")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

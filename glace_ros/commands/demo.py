@@ -198,7 +198,3 @@ def _seed(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return value
-
-
-if __name__ == "__main__":
-    sys.exit(main())

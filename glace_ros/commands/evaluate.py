@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,7 +177,3 @@ def _parser() -> argparse.ArgumentParser:
         help="of RANSAC, default %(default)s",
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from glace_ros.command_line.output_files import require_distinct, require_writable
@@ -45,7 +44,3 @@ def _parser() -> argparse.ArgumentParser:
         help="of an ensemble MAP_0.pt, MAP_1.pt, ...: a file for each head",
     )  # fmt: skip
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,7 +140,3 @@ def _parser() -> argparse.ArgumentParser:
     add_recording_arguments(parser, "train", required=False)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,6 @@ on with the same command.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,7 +160,3 @@ def _add_published(
 def _add_paths(parser: argparse.ArgumentParser, source: str) -> None:
     parser.add_argument("source", type=Path, metavar="SRC", help=source)
     parser.add_argument("destination", type=Path, metavar="DST", help="where scene folders go")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,13 @@
-"""The live node `glace_localizer` and its command line: images in, poses and map->odom out."""
+"""The live node `glace_localizer`: images in, poses and map->odom out."""
 
 from __future__ import annotations
 
-import sys
 import traceback
 from typing import TYPE_CHECKING
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from glace_ros.commands.localize import main
 from glace_ros.errors import GlaceError
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.lifecycle_bond import LifecycleBond
@@ -21,7 +19,6 @@ from glace_ros.node.output.publishers import Publishers
 from glace_ros.node.parameter_server import ParameterServer
 from glace_ros.node.services import LocalizationServices
 from glace_ros.node.transition_log import TransitionLog
-from glace_ros.nodes.localize_arguments import NODE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +26,9 @@ if TYPE_CHECKING:
     from glace_ros.node.parameters import LocalizeParameters
 
     ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
+
+
+NODE_NAME = "glace_localizer"
 
 
 class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
@@ -168,7 +168,3 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
 
     def _on_tf_problem(self, sentence: str) -> None:
         self._said.enter(sentence, "bad", lambda: self.get_logger().warning(sentence))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

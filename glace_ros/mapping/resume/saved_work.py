@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glace_ros.command_line.program import interruption_says
+from glace_ros.errors import interruption_says
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
 
