@@ -8,8 +8,7 @@
 # Expected: positions in a plane fix scale, place and direction; or an exception.
 # Matters: the odometry of a robot on wheels says z = 0 throughout. What the priors are there for, the
 #   scale above all, is lost: here 30 %, 1.5 m.
-# We: do without: a map takes the recorded poses as they are. Lifting all priors by a metre before and
-#   lowering the result after would do.
+# We: adjust no poses with COLMAP. Lifting all priors before, and lowering the result after, would do.
 set -euo pipefail
 unset PYTHONPATH
 
