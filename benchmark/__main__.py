@@ -36,16 +36,16 @@ def main() -> int:
         print(f"benchmark: there is no recording at {args.data}: name its folder with --data")
         return 2
     args.output.mkdir(parents=True, exist_ok=True)
-    scene_map, figures_file = args.output / "office.glace", args.output / "query.json"
+    scene_map, metrics_file = args.output / "office.glace", args.output / "query.json"
     glace(
         *("build_map", "--bag", args.data / "mapping", "--output", scene_map),
         *("--minutes", args.minutes, "--json", args.output / "mapping.json"),
     )
     glace(
         *("evaluate", "--map", scene_map, "--bag", args.data / "query"),
-        *("--pose-source", "/ground_truth/pose", "--json", figures_file),
+        *("--pose-source", "/ground_truth/pose", "--json", metrics_file),
     )
-    return judge(json.loads(figures_file.read_text(encoding="utf-8")))
+    return validate_map(json.loads(metrics_file.read_text(encoding="utf-8")))
 
 
 def glace(*arguments: object) -> None:
@@ -56,9 +56,9 @@ def glace(*arguments: object) -> None:
         sys.exit(code)
 
 
-def judge(figures: dict[str, Any]) -> int:
+def validate_map(metrics: dict[str, Any]) -> int:
     """Prints a line for each bound; 0 if all hold."""
-    values = {**figures, **figures["recall"]}
+    values = {**metrics, **metrics["recall"]}
     failed = False
     for key, label, bound, more_is_better in BOUNDS:
         value = values[key]

@@ -82,17 +82,17 @@ def measure(folder: Path, args: argparse.Namespace) -> int:
     if code not in (0, 3):  # so few iterations need not pass the check
         return code
     peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # kB on Linux
-    figures = json.loads((folder / "figures.json").read_text())
+    metrics = json.loads((folder / "figures.json").read_text())
     table = Table(title="long recording", show_header=False)
     table.add_row("images", f"{args.images}, {args.width} px wide")
-    table.add_row("mapping views", str(figures["mapping_frames"]))
+    table.add_row("mapping views", str(metrics["mapping_frames"]))
     kept = patches_per_view(
-        int(args.buffer_gb * 2**30), XFeatEncoder.channels, COPIES, figures["mapping_frames"],
+        int(args.buffer_gb * 2**30), XFeatEncoder.channels, COPIES, metrics["mapping_frames"],
         PATCHES,
     )  # fmt: skip
     table.add_row("patches a view, at most", str(kept))
     table.add_row("peak memory", f"{peak_gb:.2f} GB (bound {BOUND_GB:g} GB)")
-    for stage, seconds in figures["seconds"].items():
+    for stage, seconds in metrics["seconds"].items():
         table.add_row(stage, f"{seconds:.0f} s")
     table.add_row("CPUs", str(os.cpu_count()))
     Console().print(table)

@@ -55,20 +55,20 @@ def random_buffer(device: torch.device) -> tuple[FeatureBuffer, torch.Tensor]:
         torch.randn(count, 3) * 3,
         torch.rand(count) < 0.5,
     )
-    codes_vG = torch.nn.functional.normalize(torch.randn(VIEWS, 32), dim=1)
-    return FeatureBuffer(samples, views, np.zeros(3), device), codes_vG
+    descriptors_vG = torch.nn.functional.normalize(torch.randn(VIEWS, 32), dim=1)
+    return FeatureBuffer(samples, views, np.zeros(3), device), descriptors_vG
 
 
 class StraightforwardTrainer:
     """Paper section 3 and supplement, written down as it reads."""
 
     def __init__(
-        self, buffer: FeatureBuffer, codes_vG: torch.Tensor, head: CoordinateHeadConfig,
+        self, buffer: FeatureBuffer, descriptors_vG: torch.Tensor, head: CoordinateHeadConfig,
         batch: int, device: torch.device,
     ) -> None:  # fmt: skip
         view_n = buffer.samples.view_n.long()
         self.features_nC = torch.cat(
-            [codes_vG.to(device)[view_n].half(), buffer.samples.descriptors_nC], dim=1
+            [descriptors_vG.to(device)[view_n].half(), buffer.samples.descriptors_nC], dim=1
         )
         pose_n34 = buffer.camera_from_map_v34[view_n]
         bottom_n14 = torch.tensor([0.0, 0, 0, 1], device=device).expand(len(view_n), 1, 4)
@@ -90,10 +90,10 @@ class StraightforwardTrainer:
         index_n = self.order_n[self.at : self.at + self.batch].to(self.device)
         self.at += self.batch
         input_nC = self.features_nC[index_n].float()
-        codes_nG = input_nC[:, :32] + 0.1 * torch.randn_like(input_nC[:, :32])
-        codes_nG = torch.nn.functional.normalize(codes_nG, dim=1)
+        descriptors_nG = input_nC[:, :32] + 0.1 * torch.randn_like(input_nC[:, :32])
+        descriptors_nG = torch.nn.functional.normalize(descriptors_nG, dim=1)
         with torch.autocast(self.device.type, dtype=self.dtype):
-            points_n3 = self.head(torch.cat([codes_nG, input_nC[:, 32:]], dim=1)).float()
+            points_n3 = self.head(torch.cat([descriptors_nG, input_nC[:, 32:]], dim=1)).float()
         ones_n1 = torch.ones(len(points_n3), 1, device=self.device)
         in_camera_n31 = (self.pose_n44[index_n] @ torch.cat([points_n3, ones_n1], 1)[..., None])[
             :, :3
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1024, 5120])
     args = parser.parse_args()
     device = choose_device(args.device)
-    buffer, codes_vG = random_buffer(device)
+    buffer, descriptors_vG = random_buffer(device)
     table = Table(
         "width", "batch", "straightforward", "ours", "roofline", "ours / straight", "of roofline",
         title=f"samples a second, {device}, {torch.get_num_threads()} threads",
@@ -170,8 +170,8 @@ def main() -> None:
         for batch in args.batch:
             head = replace(CoordinateHeadConfig(), width=width)
             config = MapTrainerConfig(batch=batch)
-            ours = MapTrainer(config, buffer, codes_vG, 0.1, head, torch.zeros(1, 3), device)
-            plain = StraightforwardTrainer(buffer, codes_vG, head, batch, device)
+            ours = MapTrainer(config, buffer, descriptors_vG, 0.1, head, torch.zeros(1, 3), device)
+            plain = StraightforwardTrainer(buffer, descriptors_vG, head, batch, device)
             dtype = faster_dtype(device, width)
             turns = np.array(
                 [

@@ -132,7 +132,7 @@ def comparison(
         "solver", "with a pose", "median error", "5 cm / 5 deg", "median, p95",
         "where nothing fits", title=title,
     )  # fmt: skip
-    rows = {name: _figures(found[name], nothing[name]) for name in found}
+    rows = {name: _metrics(found[name], nothing[name]) for name in found}
     first, *others = rows
     for name, row in rows.items():
         poses, metres, degrees, share, *ms = row
@@ -149,16 +149,16 @@ def comparison(
     return table
 
 
-def _figures(found: list[LocalizedFrame], nothing: list[LocalizedFrame]) -> NDArray[np.float64]:
+def _metrics(found: list[LocalizedFrame], nothing: list[LocalizedFrame]) -> NDArray[np.float64]:
     """(8,) share with a pose, median m and deg, share within 5 cm / 5 deg, ms: median and p95, and
     both where nothing fits.
     """
-    figures, bounded_ms = summarize_frames(found), summarize_frames(nothing)["latency_ms"]
-    ms = figures["latency_ms"]
+    metrics, bounded_ms = summarize_frames(found), summarize_frames(nothing)["latency_ms"]
+    ms = metrics["latency_ms"]
     return np.array(
         [
-            figures["localized"] / len(found), figures["median_translation_m"],
-            figures["median_rotation_deg"], figures["recall"]["5cm_5deg"],
+            metrics["localized"] / len(found), metrics["median_translation_m"],
+            metrics["median_rotation_deg"], metrics["recall"]["5cm_5deg"],
             ms["p50"], ms["p95"], bounded_ms["p50"], bounded_ms["p95"],
         ],
         dtype=np.float64,

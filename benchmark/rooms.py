@@ -212,14 +212,16 @@ def checkpoint_of(run: Run, output: Path) -> TrainingCheckpoint:
 def measure(run: Run, images: list[RoomImages], scene_map: SceneMap) -> dict[str, Any]:
     """Localizes every query."""
     return {
-        **judge(run, images, scene_map, LocalizerConfig()),
-        "own_code": judge(run, images, scene_map, LocalizerConfig(places=None)),
-        "head_alone": judge(run, images, scene_map, LocalizerConfig(places=None, refinement=None)),
+        **validate_map(run, images, scene_map, LocalizerConfig()),
+        "own_code": validate_map(run, images, scene_map, LocalizerConfig(places=None)),
+        "head_alone": validate_map(
+            run, images, scene_map, LocalizerConfig(places=None, refinement=None)
+        ),
         "retrieval": retrieval(run, images, scene_map),
     }
 
 
-def judge(
+def validate_map(
     run: Run, images: list[RoomImages], scene_map: SceneMap, config: LocalizerConfig
 ) -> dict[str, Any]:
     """Recall, and where the others were put. A refused query counts as wrong, in no room."""
@@ -237,14 +239,14 @@ def judge(
                 )
             )  # fmt: skip
             wrong_room += pose is not None and nearest_room(run, pose) != room
-    figures = summarize_frames(frames)
+    metrics = summarize_frames(frames)
     return {
         "query_count": len(frames),
-        "recall": figures["recall"],
-        "median_m": figures["median_translation_m"],
+        "recall": metrics["recall"],
+        "median_m": metrics["median_translation_m"],
         "wrong_room": wrong_room / len(frames),
         "refused": sum(frame.estimate is None for frame in frames) / len(frames),
-        "latency_ms": figures["latency_ms"],
+        "latency_ms": metrics["latency_ms"],
     }
 
 

@@ -66,7 +66,7 @@ class StructureBasedMap:
             )  # fmt: skip
         poses = [image.map_from_camera for image in images if image.map_from_camera]
         self.vlad = VladEncoder.learn(features, poses, VladConfig(), seed=0)
-        self.codes_vG = torch.stack([self.vlad.encode(found) for found in features])
+        self.descriptors_vG = torch.stack([self.vlad.encode(found) for found in features])
         config = TriangulationConfig()
         self.patches: list[tuple[torch.Tensor, torch.Tensor]] = []
         camera_from_map_v34 = np.stack([view.camera_from_map_34.numpy() for view in views])
@@ -78,7 +78,7 @@ class StructureBasedMap:
     def megabytes(self) -> float:
         """As a file would hold them: descriptors of fp16, points and codes of fp32."""
         patches = sum(len(points_n3) for _, points_n3 in self.patches)
-        return (patches * (2 * XFeatEncoder.channels + 12) + 4 * self.codes_vG.numel()) / 1e6
+        return (patches * (2 * XFeatEncoder.channels + 12) + 4 * self.descriptors_vG.numel()) / 1e6
 
     def encode(self, image: PosedImage) -> tuple[LocalFeatures, Any]:
         """As the localizer encodes it."""
@@ -88,7 +88,9 @@ class StructureBasedMap:
         """The camera's pose, from the `retrieved` mapping images with the nearest codes."""
         start = time.perf_counter()
         features, camera = self.encode(image)
-        nearest = (self.codes_vG @ self.vlad.encode(features)).topk(retrieved).indices.tolist()
+        nearest = (
+            (self.descriptors_vG @ self.vlad.encode(features)).topk(retrieved).indices.tolist()
+        )
         pixels, points = [], []
         for view in nearest:
             descriptors_mC, points_m3 = self.patches[view]
@@ -147,15 +149,15 @@ def main() -> None:
             frames = [localize_frame(localizer, q, base_from_camera) for q in queries]
             rows.append((name, frames, size / 1e6))
     for name, frames, megabytes in rows:
-        figures = summarize_frames(frames)
+        metrics = summarize_frames(frames)
         table.add_row(
             name,
-            f"{figures['localized']} of {figures['frames']}",
-            f"{100 * (figures['median_translation_m'] or np.nan):.2f} cm, "
-            f"{figures['median_rotation_deg'] or np.nan:.2f} deg",
-            f"{figures['recall']['5cm_5deg']:.0%}",
+            f"{metrics['localized']} of {metrics['frames']}",
+            f"{100 * (metrics['median_translation_m'] or np.nan):.2f} cm, "
+            f"{metrics['median_rotation_deg'] or np.nan:.2f} deg",
+            f"{metrics['recall']['5cm_5deg']:.0%}",
             f"{megabytes:.1f} MB, {megabytes / rows[0][2]:.0%}",
-            f"{figures['latency_ms']['p50']:.0f} ms",
+            f"{metrics['latency_ms']['p50']:.0f} ms",
         )
     Console().print(table)
 

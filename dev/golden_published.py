@@ -67,9 +67,9 @@ def ace_and_glace(ace: Path, glace: Path) -> dict[str, list[float]]:
         transform.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
         transform.Resize([480, 640], antialias=False),
     ])  # fmt: skip
-    code_G = net.eval()(prepare(picture(96, 150, 3))[None])[0]
-    assert functional.normalize(code_G, dim=0).allclose(code_G, atol=1e-5)
-    golden["r2former"] = some(code_G)
+    descriptor_G = net.eval()(prepare(picture(96, 150, 3))[None])[0]
+    assert functional.normalize(descriptor_G, dim=0).allclose(descriptor_G, atol=1e-5)
+    golden["r2former"] = some(descriptor_G)
     return golden
 
 

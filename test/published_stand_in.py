@@ -98,14 +98,14 @@ class PublishedRoom:
         torch.save(encoder.state_dict(), folder / "ace_encoder_pretrained.pt")
         with torch.no_grad():
             of_room_vnC = torch.stack([encoder(image)[0].flatten(1).T for image in images])
-        codes_vG = self._codes(folder) if self._rooms > 1 else None
+        descriptors_vG = self._descriptors(folder) if self._rooms > 1 else None
         pixels_n2, points_vn3 = self._seen()
         centres_k3 = self._centres(points_vn3)
         origin_3 = centres_k3.double().mean(dim=0)
         weights = trained_head(
             Samples(
                 of_room_vnC.repeat_interleave(self._rooms, dim=0),
-                codes_vG,
+                descriptors_vG,
                 self._camera_from_map(origin_3),
                 pixels_n2,
                 (points_vn3 - origin_3).float(),
@@ -115,7 +115,7 @@ class PublishedRoom:
         )
         torch.save(as_saved(weights, centres_k3), folder / "MAP.pt")
 
-    def _codes(self, folder: Path) -> torch.Tensor:
+    def _descriptors(self, folder: Path) -> torch.Tensor:
         """(views, 256) of the encoder that is saved."""
         images = [_in_colour(view.image_rgb_hwc) for view in self.train]
         network = _centred_code_network(images)

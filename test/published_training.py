@@ -18,7 +18,7 @@ class Samples(NamedTuple):
     """
 
     features_vnC: torch.Tensor
-    codes_vG: torch.Tensor | None
+    descriptors_vG: torch.Tensor | None
     camera_from_map_v34: torch.Tensor
     pixels_n2: torch.Tensor
     points_vn3: torch.Tensor
@@ -30,7 +30,9 @@ def trained_head(
     """By ACE's robust reprojection error, and told where points are to end besides, for speed; with
     GLACE's feature diffusion. centres_k3: about the samples' origin.
     """
-    steps, rate = (400, 1e-2) if samples.codes_vG is None else (600, 6e-3)  # noise takes longer
+    steps, rate = (
+        (400, 1e-2) if samples.descriptors_vG is None else (600, 6e-3)
+    )  # noise takes longer
     weights = _untrained_head(samples, len(centres_k3))
     optimizer = torch.optim.AdamW(weights.values(), lr=rate, fused=True)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
@@ -40,10 +42,12 @@ def trained_head(
         row_n = torch.randint(views * cells, (_BATCH,), generator=draw)
         view_n, cell_n = row_n // cells, row_n % cells
         input_nC = samples.features_vnC[view_n, cell_n]
-        if samples.codes_vG is not None:
-            codes_nG = samples.codes_vG[view_n]
-            codes_nG = codes_nG + _SIGMA * torch.randn(codes_nG.shape, generator=draw)
-            input_nC = torch.cat([functional.normalize(codes_nG, dim=1), input_nC], dim=1)
+        if samples.descriptors_vG is not None:
+            descriptors_nG = samples.descriptors_vG[view_n]
+            descriptors_nG = descriptors_nG + _SIGMA * torch.randn(
+                descriptors_nG.shape, generator=draw
+            )
+            input_nC = torch.cat([functional.normalize(descriptors_nG, dim=1), input_nC], dim=1)
         found_n3 = _head(weights, input_nC, centres_k3)
         in_camera_n34 = samples.camera_from_map_v34[view_n]
         seen_n2 = _projected(found_n3, in_camera_n34, focal_and_centre_22)
@@ -87,8 +91,8 @@ def _projected(
 
 def _untrained_head(samples: Samples, clusters: int) -> dict[str, torch.Tensor]:
     inputs = samples.features_vnC.shape[-1]
-    if samples.codes_vG is not None:
-        inputs += samples.codes_vG.shape[-1]
+    if samples.descriptors_vG is not None:
+        inputs += samples.descriptors_vG.shape[-1]
     square = ("res3_conv2", "res3_conv3", "0c0", "0c1", "0c2", "fc1", "fc2")
     sizes = dict.fromkeys(square, (_WIDTH, _WIDTH))
     sizes |= {"res3_conv1": (_WIDTH, inputs), "head_skip": (_WIDTH, inputs), "fc3": (4, _WIDTH)}

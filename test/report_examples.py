@@ -8,7 +8,7 @@ import numpy as np
 from core_scenes import looking_at, tiny_map
 
 from glace_ros.evaluation.localized_frame import LocalizedFrame
-from glace_ros.evaluation.map_judgement import USABLE_RECALL, Judgement
+from glace_ros.evaluation.map_validation import USABLE_RECALL, MapValidation
 from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
@@ -54,17 +54,17 @@ def example_report(
     for time_s in times_s[is_held_out]:
         missed = missed_s[0] <= time_s < missed_s[1]
         frames.append(_add(record, float(time_s), points_n3, None if missed else error_m))
-    figures = summarize_frames(frames)
-    usable = figures["recall"]["50cm_5deg"] >= USABLE_RECALL if frames else None
+    metrics = summarize_frames(frames)
+    usable = metrics["recall"]["50cm_5deg"] >= USABLE_RECALL if frames else None
     mapping = [pose_at(time_s) for time_s in times_s[~is_held_out]]
-    figures |= {
+    metrics |= {
         "map_bytes": 1_234_567, "seconds": {"read": 1.5, "train": 100.0, "total": 123.0},
         "heads": 1, "steps": 600, "mapping_frames": len(mapping), "left_out": {"blurred": 16},
     }  # fmt: skip
-    judgement = Judgement(tiny_map(), frames, figures, usable, None)
+    validation = MapValidation(tiny_map(), frames, metrics, usable, None)
     words = [("bag", "office"), ("map frame", "map")]
     return MapReport(
-        judgement, record, mapping, _way(times_s), 0.1, START_NS, figures, words, ["a note"]
+        validation, record, mapping, _way(times_s), 0.1, START_NS, metrics, words, ["a note"]
     )
 
 

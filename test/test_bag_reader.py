@@ -361,7 +361,7 @@ def test_held_out_images_are_read_again_and_no_more_than_can_be_judged(tmp_path,
                 held_out.append(image)
         assert [image.stamp_ns for image in held_out] == held_out.stamps_ns
         assert len(held_out) == 7
-        monkeypatch.setattr(HeldOutImages, "MOST_JUDGED", 3)
+        monkeypatch.setattr(HeldOutImages, "MOST_VALIDATED", 3)
         assert [image.stamp_ns for image in held_out] == held_out.stamps_ns[::3]
         assert len(held_out) == 3
 

@@ -14,7 +14,7 @@ from published_layouts import photographed_rooms
 
 from glace_ros.cli import main as glace
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.protocols import reported_figures as reported
+from glace_ros.protocols import reported_metrics as reported
 from glace_ros.protocols.protocols import PROTOCOLS, protocol
 from glace_ros.recording.scene_reader import SceneReader
 
@@ -50,8 +50,8 @@ class Programs:
             raise failure
         if failure == 0:
             name = Path(arguments[arguments.index("--scene") + 1]).stem
-            figures = self.built() if subcommand == "build_map" else self.evaluated(name)
-            Path(arguments[arguments.index("--json") + 1]).write_text(json.dumps(figures))
+            metrics = self.built() if subcommand == "build_map" else self.evaluated(name)
+            Path(arguments[arguments.index("--json") + 1]).write_text(json.dumps(metrics))
         yield SimpleNamespace(wait=lambda: failure)
 
     def built(self) -> dict:
@@ -59,14 +59,14 @@ class Programs:
         return {"map_bytes": size, "heads": self.heads, "seconds": {"total": 90.0}}
 
     def evaluated(self, name: str) -> dict:
-        figures = self.figures(name, 10)
+        metrics = self.metrics(name, 10)
         if self.rooms:
-            figures["rooms"] = {
-                f"../x/{room}": self.figures(room, frames) for room, frames in self.rooms.items()
+            metrics["rooms"] = {
+                f"../x/{room}": self.metrics(room, frames) for room, frames in self.rooms.items()
             }
-        return figures
+        return metrics
 
-    def figures(self, name: str, frames: int) -> dict:
+    def metrics(self, name: str, frames: int) -> dict:
         metres, degrees = self.medians.get(name, (0.1, 0.5))
         share = self.recall.get(name, 0.5) if self.truth else None
         return {
@@ -119,11 +119,11 @@ def row(tmp_path, system: str, table: int = 0) -> dict[str, str]:
     """The cells of a system in the JSON, by their heads; the Markdown has the same."""
     table = json.loads(tables(tmp_path, "json"))["tables"][table]
     found = next(row for row in table["rows"] if row["system"] == system)
-    figures = dict(zip(table["columns"], found.pop("figures"), strict=True))
+    metrics = dict(zip(table["columns"], found.pop("figures"), strict=True))
     text = tables(tmp_path, "md")
     line = next(line for line in text.splitlines() if line.startswith(f"| {system} |"))
-    assert all(cell in line for cell in figures.values())
-    return {**found, **figures}
+    assert all(cell in line for cell in metrics.values())
+    return {**found, **metrics}
 
 
 # --- the tables ---
@@ -254,8 +254,8 @@ def test_aachens_queries_go_into_a_submission(tmp_path, programs, benchmark):
 @pytest.mark.parametrize("table", [reported.TABLE_4, reported.TABLE_6])
 def test_the_averages_that_the_paper_prints_are_those_of_its_cells(table):
     for system in table.systems:
-        if all(system.figures):
-            cells_s2 = np.array([[float(n) for n in cell.split("/")] for cell in system.figures])
+        if all(system.metrics):
+            cells_s2 = np.array([[float(n) for n in cell.split("/")] for cell in system.metrics])
             off_2 = np.abs(cells_s2[:-1].mean(axis=0) - cells_s2[-1])
             assert (off_2 <= [1.01, 0.13]).all(), system.name  # of rounded cells
 
@@ -267,9 +267,9 @@ def test_the_reported_tables_are_whole_and_agree():
     assert [table.source for table in tables] == [*(f"Table {n}" for n in range(1, 7)), "Figure 6"]
     assert [len(table.systems) for table in tables] == [12, 5, 4, 15, 5, 7, 4]
     for table in tables:
-        assert all(len(system.figures) == len(table.columns) for system in table.systems)
-    assert reported.FIGURE_6.systems[-1].figures[0] == reported.TABLE_3.systems[-1].figures[1]
-    assert reported.TABLE_6.systems[-1].figures == reported.TABLE_4.systems[-1].figures
+        assert all(len(system.metrics) == len(table.columns) for system in table.systems)
+    assert reported.FIGURE_6.systems[-1].metrics[0] == reported.TABLE_3.systems[-1].metrics[1]
+    assert reported.TABLE_6.systems[-1].metrics == reported.TABLE_4.systems[-1].metrics
 
 
 # --- interrupted, done, in the way ---
@@ -301,8 +301,8 @@ def test_a_map_that_was_done_when_we_were_interrupted_is_kept(tmp_path, programs
     folders = scene_folders(tmp_path, "7scenes")
     programs.fails = {3: KeyboardInterrupt}
     benchmark("7scenes", code=130)
-    figures = tmp_path / "out" / f"{folders[1]}.build_map.json"
-    figures.write_text(json.dumps(programs.built()))
+    metrics = tmp_path / "out" / f"{folders[1]}.build_map.json"
+    metrics.write_text(json.dumps(programs.built()))
     benchmark("7scenes")
     assert programs.maps() == folders
     assert "interrupted" not in tables(tmp_path, "md")
@@ -395,11 +395,11 @@ def test_simulated_rooms_are_prepared_mapped_and_compared(tmp_path, benchmark, m
     monkeypatch.setattr("glace_ros.protocols.jobs.child_process", in_this_process)
     benchmark("7scenes", "--scenes", "chess", *quick)
     assert float(row(tmp_path, "glace_ros, 1 of 7 scenes")["7-Scenes, D-SLAM"]) >= 0
-    figures, page = tmp_path / "angles.json", tmp_path / "angles.html"
+    metrics, page = tmp_path / "angles.json", tmp_path / "angles.html"
     words = ["--scene", str(tmp_path / "data/7scenes_chess"), "--keyframe-dist", "0"]
-    words += ["--json", str(figures), "--html", str(page), "--device", "cpu"]
+    words += ["--json", str(metrics), "--html", str(page), "--device", "cpu"]
     assert glace(["covisibility", *words]) == 0
-    angles = json.loads(figures.read_text())
+    angles = json.loads(metrics.read_text())
     counted = sum(angles["bins"]["covisible_b"]) + sum(angles["bins"]["other_b"])
     assert counted == angles["pairs"] == 2 * 8  # two of ten views are held out of the encoder
     assert f"--sigma {angles['sigma']:.3f}" in page.read_text()

@@ -182,15 +182,15 @@ def test_a_map_that_fails_its_check_is_written_but_not_the_latest(
 
 
 def test_figures_have_the_documented_keys(built):
-    path, figures = built
-    assert set(figures) >= {
+    path, metrics = built
+    assert set(metrics) >= {
         "frames", "localized", "median_translation_m", "median_rotation_deg", "recall",
         "nees_mean", "latency_ms", "map_bytes", "seconds", "samples_per_second",
     }  # fmt: skip
-    assert set(figures["seconds"]) >= {"read", "encode", "train", "total"}
-    assert figures["map_bytes"] == path.stat().st_size
-    assert figures["mapping_frames"] == IMAGES
-    json.dumps(figures, allow_nan=False)
+    assert set(metrics["seconds"]) >= {"read", "encode", "train", "total"}
+    assert metrics["map_bytes"] == path.stat().st_size
+    assert metrics["mapping_frames"] == IMAGES
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_the_map_describes_its_recording(built, bag):
@@ -219,11 +219,11 @@ def test_without_output_the_same_map_goes_where_the_launch_file_looks(
 def test_evaluate_scores_every_image(built, bag, tmp_path, capsys):
     files = ["--json", str(tmp_path / "q.json"), "--tum", str(tmp_path / "q.tum")]
     assert evaluate(["--map", str(built[0]), "--bag", str(bag), *files]) == 0
-    figures = json.loads((tmp_path / "q.json").read_text())
-    assert figures["frames"] + figures["frames_without_truth"] == IMAGES
-    assert figures["localized"] == 0  # refusals count, they are not left out
-    assert figures["recall"]["5m_10deg"] == 0.0
-    assert (figures["map_bytes"], figures["heads"]) == (built[0].stat().st_size, 1)
+    metrics = json.loads((tmp_path / "q.json").read_text())
+    assert metrics["frames"] + metrics["frames_without_truth"] == IMAGES
+    assert metrics["localized"] == 0  # refusals count, they are not left out
+    assert metrics["recall"]["5m_10deg"] == 0.0
+    assert (metrics["map_bytes"], metrics["heads"]) == (built[0].stat().st_size, 1)
     assert (tmp_path / "q.tum").read_text() == ""
     assert "localized" in capsys.readouterr().out
 
@@ -243,10 +243,10 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
     monkeypatch.setattr(Localizer, "localize", accepting_four)
     words = ["--map", str(built[0]), "--bag", str(bag), "--json", str(tmp_path / "f.json")]
     assert evaluate([*words, "--foreign"]) == 0
-    figures = json.loads((tmp_path / "f.json").read_text())
-    assert figures["foreign_accepts"] == 4
-    assert figures["frames"] == 0  # the bag's poses are no truth in this map
-    assert figures["frames_without_truth"] == IMAGES
+    metrics = json.loads((tmp_path / "f.json").read_text())
+    assert metrics["foreign_accepts"] == 4
+    assert metrics["frames"] == 0  # the bag's poses are no truth in this map
+    assert metrics["frames_without_truth"] == IMAGES
     table = capsys.readouterr().out
     assert re.search(r"accepted +│ 4 ", table)
     assert re.search(rf"refused: inliers of points, fewer than +│ {IMAGES - 4} ", table)

@@ -10,8 +10,8 @@ from glace_ros.errors import WeightsError
 from glace_ros.features import weights_file
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.aliked_encoder import AlikedNetwork
-from glace_ros.features.corner_sampling import unfold_cells
-from glace_ros.features.encoder_names import check_name, finds_corners, without_folder
+from glace_ros.features.encoder_names import check_name, finds_keypoints, without_folder
+from glace_ros.features.keypoint_sampling import unfold_cells
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import to_tensor
 from glace_ros.features.superpoint_encoder import SuperPointNetwork
@@ -88,7 +88,7 @@ def test_patches_move_with_the_image(name):
     in the image.)
     """
     encoder = local_encoder(name, CPU)
-    assert encoder.finds_corners
+    assert encoder.finds_keypoints
     assert encoder.unit_norm
     wide_hw = patchwork(256, 224)
     moved_px = 32  # the coarsest cells of ALIKED
@@ -118,7 +118,7 @@ def test_patches_move_with_the_image(name):
 def test_ace_stands_beside_any_encoder_that_finds_corners(name, folder):
     ace = f"ace:{folder / 'ace.pth'}"
     both, alone = (local_encoder(each, CPU) for each in (f"{name}+{ace}", name))
-    assert (both.finds_corners, both.unit_norm, both.enlarges) == (False, False, True)
+    assert (both.finds_keypoints, both.unit_norm, both.enlarges) == (False, False, True)
     assert both.size_multiple_px == alone.size_multiple_px
     grey_11HW = to_tensor(patchwork(96, 64), CPU)
     found, corners = (encoder.encode(grey_11HW, 40) for encoder in (both, alone))
@@ -138,7 +138,7 @@ def test_patches_are_drawn_from_all_that_an_encoder_finds(name, folder, monkeypa
     for each in (name, f"{name}+ace:{folder / 'ace.pth'}"):
         encoder = local_encoder(each, CPU)
         found = encoder.encode(to_tensor(grey_hw, CPU), 96)
-        config = FeatureBufferConfig(patches=12, short_side_px=64, samples=120, drawn=True)
+        config = FeatureBufferConfig(patches=12, short_side_px=64, samples=120, sampled=True)
         augmentation = AugmentationConfig(plain_first=False)
         encoded = EncodedViews(encoder, config, augmentation, 0, image_count=1)
         encoded.add(picture)
@@ -186,9 +186,9 @@ def test_what_is_missing_or_wrong_is_named(folder, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["xfeat", "aliked", "superpoint:a+b.pth", "superpoint:/a:b/c"])
 def test_the_names_of_encoders(name):
     check_name(name)
-    assert finds_corners(name)
+    assert finds_keypoints(name)
     check_name(f"{name}+ace:d/e.pt")
-    assert not finds_corners(f"{name}+ace:d/e.pt")
+    assert not finds_keypoints(f"{name}+ace:d/e.pt")
 
 
 @pytest.mark.parametrize(

@@ -121,14 +121,14 @@ def test_the_small_demo_localizes_in_a_live_graph(folder, start):
     assert code in (0, 3), text
     # the recordings of the interrupted run were complete, and are used again
     assert before in (None, note.stat().st_mtime_ns)
-    figures = json.loads((folder / "output" / "demo.json").read_text())
-    assert figures["passed"] == (code == 0)
-    assert figures["frames"] > 20
-    assert figures["localized"] >= 0.15 * figures["frames"]
-    assert figures["map_odom_base"]["samples"] > 100
-    assert figures["map_odom_base"]["median_translation_m"] <= 0.5
+    metrics = json.loads((folder / "output" / "demo.json").read_text())
+    assert metrics["passed"] == (code == 0)
+    assert metrics["frames"] > 20
+    assert metrics["localized"] >= 0.15 * metrics["frames"]
+    assert metrics["map_odom_base"]["samples"] > 100
+    assert metrics["map_odom_base"]["median_translation_m"] <= 0.5
     page = (folder / "output" / "report.html").read_text()
-    assert f"{figures['localized']} of {figures['frames']} (" in page  # whatever the verdict is
+    assert f"{metrics['localized']} of {metrics['frames']} (" in page  # whatever the verdict is
 
 
 def test_an_output_that_cannot_be_written_is_one_sentence(folder):

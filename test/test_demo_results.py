@@ -104,10 +104,10 @@ def test_the_verdict_needs_both_many_poses_and_exact_ones(results):
 def test_figures_without_any_fix_are_still_figures(recording):
     nothing = compare(recording / "mapping", recording / "query", TRUTH_TOPIC, LiveRun())
     assert nothing.share == 0.0
-    figures = nothing.as_json()
-    assert figures["median_translation_m"] is None
-    assert figures["map_odom_base"]["median_translation_m"] is None
-    assert all(figure.value for figure in nothing.figures())
+    metrics = nothing.as_json()
+    assert metrics["median_translation_m"] is None
+    assert metrics["map_odom_base"]["median_translation_m"] is None
+    assert all(figure.value for figure in nothing.metrics())
     assert not nothing.passed
 
 

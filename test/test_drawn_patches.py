@@ -7,7 +7,7 @@ from core_scenes import patchwork, rgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.features.corner_sampling import likeliest_corners
+from glace_ros.features.keypoint_sampling import likeliest_keypoints
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
@@ -55,7 +55,7 @@ def test_patches_are_drawn_one_after_the_other_as_likely_as_their_scores():
     np.fill_diagonal(expected_nn, 0.0)
     rng, counts_nn = np.random.default_rng(0), np.zeros((5, 5))
     for _ in range(6000):
-        first, second = patches(scores).drawn(2, rng).descriptors_nC[:, 0].int().tolist()
+        first, second = patches(scores).sampled(2, rng).descriptors_nC[:, 0].int().tolist()
         counts_nn[first, second] += 1
     assert (counts_nn.diagonal() == 0).all()
     require_frequencies(counts_nn[:4, :4].ravel(), expected_nn[:4, :4].ravel())
@@ -69,7 +69,7 @@ def test_patches_are_drawn_one_after_the_other_as_likely_as_their_scores():
 @settings(max_examples=60)
 def test_no_patch_comes_twice_nor_one_without_a_score_and_of_few_all_come(scores, count):
     found = patches(scores)
-    drawn, again = (found.drawn(count, np.random.default_rng(1)) for _ in range(2))
+    drawn, again = (found.sampled(count, np.random.default_rng(1)) for _ in range(2))
     chosen_n = drawn.descriptors_nC[:, 0].long()
     possible = sum(score > 0 for score in scores)
     assert len(chosen_n.unique()) == len(chosen_n) == min(count, possible)
@@ -78,7 +78,7 @@ def test_no_patch_comes_twice_nor_one_without_a_score_and_of_few_all_come(scores
         assert torch.equal(tensor, whole[chosen_n])
         assert torch.equal(tensor, same)
     # memory that runs short keeps the first of them: a smaller draw
-    fewer = found.drawn(count // 2, np.random.default_rng(1))
+    fewer = found.sampled(count // 2, np.random.default_rng(1))
     assert torch.equal(fewer.pixels_n2, drawn.pixels_n2[: len(fewer.pixels_n2)])
 
 
@@ -91,7 +91,7 @@ class KnownScores:
         self.score_HW = score_HW
 
     def encode(self, grey_11HW, count, valid_HW=None):
-        pixels_n2, scores_n = likeliest_corners(self.score_HW, count, 8, 1, valid_HW=valid_HW)
+        pixels_n2, scores_n = likeliest_keypoints(self.score_HW, count, 8, 1, valid_HW=valid_HW)
         return LocalFeatures(scores_n[:, None], pixels_n2, scores_n)
 
 
@@ -101,7 +101,7 @@ def test_over_many_passes_a_cell_comes_as_often_as_its_best_corner_scores():
     score_HW = np.zeros((16, 56), np.float32)
     score_HW[3::8, 3::8] = best_hw
     score_HW[6::8, 6::8] = 0.4 * best_hw  # another corner of the cell
-    config = FeatureBufferConfig(patches=1, short_side_px=16, samples=2400, drawn=True)
+    config = FeatureBufferConfig(patches=1, short_side_px=16, samples=2400, sampled=True)
     encoder = KnownScores(torch.from_numpy(score_HW))
     encoded = EncodedViews(encoder, config, UNCHANGED, seed=0, image_count=1)
     encoded.add(image(56, 16))
@@ -115,7 +115,7 @@ def test_over_many_passes_a_cell_comes_as_often_as_its_best_corner_scores():
 
 
 def encoded_image(plain_first: bool, drawn: bool, seed: int = 0) -> EncodedViews:
-    config = FeatureBufferConfig(patches=40, short_side_px=96, drawn=drawn)
+    config = FeatureBufferConfig(patches=40, short_side_px=96, sampled=drawn)
     augmentation = AugmentationConfig(views=2, plain_first=plain_first)
     encoded = EncodedViews(XFeatEncoder(CPU), config, augmentation, seed)
     encoded.add(image(128, 96))

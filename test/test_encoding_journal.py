@@ -32,7 +32,7 @@ def largest_file(size_bytes: int):
 def empty() -> SimpleNamespace:
     """As EncodedViews, without an encoder."""
     views = MappingViews(64, 2, patches=40, max_bytes=ROOM * sample_bytes(64))
-    return SimpleNamespace(views=views, placed=0)
+    return SimpleNamespace(views=views, triangulated=0)
 
 
 def add_views(encoded: SimpleNamespace, first: int, last: int) -> None:
@@ -55,12 +55,12 @@ def add_views(encoded: SimpleNamespace, first: int, last: int) -> None:
 
 def place(encoded: SimpleNamespace, last: int) -> None:
     """Points for the views up to there."""
-    for index in range(encoded.placed, last):
+    for index in range(encoded.triangulated, last):
         for copy in range(2):
             rows = encoded.views.rows(index, copy)
             encoded.views.samples.points_n3[rows] = 10.0 * index + copy
             encoded.views.samples.has_point_n[rows] = torch.arange(rows.stop - rows.start) % 3 == 0
-    encoded.placed = last
+    encoded.triangulated = last
 
 
 def journal(folder, encoded, state=None, fingerprint="mine", every_s=0.0) -> EncodingJournal:
@@ -69,7 +69,7 @@ def journal(folder, encoded, state=None, fingerprint="mine", every_s=0.0) -> Enc
 
 
 def assert_same(found: SimpleNamespace, expected: SimpleNamespace) -> None:
-    assert found.placed == expected.placed
+    assert found.triangulated == expected.triangulated
     assert found.views.patches == expected.views.patches
     assert len(found.views) == len(expected.views)
     for a, b in zip(found.views.samples, expected.views.samples, strict=True):
@@ -195,7 +195,7 @@ def test_with_less_memory_the_points_are_made_anew(written):
     book = journal(folder, found)
     assert book.restore() == {"last": 20}
     assert found.views.patches < encoded.views.patches
-    assert found.placed == 0
+    assert found.triangulated == 0
     assert not found.views.samples.has_point_n.any()
     kept_n2 = found.views.features(7).pixels_n2
     assert torch.equal(kept_n2, encoded.views.features(7).pixels_n2[: len(kept_n2)])
@@ -232,20 +232,20 @@ def test_what_was_learned_of_the_views_comes_back_unless_they_changed(tmp_path):
         made.append(len(made))
         return {"codes": torch.full((3, 2), float(len(made))).T, "index": torch.arange(3)}
 
-    first = journal(tmp_path, encoded).kept("codes", make)
-    again = journal(tmp_path, encoded).kept("codes", make)
+    first = journal(tmp_path, encoded).cached("codes", make)
+    again = journal(tmp_path, encoded).cached("codes", make)
     assert made == [0]
     assert all(torch.equal(again[name], first[name]) for name in first)
-    assert journal(tmp_path, encoded).kept("nothing", dict) == {}
-    assert journal(tmp_path, encoded).kept("nothing", make) == {}  # nothing is a result too
+    assert journal(tmp_path, encoded).cached("nothing", dict) == {}
+    assert journal(tmp_path, encoded).cached("nothing", make) == {}  # nothing is a result too
     add_views(encoded, 6, 7)
-    assert journal(tmp_path, encoded).kept("codes", make)["codes"][0, 0] == 2.0
+    assert journal(tmp_path, encoded).cached("codes", make)["codes"][0, 0] == 2.0
     encoded.views.thin(20)
-    assert journal(tmp_path, encoded).kept("codes", make)["codes"][0, 0] == 3.0
+    assert journal(tmp_path, encoded).cached("codes", make)["codes"][0, 0] == 3.0
     with pytest.raises(MappingError, match=r"learned-codes\.safetensors is of another bag"):
-        journal(tmp_path, encoded, fingerprint="another").kept("codes", make)
+        journal(tmp_path, encoded, fingerprint="another").cached("codes", make)
     # what is made quickly is not worth a file
-    journal(tmp_path / "quick", encoded, every_s=60.0).kept("codes", make)
+    journal(tmp_path / "quick", encoded, every_s=60.0).cached("codes", make)
     assert not (tmp_path / "quick").exists()
     journal(tmp_path, encoded).remove()
     assert not tmp_path.exists()

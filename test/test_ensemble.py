@@ -94,7 +94,9 @@ class TwoRooms:
             of_view_v=of_view_v,
         )  # fmt: skip
 
-    def localizer(self, heads: list[CoordinateHead], sure_inliers: int | None = None) -> Localizer:
+    def localizer(
+        self, heads: list[CoordinateHead], verifying_inliers: int | None = None
+    ) -> Localizer:
         """Of a map of these. sure_inliers: landmarks that vouch for a pose; None: it has none."""
         encoder = XFeatEncoder(CPU)
         metadata = replace(
@@ -102,8 +104,10 @@ class TwoRooms:
             head=SHAPE, heads=len(heads), origin_m=tuple(self.origin_3),
         )  # fmt: skip
         acceptance = AcceptanceConfig(min_inliers=POINTS // 3)
-        refinement = LandmarkRefinementConfig(min_inliers=10, sure_inliers=sure_inliers or 60)
-        landmarks = self.landmarks() if sure_inliers else None
+        refinement = LandmarkRefinementConfig(
+            min_inliers=10, verifying_inliers=verifying_inliers or 60
+        )
+        landmarks = self.landmarks() if verifying_inliers else None
         return Localizer(
             SceneMap(metadata, heads, None, landmarks),
             LocalizerConfig(acceptance=acceptance, refinement=refinement), "cpu",
@@ -128,8 +132,8 @@ class TwoRooms:
             views_vG=codes_2G, positions_v3=torch.from_numpy(positions_23).float()
         )
 
-        def spy(descriptors_nC, code_G, head):
-            asked.append((head, int((codes_2G @ code_G).argmax())))
+        def spy(descriptors_nC, descriptor_G, head):
+            asked.append((head, int((codes_2G @ descriptor_G).argmax())))
             return points(descriptors_nC, None, head)  # these heads take no code
 
         localizer.scene_map.points = spy
@@ -140,8 +144,8 @@ class TwoRooms:
         truth = looking_at(TARGETS[room] + [-3.6, 0.8, 0.3], TARGETS[room])
         rng = np.random.default_rng(1)
         seen = seen_points(self.points[room], self.codes[room], truth, rng, pixel_noise=0.2)
-        code_G = OWN_CODE if localizer.scene_map.global_encoder else None
-        return localizer.solve(localizer.regressed(seen, code_G, CAMERA), CAMERA, 0.0), truth
+        descriptor_G = OWN_CODE if localizer.scene_map.global_encoder else None
+        return localizer.solve(localizer.regressed(seen, descriptor_G, CAMERA), CAMERA, 0.0), truth
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +168,7 @@ def test_an_ensemble_of_two_localizes_in_both_rooms(rooms):
             assert np.abs(found.points_m3 - target_3).max() < 1.6  # the points are of that head
             assert found.inliers > 0.8 * POINTS
             assert not found.ambiguous
-            assert found.rival == 0.0
+            assert found.second_best_ratio == 0.0
     for room in range(2):
         result, _ = world.asked(world.localizer([heads[1 - room]]), room)
         assert isinstance(result, Rejection)
@@ -176,12 +180,12 @@ def test_of_rooms_that_look_alike_each_head_is_as_sure_and_the_image_is_ambiguou
     heads = train_heads(world.trainer, 2, lambda: None).heads
     speaks_for_one = [0.99, 0.5], [0.5, 0.99]  # which is not enough
     for room, cosines in itertools.product(range(2), (None, *speaks_for_one)):
-        localizer = world.localizer(heads, sure_inliers=20)
+        localizer = world.localizer(heads, verifying_inliers=20)
         if cosines:
             world.remembered(localizer, [0, 1], cosines)
         found, _ = world.asked(localizer, room)
-        assert found.sure
-        assert found.rival > 0.9
+        assert found.landmark_verified
+        assert found.second_best_ratio > 0.9
         assert found.ambiguous
 
 
@@ -196,21 +200,21 @@ def test_where_an_image_is_like_several_places_the_head_of_each_is_asked(rooms):
 
 
 @pytest.mark.parametrize(
-    ("other_cosine", "sure_inliers", "expected"),
+    ("other_cosine", "verifying_inliers", "expected"),
     [(0.3, 20, [1]), (0.3, 1000, [1, 0]), (0.5, 20, [0, 1])],
 )
 def test_where_the_code_leaves_no_doubt_a_sure_pose_of_its_head_suffices(
-    rooms, other_cosine, sure_inliers, expected
+    rooms, other_cosine, verifying_inliers, expected
 ):
     """The other is asked where landmarks do not vouch for the pose, or the code does for less."""
     world, heads = rooms
-    localizer = world.localizer(heads, sure_inliers)
+    localizer = world.localizer(heads, verifying_inliers)
     asked = world.remembered(localizer, [0, 1], [other_cosine, 0.99])
     found, truth = world.asked(localizer, 1)
     assert [head for head, _ in asked] == expected
     assert found.map_from_camera.distance_m(truth) < 0.05
     assert found.landmarks > 30
-    assert found.sure == (sure_inliers < 1000)
+    assert found.landmark_verified == (verifying_inliers < 1000)
 
 
 def test_a_head_draws_from_its_own_views_alone(rooms):

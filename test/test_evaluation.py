@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from glace_ros.evaluation.calibration import acceptance_threshold, covariance_scale, rival_threshold
-from glace_ros.evaluation.figures_table import figures_table
+from glace_ros.evaluation.calibration import (
+    acceptance_threshold,
+    covariance_scale,
+    second_best_threshold,
+)
 from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.metrics_table import metrics_table
 from glace_ros.evaluation.pose_files import write_tum
 from glace_ros.geometry.covariance import pose_error
 from glace_ros.geometry.pose import Pose
@@ -46,47 +50,47 @@ def test_a_frame_that_was_refused_afterwards_is_none_by_landmarks():
     frames = [replace(frame(), landmarks=40), replace(frame(), landmarks=40, inliers=10), frame()]
     assert summarize_frames(frames)["by_landmarks"] == 2
     accepted = [each.accepted_from(0.3) for each in frames]
-    figures = summarize_frames(accepted)
-    assert (figures["localized"], figures["by_landmarks"]) == (2, 1)
+    metrics = summarize_frames(accepted)
+    assert (metrics["localized"], metrics["by_landmarks"]) == (2, 1)
 
 
 def test_recall_counts_refused_frames_as_wrong():
     frames = [frame(0.04, 1.0), frame(0.2, 1.0), frame(0.2, 3.0), frame(3.0, 9.0), refused()]
-    figures = summarize_frames(frames)
-    assert (figures["frames"], figures["localized"]) == (5, 4)
-    assert figures["recall"] == {
+    metrics = summarize_frames(frames)
+    assert (metrics["frames"], metrics["localized"]) == (5, 4)
+    assert metrics["recall"] == {
         "5cm_5deg": 0.2, "10cm_5deg": 0.2, "25cm_2deg": 0.4, "50cm_5deg": 0.6, "5m_10deg": 0.8,
     }  # fmt: skip
     # over all frames: the third of five errors, infinity being the last
-    assert figures["median_translation_m"] == pytest.approx(0.2)
-    assert figures["median_rotation_deg"] == pytest.approx(3.0)
-    assert figures["false_accepts"] == 1
+    assert metrics["median_translation_m"] == pytest.approx(0.2)
+    assert metrics["median_rotation_deg"] == pytest.approx(3.0)
+    assert metrics["false_accepts"] == 1
 
 
 def test_with_most_frames_refused_there_is_no_median():
-    figures = summarize_frames([frame(), refused(), refused()])
-    assert figures["median_translation_m"] is None
-    assert figures["median_rotation_deg"] is None
-    assert figures["recall"]["5m_10deg"] == pytest.approx(1 / 3)
+    metrics = summarize_frames([frame(), refused(), refused()])
+    assert metrics["median_translation_m"] is None
+    assert metrics["median_rotation_deg"] is None
+    assert metrics["recall"]["5m_10deg"] == pytest.approx(1 / 3)
 
 
 def test_frames_without_truth_are_counted_apart():
-    figures = summarize_frames([frame(), frame(truth=None), refused(truth=None)])
-    assert figures["frames"] == 1
-    assert figures["frames_without_truth"] == 2
-    assert figures["localized"] == 1
-    assert figures["recall"]["5cm_5deg"] == 1.0
+    metrics = summarize_frames([frame(), frame(truth=None), refused(truth=None)])
+    assert metrics["frames"] == 1
+    assert metrics["frames_without_truth"] == 2
+    assert metrics["localized"] == 1
+    assert metrics["recall"]["5cm_5deg"] == 1.0
 
 
 def test_latency_is_over_all_frames():
-    figures = summarize_frames([frame(seconds=s / 1000) for s in range(1, 102)])
-    assert figures["latency_ms"] == {"p50": pytest.approx(51.0), "p95": pytest.approx(96.0)}
+    metrics = summarize_frames([frame(seconds=s / 1000) for s in range(1, 102)])
+    assert metrics["latency_ms"] == {"p50": pytest.approx(51.0), "p95": pytest.approx(96.0)}
 
 
 def test_rejections_are_counted_by_reason_without_their_numbers():
     reasons = ["10 inliers of 900 points, fewer than 50", "7 inliers of 800 points, fewer than 50"]
-    figures = summarize_frames([*map(refused, reasons), refused("no pose fits any of 3 points")])
-    assert sorted(figures["rejections"].values()) == [1, 2]
+    metrics = summarize_frames([*map(refused, reasons), refused("no pose fits any of 3 points")])
+    assert sorted(metrics["rejections"].values()) == [1, 2]
 
 
 def some_covariance(rng) -> np.ndarray:
@@ -111,8 +115,8 @@ def sampled_frames(count: int, scale: float) -> list[LocalizedFrame]:
 
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 1.0), (4.0, 0.25)])
 def test_nees_is_1_where_errors_are_as_large_as_claimed(scale, expected):
-    figures = summarize_frames(sampled_frames(300, scale))
-    assert figures["nees_mean"] == pytest.approx(expected, rel=0.15)
+    metrics = summarize_frames(sampled_frames(300, scale))
+    assert metrics["nees_mean"] == pytest.approx(expected, rel=0.15)
 
 
 def test_without_a_covariance_there_is_no_nees():
@@ -126,17 +130,17 @@ def test_without_a_covariance_there_is_no_nees():
 )
 def test_figures_are_valid_json_with_the_documented_keys(frames):
     """Whoever reads them must not stumble over NaN or Infinity, which are no JSON."""
-    figures = summarize_frames(frames)
-    again = json.loads(json.dumps(figures, allow_nan=False))
-    assert again == figures
-    assert set(figures) >= DOCUMENTED
-    assert set(figures["recall"]) == RECALLS
-    assert set(figures["latency_ms"]) == {"p50", "p95"}
-    assert all(isinstance(word, str) for row in figures_table(figures) for word in row)
+    metrics = summarize_frames(frames)
+    again = json.loads(json.dumps(metrics, allow_nan=False))
+    assert again == metrics
+    assert set(metrics) >= DOCUMENTED
+    assert set(metrics["recall"]) == RECALLS
+    assert set(metrics["latency_ms"]) == {"p50", "p95"}
+    assert all(isinstance(word, str) for row in metrics_table(metrics) for word in row)
 
 
 def test_the_table_shows_the_figures():
-    rows = dict(figures_table(summarize_frames([frame(0.04, 1.0), frame(0.12, 1.5), refused()])))
+    rows = dict(metrics_table(summarize_frames([frame(0.04, 1.0), frame(0.12, 1.5), refused()])))
     assert rows["localized"] == "2, 0 of them by landmarks"
     assert rows["median error"] == "12.00 cm, 1.50 deg"
     assert rows["within 5 cm / 5 deg"] == "33.33 %"
@@ -162,16 +166,16 @@ def test_a_frame_below_a_threshold_is_refused():
     assert "0.30" in rejected.reason
 
 
-@pytest.mark.parametrize("astray", [with_ratio(0.17, 0.8), with_ratio(0.17, 0.0, 12.0)])
-def test_the_threshold_refuses_every_frame_that_went_astray(astray):
+@pytest.mark.parametrize("gross_errors", [with_ratio(0.17, 0.8), with_ratio(0.17, 0.0, 12.0)])
+def test_the_threshold_refuses_every_frame_that_went_astray(gross_errors):
     good = [with_ratio(ratio) for ratio in (0.12, 0.22, 0.4)]
-    threshold = acceptance_threshold([*good, astray, with_ratio(0.11, 3.0)])
+    threshold = acceptance_threshold([*good, gross_errors, with_ratio(0.11, 3.0)])
     assert 0.17 < threshold < 0.22
-    assert astray.accepted_from(threshold).estimate is None
+    assert gross_errors.accepted_from(threshold).estimate is None
     assert good[1].accepted_from(threshold).estimate is not None
     assert acceptance_threshold(good) == acceptance_threshold([]) == 0.10
     # one that landmarks vouch for says nothing about the inliers of the head
-    assert acceptance_threshold([*good, replace(astray, sure=True)]) == 0.10
+    assert acceptance_threshold([*good, replace(gross_errors, landmark_verified=True)]) == 0.10
     # one frame that is wrong about everything does not forbid them all
     assert acceptance_threshold([*good, with_ratio(0.9, 5.0)]) == 0.25
 
@@ -183,15 +187,15 @@ def test_the_threshold_is_above_what_wrong_places_give():
 
 
 def test_an_image_is_ambiguous_before_held_out_frames_that_were_in_the_wrong_room_are_believed():
-    def rivalled(rival: float, off_m: float = 0.0) -> LocalizedFrame:
-        return replace(frame(off_m), rival=rival)
+    def rivalled(second_best_ratio: float, off_m: float = 0.0) -> LocalizedFrame:
+        return replace(frame(off_m), second_best_ratio=second_best_ratio)
 
     right = [rivalled(0.0), rivalled(0.75), rivalled(0.95)]
-    assert rival_threshold(right) == rival_threshold([]) == 0.8
-    assert 0.6 < rival_threshold([*right, rivalled(0.7, 5.0), rivalled(0.9, 5.0)]) < 0.7
-    assert rival_threshold([*right, rivalled(0.2, 5.0)]) == 0.5
+    assert second_best_threshold(right) == second_best_threshold([]) == 0.8
+    assert 0.6 < second_best_threshold([*right, rivalled(0.7, 5.0), rivalled(0.9, 5.0)]) < 0.7
+    assert second_best_threshold([*right, rivalled(0.2, 5.0)]) == 0.5
     # a wrong pose without a rival is no case for it
-    assert rival_threshold([*right, rivalled(0.0, 5.0)]) == 0.8
+    assert second_best_threshold([*right, rivalled(0.0, 5.0)]) == 0.8
 
 
 @pytest.mark.parametrize("too_small", [9.0, 100.0])
@@ -211,8 +215,8 @@ def test_the_covariance_is_never_made_smaller_nor_judged_by_a_few():
 
 def test_one_wrong_pose_does_not_blur_all_others():
     frames = sampled_frames(30, 0.25)
-    astray = replace(frames[0], estimate=frame(40.0).estimate)
-    assert covariance_scale([*frames, astray]) < 1.5 * covariance_scale(frames)
+    gross_errors = replace(frames[0], estimate=frame(40.0).estimate)
+    assert covariance_scale([*frames, gross_errors]) < 1.5 * covariance_scale(frames)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3])

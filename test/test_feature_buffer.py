@@ -280,7 +280,7 @@ def test_passes_need_the_number_of_images(encoder):
 @pytest.mark.parametrize("drawn", [False, True])
 def test_the_passes_are_gone_on_with_where_they_were_left(encoder, tmp_path, drawn):
     """Images that were taken twice and three times."""
-    config = FeatureBufferConfig(patches=20, short_side_px=96, samples=220, drawn=drawn)
+    config = FeatureBufferConfig(patches=20, short_side_px=96, samples=220, sampled=drawn)
 
     def passes() -> tuple[EncodedViews, EncodingJournal]:
         encoded = EncodedViews(encoder, config, AugmentationConfig(), 0, 5)

@@ -7,8 +7,8 @@ import torch
 from core_scenes import centroid, dots, patchwork, rgb
 
 from glace_ros.errors import WeightsError
-from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners
 from glace_ros.features.global_encoder import VladConfig, VladEncoder, _projection
+from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import (
     encode_image,
@@ -163,7 +163,7 @@ def test_an_unknown_local_encoder_is_named():
 
 def test_corners_keep_their_distance_and_keep_off_the_edge():
     score_HW = torch.from_numpy(np.random.default_rng(0).uniform(size=(96, 128))).float()
-    pixels_n2, scores_n = likeliest_corners(score_HW, 100, 8, nms_px=6, border_px=5)
+    pixels_n2, scores_n = likeliest_keypoints(score_HW, 100, 8, nms_px=6, border_px=5)
     assert len(pixels_n2) > 40
     assert pixels_n2.min() >= 5
     assert ((pixels_n2 + 5) < torch.tensor([128, 96])).all()
@@ -196,10 +196,10 @@ WALL_POSES = [
 
 def test_codes_tell_views_of_one_wall_from_those_of_another(walls):
     vlad = VladEncoder.learn(walls, WALL_POSES, VladConfig(words=8, channels=6), seed=0)
-    codes_nG = torch.stack([vlad.encode(features) for features in walls])
-    assert torch.allclose(codes_nG.norm(dim=1), torch.ones(10), atol=1e-5)
-    assert torch.equal(vlad.encode(walls[3]), codes_nG[3])
-    cosine_nn = codes_nG @ codes_nG.T
+    descriptors_nG = torch.stack([vlad.encode(features) for features in walls])
+    assert torch.allclose(descriptors_nG.norm(dim=1), torch.ones(10), atol=1e-5)
+    assert torch.equal(vlad.encode(walls[3]), descriptors_nG[3])
+    cosine_nn = descriptors_nG @ descriptors_nG.T
     covisible, others = cosine_nn[:5, :5], cosine_nn[:5, 5:]
     assert covisible.mean() > others.mean() + 0.3
     # where no pose says what belongs together, neighbours on a wall are nearer than its ends
@@ -251,20 +251,20 @@ def test_the_vocabulary_depends_on_the_seed_alone(walls):
 
 def test_clustered_codes_are_one_per_wall(walls):
     vlad = VladEncoder.learn(walls, WALL_POSES, VladConfig(words=8, channels=6), seed=0)
-    codes_vG = torch.stack([vlad.encode(features) for features in walls])
-    clustered = vlad.with_clusters(codes_vG, 2, seed=0)
+    descriptors_vG = torch.stack([vlad.encode(features) for features in walls])
+    clustered = vlad.with_clusters(descriptors_vG, 2, seed=0)
     assert (vlad.name, clustered.name) == ("vlad", "kmeans:2")
     centres_vG = torch.stack([clustered.encode(features) for features in walls])
     assert torch.unique(centres_vG[:5], dim=0).shape[0] == 1
     assert torch.unique(centres_vG[5:], dim=0).shape[0] == 1
     assert not torch.equal(centres_vG[0], centres_vG[5])
     assert torch.allclose(centres_vG.norm(dim=1), torch.ones(10), atol=1e-5)
-    mean_G = torch.nn.functional.normalize(codes_vG[:5].mean(dim=0), dim=0)
+    mean_G = torch.nn.functional.normalize(descriptors_vG[:5].mean(dim=0), dim=0)
     assert torch.allclose(centres_vG[0], mean_G, atol=1e-4)
     # through fp16 and back it is the same kind of encoder
     assert clustered.map_tensors(lambda tensor: tensor.half().float()).name == "kmeans:2"
     with pytest.raises(ValueError, match="10 codes"):
-        vlad.with_clusters(codes_vG, 11, seed=0)
+        vlad.with_clusters(descriptors_vG, 11, seed=0)
 
 
 def test_there_is_a_place_for_each_view_that_is_remembered(walls):
@@ -277,12 +277,12 @@ def test_both_parts_of_the_head_input_have_unit_variance():
     generator = torch.Generator().manual_seed(0)
     unit = torch.nn.functional.normalize
     descriptors_nC = unit(torch.randn(4000, 64, generator=generator), dim=1)
-    codes_nG = unit(torch.randn(4000, 16, generator=generator), dim=1)
-    input_nC = head_input(descriptors_nC.half(), codes_nG)
+    descriptors_nG = unit(torch.randn(4000, 16, generator=generator), dim=1)
+    input_nC = head_input(descriptors_nC.half(), descriptors_nG)
     assert input_nC.shape == (4000, 80)
     assert input_nC.dtype == torch.float32
     assert input_nC[:, :16].var().item() == pytest.approx(1.0, abs=0.03)
     assert input_nC[:, 16:].var().item() == pytest.approx(1.0, abs=0.03)
     # the global code comes first, as in the paper
-    assert torch.allclose(unit(input_nC[:, :16], dim=1), codes_nG, atol=1e-6)
+    assert torch.allclose(unit(input_nC[:, :16], dim=1), descriptors_nG, atol=1e-6)
     assert head_input(descriptors_nC, None).shape == (4000, 64)

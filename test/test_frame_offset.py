@@ -15,7 +15,7 @@ from glace_ros.geometry.pose import Pose
 
 
 def drive(
-    truth_from_map: Pose, seed: int, astray: int = 0, count: int = 30, way_m: float = 5.0
+    truth_from_map: Pose, seed: int, gross_errors: int = 0, count: int = 30, way_m: float = 5.0
 ) -> list[LocalizedFrame]:
     """Poses a few centimetres off their truth, which is in another frame; some anywhere."""
     rng = np.random.default_rng(seed)
@@ -24,7 +24,7 @@ def drive(
         map_from_base = Pose.from_planar(way_m * index / count, rng.normal(), rng.uniform(-3, 3))
         off = Pose.from_rotation_vector(rng.normal(0, 0.02, 3), rng.normal(0, 0.01, 3))
         estimate = map_from_base @ off
-        if index < astray:
+        if index < gross_errors:
             estimate = Pose.from_planar(*rng.uniform(-30, 30, 2), rng.uniform(-3, 3))
         frames.append(
             LocalizedFrame(index, truth_from_map @ map_from_base, estimate, None, 9, 9, 0.1)
@@ -40,7 +40,7 @@ def drive(
 @settings(max_examples=20, deadline=None)
 def test_the_offset_is_found_among_poses_that_are_astray(moved_3, yaw, seed):
     truth_from_map = Pose.from_rotation_vector(moved_3, [0.0, 0.0, yaw])
-    found = frame_offset(drive(truth_from_map, seed, astray=9))
+    found = frame_offset(drive(truth_from_map, seed, gross_errors=9))
     assert found is not None
     assert found.share == pytest.approx(0.7, abs=0.07)
     assert found.truth_from_map.angle_rad(truth_from_map) < np.radians(2.0)
@@ -56,8 +56,8 @@ def test_it_is_told_in_metres_and_degrees():
 
 def test_poses_that_are_right_or_astray_or_refused_have_none():
     moved = Pose.from_planar(3.0, -2.0, 0.7)
-    assert frame_offset(drive(Pose.identity(), 0, astray=12)) is None
-    assert frame_offset(drive(moved, 0, astray=20)) is None
+    assert frame_offset(drive(Pose.identity(), 0, gross_errors=12)) is None
+    assert frame_offset(drive(moved, 0, gross_errors=20)) is None
     assert frame_offset([replace(frame, estimate=None) for frame in drive(moved, 0)]) is None
     assert frame_offset([replace(frame, truth=None) for frame in drive(moved, 0)]) is None
     assert frame_offset([]) is None

@@ -9,7 +9,7 @@ from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.global_codes import GlobalCodes
+from glace_ros.mapping.global_descriptors import GlobalDescriptors
 
 ORIGIN_3 = np.array([500.0, 0.0, 0.0])
 CONFIG = VladConfig(words=8, channels=6, patches=30)
@@ -35,19 +35,19 @@ def drive():
 
 
 def learned(drive, name="vlad", **more):
-    options = {"neighbour_codes": False, **more}
-    return GlobalCodes.learn(*drive, ORIGIN_3, name, CONFIG, 0, **options)
+    options = {"neighbour_descriptors": False, **more}
+    return GlobalDescriptors.learn(*drive, ORIGIN_3, name, CONFIG, 0, **options)
 
 
 @pytest.mark.parametrize(
     ("name", "neighbours"), [("vlad", False), ("vlad", True), ("kmeans:3", False)]
 )
 def test_nothing_is_lost_on_disk(drive, name, neighbours):
-    codes = learned(drive, name, neighbour_codes=neighbours)
-    again = GlobalCodes.from_tensors(codes.tensors(), CONFIG.patches)
+    codes = learned(drive, name, neighbour_descriptors=neighbours)
+    again = GlobalDescriptors.from_tensors(codes.tensors(), CONFIG.patches)
     for key, tensor in codes.encoder.tensors().items():
         assert torch.equal(again.encoder.tensors()[key], tensor)
-    assert torch.equal(again.codes_vG, codes.codes_vG)
+    assert torch.equal(again.descriptors_vG, codes.descriptors_vG)
     assert (again.neighbours_vk is None) == (not neighbours)
     assert again.statistics == codes.statistics
     features = drive[0][5]
@@ -57,7 +57,7 @@ def test_nothing_is_lost_on_disk(drive, name, neighbours):
 def test_codes_are_alike_in_a_place_and_places_are_from_the_maps_origin(drive):
     codes = learned(drive)
     same_vv = torch.block_diag(*[torch.ones(4, 4)] * 3).bool()
-    cosine_vv = codes.codes_vG @ codes.codes_vG.T
+    cosine_vv = codes.descriptors_vG @ codes.descriptors_vG.T
     assert cosine_vv[same_vv].min() > cosine_vv[~same_vv].max()
     np.testing.assert_allclose(codes.encoder.positions_v3[:, 0], np.repeat([0, 10, 20], 4))
     assert codes.statistics.auc > 0.99
@@ -67,7 +67,7 @@ def test_codes_are_alike_in_a_place_and_places_are_from_the_maps_origin(drive):
 
 def test_clustered_codes_are_not_diffused(drive):
     codes = learned(drive, "kmeans:3")
-    assert len(torch.unique(codes.codes_vG, dim=0)) == 3
+    assert len(torch.unique(codes.descriptors_vG, dim=0)) == 3
     assert codes.sigma(-1.0) == codes.sigma(0.3) == 0.0
 
 
@@ -76,7 +76,7 @@ def test_a_sigma_that_cannot_be_measured_is_asked_for(drive):
     apart = [Pose(np.eye(3), np.array([50.0 * index, 0.0, 0.0])) for index in range(12)]
     codes = learned((features, apart))
     assert codes.statistics is None
-    assert GlobalCodes.from_tensors(codes.tensors(), 30).statistics is None
+    assert GlobalDescriptors.from_tensors(codes.tensors(), 30).statistics is None
     assert codes.sigma(0.1) == 0.1
     with pytest.raises(MappingError, match="give --sigma"):
         codes.sigma(-1.0)

@@ -53,13 +53,13 @@ def test_a_published_map_goes_through_evaluate_and_the_node_and_back(folder, tmp
     assert "512 wide, 2 blocks, 1 cluster, 512 + 0 inputs" in said
     assert "never judged" in said
     assert "copy it beside" not in said
-    figures = tmp_path / "figures.json"
-    words = ("evaluate", "--map", path, "--bag", folder / "drive", "--json", figures)
+    metrics = tmp_path / "figures.json"
+    words = ("evaluate", "--map", path, "--bag", folder / "drive", "--json", metrics)
     assert run(*words, "--device", "cpu") == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "the map: it was never judged" in said
     assert "does not name its frame" in said
-    assert json.loads(figures.read_text())["frames"] == 4
+    assert json.loads(metrics.read_text())["frames"] == 4
     assert run("export_map", path, "--output", tmp_path / "again.pt") == 0
     again = torch.load(tmp_path / "again.pt", weights_only=True)
     assert all(torch.equal(again[name], part) for name, part in official_head("ace").items())
@@ -68,7 +68,7 @@ def test_a_published_map_goes_through_evaluate_and_the_node_and_back(folder, tmp
     from glace_ros.node.parameters import LocalizeParameters
 
     loaded = read_map(LocalizeParameters(map=str(path), device="cpu"))()
-    assert not loaded.judged
+    assert not loaded.validated
     assert (loaded.map_frame, loaded.base_frame, loaded.views_v3) == ("", "", None)
 
 

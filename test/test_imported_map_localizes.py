@@ -86,11 +86,11 @@ def test_a_published_map_finds_what_it_has_not_seen_and_comes_back_to_the_bit(
     layout, limits, request, tmp_path
 ):
     """With codes: of two rooms, 5 m apart, that only the codes tell from each other."""
-    published, figures = request.getfixturevalue(layout), tmp_path / "figures.json"
+    published, metrics = request.getfixturevalue(layout), tmp_path / "figures.json"
     median_m, median_deg, within_10cm, within_50cm = limits
     words = ("evaluate", "--map", published.path, "--scene", published.folder / "scene")
-    run(*words, "--json", figures, "--device", "cpu")
-    found = json.loads(figures.read_text())
+    run(*words, "--json", metrics, "--device", "cpu")
+    found = json.loads(metrics.read_text())
     assert found["frames"] == len(published.room.test)
     assert found["localized"] >= 0.9 * found["frames"]
     assert found["median_translation_m"] < median_m

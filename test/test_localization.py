@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from glace_ros.errors import GlaceError, WeightsError
-from glace_ros.evaluation.calibration import is_astray
+from glace_ros.evaluation.calibration import is_gross_error
 from glace_ros.evaluation.wrong_places import WrongPlaces
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
@@ -436,19 +436,19 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     localizer.scene_map.global_encoder = SimpleNamespace(
         views_vG=torch.stack([right_G, wrong_G]), positions_v3=places_23
     )
-    localizer.scene_map.points = lambda descriptors_nC, code_G, head=None: torch.from_numpy(
-        here_n3 + (0.0 if code_G @ right_G > code_G @ wrong_G else apart_3)
+    localizer.scene_map.points = lambda descriptors_nC, descriptor_G, head=None: torch.from_numpy(
+        here_n3 + (0.0 if descriptor_G @ right_G > descriptor_G @ wrong_G else apart_3)
     )[None]
-    wrong = regression._replace(points_hn3=[here_n3 + apart_3], code_G=own_G)
+    wrong = regression._replace(points_hn3=[here_n3 + apart_3], descriptor_G=own_G)
     localizer.regress = lambda image, camera: wrong
     found = localizer.localize(IMAGE, CAMERA)
     distance_m = found.map_from_camera.distance_m(TRUTH)
     if places is None:
         assert distance_m == pytest.approx(10.0, abs=0.05)
-        assert found.rival == 0.0
+        assert found.second_best_ratio == 0.0
     else:
         assert distance_m < 0.02
-        assert 0.5 < found.rival < 0.75  # 120 of 200, and how like the codes are
+        assert 0.5 < found.second_best_ratio < 0.75  # 120 of 200, and how like the codes are
         assert not found.ambiguous
         localizer.scene_map.metadata = replace(plain.metadata, max_rival=0.5)
         assert localizer.localize(IMAGE, CAMERA).ambiguous
@@ -500,14 +500,14 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
     """A head that answers by the code: 10 m away for the other view, and still half right."""
     localizer = seeing(localizer_of(weights_hash), pixel_noise=0.2)
     regression = localizer.regress(IMAGE, CAMERA)
-    wrong = WrongPlaces(localizer.scene_map, "cpu", is_astray)
+    wrong = WrongPlaces(localizer.scene_map, "cpu", is_gross_error)
     wrong.learn_from(regression, CAMERA, TRUTH)
     assert len(wrong.ratios) == 1  # the map remembers no other place: shuffled patches alone
     assert wrong.ratios[0] < 0.1
     agreeing = {"there": 120, "here": 120}
 
     def elsewhere(place: str, other_heads: int = 0) -> WrongPlaces:
-        wrong = WrongPlaces(localizer.scene_map, "cpu", is_astray)
+        wrong = WrongPlaces(localizer.scene_map, "cpu", is_gross_error)
         wrong._localizer.scene_map.global_encoder = SimpleNamespace(
             views_vG=torch.zeros(1, 2),
             positions_v3=torch.from_numpy(TRUTH.translation_3[None] + [10.0, 0, 0]),
@@ -518,7 +518,9 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
         points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))
         points_hn3 = torch.from_numpy(np.stack([*np.zeros((other_heads, 200, 3)), points_n3]))
         wrong._localizer.scene_map.heads = [None] * len(points_hn3)
-        wrong._localizer.scene_map.points = lambda descriptors_nC, code_G, head: points_hn3[[head]]
+        wrong._localizer.scene_map.points = lambda descriptors_nC, descriptor_G, head: points_hn3[
+            [head]
+        ]
         wrong.learn_from(regression, CAMERA, TRUTH)
         return wrong
 

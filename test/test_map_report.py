@@ -61,17 +61,17 @@ def test_without_held_out_images_nobody_judges():
 
 
 def test_the_json_has_the_figures_of_every_held_out_image(report):
-    figures = json.loads(json.dumps(report.as_json(), allow_nan=False))
-    assert figures["figures"]["frames"] == len(figures["held_out"]) == 160
-    first, *_ = figures["held_out"]
+    metrics = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    assert metrics["figures"]["frames"] == len(metrics["held_out"]) == 160
+    first, *_ = metrics["held_out"]
     assert (first["time_s"], first["stamp_ns"]) == (0.0, START_NS)
     assert first["camera_m"] == pytest.approx([RADIUS_M, 0.0, 1.0])
     assert first["error_m"] == pytest.approx(0.03)
-    without = [frame for frame in figures["held_out"] if frame["error_m"] is None]
+    without = [frame for frame in metrics["held_out"] if frame["error_m"] is None]
     assert len(without) == 20
     assert all(MISSED_S[0] <= frame["time_s"] < MISSED_S[1] for frame in without)
-    assert figures["record_more"][0]["name"] == "A"
-    assert figures["training"][-1]["step"] == 580
+    assert metrics["record_more"][0]["name"] == "A"
+    assert metrics["training"][-1]["step"] == 580
 
 
 def test_the_cloud_has_the_points_that_were_seen_in_their_pixels_colours(report):

@@ -48,8 +48,10 @@ class World:
     @torch.inference_mode()
     def errors_m(self, head) -> np.ndarray:
         """Of the points, from descriptors without noise and the first view's code."""
-        codes_nG = self.global_vG[:1].expand(POINTS, -1) if head.config.global_channels else None
-        found_n3 = head.eval()(head_input(torch.from_numpy(self.codes_nC).float(), codes_nG))
+        descriptors_nG = (
+            self.global_vG[:1].expand(POINTS, -1) if head.config.global_channels else None
+        )
+        found_n3 = head.eval()(head_input(torch.from_numpy(self.codes_nC).float(), descriptors_nG))
         return np.linalg.norm(found_n3.numpy() + self.origin_3 - self.points_n3, axis=1)
 
 
@@ -139,7 +141,7 @@ def test_progress_is_reported_and_reaches_the_end(world):
     world.trainer(iterations=40).train(None, told.append)
     assert [progress.step for progress in told] == [20, 40]
     assert [progress.done for progress in told] == pytest.approx([0.5, 1.0])
-    assert all(0 <= progress.inlier_share <= 1 for progress in told)
+    assert all(0 <= progress.inlier_ratio <= 1 for progress in told)
 
 
 def test_a_clock_ends_training_whatever_the_iterations(world):
@@ -256,10 +258,10 @@ def gpu_with_room_for(samples: int):
     """MapTrainer._loss on a GPU whose memory is full beyond so many samples."""
     loss = MapTrainer._loss
 
-    def limited(trainer, index_n, codes_nG):
+    def limited(trainer, index_n, descriptors_nG):
         if len(index_n) > samples:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return loss(trainer, index_n, codes_nG)
+        return loss(trainer, index_n, descriptors_nG)
 
     return limited
 

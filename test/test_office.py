@@ -34,7 +34,7 @@ def office_map(shared_data, tmp_path_factory):
     return map_path, json.loads(figures_path.read_text())
 
 
-def judge(map_path, shared_data, folder):
+def validate_map(map_path, shared_data, folder):
     """(figures, TUM lines) of the later drive."""
     arguments = [
         "--map", str(map_path), "--bag", str(shared_data / "query"),
@@ -47,17 +47,17 @@ def judge(map_path, shared_data, folder):
 
 def test_a_later_drive_is_localized_and_twice_the_same(office_map, shared_data, tmp_path):
     map_path, built = office_map
-    figures, poses = judge(map_path, shared_data, tmp_path)
-    assert figures["frames"] >= 45
-    assert figures["median_translation_m"] <= 0.04
-    assert figures["median_rotation_deg"] <= 1.0
-    assert figures["recall"]["25cm_2deg"] >= 0.7
-    assert figures["false_accepts"] == 0
-    assert figures["localized"] == len(poses.splitlines())
-    assert figures["map_bytes"] == map_path.stat().st_size <= 5_000_000
-    assert built["map_bytes"] == figures["map_bytes"]
+    metrics, poses = validate_map(map_path, shared_data, tmp_path)
+    assert metrics["frames"] >= 45
+    assert metrics["median_translation_m"] <= 0.04
+    assert metrics["median_rotation_deg"] <= 1.0
+    assert metrics["recall"]["25cm_2deg"] >= 0.7
+    assert metrics["false_accepts"] == 0
+    assert metrics["localized"] == len(poses.splitlines())
+    assert metrics["map_bytes"] == map_path.stat().st_size <= 5_000_000
+    assert built["map_bytes"] == metrics["map_bytes"]
     # the same map and images give the same poses, to the last digit
-    _, again = judge(map_path, shared_data, tmp_path)
+    _, again = validate_map(map_path, shared_data, tmp_path)
     assert again == poses
 
 
@@ -88,7 +88,7 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
     from glace_ros.demo.live_run import play_to_localizer  # the fast tests do without ROS
 
     map_path, _ = office_map
-    _, lines = judge(map_path, shared_data, tmp_path)
+    _, lines = validate_map(map_path, shared_data, tmp_path)
     offline = {}
     for line in lines.splitlines():
         seconds, *numbers = line.split()

@@ -44,8 +44,8 @@ def test_an_imported_map_gives_the_published_points(name, tmp_path):
     input_nC = head_inputs(name)
     points = []
     for row_C in input_nC:
-        code_G = row_C[:256] if codes else None
-        points.append(scene_map.points(row_C[None, 256 if codes else 0 :], code_G)[0, 0])
+        descriptor_G = row_C[:256] if codes else None
+        points.append(scene_map.points(row_C[None, 256 if codes else 0 :], descriptor_G)[0, 0])
     expected_n3 = np.array(GOLDEN[name]).reshape(-1, 3)
     np.testing.assert_allclose(torch.stack(points).numpy(), expected_n3, atol=1e-4, rtol=0)
     assert scene_map.metadata.head.clusters == HEADS[name][4]

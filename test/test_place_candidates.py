@@ -26,7 +26,7 @@ def remembering(cosines_v):
 def places(encoder, landmarks=None, features=ANYTHING, **config):
     """Indices of the views whose codes are proposed, by those codes alone."""
     found = place_candidates(features, CODE_G, encoder, landmarks, PlaceConfig(own=0.0, **config))
-    return [int((encoder.views_vG @ place.code_G).argmax()) for place in found]
+    return [int((encoder.views_vG @ place.descriptor_G).argmax()) for place in found]
 
 
 def test_an_image_that_is_like_views_of_two_places_may_be_of_both():
@@ -48,8 +48,8 @@ def test_a_candidates_code_is_between_the_views_and_the_images():
     encoder = remembering([0.6, 0.5, 0.6, 0.3])
     for own, cosine in ((0.0, 0.6), (0.5, 1.1 / np.hypot(1.1, 0.8))):
         found = place_candidates(ANYTHING, CODE_G, encoder, None, PlaceConfig(own=own))
-        assert np.isclose(float(found[0].code_G @ CODE_G), cosine, atol=1e-6)
-        assert np.isclose(found[0].likeness, 0.6, atol=1e-6)
+        assert np.isclose(float(found[0].descriptor_G @ CODE_G), cosine, atol=1e-6)
+        assert np.isclose(found[0].similarity, 0.6, atol=1e-6)
 
 
 def furnished(own, furniture, looks_nC):
@@ -86,7 +86,7 @@ def test_a_few_things_of_ones_own_outvote_much_furniture():
     encoder = remembering([0.9, 0.85, 0.8, 0.7])
     assert places(encoder) == [0, 2, 3]
     assert places(encoder, landmarks, features)[0] == 3
-    likeness = place_candidates(features, CODE_G, encoder, landmarks, PlaceConfig())[0].likeness
-    assert 1.6 < likeness < 1.7  # its cosine, and nearly all the votes
+    similarity = place_candidates(features, CODE_G, encoder, landmarks, PlaceConfig())[0].similarity
+    assert 1.6 < similarity < 1.7  # its cosine, and nearly all the votes
     # furniture alone says nothing: the codes' order stands
     assert places(encoder, landmarks, features.head(90)) == [0, 2, 3]

@@ -56,7 +56,7 @@ def test_every_preset_is_a_choice_of_the_command_line_and_its_name_is_kept(name)
     config = map_builder_config(build_map_parser(None).parse_args(["--bag", "x", "--preset", name]))
     assert config == preset(name)
     assert config.preset == name
-    assert config.buffer.drawn is (name in PAPER)
+    assert config.buffer.sampled is (name in PAPER)
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -93,18 +93,18 @@ def test_the_papers_loss_is_the_papers(name):
 def test_a_paper_preset_trains_as_it_says(monkeypatch):
     """With an encoder that finds corners, which our own presets would triangulate."""
     losses, sigmas = [], []
-    real_loss, real_draw = map_trainer.reprojection_loss, map_trainer.draw_codes
+    real_loss, real_draw = map_trainer.reprojection_loss, map_trainer.sample_descriptors
 
     def loss_spy(predicted_n3, observed, progress, config):
         losses.append((progress, config, bool(observed.has_point_n.any()), len(predicted_n3)))
         return real_loss(predicted_n3, observed, progress, config)
 
-    def draw_spy(codes_vG, view_n, sigma, neighbours_vk, generator):
+    def draw_spy(descriptors_vG, view_n, sigma, neighbours_vk, generator):
         sigmas.append((sigma, neighbours_vk))
-        return real_draw(codes_vG, view_n, sigma, neighbours_vk, generator)
+        return real_draw(descriptors_vG, view_n, sigma, neighbours_vk, generator)
 
     monkeypatch.setattr(map_trainer, "reprojection_loss", loss_spy)
-    monkeypatch.setattr(map_trainer, "draw_codes", draw_spy)
+    monkeypatch.setattr(map_trainer, "sample_descriptors", draw_spy)
     config = preset("paper-rooms")
     small = replace(
         config, sigma=0.1,

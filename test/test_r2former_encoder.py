@@ -49,10 +49,10 @@ def encoder(checkpoint, tmp_path_factory):
 
 
 def test_the_code_is_that_of_the_published_network(encoder):
-    code_G = encoder.encode(picture(96, 150, 3))
-    assert code_G.shape == (encoder.channels,) == (256,)
-    assert some(code_G) == pytest.approx(GOLDEN["r2former"], abs=1e-5)
-    assert code_G.norm().item() == pytest.approx(1.0, abs=1e-5)
+    descriptor_G = encoder.encode(picture(96, 150, 3))
+    assert descriptor_G.shape == (encoder.channels,) == (256,)
+    assert some(descriptor_G) == pytest.approx(GOLDEN["r2former"], abs=1e-5)
+    assert descriptor_G.norm().item() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
@@ -119,12 +119,12 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
     journal = EncodingJournal(tmp_path / "journal", "f", builder.encoded, dict, every_s=1e9)
     builder.encode(images)
     expected_vG = torch.stack([MeanColour("", CPU).encode(image.image_rgb_hwc) for image in images])
-    assert torch.equal(builder.encoded.views.codes_vG, expected_vG)
+    assert torch.equal(builder.encoded.views.descriptors_vG, expected_vG)
     journal.save()
     # a run that was killed goes on with the same codes
     resumed = MapBuilder(config, CPU)
     EncodingJournal(tmp_path / "journal", "f", resumed.encoded, dict).restore()
-    assert torch.equal(resumed.encoded.views.codes_vG, expected_vG)
+    assert torch.equal(resumed.encoded.views.descriptors_vG, expected_vG)
     builder.prepare()
     builder.train()
     scene_map = builder.scene_map(
@@ -143,7 +143,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         centres_kG = loaded.global_encoder.centres_kG
         assert centres_kG.shape == (clusters, 4)
         expected_G = centres_kG[torch.cdist(expected_vG, centres_kG)[3].argmin()]
-    assert torch.equal(regression.code_G, expected_G)
+    assert torch.equal(regression.descriptor_G, expected_G)
     (expected_n3,) = loaded.points(regression.features.descriptors_nC, expected_G)
     assert np.array_equal(regression.points_n3, expected_n3.numpy())
 
@@ -160,6 +160,6 @@ def test_codes_of_several_ranks_are_put_together(monkeypatch):
         )  # fmt: skip
         for image in images:
             encoded.add(image)
-        parts.append(encoded.views.codes_vG)
+        parts.append(encoded.views.descriptors_vG)
     whole_vG = torch.stack([MeanColour("", CPU).encode(image.image_rgb_hwc) for image in images])
     assert torch.equal(sum(parts), whole_vG)

@@ -16,7 +16,7 @@ from test_saved_work import arguments, write_wall
 from glace_ros.device import choose_device
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training import map_trainer
 from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, Samples
@@ -205,7 +205,7 @@ def _exchange(ranks: Ranks, folder) -> None:
     assert max(len(views.features(v).scores_n) for v in range(600) if not ranks.owns(v)) == 4
     views.forget_lent()
     assert not any(len(views.features(v).scores_n) for v in range(600) if not ranks.owns(v))
-    placed = gather_placed(share_of_told_world(ranks), ranks, most=10**6, seed=0)
+    placed = gather_triangulated(share_of_told_world(ranks), ranks, most=10**6, seed=0)
     torch.save([*placed.samples], folder / f"placed{ranks.rank}.pt")
 
 
@@ -242,7 +242,7 @@ def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
     alone = ["-m", "glace_ros.cli"]
     together = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS)]
     together += ["--master-addr", "127.0.0.1", "--master-port", str(free_port()), *alone]
-    figures = []
+    metrics = []
     two_heads = "--ensemble", 2, "--iterations", 60
     runs = (
         (alone, wall, "0.008"),
@@ -250,7 +250,7 @@ def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
         (together, short, "0.004", *two_heads),
     )
     for program, bag, buffer_gb, *more in runs:
-        output = tmp_path / f"{len(figures)}.glace"
+        output = tmp_path / f"{len(metrics)}.glace"
         words = arguments(bag, output, "--json", tmp_path / "figures.json", *more)
         words[words.index("--buffer-gb") + 1] = buffer_gb
         environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
@@ -259,10 +259,10 @@ def test_torchrun_makes_the_map_that_one_process_makes(tmp_path):
             capture_output=True, text=True, check=False, env=environment,
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr
-        figures.append(json.loads((tmp_path / "figures.json").read_text()))
+        metrics.append(json.loads((tmp_path / "figures.json").read_text()))
         assert finished.stdout.count("held-out blocks") == 1  # rank 0 alone speaks
         assert sorted(path.name for path in tmp_path.glob("*.glace*"))[-1] == output.name
-    one, two, ensemble = figures
+    one, two, ensemble = metrics
     assert (ensemble["heads"], ensemble["steps"]) == (2, 120)
     assert ensemble["mapping_frames"] == 54
     assert ensemble["median_translation_m"] < 0.02

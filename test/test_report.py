@@ -20,12 +20,12 @@ from glace_ros.report.charts import (
 from glace_ros.report.colours import error_rgb
 from glace_ros.report.coverage import Views, WeakRegion
 from glace_ros.report.page import (
-    Figure,
+    Metric,
     Page,
     Verdict,
     chart,
-    figure_table,
     listed,
+    metric_table,
     page_html,
     section,
     table,
@@ -76,12 +76,12 @@ def page() -> str:
     run = example_run()
     marks = Picture(np.full((40, 60, 3), 128, np.uint8), "one <image>", np.array([[10.0, 5.0]]),
                     np.array([1.0]))  # fmt: skip
-    figures = [
-        Figure("share", "95 %", "at least 90 %", True),
-        Figure("median", "9 cm", "at most 5 cm", False),
+    metrics = [
+        Metric("share", "95 %", "at least 90 %", True),
+        Metric("median", "9 cm", "at most 5 cm", False),
     ]
     sections = [
-        section("Figures", figure_table(figures), "what & why"),
+        section("Figures", metric_table(metrics), "what & why"),
         section("Plan", chart(plan_of_run(run, np.empty((0, 2)), np.empty((0, 4))), 300)),
         section("Pictures", picture_grid([marks])),
         section("Words", table(["a", "b"], [["<1>", "2"]]) + listed(["x < y"])),

@@ -74,9 +74,9 @@ def test_nothing_is_lost_at_the_truth(world, progress, told):
     points_n3, poses = world
     observed = observe(points_n3, poses, told)
     truth_n3 = torch.tensor(points_n3).float().repeat(3, 1)
-    loss, inlier_share = reprojection_loss(truth_n3, observed, progress, CONFIG)
+    loss, inlier_ratio = reprojection_loss(truth_n3, observed, progress, CONFIG)
     assert loss.item() < 1e-3
-    assert inlier_share.item() == 1.0
+    assert inlier_ratio.item() == 1.0
 
 
 @pytest.mark.parametrize("norm", [1, 2])
@@ -95,11 +95,11 @@ def test_a_point_behind_the_camera_is_pulled_to_10_m_in_front(world):
     observed = observe(in_front_13, [pose])
     behind_13 = torch.tensor(pose.transform(np.array([[0.5, 0.2, -3.0]]))).float()
     behind_13.requires_grad_(True)
-    loss, inlier_share = reprojection_loss(behind_13, observed, 0.0, REPROJECTION)
+    loss, inlier_ratio = reprojection_loss(behind_13, observed, 0.0, REPROJECTION)
     in_camera_3 = np.array([0.5, 0.2, -3.0])
     l1_m = np.abs(10.0 * CAMERA.bearings(pixel_12)[0] - in_camera_3).sum()
     assert loss.item() == pytest.approx(l1_m, rel=1e-4)
-    assert inlier_share.item() == 0.0
+    assert inlier_ratio.item() == 0.0
     loss.backward()
     towards_3 = -behind_13.grad[0].numpy()
     forward_3 = pose.rotation_33[:, 2]

@@ -19,7 +19,7 @@ from published_networks import seeded
 from glace_ros.commands.build_map import main as build_map
 from glace_ros.commands.build_map_config import fingerprint, map_builder_config
 from glace_ros.commands.build_map_options import build_map_parser
-from glace_ros.evaluation import map_judgement
+from glace_ros.evaluation import map_validation as map_judgement
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal

@@ -103,14 +103,14 @@ def test_the_vocabulary_travels_with_the_map(tmp_path):
     scene_map.save(tmp_path / "map.glace")
     again = SceneMap.load(tmp_path / "map.glace")
     patches = LocalFeatures(descriptors(), torch.zeros(50, 2), torch.linspace(1, 0.1, 50))
-    code_G = scene_map.global_encoder.encode(patches)
+    descriptor_G = scene_map.global_encoder.encode(patches)
     for name, tensor in scene_map.global_encoder.tensors().items():
         assert torch.equal(again.global_encoder.tensors()[name], tensor)
-    assert torch.allclose(again.global_encoder.encode(patches), code_G, atol=1e-6)
-    before_n3 = scene_map.points(patches.descriptors_nC, code_G)
-    assert torch.equal(again.points(patches.descriptors_nC, code_G), before_n3)
+    assert torch.allclose(again.global_encoder.encode(patches), descriptor_G, atol=1e-6)
+    before_n3 = scene_map.points(patches.descriptors_nC, descriptor_G)
+    assert torch.equal(again.points(patches.descriptors_nC, descriptor_G), before_n3)
     # and it matters
-    assert not torch.equal(scene_map.points(patches.descriptors_nC, -code_G), before_n3)
+    assert not torch.equal(scene_map.points(patches.descriptors_nC, -descriptor_G), before_n3)
 
 
 def test_the_centres_of_clustered_codes_travel_too(tmp_path):
@@ -121,9 +121,9 @@ def test_the_centres_of_clustered_codes_travel_too(tmp_path):
     SceneMap(MapMetadata(**described), plain.heads, encoder).save(tmp_path / "map.glace")
     again = SceneMap.load(tmp_path / "map.glace")
     patches = LocalFeatures(descriptors(), torch.zeros(50, 2), torch.linspace(1, 0.1, 50))
-    code_G = again.global_encoder.encode(patches)
+    descriptor_G = again.global_encoder.encode(patches)
     nearest = (centres_kG @ plain.global_encoder.encode(patches)).argmax()
-    assert torch.equal(code_G, centres_kG[nearest])
+    assert torch.equal(descriptor_G, centres_kG[nearest])
     positions_v3 = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
     remembering = plain.global_encoder.with_views(centres_kG, positions_v3)
     SceneMap(plain.metadata, plain.heads, remembering).save(tmp_path / "views.glace")

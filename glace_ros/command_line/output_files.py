@@ -45,6 +45,6 @@ def require_distinct(files: Mapping[str, str | Path | None]) -> None:
         options[place] = option
 
 
-def write_json(path: Path, figures: dict[str, Any]) -> None:
+def write_json(path: Path, metrics: dict[str, Any]) -> None:
     """Figures for programs; raises ValueError for NaN."""
-    path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")

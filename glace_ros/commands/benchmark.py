@@ -72,12 +72,12 @@ def _jobs(
         scenes = [(asked.name, _room_list(args, asked, paths, output), paths)]
     variants = ABLATIONS[asked.name] if args.ablation else {"": ()}
     codes = args.global_encoder or ""
-    of_codes = f"+{codes}" if r2former_part(codes) == codes else ""
+    of_descriptors = f"+{codes}" if r2former_part(codes) == codes else ""
     return [
         # what is given last is what holds
         Job(name, variant, scene, of_it, (*build, *more), args.device, asked.name == "aachen-day")
         for variant, words in variants.items()
-        for more in [[f"{w}{of_codes}" if w.startswith("kmeans:") else w for w in words]]
+        for more in [[f"{w}{of_descriptors}" if w.startswith("kmeans:") else w for w in words]]
         for name, scene, of_it in scenes
     ]
 
@@ -106,7 +106,7 @@ def _write(
         "protocol": asked.name,
         "sfm": asked.sfm,
         "tables": [
-            {**table._asdict(), "rows": [row._asdict() for row in table.rows]} for table in tables
+            {**table._asdict(), "rows": [row.as_json() for row in table.rows]} for table in tables
         ],
         "notes": notes,
         "jobs": [

@@ -25,8 +25,8 @@ from glace_ros.commands.build_map_config import (
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.device import choose_device
 from glace_ros.errors import interruption_says
-from glace_ros.evaluation.figures_table import figures_table, map_size
-from glace_ros.evaluation.map_judgement import Judgement, judge
+from glace_ros.evaluation.map_validation import MapValidation, validate_map
+from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.maps.default_location import _point_latest_at
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from glace_ros.evaluation.map_judgement import Judgement
+    from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
     from glace_ros.mapping.training.map_trainer import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
@@ -103,30 +103,30 @@ def _build(args: argparse.Namespace) -> int:
             _train(builder, saved, console, record, len(held_out), args.report)
             if ranks.rank == 0:
                 described = _described(reader, recording_name(args), bag_hash)
-                judgement = _judge(builder, described, reader, held_out, record, args)
-                judgement.scene_map.save(output)
+                validation = _validate(builder, described, reader, held_out, record, args)
+                validation.scene_map.save(output)
             ranks.leave()
         saved.remove()
         if ranks.rank > 0:
             return 0
         seconds = {**builder.seconds, "total": time.perf_counter() - started}
-        figures = map_figures(judgement, builder) | {"left_out": left_out, "seconds": seconds}
-        if judgement.usable is not False and not args.output:
+        metrics = map_metrics(validation, builder) | {"left_out": left_out, "seconds": seconds}
+        if validation.usable is not False and not args.output:
             _point_latest_at(output)
         report = None
         if args.report:
             poses = builder.encoded.views.map_from_camera
             with interruption_says(lambda: f"; the map {output} is done, its report is not"):
-                report = map_report(reader, judgement, record, poses, figures)
+                report = map_report(reader, validation, record, poses, metrics)
                 write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started
             seconds.update(report=total_s - before_s, total=total_s)
             write_json(report_paths(output).json, report.as_json())
     if args.json:
-        write_json(Path(args.json), figures)
-    print_result(output, figures, report)
-    return judgement.exit_code()
+        write_json(Path(args.json), metrics)
+    print_result(output, metrics, report)
+    return validation.exit_code()
 
 
 def _encode(
@@ -158,11 +158,11 @@ def _train(
     views = len(builder.encoded.views)
     with progress_bar(console, "triangulate", views) as advance:
 
-        def placed() -> None:
-            advance(builder.encoded.placed)
+        def triangulated() -> None:
+            advance(builder.encoded.triangulated)
             saved.journal.save_if_due()
 
-        builder.prepare(placed, saved.journal.kept)
+        builder.prepare(triangulated, saved.journal.cached)
         advance(views)
     saved.before_training(builder.seconds["encode"] + builder.seconds["prepare"])
     localized = held_out + (len(record.mapping_images) if report else 0)
@@ -176,22 +176,22 @@ def _train(
             advance(
                 progress.done,
                 f"step {progress.step}, loss {progress.loss:.2f}, "
-                f"{progress.inlier_share:.0%} within 10 px",
+                f"{progress.inlier_ratio:.0%} within 10 px",
             )
 
         builder.train(reserve_s, show, saved.checkpoint)
 
 
-def _judge(
+def _validate(
     builder: MapBuilder,
     described: RecordingDescription,
     reader: PosedImageReader,
     held_out: HeldOutImages,
     record: BuildRecord,
     args: argparse.Namespace,
-) -> Judgement:
+) -> MapValidation:
     start = time.perf_counter()
-    judgement = judge(
+    validation = validate_map(
         builder.scene_map(described),
         held_out,
         reader.base_from_camera,
@@ -199,9 +199,9 @@ def _judge(
         record.add_held_out,
     )
     if args.report:
-        record.look_at_mapping_images(judgement.localizer)
+        record.look_at_mapping_images(validation.localizer)
     builder.seconds["judge"] = time.perf_counter() - start
-    return judgement
+    return validation
 
 
 def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
@@ -243,18 +243,18 @@ def _print_left_out(
     )
 
 
-def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:
+def map_metrics(validation: MapValidation, builder: MapBuilder) -> dict[str, Any]:
     """The figures of `judge`, and those of the map that was saved."""
-    scene_map = judgement.scene_map
+    scene_map = validation.scene_map
     return {
-        **judgement.figures,
+        **validation.metrics,
         "map_bytes": scene_map.file_bytes,
         "heads": len(scene_map.heads),
         "samples_per_second": builder.samples_per_second,
         "steps": builder.steps,
         "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,
         "mapping_frames": len(builder.encoded.views),
-        "points_share": builder.points_share,
+        "points_share": builder.triangulated_ratio,
         "sigma": scene_map.metadata.sigma,
         "codes": vars(builder.codes) if builder.codes else None,
     }
@@ -263,13 +263,13 @@ def map_figures(judgement: Judgement, builder: MapBuilder) -> dict[str, Any]:
 _REGIONS_PRINTED = 5
 
 
-def print_result(output: Path, figures: dict[str, Any], report: MapReport | None) -> None:
+def print_result(output: Path, metrics: dict[str, Any], report: MapReport | None) -> None:
     """The held-out figures on stdout, and where to record more."""
     table = Table(title=f"{output.name}, held-out blocks", show_header=False)
-    for row in figures_table(figures):
+    for row in metrics_table(metrics):
         table.add_row(*row)
-    table.add_row("map", f"{output}, {map_size(figures)}")
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items())
+    table.add_row("map", f"{output}, {map_size(metrics)}")
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in metrics["seconds"].items())
     table.add_row("time", seconds)
     if report:
         table.add_row("report", str(report_paths(output).html))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from glace_ros.command_line.output_files import require_distinct, require_writable
 from glace_ros.command_line.recording_options import recording_name
 from glace_ros.errors import GlaceError
-from glace_ros.features.encoder_names import finds_corners, r2former_part
+from glace_ros.features.encoder_names import finds_keypoints, r2former_part
 from glace_ros.features.weights_file import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.maps.default_location import default_folder
@@ -101,7 +101,7 @@ def _refuse_contradictions(args: argparse.Namespace, config: MapBuilderConfig) -
         )
     if args.ensemble > MOST_HEADS:
         raise GlaceError(f"--ensemble {args.ensemble}: a map holds {MOST_HEADS} heads at most")
-    if args.landmarks and not finds_corners(args.local_encoder):
+    if args.landmarks and not finds_keypoints(args.local_encoder):
         raise GlaceError(
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"

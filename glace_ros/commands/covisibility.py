@@ -24,13 +24,17 @@ from glace_ros.command_line.recording_options import (
 from glace_ros.commands.build_map_options import local_encoder_name
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
-from glace_ros.mapping.code_statistics import CodePairs, CodeStatistics, code_pairs
-from glace_ros.mapping.global_codes import unseen_pairs
+from glace_ros.mapping.descriptor_statistics import (
+    DescriptorPairs,
+    DescriptorStatistics,
+    descriptor_pairs,
+)
+from glace_ros.mapping.global_descriptors import unseen_pairs
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.report.code_angles import AngleBins, code_angles_page
-from glace_ros.report.page import Figure, write_page
+from glace_ros.report.descriptor_angles import AngleBins, descriptor_angles_page
+from glace_ros.report.page import Metric, write_page
 
 if TYPE_CHECKING:
     from glace_ros.recording.posed_image_reader import PosedImageReader
@@ -68,11 +72,11 @@ def _covisibility(args: argparse.Namespace) -> int:
         args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if args.html:
         sentence = f"It suggests --sigma {statistics.sigma:.3f}."
-        write_page(args.html, code_angles_page(title, rule, sentence, rows, bins))
+        write_page(args.html, descriptor_angles_page(title, rule, sentence, rows, bins))
     return 0
 
 
-def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console) -> CodePairs:
+def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console) -> DescriptorPairs:
     config = MapBuilderConfig(local_encoder=args.local_encoder, global_encoder=args.global_encoder)
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
@@ -81,24 +85,26 @@ def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console)
     with progress_bar(console, "encode", reader.image_count) as advance:
         builder.encode(reader.posed_images(selection, None), advance)
     views = builder.encoded.views
-    if views.codes_vG is not None:
-        codes_vG = views.codes_vG.numpy()
-        return code_pairs(codes_vG, views.map_from_camera, None, args.distance, args.angle)
+    if views.descriptors_vG is not None:
+        descriptors_vG = views.descriptors_vG.numpy()
+        return descriptor_pairs(
+            descriptors_vG, views.map_from_camera, None, args.distance, args.angle
+        )
     features = [view.features for view in views]
     return unseen_pairs(
         features, views.map_from_camera, config.vlad, config.seed, args.distance, args.angle
     )
 
 
-def _rows(pairs: CodePairs, statistics: CodeStatistics) -> list[Figure]:
+def _rows(pairs: DescriptorPairs, statistics: DescriptorStatistics) -> list[Metric]:
     return [
-        Figure(
+        Metric(
             "pairs of images", f"{len(pairs.covisible_p)}, {pairs.covisible_p.sum()} co-visible"
         ),
-        Figure("mean angle of co-visible pairs", f"{statistics.covisible_deg:.1f} deg"),
-        Figure("mean angle of others", f"{statistics.other_deg:.1f} deg"),
-        Figure("a co-visible pair has the smaller angle", f"{100 * statistics.auc:.1f} % of cases"),
-        Figure("sigma that this suggests", f"{statistics.sigma:.3f}"),
+        Metric("mean angle of co-visible pairs", f"{statistics.covisible_deg:.1f} deg"),
+        Metric("mean angle of others", f"{statistics.other_deg:.1f} deg"),
+        Metric("a co-visible pair has the smaller angle", f"{100 * statistics.auc:.1f} % of cases"),
+        Metric("sigma that this suggests", f"{statistics.sigma:.3f}"),
     ]
 
 

@@ -65,8 +65,8 @@ def _demo(args: argparse.Namespace) -> int:
 
         page = demo_page(recording, map_path, results, left_out, dict(seconds))
         write_page(folder / "report.html", page)
-    figures = {**results.as_json(), "map_bytes": map_path.stat().st_size, "seconds": seconds}
-    (folder / "demo.json").write_text(json.dumps(figures, indent=2) + "\n")
+    metrics = {**results.as_json(), "map_bytes": map_path.stat().st_size, "seconds": seconds}
+    (folder / "demo.json").write_text(json.dumps(metrics, indent=2) + "\n")
     _print_table(results, folder / "report.html")
     if results.passed:
         return 0
@@ -91,11 +91,11 @@ def _record(console: Console, args: argparse.Namespace, folder: Path) -> DemoRec
     return record_demo(folder, config, _bars(console))
 
 
-def _build_map(args: argparse.Namespace, bag: Path, output: Path, figures: Path) -> dict[str, int]:
+def _build_map(args: argparse.Namespace, bag: Path, output: Path, metrics: Path) -> dict[str, int]:
     """Runs `build_map`; returns what it left out, by reason."""
-    arguments = ["--bag", bag, "--output", output, "--minutes", args.minutes, "--json", figures]
+    arguments = ["--bag", bag, "--output", output, "--minutes", args.minutes, "--json", metrics]
     arguments += ["--seed", args.seed]
-    figures.unlink(missing_ok=True)
+    metrics.unlink(missing_ok=True)
     with child_process("build_map", [str(argument) for argument in arguments]) as process:
         code = process.wait()
     # a map that failed its own check is there, and the live graph will show how bad it is
@@ -103,7 +103,7 @@ def _build_map(args: argparse.Namespace, bag: Path, output: Path, figures: Path)
         error = DemoError(f"build_map ended with exit code {code} (see above)")
         error.exit_code = code if code > 0 else 1
         raise error
-    left_out = json.loads(figures.read_text()).get("left_out", {})
+    left_out = json.loads(metrics.read_text()).get("left_out", {})
     return {str(reason): int(count) for reason, count in left_out.items()}
 
 
@@ -155,7 +155,7 @@ def _print_table(results: DemoResults, page: Path) -> None:
     table = Table(title="The live graph against the truth")
     for title in ("", "reached", "wanted"):
         table.add_column(title)
-    for figure in results.figures():
+    for figure in results.metrics():
         colour = {True: "green", False: "red", None: ""}[figure.met]
         value = f"[{colour}]{figure.value}[/{colour}]" if colour else figure.value
         table.add_row(figure.name, value, figure.wanted)

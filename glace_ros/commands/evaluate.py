@@ -23,15 +23,15 @@ from glace_ros.command_line.recording_options import (
     recording_name,
 )
 from glace_ros.errors import GlaceError
-from glace_ros.evaluation.figures_table import figures_table, map_size
 from glace_ros.evaluation.frame_offset import frame_offset
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
 from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.evaluation.pose_files import write_submission, write_tum
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.maps.map_metadata import NOT_JUDGED
+from glace_ros.maps.map_metadata import NOT_VALIDATED
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.scene_reader import SceneReader
 
@@ -64,24 +64,24 @@ def _evaluate(args: argparse.Namespace) -> int:
     frames, names = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
-    figures = {
+    metrics = {
         **summarize_frames(frames),
         "map_bytes": scene_map.file_bytes,
         "heads": len(scene_map.heads),
     }
     if args.foreign:
-        figures["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
+        metrics["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
     if rooms := _by_room(names, frames):
-        figures["rooms"] = rooms
+        metrics["rooms"] = rooms
     table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
-    rows = _foreign_rows(figures) if args.foreign else figures_table(figures)
-    for row in [*rows, ("map", map_size(figures))]:
+    rows = _out_of_map_rows(metrics) if args.foreign else metrics_table(metrics)
+    for row in [*rows, ("map", map_size(metrics))]:
         table.add_row(*row)
     Console().print(table)
     if offset := frame_offset(frames):
         console.print(f"note: {offset}", highlight=False)
     if args.json:
-        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+        Path(args.json).write_text(json.dumps(metrics, indent=2) + "\n")
     if args.tum:
         write_tum(Path(args.tum), frames)
     if args.submission:
@@ -104,7 +104,7 @@ def _localized_frames(
             highlight=False,
         )
         if scene_map.metadata.held_out is None:
-            console.print(f"note: the map: {NOT_JUDGED}", highlight=False)
+            console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
         if not scene_map.metadata.map_frame:
             console.print(
                 "note: the map does not name its frame; that of the truth is taken for the same",
@@ -134,10 +134,10 @@ def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str
     return {room: summarize_frames(of_room) for room, of_room in rooms.items()}
 
 
-def _foreign_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    images, accepted = figures["frames_without_truth"], figures["foreign_accepts"]
+def _out_of_map_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    images, accepted = metrics["frames_without_truth"], metrics["foreign_accepts"]
     reasons = [
-        (f"refused: {reason}", str(count)) for reason, count in figures["rejections"].items()
+        (f"refused: {reason}", str(count)) for reason, count in metrics["rejections"].items()
     ]
     return [("images of another place", str(images)), ("accepted", str(accepted)), *reasons]
 

@@ -19,20 +19,20 @@ from glace_ros.command_line.recording_options import (
 )
 from glace_ros.device import choose_device
 from glace_ros.errors import RecordingError
-from glace_ros.evaluation.figures_table import figures_table
 from glace_ros.evaluation.frame_offset import frame_offset
-from glace_ros.evaluation.map_judgement import judge
+from glace_ros.evaluation.map_validation import validate_map
+from glace_ros.evaluation.metrics_table import metrics_table
 from glace_ros.features.encoder_names import named_file
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
 from glace_ros.maps.ace_format import read_official_ensemble
-from glace_ros.maps.map_metadata import NOT_JUDGED
+from glace_ros.maps.map_metadata import NOT_VALIDATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glace_ros.evaluation.map_judgement import Judgement
+    from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.posed_images import PosedImage
 
@@ -58,15 +58,15 @@ def _import(args: argparse.Namespace) -> int:
         kind, _, file = args.global_encoder.partition(":")
         codes = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
     scene_map = read_official_ensemble([Path(file) for file in args.head], local, codes)
-    judgement = _judged(scene_map, args) if args.bag or args.scene else None
-    if judgement:
-        scene_map = judgement.scene_map
+    validation = _validated(scene_map, args) if args.bag or args.scene else None
+    if validation:
+        scene_map = validation.scene_map
     scene_map.save(output)
     _say(output, scene_map)
-    return judgement.exit_code("import_map") if judgement else 0
+    return validation.exit_code("import_map") if validation else 0
 
 
-def _judged(scene_map: SceneMap, args: argparse.Namespace) -> Judgement:
+def _validated(scene_map: SceneMap, args: argparse.Namespace) -> MapValidation:
     """The map with what a recording says of its frames, its camera, and how good it is.
 
     Raises RecordingError where its poses are not in the map's own frame.
@@ -86,12 +86,12 @@ def _judged(scene_map: SceneMap, args: argparse.Namespace) -> Judgement:
                     if image.map_from_camera is not None:
                         yield image
 
-            judgement = judge(described, posed(), reader.base_from_camera, args.device)
-    if offset := frame_offset(judgement.frames):
+            validation = validate_map(described, posed(), reader.base_from_camera, args.device)
+    if offset := frame_offset(validation.frames):
         raise RecordingError(f"the map is not judged by {recording_name(args)}: {offset}")
-    for name, value in figures_table(judgement.figures):
+    for name, value in metrics_table(validation.metrics):
         console.print(f"{name}: {value}", highlight=False)
-    return judgement
+    return validation
 
 
 def _say(output: Path, scene_map: SceneMap) -> None:
@@ -106,7 +106,8 @@ def _say(output: Path, scene_map: SceneMap) -> None:
     )
     if metadata.held_out is None:
         print(
-            f"note: {NOT_JUDGED}; a recording in the map's own frame would tell: --bag or --scene"
+            f"note: {NOT_VALIDATED}; a recording in the map's own frame would tell: --bag or "
+            "--scene"
         )
     for name in (metadata.local_encoder, metadata.global_encoder):
         file = named_file(name)

@@ -12,12 +12,12 @@ from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.report.charts import Run, error_over_time, recall_curve, turnable_points
 from glace_ros.report.page import (
-    Figure,
+    Metric,
     Page,
     Verdict,
     chart,
-    figure_table,
     listed,
+    metric_table,
     section,
     side_by_side,
 )
@@ -46,19 +46,19 @@ def demo_page(
     localizer = Localizer(SceneMap.load(map_path))
     cloud = _map_points(localizer, recording.mapping)
     pictures = _pictures(localizer, recording.query, results)
-    size = Figure("size of the map file", f"{map_path.stat().st_size / 1e6:.2f} MB")
+    size = Metric("size of the map file", f"{map_path.stat().st_size / 1e6:.2f} MB")
     run = _run(results)
     between_s_n = (results.between_ns - results.stamps_ns[0]) * 1e-9
-    reasons = [Figure(f"mapping image: {reason}", str(count)) for reason, count in left_out.items()]
-    reasons += [Figure(f"query image: {why}", str(count)) for why, count in results.reasons.items()]
-    timings = [Figure(what, f"{spent_s:.1f} s") for what, spent_s in seconds.items()]
+    reasons = [Metric(f"mapping image: {reason}", str(count)) for reason, count in left_out.items()]
+    reasons += [Metric(f"query image: {why}", str(count)) for why, count in results.reasons.items()]
+    timings = [Metric(what, f"{spent_s:.1f} s") for what, spent_s in seconds.items()]
     return Page(
         "glace_ros demo: a simulated flat, mapped and found again",
         Verdict("good", "Passed", results.verdict)
         if results.passed
         else Verdict("bad", "Not reached", results.verdict),
         [
-            section("Figures", figure_table([*results.figures(), size])),
+            section("Figures", metric_table([*results.metrics(), size])),
             section(
                 "Seen from above",
                 chart(
@@ -92,9 +92,9 @@ def demo_page(
             ),
             section(
                 "Left out, and why",
-                figure_table(reasons) if reasons else "<p>Nothing was left out.</p>",
+                metric_table(reasons) if reasons else "<p>Nothing was left out.</p>",
             ),
-            section("Time it took", figure_table(timings)),
+            section("Time it took", metric_table(timings)),
             section("Notes", listed(_NOTES)),
         ],
     )

@@ -11,7 +11,7 @@ import numpy as np
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
 from glace_ros.recording.bag_reader import RecordingReader
-from glace_ros.report.page import Figure
+from glace_ros.report.page import Metric
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glace_ros.demo.live_run import LiveRun
     from glace_ros.geometry.pose import Pose
 
-WANTED_SHARE = 0.9
+WANTED_RATIO = 0.9
 WANTED_M = 0.05
 WANTED_DEG = 1.0
 
@@ -68,7 +68,7 @@ class DemoResults:
     def passed(self) -> bool:
         """Whether the demo shows what it is to show."""
         exact = self.median_m <= WANTED_M and self.median_deg <= WANTED_DEG
-        return self.share >= WANTED_SHARE and exact
+        return self.share >= WANTED_RATIO and exact
 
     @property
     def verdict(self) -> str:
@@ -81,13 +81,13 @@ class DemoResults:
                 f"{self.median_deg:.2f} degrees."
             )
         missed = []
-        if self.share < WANTED_SHARE:
+        if self.share < WANTED_RATIO:
             missed.append(f"only {found} of {frames} images got a pose")
         if self.median_m > WANTED_M or self.median_deg > WANTED_DEG:
             missed.append(f"the median error is {_cm(self.median_m)} and {_deg(self.median_deg)}")
         return (
             f"The demo has not reached what it should: {' and '.join(missed)} (wanted: "
-            f"{WANTED_SHARE:.0%}, {100 * WANTED_M:g} cm, {WANTED_DEG:g} degree); with more "
+            f"{WANTED_RATIO:.0%}, {100 * WANTED_M:g} cm, {WANTED_DEG:g} degree); with more "
             "--minutes the map becomes better."
         )
 
@@ -98,39 +98,39 @@ class DemoResults:
             for name, (metres, degrees) in RECALL_THRESHOLDS.items()
         }
 
-    def figures(self) -> list[Figure]:
+    def metrics(self) -> list[Metric]:
         """The rows of the table."""
         recall = self.recall()
         found = int(np.isfinite(self.error_m_f).sum())
         return [
-            Figure(
+            Metric(
                 "images with a pose",
                 f"{found} of {len(self.error_m_f)} ({self.share:.0%})",
-                f"at least {WANTED_SHARE:.0%}",
-                self.share >= WANTED_SHARE,
+                f"at least {WANTED_RATIO:.0%}",
+                self.share >= WANTED_RATIO,
             ),
-            Figure(
+            Metric(
                 "median position error",
                 _cm(self.median_m),
                 f"at most {100 * WANTED_M:g} cm",
                 self.median_m <= WANTED_M,
             ),
-            Figure(
+            Metric(
                 "median angle error",
                 _deg(self.median_deg),
                 f"at most {WANTED_DEG:g}°",
                 self.median_deg <= WANTED_DEG,
             ),
-            Figure("within 5 cm / 5°", f"{recall['5cm_5deg']:.0%}"),
-            Figure("within 25 cm / 2°", f"{recall['25cm_2deg']:.0%}"),
-            Figure("worst pose published", _cm(_largest(self.error_m_f))),
-            Figure(
+            Metric("within 5 cm / 5°", f"{recall['5cm_5deg']:.0%}"),
+            Metric("within 25 cm / 2°", f"{recall['25cm_2deg']:.0%}"),
+            Metric("worst pose published", _cm(_largest(self.error_m_f))),
+            Metric(
                 "map → odom → base, all the time",
                 f"{_cm(_median(self.between_m_n))} and {_deg(_median(self.between_deg_n))} median, "
                 f"{_cm(_largest(self.between_m_n))} at worst",
             ),
-            Figure("time from exposure to pose", _milliseconds(self.latency_s)),
-            Figure("of which in the localizer", _milliseconds(self.inference_s)),
+            Metric("time from exposure to pose", _milliseconds(self.latency_s)),
+            Metric("of which in the localizer", _milliseconds(self.inference_s)),
         ]
 
     def as_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 
-ASTRAY = (0.5, 10.0)
+GROSS_ERROR = (0.5, 10.0)
 """(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
 
 
@@ -25,15 +25,15 @@ RATIO_BOUNDS = (0.10, 0.25)
 RATIO_MARGIN = 1.25
 
 
-RIVAL_BOUNDS = (0.5, 0.8)
+SECOND_BEST_BOUNDS = (0.5, 0.8)
 
 
-RIVAL_MARGIN = 0.95
+SECOND_BEST_MARGIN = 0.95
 
 
-def is_astray(estimate: Pose, truth: Pose) -> bool:
+def is_gross_error(estimate: Pose, truth: Pose) -> bool:
     """Whether a pose is further off than ASTRAY."""
-    metres, degrees = ASTRAY
+    metres, degrees = GROSS_ERROR
     angle_deg = float(np.degrees(estimate.angle_rad(truth)))
     return estimate.distance_m(truth) > metres or angle_deg > degrees
 
@@ -46,29 +46,37 @@ def acceptance_threshold(
 
     frames: accepted whatever their ratio. The result is within RATIO_BOUNDS.
     """
-    astray = [frame.inliers / frame.points for frame in _astray(frames) if not frame.sure]
+    gross_errors = [
+        frame.inliers / frame.points
+        for frame in _gross_errors(frames)
+        if not frame.landmark_verified
+    ]
     lowest, highest = RATIO_BOUNDS
     return float(
-        np.clip(RATIO_MARGIN * max([*astray, *wrong_ratios], default=0.0), lowest, highest)
+        np.clip(RATIO_MARGIN * max([*gross_errors, *wrong_ratios], default=0.0), lowest, highest)
     )
 
 
-def rival_threshold(frames: Sequence[LocalizedFrame]) -> float:
+def second_best_threshold(frames: Sequence[LocalizedFrame]) -> float:
     """The rival's share of agreement from which a pose is ambiguous: by RIVAL_MARGIN under that of
     every held-out frame that was astray, within RIVAL_BOUNDS.
     """
-    rivals = [frame.rival for frame in _astray(frames) if frame.rival > 0.0]
-    lowest, highest = RIVAL_BOUNDS
-    return float(np.clip(RIVAL_MARGIN * min(rivals, default=1.0), lowest, highest))
+    second_best_ratios = [
+        frame.second_best_ratio for frame in _gross_errors(frames) if frame.second_best_ratio > 0.0
+    ]
+    lowest, highest = SECOND_BEST_BOUNDS
+    return float(
+        np.clip(SECOND_BEST_MARGIN * min(second_best_ratios, default=1.0), lowest, highest)
+    )
 
 
-def _astray(frames: Sequence[LocalizedFrame]) -> list[LocalizedFrame]:
+def _gross_errors(frames: Sequence[LocalizedFrame]) -> list[LocalizedFrame]:
     return [
         frame
         for frame in frames
         if frame.estimate is not None
         and frame.truth is not None
-        and is_astray(frame.estimate, frame.truth)
+        and is_gross_error(frame.estimate, frame.truth)
     ]
 
 

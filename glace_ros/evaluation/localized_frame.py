@@ -40,8 +40,8 @@ class LocalizedFrame:
     seconds: float
     reason: str = ""
     landmarks: int = 0
-    sure: bool = False
-    rival: float = 0.0
+    landmark_verified: bool = False
+    second_best_ratio: float = 0.0
 
     @property
     def errors(self) -> tuple[float, float]:
@@ -53,7 +53,11 @@ class LocalizedFrame:
 
     def accepted_from(self, min_inlier_ratio: float) -> LocalizedFrame:
         """The frame as a localizer with that threshold would have it."""
-        if self.estimate is None or self.sure or self.inliers >= min_inlier_ratio * self.points:
+        if (
+            self.estimate is None
+            or self.landmark_verified
+            or self.inliers >= min_inlier_ratio * self.points
+        ):
             return self
         reason = f"a smaller share of inliers than {min_inlier_ratio:.2f}"
         return replace(self, estimate=None, covariance_66=None, reason=reason)
@@ -96,5 +100,6 @@ def localized_frame(
     covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
     return replace(
         frame, estimate=map_from_base, covariance_66=covariance_66,
-        landmarks=result.landmarks, sure=result.sure, rival=result.rival,
+        landmarks=result.landmarks, landmark_verified=result.landmark_verified,
+        second_best_ratio=result.second_best_ratio,
     )  # fmt: skip

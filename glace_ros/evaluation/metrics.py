@@ -31,27 +31,29 @@ def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
 
     NaN-free: what cannot be computed is None.
     """
-    judged = [frame for frame in frames if frame.truth is not None]
-    errors_n2 = np.array([frame.errors for frame in judged]).reshape(-1, 2)
-    nees = [value for frame in judged if (value := frame.nees) is not None]
+    validated = [frame for frame in frames if frame.truth is not None]
+    errors_n2 = np.array([frame.errors for frame in validated]).reshape(-1, 2)
+    nees = [value for frame in validated if (value := frame.nees) is not None]
     latency_ms = [1e3 * frame.seconds for frame in frames]
-    astray_n = np.isfinite(errors_n2[:, 0]) & (
+    gross_n = np.isfinite(errors_n2[:, 0]) & (
         (errors_n2[:, 0] > FALSE_ACCEPT[0]) | (errors_n2[:, 1] > FALSE_ACCEPT[1])
     )
     return {
-        "frames": len(judged),
-        "frames_without_truth": len(frames) - len(judged),
-        "localized": sum(frame.estimate is not None for frame in judged),
-        "by_landmarks": sum(frame.landmarks > 0 and frame.estimate is not None for frame in judged),
-        "median_translation_m": _finite(np.median(errors_n2[:, 0])) if judged else None,
-        "median_rotation_deg": _finite(np.median(errors_n2[:, 1])) if judged else None,
+        "frames": len(validated),
+        "frames_without_truth": len(frames) - len(validated),
+        "localized": sum(frame.estimate is not None for frame in validated),
+        "by_landmarks": sum(
+            frame.landmarks > 0 and frame.estimate is not None for frame in validated
+        ),
+        "median_translation_m": _finite(np.median(errors_n2[:, 0])) if validated else None,
+        "median_rotation_deg": _finite(np.median(errors_n2[:, 1])) if validated else None,
         "recall": {
             name: float(np.mean((errors_n2[:, 0] <= metres) & (errors_n2[:, 1] <= degrees)))
-            if judged
+            if validated
             else None
             for name, (metres, degrees) in RECALL_THRESHOLDS.items()
         },
-        "false_accepts": int(astray_n.sum()),
+        "false_accepts": int(gross_n.sum()),
         "nees_mean": float(np.mean(nees)) if nees else None,
         "nees_median": float(np.median(nees)) if nees else None,
         "latency_ms": {

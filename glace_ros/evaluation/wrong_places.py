@@ -34,11 +34,11 @@ class WrongPlaces:
     """
 
     def __init__(
-        self, scene_map: SceneMap, device: str, is_astray: Callable[[Pose, Pose], bool]
+        self, scene_map: SceneMap, device: str, is_gross_error: Callable[[Pose, Pose], bool]
     ) -> None:
         config = LocalizerConfig(places=None, refinement=None, acceptance=_ANY_POSE)
         self._localizer = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), config, device)
-        self._is_astray = is_astray
+        self._is_gross_error = is_gross_error
         self._origin_3 = np.array(scene_map.metadata.origin_m)
         self._rng = np.random.default_rng(scene_map.metadata.seed)
         self.ratios: list[float] = []
@@ -50,7 +50,7 @@ class WrongPlaces:
         if (elsewhere := self._elsewhere(regression, map_from_camera)) is None:
             return
         result = self._localizer.solve(elsewhere, camera, 0.0)
-        if not isinstance(result, PoseEstimate) or self._is_astray(
+        if not isinstance(result, PoseEstimate) or self._is_gross_error(
             result.map_from_camera, map_from_camera
         ):
             self.ratios.append(result.inlier_ratio)
@@ -72,5 +72,5 @@ class WrongPlaces:
         far_n = np.flatnonzero(np.linalg.norm(away_v3, axis=1) > PlaceConfig.apart_m)
         if len(far_n) == 0:
             return None
-        code_G = encoder.views_vG[int(self._rng.choice(far_n))]
-        return self._localizer.regressed(regression.features, code_G, regression.camera)
+        descriptor_G = encoder.views_vG[int(self._rng.choice(far_n))]
+        return self._localizer.regressed(regression.features, descriptor_G, regression.camera)

@@ -69,7 +69,7 @@ class AceEncoder:
     size_multiple_px = 8
     enlarges = True
     unit_norm = False
-    finds_corners = False
+    finds_keypoints = False
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: "ace:FILE". Raises WeightsError where FILE is no encoder of ACE."""

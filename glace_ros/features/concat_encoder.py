@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from glace_ros.features.ace_encoder import AceEncoder
-from glace_ros.features.corner_sampling import read_at
+from glace_ros.features.keypoint_sampling import read_at
 from glace_ros.features.local_features import LocalEncoder, LocalFeatures
 from glace_ros.features.weights_file import weights_hash
 
@@ -24,7 +24,7 @@ class ConcatEncoder:
     stride_px = 8
     enlarges = True
     unit_norm = False
-    finds_corners = False
+    finds_keypoints = False
 
     def __init__(self, where: LocalEncoder, what: AceEncoder) -> None:
         """where: finds corners, with descriptors of unit norm, in images of sizes that ACE takes

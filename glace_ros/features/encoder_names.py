@@ -21,7 +21,7 @@ def check_name(name: str) -> None:
         )
 
 
-def finds_corners(name: str) -> bool:
+def finds_keypoints(name: str) -> bool:
     """Whether its patches have descriptors of corners alone, which landmarks need."""
     return not encoder_parts(name)[-1].startswith("ace:")
 

@@ -17,7 +17,7 @@ import torch
 from scipy.linalg import eigh
 from torch.nn import functional
 
-from glace_ros.features.code_centres import CodeCentres
+from glace_ros.features.descriptor_centres import DescriptorCentres
 from glace_ros.geometry.covisibility import covisible_pairs
 
 if TYPE_CHECKING:
@@ -116,29 +116,29 @@ class VladEncoder:
     def encode(self, features: LocalFeatures) -> torch.Tensor:
         """The unit-norm code (channels,) of an image with these patches."""
         vlad_d = _vlad(features.head(self.patches), self.vocabulary_wC)
-        code_G = functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
+        descriptor_G = functional.normalize(self.components_kd @ (vlad_d - self.mean_d), dim=0)
         if self.centres_kG is None:
-            return code_G
-        return CodeCentres(self.centres_kG).nearest(code_G)
+            return descriptor_G
+        return DescriptorCentres(self.centres_kG).nearest(descriptor_G)
 
-    def with_views(self, codes_vG: torch.Tensor, positions_v3: torch.Tensor) -> VladEncoder:
+    def with_views(self, descriptors_vG: torch.Tensor, positions_v3: torch.Tensor) -> VladEncoder:
         """The encoder that remembers mapping views; of very many, every so many."""
-        every = -(-len(codes_vG) // _MOST_IMAGES)
+        every = -(-len(descriptors_vG) // _MOST_IMAGES)
         return VladEncoder(
             **{
                 **self.tensors(),
-                "views_vG": codes_vG[::every],
+                "views_vG": descriptors_vG[::every],
                 "positions_v3": positions_v3[::every],
             },
             patches=self.patches,
         )
 
-    def with_clusters(self, codes_vG: torch.Tensor, clusters: int, seed: int) -> VladEncoder:
+    def with_clusters(self, descriptors_vG: torch.Tensor, clusters: int, seed: int) -> VladEncoder:
         """The encoder whose codes are the unit-norm centres of `clusters` clusters of these.
 
         codes_vG: the mapping images', from this encoder. Raises ValueError for fewer than clusters.
         """
-        centres_kG = CodeCentres.learn(codes_vG, clusters, seed).centres_kG
+        centres_kG = DescriptorCentres.learn(descriptors_vG, clusters, seed).centres_kG
         return VladEncoder(
             self.vocabulary_wC, self.mean_d, self.components_kd, self.patches, centres_kG
         )

@@ -26,7 +26,7 @@ class LocalFeatures(NamedTuple):
         """The first `count` of them."""
         return LocalFeatures(*(tensor[:count] for tensor in self))
 
-    def drawn(self, count: int, rng: np.random.Generator) -> LocalFeatures:
+    def sampled(self, count: int, rng: np.random.Generator) -> LocalFeatures:
         """At most `count` of them, one after the other, each with a probability proportional to
         its score among those that are left (Efraimidis and Spirakis 2006); none with a score of 0.
 
@@ -55,7 +55,7 @@ class LocalEncoder(Protocol):
     size_multiple_px: int
     enlarges: bool
     unit_norm: bool
-    finds_corners: bool
+    finds_keypoints: bool
     weights_hash: str
     device: torch.device
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners, unfold_cells
+from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.weights_file import (
     load_weights,
@@ -64,7 +64,7 @@ class SuperPointEncoder:
     size_multiple_px = 8
     enlarges = False
     unit_norm = True
-    finds_corners = True
+    finds_keypoints = True
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: "superpoint:FILE". Raises WeightsError where FILE is no SuperPoint."""
@@ -83,7 +83,7 @@ class SuperPointEncoder:
         """
         logits_1khw, dense_1chw = self._net(grey_11HW)
         score_HW = unfold_cells(logits_1khw, self.stride_px)
-        pixels_n2, scores_n = likeliest_corners(
+        pixels_n2, scores_n = likeliest_keypoints(
             score_HW, count, self.stride_px, _NMS_PX, _BORDER_PX, valid_HW
         )
         descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)

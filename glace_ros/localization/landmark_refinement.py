@@ -45,7 +45,7 @@ class LandmarkRefinementConfig:
     inlier_px: float = 3.0
     refine_px: float = 1.0
     min_inliers: int = 30
-    sure_inliers: int = 60
+    verifying_inliers: int = 60
     max_iterations: int = 500
     seed: int = 0
 

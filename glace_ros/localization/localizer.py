@@ -15,7 +15,7 @@ from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.r2former_encoder import R2FormerEncoder
-from glace_ros.localization.acceptance import agreement, rival_share
+from glace_ros.localization.acceptance import agreement, second_best_ratio
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig, certain_place, place_candidates
 from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression, Rejection
@@ -37,7 +37,7 @@ class _Attempt(NamedTuple):
     """
 
     regression: Regression
-    likeness: float = 0.0
+    similarity: float = 0.0
     suffices: bool = False
 
 
@@ -89,17 +89,19 @@ class Localizer:
         for attempt in self._attempts(regression):
             result = self._finder.find(attempt.regression, camera, start)
             results.append((result, attempt))
-            if attempt.suffices and isinstance(result, PoseEstimate) and result.sure:
+            if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:
                 break
-        results.sort(key=lambda each: agreement(each[0], each[1].likeness), reverse=True)
+        results.sort(key=lambda each: agreement(each[0], each[1].similarity), reverse=True)
         best, attempt = results[0]
         if isinstance(best, PoseEstimate):
-            others = [(other, its.likeness) for other, its in results[1:]]
+            others = [(other, its.similarity) for other, its in results[1:]]
             apart_m = (self.config.places or PlaceConfig()).apart_m
-            rival = rival_share(best, attempt.likeness, others, apart_m)
-            ambiguous = rival > self.scene_map.metadata.max_rival
-            best = replace(best, rival=rival, ambiguous=ambiguous)
-            if not best.sure and (reason := self._finder.unrepeated(best, attempt.regression)):
+            second_best = second_best_ratio(best, attempt.similarity, others, apart_m)
+            ambiguous = second_best > self.scene_map.metadata.max_rival
+            best = replace(best, second_best_ratio=second_best, ambiguous=ambiguous)
+            if not best.landmark_verified and (
+                reason := self._finder.unrepeated(best, attempt.regression)
+            ):
                 best = Rejection(reason, best.inliers, best.points, best.seconds)
         return replace(best, seconds=time.perf_counter() - start)
 
@@ -109,19 +111,19 @@ class Localizer:
         """
         encoder, config = self.scene_map.global_encoder, self.config.places
         heads = [_Attempt(of_head) for of_head in regression.by_head()]
-        features, code_G = regression.features, regression.code_G
-        if config is None or encoder is None or code_G is None:
+        features, descriptor_G = regression.features, regression.descriptor_G
+        if config is None or encoder is None or descriptor_G is None:
             return heads
-        if len(heads) > 1 and (place_3 := certain_place(code_G, encoder, config)) is not None:
+        if len(heads) > 1 and (place_3 := certain_place(descriptor_G, encoder, config)) is not None:
             first = heads.pop(self.scene_map.head_of(place_3))
             return [first._replace(suffices=True), *heads]
-        places = place_candidates(features, code_G, encoder, self.scene_map.landmarks, config)
+        places = place_candidates(features, descriptor_G, encoder, self.scene_map.landmarks, config)
         return [self._attempt_at(place, regression) for place in places] or heads
 
     def _attempt_at(self, place: PlaceCandidate, regression: Regression) -> _Attempt:
         head = self.scene_map.head_of(place.position_3)
-        there = self.regressed(regression.features, place.code_G, regression.camera, head)
-        return _Attempt(there, place.likeness)
+        there = self.regressed(regression.features, place.descriptor_G, regression.camera, head)
+        return _Attempt(there, place.similarity)
 
     def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
         """What the map says of an image. Raises ValueError where image and camera differ in
@@ -131,19 +133,19 @@ class Localizer:
             self._encoder, image_rgb_hwc, camera,
             self.scene_map.metadata.short_side_px, self.config.points,
         )  # fmt: skip
-        encoder, code_G = self.scene_map.global_encoder, None
+        encoder, descriptor_G = self.scene_map.global_encoder, None
         if self._r2former:
-            code_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
+            descriptor_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
         if isinstance(encoder, VladEncoder):
-            code_G = encoder.encode(features)
-        elif encoder and code_G is not None:
-            code_G = encoder.nearest(code_G)
-        return self.regressed(features, code_G, working_camera)
+            descriptor_G = encoder.encode(features)
+        elif encoder and descriptor_G is not None:
+            descriptor_G = encoder.nearest(descriptor_G)
+        return self.regressed(features, descriptor_G, working_camera)
 
     def regressed(
         self,
         features: LocalFeatures,
-        code_G: torch.Tensor | None,
+        descriptor_G: torch.Tensor | None,
         camera: Camera,
         head: int | None = None,
     ) -> Regression:
@@ -152,11 +154,11 @@ class Localizer:
         """
 
         def ask(index: int) -> NDArray[np.float64]:
-            points_n3 = self.scene_map.points(features.descriptors_nC, code_G, index)[0]
+            points_n3 = self.scene_map.points(features.descriptors_nC, descriptor_G, index)[0]
             return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]
-        return Regression(features, HeadPoints(ask, heads), camera, code_G)
+        return Regression(features, HeadPoints(ask, heads), camera, descriptor_G)
 
 
 def _check_channels(name: str, given: int, taken: int) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from glace_ros.features.code_centres import CodeCentres
+    from glace_ros.features.descriptor_centres import DescriptorCentres
     from glace_ros.features.global_encoder import VladEncoder
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.maps.landmarks import Landmarks
@@ -45,15 +45,15 @@ class PlaceCandidate(NamedTuple):
     the landmarks' votes, at most 2. position_3: of its mapping view, metres from the map's origin.
     """
 
-    code_G: torch.Tensor
-    likeness: float
+    descriptor_G: torch.Tensor
+    similarity: float
     position_3: torch.Tensor
 
 
 def place_candidates(
     features: LocalFeatures,
-    code_G: torch.Tensor,
-    encoder: VladEncoder | CodeCentres,
+    descriptor_G: torch.Tensor,
+    encoder: VladEncoder | DescriptorCentres,
     landmarks: Landmarks | None,
     config: PlaceConfig,
 ) -> list[PlaceCandidate]:
@@ -63,30 +63,30 @@ def place_candidates(
     views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
     if views_vG is None or positions_v3 is None:
         return []
-    cosine_v = views_vG @ code_G
+    cosine_v = views_vG @ descriptor_G
     if _only_place(cosine_v, positions_v3, config.margin, config.apart_m) is not None:
         return []
-    likeness_v = cosine_v
+    similarity_v = cosine_v
     if landmarks is not None:
-        likeness_v = cosine_v + _votes(
+        similarity_v = cosine_v + _votes(
             features.head(config.patches), landmarks, positions_v3, config
         )
     chosen: list[int] = []
-    for view in likeness_v.argsort(descending=True).tolist():
+    for view in similarity_v.argsort(descending=True).tolist():
         away_c = (positions_v3[chosen] - positions_v3[view]).norm(dim=1)
         if bool((away_c > config.apart_m).all()):
             chosen.append(view)
         if len(chosen) == config.most:
             break
-    codes_cG = functional.normalize(views_vG[chosen] + config.own * code_G, dim=1)
+    descriptors_cG = functional.normalize(views_vG[chosen] + config.own * descriptor_G, dim=1)
     return [
-        PlaceCandidate(candidate_G, float(likeness_v[view]), positions_v3[view])
-        for candidate_G, view in zip(codes_cG, chosen, strict=True)
+        PlaceCandidate(candidate_G, float(similarity_v[view]), positions_v3[view])
+        for candidate_G, view in zip(descriptors_cG, chosen, strict=True)
     ]
 
 
 def certain_place(
-    code_G: torch.Tensor, encoder: VladEncoder | CodeCentres, config: PlaceConfig
+    descriptor_G: torch.Tensor, encoder: VladEncoder | DescriptorCentres, config: PlaceConfig
 ) -> torch.Tensor | None:
     """Where the mapping view stood that the image is like, metres from the map's origin; None where
     a view of another place is anywhere near as like it, or the encoder remembers no views.
@@ -94,7 +94,7 @@ def certain_place(
     views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
     if views_vG is None or positions_v3 is None:
         return None
-    return _only_place(views_vG @ code_G, positions_v3, config.certain_margin, config.apart_m)
+    return _only_place(views_vG @ descriptor_G, positions_v3, config.certain_margin, config.apart_m)
 
 
 def _only_place(

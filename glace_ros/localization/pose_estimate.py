@@ -43,7 +43,7 @@ class Regression(NamedTuple):
     features: LocalFeatures
     points_hn3: HeadPoints | Sequence[NDArray[np.float64]]
     camera: Camera
-    code_G: torch.Tensor | None = None
+    descriptor_G: torch.Tensor | None = None
 
     def by_head(self) -> list[Regression]:
         """What each head says of the image, by itself."""
@@ -84,8 +84,8 @@ class PoseEstimate:
     pixels_m2: NDArray[np.float64]
     points_m3: NDArray[np.float64]
     landmarks: int = 0
-    sure: bool = False
-    rival: float = 0.0
+    landmark_verified: bool = False
+    second_best_ratio: float = 0.0
     ambiguous: bool = False
 
     @property

@@ -67,7 +67,7 @@ class PoseFinder:
             pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
             points_m3=points_n3[coarse.inlier_n] + self._origin_3,
             landmarks=landmarks,
-            sure=self._sure(landmarks),
+            landmark_verified=self._landmark_verified(landmarks),
         )
 
     def unrepeated(self, estimate: PoseEstimate, regression: Regression) -> str:
@@ -109,9 +109,9 @@ class PoseFinder:
             seed=self._config.seed,
         )
 
-    def _sure(self, landmarks: int) -> bool:
+    def _landmark_verified(self, landmarks: int) -> bool:
         refinement = self._config.refinement
-        return refinement is not None and landmarks >= refinement.sure_inliers
+        return refinement is not None and landmarks >= refinement.verifying_inliers
 
     def _doubt(
         self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
@@ -119,6 +119,6 @@ class PoseFinder:
         """Why the best pose is not to be trusted; empty where nothing speaks against it."""
         acceptance, ratio = self._config.acceptance, self._scene_map.metadata.min_inlier_ratio
         reason = ""
-        if not self._sure(landmarks):
+        if not self._landmark_verified(landmarks):
             reason = too_few_inliers(inliers, count, ratio, acceptance)
         return reason or too_uncertain(covariance_66, inliers, acceptance)

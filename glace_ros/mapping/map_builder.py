@@ -18,10 +18,10 @@ from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
-from glace_ros.mapping.global_codes import GlobalCodes
+from glace_ros.mapping.global_descriptors import GlobalDescriptors
 from glace_ros.mapping.landmark_selection import select_landmarks
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.share_exchange import exchange_features, gather_placed
+from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training.head_training import train_heads
 from glace_ros.mapping.training.map_trainer import MapTrainer, TrainingProgress
 from glace_ros.mapping.views.encoded_views import EncodedViews
@@ -34,12 +34,12 @@ from glace_ros.ranks import Ranks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glace_ros.mapping.code_statistics import CodeStatistics
+    from glace_ros.mapping.descriptor_statistics import DescriptorStatistics
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
     from glace_ros.recording.posed_images import PosedImage
 
-Kept = Callable[[str, Callable[[], dict[str, torch.Tensor]]], dict[str, torch.Tensor]]
+Cached = Callable[[str, Callable[[], dict[str, torch.Tensor]]], dict[str, torch.Tensor]]
 
 MIN_VIEWS = 10
 
@@ -72,10 +72,10 @@ class MapBuilder:
             self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks,
             self._r2former,
         )  # fmt: skip
-        self.points_share = 0.0
+        self.triangulated_ratio = 0.0
         self.steps = 0
         self._landmarks: Landmarks | None = None
-        self._codes: GlobalCodes | None = None
+        self._descriptors: GlobalDescriptors | None = None
 
     def encode(
         self, images: Iterable[PosedImage], on_image: Callable[[], None] = lambda: None
@@ -100,7 +100,7 @@ class MapBuilder:
             )
 
     def prepare(
-        self, on_view: Callable[[], None] = lambda: None, kept: Kept = lambda _, make: make()
+        self, on_view: Callable[[], None] = lambda: None, cached: Cached = lambda _, make: make()
     ) -> None:
         """Triangulate what matches, choose landmarks, and learn the global codes.
 
@@ -118,21 +118,23 @@ class MapBuilder:
             exchange_features(views, ranks, config.buffer.max_bytes)
         self._buffer = self.encoded.buffer(
             self._origin_3,
-            config.triangulation if self._encoder.finds_corners else None,
+            config.triangulation if self._encoder.finds_keypoints else None,
             self._device,
             on_view,
         )
-        self.points_share = float(self._buffer.samples.has_point_n.float().mean())
-        placed = gather_placed(self._buffer, ranks, config.landmarks.observations, config.seed)
-        learned, codes_vG = None, views.codes_vG
-        if codes_vG is not None:  # each rank has those of its own images, and zeros
-            codes_vG = torch.stack(ranks.gather(codes_vG)).sum(dim=0)
+        self.triangulated_ratio = float(self._buffer.samples.has_point_n.float().mean())
+        triangulated = gather_triangulated(
+            self._buffer, ranks, config.landmarks.observations, config.seed
+        )
+        learned, descriptors_vG = None, views.descriptors_vG
+        if descriptors_vG is not None:  # each rank has those of its own images, and zeros
+            descriptors_vG = torch.stack(ranks.gather(descriptors_vG)).sum(dim=0)
         if ranks.rank == 0:
-            landmarks = kept("landmarks", lambda: self._selected_landmarks(placed))
+            landmarks = cached("landmarks", lambda: self._selected_landmarks(triangulated))
             self._landmarks = Landmarks(**landmarks) if landmarks else None
-            learned = self._learned_codes(kept, codes_vG)
-        self._codes = ranks.from_first(learned)
-        self._sigma = self._codes.sigma(config.sigma) if self._codes else 0.0
+            learned = self._learned_descriptors(cached, descriptors_vG)
+        self._descriptors = ranks.from_first(learned)
+        self._sigma = self._descriptors.sigma(config.sigma) if self._descriptors else 0.0
         views.forget_lent()
         self.seconds["prepare"] = time.perf_counter() - start
 
@@ -157,20 +159,20 @@ class MapBuilder:
         return MapTrainer(
             replace(self.config.trainer, seed=seed + head),
             self._buffer,
-            self._codes.codes_vG if self._codes else None,
+            self._descriptors.descriptors_vG if self._descriptors else None,
             self._sigma,
             shape,
             torch.from_numpy(cluster_centres(positions_v3, shape.clusters, seed)).float(),
             self._device,
-            self._codes.neighbours_vk if self._codes else None,
+            self._descriptors.neighbours_vk if self._descriptors else None,
             self._ranks,
             of_view_v if self.config.ensemble > 1 else None,
         )
 
     @property
-    def codes(self) -> CodeStatistics | None:
+    def codes(self) -> DescriptorStatistics | None:
         """How well global codes tell co-visible views; None where there are none."""
-        return self._codes.statistics if self._codes else None
+        return self._descriptors.statistics if self._descriptors else None
 
     @property
     def samples_per_second(self) -> float:
@@ -180,7 +182,7 @@ class MapBuilder:
     def scene_map(self, description: RecordingDescription) -> SceneMap:
         """The trained map, not judged yet."""
         config = self.config
-        encoder = self._codes.encoder if self._codes else None
+        encoder = self._descriptors.encoder if self._descriptors else None
         metadata = MapMetadata(
             **vars(description),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -188,7 +190,7 @@ class MapBuilder:
             seed=config.seed,
             local_encoder=config.local_encoder,
             local_encoder_hash=self._encoder.weights_hash,
-            global_encoder=self._codes.name if self._codes else config.global_encoder,
+            global_encoder=self._descriptors.name if self._descriptors else config.global_encoder,
             global_encoder_hash=self._r2former.weights_hash if self._r2former else "",
             vlad_patches=config.vlad.patches,
             sigma=self._sigma,
@@ -199,37 +201,39 @@ class MapBuilder:
             training={
                 "steps": self.steps,
                 "views": len(self.encoded.views),
-                "points_share": self.points_share,
+                "points_share": self.triangulated_ratio,
             },
         )
         heads = [head.rounded() for head in self._heads]
         return SceneMap(metadata, heads, encoder, self._landmarks)
 
-    def _selected_landmarks(self, placed: FeatureBuffer) -> dict[str, torch.Tensor]:
-        landmarks = select_landmarks(placed, self.config.landmarks, self.config.seed)
+    def _selected_landmarks(self, triangulated: FeatureBuffer) -> dict[str, torch.Tensor]:
+        landmarks = select_landmarks(triangulated, self.config.landmarks, self.config.seed)
         return landmarks.tensors() if landmarks else {}
 
-    def _learned_codes(self, kept: Kept, codes_vG: torch.Tensor | None) -> GlobalCodes | None:
+    def _learned_descriptors(
+        self, cached: Cached, descriptors_vG: torch.Tensor | None
+    ) -> GlobalDescriptors | None:
         config, views = self.config, self.encoded.views
         if config.global_encoder == "none":
             return None
-        if codes_vG is not None:
-            return GlobalCodes.given(
-                codes_vG, views.map_from_camera, config.global_encoder, config.seed,
-                neighbour_codes=config.neighbour_codes,
+        if descriptors_vG is not None:
+            return GlobalDescriptors.given(
+                descriptors_vG, views.map_from_camera, config.global_encoder, config.seed,
+                neighbour_descriptors=config.neighbour_descriptors,
             )  # fmt: skip
 
         def learn() -> dict[str, torch.Tensor]:
-            return GlobalCodes.learn(
+            return GlobalDescriptors.learn(
                 [view.features for view in views], views.map_from_camera, self._origin_3,
                 config.global_encoder, config.vlad, config.seed,
-                neighbour_codes=config.neighbour_codes,
+                neighbour_descriptors=config.neighbour_descriptors,
             ).tensors()  # fmt: skip
 
-        return GlobalCodes.from_tensors(kept("codes", learn), config.vlad.patches)
+        return GlobalDescriptors.from_tensors(cached("codes", learn), config.vlad.patches)
 
     def _head_config(self) -> CoordinateHeadConfig:
-        channels = self._codes.channels if self._codes else 0
+        channels = self._descriptors.channels if self._descriptors else 0
         clusters = min(self.config.head.clusters, int(np.bincount(self._group_v).min()))
         return replace(
             self.config.head,

@@ -30,7 +30,7 @@ class MapBuilderConfig:
     local_encoder: str = "xfeat"
     global_encoder: str = "vlad"
     sigma: float = -1.0
-    neighbour_codes: bool = False
+    neighbour_descriptors: bool = False
     ensemble: int = 1
     preset: str = "default"
     seed: int = 0

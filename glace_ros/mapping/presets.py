@@ -56,7 +56,7 @@ def preset(name: str) -> MapBuilderConfig:
             patches=1024,
             max_bytes=_BUFFER_SAMPLES * sample_bytes(_ACE_CHANNELS),
             samples=_BUFFER_SAMPLES,
-            drawn=True,
+            sampled=True,
         ),
         triangulation=None,
         landmarks=LandmarkConfig(most=0),

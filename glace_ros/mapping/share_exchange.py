@@ -60,7 +60,7 @@ def exchange_features(views: MappingViews, ranks: Ranks, max_bytes: int) -> None
     views.lend(lent)
 
 
-def gather_placed(buffer: FeatureBuffer, ranks: Ranks, most: int, seed: int) -> FeatureBuffer:
+def gather_triangulated(buffer: FeatureBuffer, ranks: Ranks, most: int, seed: int) -> FeatureBuffer:
     """The triangulated samples of all ranks' buffers in one, at most about `most` of them."""
     if ranks.count == 1:
         return buffer

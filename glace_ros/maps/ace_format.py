@@ -49,7 +49,7 @@ def read_official_map(
     """
     tensors = read_checkpoint(path, MapFileError)
     shape = _shape(tensors, path, local.channels)
-    _check_codes(path, shape.global_channels, codes)
+    _check_descriptors(path, shape.global_channels, codes)
     head = CoordinateHead(shape)
     expected = {name: _official_name(name) for name in head.state_dict() if name != "centres_k3"}
     known = {*expected.values(), *(_SCALES if shape.scale else ()), _centres_name(shape)}
@@ -187,7 +187,7 @@ def _metadata(
     )  # fmt: skip
 
 
-def _check_codes(path: Path, channels: int, codes: R2FormerEncoder | None) -> None:
+def _check_descriptors(path: Path, channels: int, codes: R2FormerEncoder | None) -> None:
     if codes is None and channels:
         raise MapFileError(
             f"the map {path} takes a global code of {channels} numbers besides the features: name "

@@ -134,7 +134,7 @@ class CoordinateHead(nn.Module):
 
 def head_input(
     descriptors_nC: torch.Tensor,
-    codes_nG: torch.Tensor | None,
+    descriptors_nG: torch.Tensor | None,
     dtype: torch.dtype = torch.float32,
     *,
     scaled: bool = True,
@@ -145,7 +145,7 @@ def head_input(
     little but its own biases (docs/method.md has what the scale is worth). Not scaled: as they
     are, for descriptors of no unit norm, and as the published networks take them.
     """
-    parts = [descriptors_nC] if codes_nG is None else [codes_nG, descriptors_nC]
+    parts = [descriptors_nC] if descriptors_nG is None else [descriptors_nG, descriptors_nC]
     factors = [part.shape[1] ** 0.5 if scaled else 1.0 for part in parts]
     return torch.cat(
         [part.to(dtype) * factor for part, factor in zip(parts, factors, strict=True)], dim=1

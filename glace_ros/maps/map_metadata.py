@@ -119,7 +119,7 @@ class MapMetadata:
         return metadata
 
 
-NOT_JUDGED = (
+NOT_VALIDATED = (
     "it was never judged by images with known poses: from which share of inliers a pose is right, "
     "and how large its covariance has to be, is not known, and taken as if nothing had to be "
     "corrected"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from glace_ros.errors import MapFileError
-from glace_ros.features.code_centres import CodeCentres
+from glace_ros.features.descriptor_centres import DescriptorCentres
 from glace_ros.features.encoder_names import r2former_part
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.maps.coordinate_head import CoordinateHead, head_input
@@ -41,7 +41,7 @@ class SceneMap:
         self,
         metadata: MapMetadata,
         heads: Sequence[CoordinateHead],
-        global_encoder: VladEncoder | CodeCentres | None,
+        global_encoder: VladEncoder | DescriptorCentres | None,
         landmarks: Landmarks | None = None,
     ) -> None:
         if len(heads) != metadata.heads:
@@ -55,14 +55,19 @@ class SceneMap:
 
     @torch.inference_mode()
     def points(
-        self, descriptors_nC: torch.Tensor, code_G: torch.Tensor | None, head: int | None = None
+        self,
+        descriptors_nC: torch.Tensor,
+        descriptor_G: torch.Tensor | None,
+        head: int | None = None,
     ) -> torch.Tensor:
         """Float32 points (heads, n, 3) of an image's patches by each head, or (1, n, 3) by one
         alone, metres from `metadata.origin_m`.
         """
-        codes_nG = None if code_G is None else code_G.expand(len(descriptors_nC), -1)
+        descriptors_nG = (
+            None if descriptor_G is None else descriptor_G.expand(len(descriptors_nC), -1)
+        )
         scaled = self.metadata.head.scaled_inputs
-        input_nC = head_input(descriptors_nC, codes_nG, scaled=scaled)
+        input_nC = head_input(descriptors_nC, descriptors_nG, scaled=scaled)
         heads = self.heads if head is None else [self.heads[head]]
         return torch.stack([each(input_nC) for each in heads])
 
@@ -147,18 +152,18 @@ def _rebuild(fields: dict[str, Any], tensors: dict[str, torch.Tensor], folder: P
     if not 0 < metadata.heads * parameters < _MAX_PARAMETERS:
         raise ValueError("its network has an impossible size")
     heads = _rebuild_heads(metadata, tensors)
-    global_encoder: VladEncoder | CodeCentres | None = None
+    global_encoder: VladEncoder | DescriptorCentres | None = None
     if metadata.global_encoder.startswith("r2former:"):
         if shape.global_channels == 0:
             raise ValueError("its network takes no global code")
     elif metadata.global_encoder != "none":
         parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
         if codes := r2former_part(metadata.global_encoder):
-            global_encoder, of_codes = CodeCentres(**parts), f"+{codes}"
+            global_encoder, of_descriptors = DescriptorCentres(**parts), f"+{codes}"
         else:
             global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
-            of_codes = ""
-        if global_encoder.name + of_codes != metadata.global_encoder:
+            of_descriptors = ""
+        if global_encoder.name + of_descriptors != metadata.global_encoder:
             raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
         if global_encoder.channels != shape.global_channels:
             raise ValueError("its global code has another length than its network takes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -26,7 +26,13 @@ class ComparedRow(NamedTuple):
     depth: str
     map_size: str
     mapping_time: str
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """By the names that the file of results has for its columns."""
+        cells = self._asdict()
+        cells["figures"] = cells.pop("metrics")
+        return cells
 
 
 class Comparison(NamedTuple):
@@ -44,7 +50,7 @@ class Comparison(NamedTuple):
 
     def cells(self) -> list[tuple[str, ...]]:
         """The rows below the head; what is not known is a dash."""
-        return [tuple(cell or "-" for cell in (*row[:5], *row.figures)) for row in self.rows]
+        return [tuple(cell or "-" for cell in (*row[:5], *row.metrics)) for row in self.rows]
 
 
 def markdown(title: str, tables: Sequence[Comparison], notes: Sequence[str]) -> str:
@@ -84,19 +90,19 @@ def _bars(compared: Comparison) -> str:
     shown = [
         column
         for column in range(len(compared.columns))
-        if any(number(row.figures[column]) is not None for row in ours)
+        if any(number(row.metrics[column]) is not None for row in ours)
     ]
     if not shown:
         return ""
     column = shown[-1]
-    rows = [row for row in compared.rows if number(row.figures[column]) is not None]
+    rows = [row for row in compared.rows if number(row.metrics[column]) is not None]
     figure = go.Figure()
     for whose, colour in ((MEASURED, ORANGE), ("reported", GREY)):
         of_these = [row for row in rows if (row.from_ == MEASURED) == (whose == MEASURED)]
         figure.add_bar(
             y=[row.system for row in of_these],
-            x=[number(row.figures[column]) for row in of_these],
-            text=[row.figures[column] for row in of_these],
+            x=[number(row.metrics[column]) for row in of_these],
+            text=[row.metrics[column] for row in of_these],
             orientation="h", marker={"color": colour}, name=whose,
         )  # fmt: skip
     figure.update_xaxes(title=f"{compared.columns[column]}: {compared.unit}", rangemode="tozero")

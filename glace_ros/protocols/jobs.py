@@ -87,7 +87,7 @@ class _Record:
         self.job, self.name = job, "/".join(filter(None, (job.variant, job.name)))
         self.path, self.map = folder / f"{job.name}.json", folder / f"{job.name}.glace"
         self.content = self._read()
-        saved = [*folder.glob(f"{self.map.name}.*"), self.figures("build_map")]
+        saved = [*folder.glob(f"{self.map.name}.*"), self.metrics("build_map")]
         if "build_map" not in self.content and not any(path.exists() for path in saved):
             self.content = {}  # nothing was saved that could be gone on with
         self.begun = bool(self.content)
@@ -100,7 +100,7 @@ class _Record:
                 "another folder with --output, or remove this one"
             )
 
-    def figures(self, program: str) -> Path:
+    def metrics(self, program: str) -> Path:
         """What it writes when it is done; gone once it is kept here."""
         return self.path.with_name(f"{self.job.name}.{program}.json")
 
@@ -130,8 +130,8 @@ def _run(record: _Record) -> None:
     job = record.job
     of_both = ["--scene", str(job.scene), "--device", job.device]
     if not record.begun:
-        record.figures("build_map").unlink(missing_ok=True)
-    elif done := _whole(record.figures("build_map")):  # we were interrupted, it was not
+        record.metrics("build_map").unlink(missing_ok=True)
+    elif done := _whole(record.metrics("build_map")):  # we were interrupted, it was not
         record.content["build_map"] = done
     if "build_map" not in record.content:
         record.content["resumed"] = record.begun
@@ -149,9 +149,9 @@ def _run(record: _Record) -> None:
 
 def _program(record: _Record, subcommand: str, arguments: list[str]) -> None:
     """Runs it and keeps its figures."""
-    figures = record.figures(subcommand)
-    figures.unlink(missing_ok=True)
-    with child_process(subcommand, [*arguments, "--json", str(figures)]) as process:
+    metrics = record.metrics(subcommand)
+    metrics.unlink(missing_ok=True)
+    with child_process(subcommand, [*arguments, "--json", str(metrics)]) as process:
         code = process.wait()
     if code != 0:
         error = BenchmarkError(
@@ -160,15 +160,15 @@ def _program(record: _Record, subcommand: str, arguments: list[str]) -> None:
         )
         error.exit_code = code if code > 0 else 1
         raise error
-    record.content[subcommand] = json.loads(figures.read_text(encoding="utf-8"))
+    record.content[subcommand] = json.loads(metrics.read_text(encoding="utf-8"))
     record.save()
-    figures.unlink()
+    metrics.unlink()
 
 
-def _whole(figures: Path) -> dict[str, Any]:
+def _whole(metrics: Path) -> dict[str, Any]:
     """Empty where the program did not come to the end."""
     try:
-        content = json.loads(figures.read_text(encoding="utf-8"))
+        content = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

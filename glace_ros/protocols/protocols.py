@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.datasets.data_sets import aachen_of, cambridge_of, seven_scenes_of, twelve_scenes_of
 from glace_ros.errors import GlaceError, RecordingError
-from glace_ros.protocols import reported_figures as reported
-from glace_ros.protocols.reported_figures import ReportedTable
+from glace_ros.protocols import reported_metrics as reported
+from glace_ros.protocols.reported_metrics import ReportedTable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.protocols.comparison_page import MEASURED, ComparedRow, Comparison
-from glace_ros.protocols.reported_figures import MEDIANS, RECALL
+from glace_ros.protocols.reported_metrics import MEDIANS, RECALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glace_ros.protocols.jobs import FinishedJob
     from glace_ros.protocols.protocols import Protocol
-    from glace_ros.protocols.reported_figures import ReportedTable
+    from glace_ros.protocols.reported_metrics import ReportedTable
 
 NOTES = (
     "figures marked 'reported' are the paper's own, copied from the table that is named; only "
@@ -64,7 +64,7 @@ def _with_ours(
     rows = [
         ComparedRow(
             system.name, f"reported, {table.source}", depth[system.depth], system.map_size, "",
-            tuple(system.figures[at] for at in columns),
+            tuple(system.metrics[at] for at in columns),
         )
         for system in table.systems
     ]  # fmt: skip
@@ -87,16 +87,16 @@ def _our_row(
         name, MEASURED, "no",
         _megabytes([done.build["map_bytes"] for done in finished]),
         _minutes([done.build["seconds"]["total"] for done in finished]),
-        tuple(_our_figures(protocol, columns, finished)),
+        tuple(_our_metrics(protocol, columns, finished)),
     )  # fmt: skip
 
 
-def _our_figures(
+def _our_metrics(
     protocol: Protocol, columns: tuple[str, ...], finished: Sequence[FinishedJob]
 ) -> list[str]:
     if protocol.name == "aachen-day":
-        figures = finished[0].evaluate
-        return [_percent(figures["recall"][name]) for name in _AACHEN]
+        metrics = finished[0].evaluate
+        return [_percent(metrics["recall"][name]) for name in _AACHEN]
     if protocol.name == "cambridge":
         by_scene = {done.job.name.partition("_")[2]: done.evaluate for done in finished}
         cells = [_median([by_scene[name]]) if name in by_scene else "" for name in columns[:-1]]
@@ -107,9 +107,9 @@ def _our_figures(
 
 def _rows_of(done: FinishedJob, unit: str) -> list[ComparedRow]:
     rows = []
-    for name, figures in _rooms(done).items():
-        cell = _median([figures]) if unit == MEDIANS else _percent(figures["recall"]["5cm_5deg"])
-        images = str(figures["frames"] + figures["frames_without_truth"])
+    for name, metrics in _rooms(done).items():
+        cell = _median([metrics]) if unit == MEDIANS else _percent(metrics["recall"]["5cm_5deg"])
+        images = str(metrics["frames"] + metrics["frames_without_truth"])
         whole = name == done.job.name
         rows.append(
             ComparedRow(
@@ -125,7 +125,7 @@ def _rows_of(done: FinishedJob, unit: str) -> list[ComparedRow]:
 def _rooms(done: FinishedJob) -> dict[str, dict[str, Any]]:
     """Figures by room of a list, else of the scene."""
     rooms = done.evaluate.get("rooms") or {done.job.name: done.evaluate}
-    return {name.split("/")[-1]: figures for name, figures in rooms.items()}
+    return {name.split("/")[-1]: metrics for name, metrics in rooms.items()}
 
 
 def _name(done: FinishedJob) -> str:

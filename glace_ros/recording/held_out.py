@@ -53,7 +53,7 @@ class HeldOutImages:
     Of more than MOST_JUDGED, as many are read, evenly spread.
     """
 
-    MOST_JUDGED = 500
+    MOST_VALIDATED = 500
 
     def __init__(self, reader: PosedImageReader, stamps_ns: list[int] | None = None) -> None:
         self.stamps_ns = stamps_ns or []
@@ -64,7 +64,7 @@ class HeldOutImages:
         self.stamps_ns.append(image.stamp_ns)
 
     def __len__(self) -> int:
-        return min(len(self.stamps_ns), self.MOST_JUDGED)
+        return min(len(self.stamps_ns), self.MOST_VALIDATED)
 
     def __iter__(self) -> Iterator[PosedImage]:
         picks = np.linspace(0, len(self.stamps_ns) - 1, len(self)).round().astype(int)

@@ -29,8 +29,8 @@ _POINTS_PER_IMAGE = 400
 _MOST_CLOUDS = 500
 _WORST_FOUND, _WORST_MISSED = 4, 2
 _APART_NS = 1_000_000_000
-_WAY_STEP_NS = 250_000_000
-_MOST_WAY = 5000
+_TRAJECTORY_STEP_NS = 250_000_000
+_MOST_TRAJECTORY = 5000
 _ONE_DAY_NS = 86_400 * 1_000_000_000
 
 
@@ -135,11 +135,11 @@ def recording_start_ns(reader: PosedImageReader) -> int:
     return start_ns
 
 
-def recorded_way(reader: PosedImageReader, start_ns: int) -> tuple[Views, float]:
+def recorded_trajectory(reader: PosedImageReader, start_ns: int) -> tuple[Views, float]:
     """The camera along the recording, and the seconds between two of these views."""
     stamps_n = reader.pose_stamps_n()
     length_ns = int(stamps_n[-1] - stamps_n[0]) if len(stamps_n) else 0
-    step_ns = max(_WAY_STEP_NS, length_ns // _MOST_WAY)
+    step_ns = max(_TRAJECTORY_STEP_NS, length_ns // _MOST_TRAJECTORY)
     first_ns = int(stamps_n[0]) if len(stamps_n) else 0
     stamps, poses = [], []
     for stamp_ns in range(first_ns, first_ns + length_ns, step_ns):

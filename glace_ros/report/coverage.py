@@ -132,7 +132,7 @@ def missed(error_m_f: Floats, error_deg_f: Floats, config: CoverageConfig) -> ND
 
 
 def weak_regions(
-    way: Views,
+    trajectory: Views,
     step_s: float,
     mapping: Views,
     held_out: Views,
@@ -144,8 +144,8 @@ def weak_regions(
     way: the recording's own way, a view every step_s. missed_f: of the held-out images. Where these
     were taken the way is not sparse: they are no gap in the recording.
     """
-    near_n = views_near(way, _together(mapping, held_out), config)
-    weak = _together(held_out.at(missed_f), way.at(near_n < config.least_views))
+    near_n = views_near(trajectory, _together(mapping, held_out), config)
+    weak = _together(held_out.at(missed_f), trajectory.at(near_n < config.least_views))
     missed_n = np.arange(len(weak.time_s_n)) < missed_f.sum()
     cluster_n = _clusters(weak.positions_n3, config.region_m)
     regions = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.evaluation.map_judgement import USABLE_RECALL
+from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 from glace_ros.report.charts import (
     Run,
@@ -18,12 +18,12 @@ from glace_ros.report.charts import (
     turnable_points,
 )
 from glace_ros.report.page import (
-    Figure,
+    Metric,
     Page,
     Verdict,
     chart,
-    figure_table,
     listed,
+    metric_table,
     section,
     side_by_side,
     table,
@@ -46,21 +46,21 @@ _WELL_SEEN = 10
 
 def map_page(name: str, report: MapReport) -> Page:
     """name: of the map's file."""
-    figures = report.figures
-    counts = f"{figures['mapping_frames']} images mapped, {figures['frames']} held out"
+    metrics = report.metrics
+    counts = f"{metrics['mapping_frames']} images mapped, {metrics['frames']} held out"
     return Page(f"Map {name}", verdict(report), _sections(report), f"{counts}. {_source(report)}")
 
 
 def verdict(report: MapReport) -> Verdict:
     """In words: whether the map can be used, and where to record more."""
-    regions, figures = report.regions, report.figures
+    regions, metrics = report.regions, report.metrics
     more = f" Record more at {_places(regions)}." if regions else ""
-    if report.judgement.usable is None:
+    if report.validation.usable is None:
         why = "No images were held out (--holdout 0), so it is unknown how good the map is."
         return Verdict("partly", "Not judged", why + more)
-    recall, frames = figures["recall"], figures["frames"]
+    recall, frames = metrics["recall"], metrics["frames"]
     within = f"{recall['50cm_5deg']:.0%} of the {frames} held-out images come within 50 cm / 5°"
-    if not report.judgement.usable:
+    if not report.validation.usable:
         mend = more or " Record more views of the same places, or give it more --minutes."
         return Verdict("bad", "Not usable", f"Only {within}; {USABLE_RECALL:.0%} must.{mend}")
     exact = f"{within}, {recall['5cm_5deg']:.0%} within 5 cm / 5°."
@@ -98,7 +98,7 @@ def _sections(report: MapReport) -> list[str]:
             "Drag to turn it, scroll or pinch to come nearer."
         )
         points = chart(
-            turnable_points(report.cloud, report.way.positions_n3, "camera's way"),
+            turnable_points(report.cloud, report.trajectory.positions_n3, "camera's way"),
             640,
             most_slender=1.0,
         )
@@ -123,21 +123,21 @@ def _run(report: MapReport) -> Run:
     )
 
 
-def _tiles(report: MapReport) -> list[Figure]:
-    figures = report.figures
+def _tiles(report: MapReport) -> list[Metric]:
+    metrics = report.metrics
     shown = []
-    if figures["frames"]:
-        median_m, median_deg = figures["median_translation_m"], figures["median_rotation_deg"]
+    if metrics["frames"]:
+        median_m, median_deg = metrics["median_translation_m"], metrics["median_rotation_deg"]
         shown = [
-            Figure("median error", "none" if median_m is None else f"{100 * median_m:.1f} cm"),
-            Figure("median angle", "none" if median_deg is None else f"{median_deg:.2f}°"),
-            Figure("within 5 cm / 5°", f"{figures['recall']['5cm_5deg']:.0%}"),
-            Figure("within 25 cm / 2°", f"{figures['recall']['25cm_2deg']:.0%}"),
-            Figure("got a pose", f"{figures['localized']} of {figures['frames']}"),
-            Figure("for an image (median)", f"{figures['latency_ms']['p50']:.0f} ms"),
+            Metric("median error", "none" if median_m is None else f"{100 * median_m:.1f} cm"),
+            Metric("median angle", "none" if median_deg is None else f"{median_deg:.2f}°"),
+            Metric("within 5 cm / 5°", f"{metrics['recall']['5cm_5deg']:.0%}"),
+            Metric("within 25 cm / 2°", f"{metrics['recall']['25cm_2deg']:.0%}"),
+            Metric("got a pose", f"{metrics['localized']} of {metrics['frames']}"),
+            Metric("for an image (median)", f"{metrics['latency_ms']['p50']:.0f} ms"),
         ]
-    size = Figure("map file", f"{figures['map_bytes'] / 1e6:.2f} MB")
-    return [*shown, size, Figure("to build it", _minutes(figures["seconds"]["total"]))]
+    size = Metric("map file", f"{metrics['map_bytes'] / 1e6:.2f} MB")
+    return [*shown, size, Metric("to build it", _minutes(metrics["seconds"]["total"]))]
 
 
 def _record_more(report: MapReport) -> str:
@@ -184,7 +184,7 @@ def _errors(report: MapReport, run: Run) -> list[str]:
 
 
 def _training(report: MapReport) -> str:
-    values_n3 = np.array([(p.step, p.loss, p.inlier_share) for p in report.record.training])
+    values_n3 = np.array([(p.step, p.loss, p.inlier_ratio) for p in report.record.training])
     caption = (
         "Faint: as it was told; bold: running median. The loss is clamped ever lower while "
         "training goes on, and falls for that reason too."
@@ -206,42 +206,42 @@ def _picture(report: MapReport, shown: ShownImage) -> Picture:
     image, truth, result = shown.image, shown.map_from_camera, shown.result
     x, y, _ = truth.translation_3
     at = f"{clock((image.stamp_ns - report.start_ns) * 1e-9)}, x {x:.1f}, y {y:.1f}"
-    reasons = {frame.stamp_ns: frame.reason for frame in report.judgement.frames}
-    refused = reasons.get(image.stamp_ns, "")
+    reasons = {frame.stamp_ns: frame.reason for frame in report.validation.frames}
+    rejected = reasons.get(image.stamp_ns, "")
     if not isinstance(result, PoseEstimate):
-        return Picture(image.image_rgb_hwc, f"{at}: no pose, {refused or result.reason}")
+        return Picture(image.image_rgb_hwc, f"{at}: no pose, {rejected or result.reason}")
     degrees = np.degrees(result.map_from_camera.angle_rad(truth))
     caption = (
         f"{at}: off by {100 * shown.error_m:.1f} cm, {degrees:.2f}°; {result.inliers} of "
-        f"{result.points} points agree" + (f"; refused: {refused}" if refused else "")
+        f"{result.points} points agree" + (f"; refused: {rejected}" if rejected else "")
     )
     errors_m = errors_px(result, image.camera, truth)
     return Picture(image.image_rgb_hwc, caption, result.pixels_m2, errors_m)
 
 
 def _left_out(report: MapReport) -> str:
-    left_out = report.figures["left_out"]
-    rows = [Figure(f"image: {why}", str(count)) for why, count in left_out.items()]
-    refused = Counter(
+    left_out = report.metrics["left_out"]
+    rows = [Metric(f"image: {why}", str(count)) for why, count in left_out.items()]
+    rejected = Counter(
         re.sub(
             r"(?<![\d.])\d+(?![\d.])", "n", frame.reason
         )  # "12 inliers of 900 points ...": one reason
-        for frame in report.judgement.frames
+        for frame in report.validation.frames
         if frame.estimate is None
     )
-    rows += [Figure(f"held-out, no pose: {why}", str(n)) for why, n in refused.most_common()]
-    body = figure_table(rows) if rows else "<p>Nothing was left out.</p>"
+    rows += [Metric(f"held-out, no pose: {why}", str(n)) for why, n in rejected.most_common()]
+    body = metric_table(rows) if rows else "<p>Nothing was left out.</p>"
     return section("Left out, and why", body + (listed(report.notes) if report.notes else ""))
 
 
 def _timings(report: MapReport) -> str:
-    rows = [Figure(what, _minutes(spent)) for what, spent in report.figures["seconds"].items()]
-    return section("Time it took", figure_table(rows))
+    rows = [Metric(what, _minutes(spent)) for what, spent in report.metrics["seconds"].items()]
+    return section("Time it took", metric_table(rows))
 
 
 def _made_from(report: MapReport) -> str:
-    rows = [Figure(what, words) for what, words in report.description]
-    return section("What it is made from", figure_table(rows))
+    rows = [Metric(what, words) for what, words in report.description]
+    return section("What it is made from", metric_table(rows))
 
 
 def _source(report: MapReport) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.evaluation.map_judgement import USABLE_RECALL
+from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.features.encoder_names import without_folder
-from glace_ros.report.build_record import recorded_way, recording_start_ns, views_of
+from glace_ros.report.build_record import recorded_trajectory, recording_start_ns, views_of
 from glace_ros.report.coverage import (
     CoverageConfig,
     Views,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.evaluation.map_judgement import Judgement
+    from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.geometry.pose import Pose
     from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.recording.posed_image_reader import PosedImageReader
@@ -43,13 +43,13 @@ class MapReport:
     recording, which comes first, and the settings. notes: what was odd about the recording.
     """
 
-    judgement: Judgement
+    validation: MapValidation
     record: BuildRecord
     mapping: Sequence[Pose]
-    way: Views
-    way_step_s: float
+    trajectory: Views
+    trajectory_step_s: float
     start_ns: int
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     description: Words
     notes: list[str]
 
@@ -75,7 +75,7 @@ class MapReport:
     @cached_property
     def errors_f2(self) -> NDArray[np.float64]:
         """(m, deg) of the held-out images; NaN where there is no pose, or a refused one."""
-        errors = [frame.errors for frame in self.judgement.frames if frame.truth is not None]
+        errors = [frame.errors for frame in self.validation.frames if frame.truth is not None]
         errors_f2 = np.array(errors, dtype=np.float64).reshape(-1, 2)
         return np.where(np.isfinite(errors_f2), errors_f2, np.nan)
 
@@ -83,8 +83,8 @@ class MapReport:
     def regions(self) -> list[WeakRegion]:
         """Where to record more."""
         return weak_regions(
-            self.way,
-            self.way_step_s,
+            self.trajectory,
+            self.trajectory_step_s,
             self.mapping_views,
             self.held_out_views,
             missed(self.errors_f2[:, 0], self.errors_f2[:, 1], self.config),
@@ -99,9 +99,9 @@ class MapReport:
     @property
     def verdict(self) -> str:
         """usable, usable but weak in places, unusable, or not judged."""
-        if self.judgement.usable is None:
+        if self.validation.usable is None:
             return "not judged"
-        if not self.judgement.usable:
+        if not self.validation.usable:
             return "unusable"
         return "usable, record more" if self.regions else "usable"
 
@@ -110,21 +110,21 @@ class MapReport:
         return {
             "verdict": self.verdict,
             "usable_recall": USABLE_RECALL,
-            "figures": self.figures,
+            "figures": self.metrics,
             "recording": dict(self.description),
             "notes": self.notes,
             "coverage": vars(self.config),
             "record_more": [vars(region) for region in self.regions],
             "held_out": self._held_out_json(),
             "training": [
-                {"step": p.step, "seconds": p.seconds, "loss": p.loss, "inliers": p.inlier_share}
+                {"step": p.step, "seconds": p.seconds, "loss": p.loss, "inliers": p.inlier_ratio}
                 for p in self.record.training
             ],
             "points": len(self.cloud),
         }
 
     def _held_out_json(self) -> list[dict[str, Any]]:
-        judged = [frame for frame in self.judgement.frames if frame.truth is not None]
+        judged = [frame for frame in self.validation.frames if frame.truth is not None]
         return [
             {
                 "stamp_ns": frame.stamp_ns,
@@ -145,21 +145,29 @@ class MapReport:
 
 def map_report(
     reader: PosedImageReader,
-    judgement: Judgement,
+    validation: MapValidation,
     record: BuildRecord,
     mapping: Sequence[Pose],
-    figures: dict[str, Any],
+    metrics: dict[str, Any],
 ) -> MapReport:
     """The report of a map made from that recording. figures: see `MapReport`."""
     start_ns = recording_start_ns(reader)
-    way, step_s = recorded_way(reader, start_ns)
-    description = _description(reader, judgement.scene_map.metadata, figures)
+    trajectory, step_s = recorded_trajectory(reader, start_ns)
+    description = _description(reader, validation.scene_map.metadata, metrics)
     return MapReport(
-        judgement, record, mapping, way, step_s, start_ns, figures, description, reader.notes
+        validation,
+        record,
+        mapping,
+        trajectory,
+        step_s,
+        start_ns,
+        metrics,
+        description,
+        reader.notes,
     )
 
 
-def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[str, Any]) -> Words:
+def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
     """What it is made from, in words."""
     camera = reader.camera
     encoders = (metadata.local_encoder, metadata.global_encoder)
@@ -173,7 +181,7 @@ def _description(reader: PosedImageReader, metadata: MapMetadata, figures: dict[
         ("preset", metadata.preset),
         ("encoders", ", ".join(map(without_folder, encoders))),
         ("heads", str(metadata.heads)),
-        ("training steps", str(figures["steps"])),
+        ("training steps", str(metrics["steps"])),
         ("made", metadata.created),
         (f"sha256 of the {reader.kind}", metadata.bag_hash),
     ]

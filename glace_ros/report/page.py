@@ -32,7 +32,7 @@ _SIGNS = {"good": "✓", "partly": "!", "bad": "✗"}
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """A row of a table. wanted: what was asked for; met: whether it was reached, if asked."""
 
     name: str
@@ -119,20 +119,20 @@ def side_by_side(*parts: str) -> str:
     return f'<div class="row">{"".join(parts)}</div>'
 
 
-def tiles(figures: Sequence[Figure]) -> str:
+def tiles(metrics: Sequence[Metric]) -> str:
     """The figures that matter most, large."""
     cells = (
         f'<div class="tile"><b>{html.escape(figure.value)}</b>{html.escape(figure.name)}</div>'
-        for figure in figures
+        for figure in metrics
     )
     return f'<div class="tiles">{"".join(cells)}</div>'
 
 
-def figure_table(figures: Sequence[Figure]) -> str:
+def metric_table(metrics: Sequence[Metric]) -> str:
     """Names and values, and what was wanted where anything was."""
-    wanted = any(figure.wanted for figure in figures)
+    wanted = any(figure.wanted for figure in metrics)
     rows = []
-    for figure in figures:
+    for figure in metrics:
         cells = f"<th>{html.escape(figure.name)}</th><td>{html.escape(figure.value)}</td>"
         if wanted:
             mark = "" if figure.met is None else ("pass" if figure.met else "fail")

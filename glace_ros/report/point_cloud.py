@@ -69,7 +69,7 @@ def write_ply(path: Path, cloud: PointCloud) -> None:
     path.write_bytes("\n".join([*header, "end_header\n"]).encode() + vertices.tobytes())
 
 
-CLOSE_SHARE = 1.0 / 80.0
+CLOSE_RATIO = 1.0 / 80.0
 """Of the image's width: 8 px of 640."""
 
 
@@ -79,7 +79,7 @@ def points_seen(
     """The inliers' points that fit the recorded pose too, in the colours of the image."""
     if not isinstance(result, PoseEstimate):
         return joined([])
-    limit_px = CLOSE_SHARE * image.camera.width_px
+    limit_px = CLOSE_RATIO * image.camera.width_px
     close_m = errors_px(result, image.camera, map_from_camera) < limit_px
     colours_m3 = colours_at(image.image_rgb_hwc, result.pixels_m2[close_m])
     return PointCloud(result.points_m3[close_m], colours_m3)

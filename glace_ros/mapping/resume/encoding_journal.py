@@ -51,7 +51,7 @@ class EncodingJournal:
         self._state = state
         self._every_s = every_s
         self._saved_at = time.perf_counter()
-        self._views = self._placed = 0
+        self._views = self._triangulated = 0
 
     def save_if_due(self) -> None:
         """Call after each view that was encoded or triangulated. Raises MappingError."""
@@ -63,24 +63,26 @@ class EncodingJournal:
 
     def save(self) -> None:
         """Write what is not on disk yet. Raises MappingError."""
-        views, placed = self._encoded.views, self._encoded.placed
+        views, triangulated = self._encoded.views, self._encoded.triangulated
         header = {"fingerprint": self._fingerprint, "patches": str(views.patches)}
         if len(views) > self._views:
             state = json.dumps(self._state())
             self._write(f"encoded-{self._views:08d}", self._encodings(), header | {"state": state})
             self._views = len(views)
-        if placed > self._placed:
-            rows = slice(views.rows(self._placed).start, views.rows(placed - 1, -1).stop)
+        if triangulated > self._triangulated:
+            rows = slice(
+                views.rows(self._triangulated).start, views.rows(triangulated - 1, -1).stop
+            )
             points = {
                 "points_n3": views.samples.points_n3[rows],
                 "has_point_n": views.samples.has_point_n[rows],
             }
-            header |= {"views": str(len(views)), "placed": str(placed)}
-            self._write(f"points-{self._placed:08d}", points, header)
-            self._placed = placed
+            header |= {"views": str(len(views)), "placed": str(triangulated)}
+            self._write(f"points-{self._triangulated:08d}", points, header)
+            self._triangulated = triangulated
         self._saved_at = time.perf_counter()
 
-    def kept(
+    def cached(
         self, name: str, make: Callable[[], dict[str, torch.Tensor]]
     ) -> dict[str, torch.Tensor]:
         """What `make` gives for these views, or gave in an earlier run. Kept on disk if it took
@@ -120,7 +122,7 @@ class EncodingJournal:
                 raise damaged(path) from error
         self._views = len(self._encoded.views)
         self._restore_points(sorted(self.folder.glob("points-*.safetensors")))
-        self._placed = self._encoded.placed
+        self._triangulated = self._encoded.triangulated
         return state
 
     def _restore_points(self, paths: list[Path]) -> None:
@@ -131,7 +133,7 @@ class EncodingJournal:
                     for outdated in paths:  # resumed with less memory: triangulated anew
                         outdated.unlink()
                     return
-                if path.stem != f"points-{self._encoded.placed:08d}":
+                if path.stem != f"points-{self._encoded.triangulated:08d}":
                     raise ValueError("a file before this one is missing")
                 self._place(tensors, int(header["views"]), int(header["placed"]))
             except (KeyError, ValueError, RuntimeError, IndexError) as error:
@@ -156,8 +158,8 @@ class EncodingJournal:
         new = range(self._views, len(views))
         # not those of `features`, which other ranks may have lent
         rows_vk = [[views.rows(view, copy) for copy in range(views.copies)] for view in new]
-        codes_vG = views.codes_vG
-        codes = {} if codes_vG is None else {"codes_vG": codes_vG[self._views :]}
+        descriptors_vG = views.descriptors_vG
+        codes = {} if descriptors_vG is None else {"codes_vG": descriptors_vG[self._views :]}
         return codes | {
             "descriptors_nC": views.samples.descriptors_nC[rows],
             "pixels_n2": views.samples.pixels_n2[rows],
@@ -181,22 +183,22 @@ class EncodingJournal:
         parts = zip(*(torch.split(tensors[name], lengths) for name in names), strict=True)
         copies = [LocalFeatures(*part) for part in parts]
         matrices_v34 = tensors["map_from_camera_v34"].numpy()
-        codes_vG = tensors.get("codes_vG")
+        descriptors_vG = tensors.get("codes_vG")
         for index, matrix_34 in enumerate(matrices_v34):
             own, *augmented = copies[index * views.copies : (index + 1) * views.copies]
             pose = Pose(matrix_34[:, :3], matrix_34[:, 3])
-            code_G = None if codes_vG is None else codes_vG[index]
-            view = MappingView(own, pose, tensors["intrinsics_v4"][index], code_G)
+            descriptor_G = None if descriptors_vG is None else descriptors_vG[index]
+            view = MappingView(own, pose, tensors["intrinsics_v4"][index], descriptor_G)
             views.append(view, augmented)
 
-    def _place(self, tensors: dict[str, torch.Tensor], views_then: int, placed: int) -> None:
-        views, first = self._encoded.views, self._encoded.placed
+    def _place(self, tensors: dict[str, torch.Tensor], views_then: int, triangulated: int) -> None:
+        views, first = self._encoded.views, self._encoded.triangulated
         if views_then != len(views):
             raise ValueError("the points are of other views")
-        rows = slice(views.rows(first).start, views.rows(placed - 1, -1).stop)
+        rows = slice(views.rows(first).start, views.rows(triangulated - 1, -1).stop)
         views.samples.points_n3[rows] = tensors["points_n3"]
         views.samples.has_point_n[rows] = tensors["has_point_n"]
-        self._encoded.placed = placed
+        self._encoded.triangulated = triangulated
 
     def _write(self, name: str, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> None:
         try:

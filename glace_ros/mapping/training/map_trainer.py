@@ -18,8 +18,8 @@ import torch
 
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
-from glace_ros.mapping.training.batch_draw import BatchDraw
-from glace_ros.mapping.training.code_diffusion import draw_codes
+from glace_ros.mapping.training.batch_sampler import BatchSampler
+from glace_ros.mapping.training.feature_diffusion import sample_descriptors
 from glace_ros.mapping.training.reprojection_loss import ReprojectionLossConfig, reprojection_loss
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig, head_input
 from glace_ros.ranks import Ranks
@@ -65,7 +65,7 @@ class TrainingProgress(NamedTuple):
     done: float
     step: int
     loss: float
-    inlier_share: float
+    inlier_ratio: float
     seconds: float
 
 
@@ -87,7 +87,7 @@ class MapTrainer:
         self,
         config: MapTrainerConfig,
         buffer: FeatureBuffer,
-        codes_vG: torch.Tensor | None,
+        descriptors_vG: torch.Tensor | None,
         sigma: float,
         head_config: CoordinateHeadConfig,
         centres_k3: torch.Tensor,
@@ -103,7 +103,7 @@ class MapTrainer:
         self.config = config
         self._neighbours_vk = None if neighbours_vk is None else neighbours_vk.to(device)
         self._buffer = buffer
-        self._codes_vG = None if codes_vG is None else codes_vG.to(device)
+        self._descriptors_vG = None if descriptors_vG is None else descriptors_vG.to(device)
         self._sigma = sigma
         self._device = device
         self._ranks = ranks = ranks or Ranks()
@@ -117,7 +117,7 @@ class MapTrainer:
             self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
             fused=True,
         )  # fmt: skip
-        self._batches = BatchDraw(buffer.samples, config.point_preference, of_view_v)
+        self._batches = BatchSampler(buffer.samples, config.point_preference, of_view_v)
         if min(ranks.gather_number(len(self._batches))) == 0:
             raise MappingError(
                 "the views of a head have no patches here: ask for fewer heads with --ensemble, "
@@ -152,7 +152,7 @@ class MapTrainer:
         seconds_before, saved_at = self.seconds, time.perf_counter()
         try:
             while self.done < 1.0:
-                loss, inlier_share = self._take_step()
+                loss, inlier_ratio = self._take_step()
                 self.step += 1
                 elapsed = time.perf_counter() - start
                 self.seconds = seconds_before + elapsed
@@ -162,7 +162,7 @@ class MapTrainer:
                     done = done_before + elapsed / max(seconds, 1.0)
                     self.done = min(1.0, self._ranks.number_from_first(done))
                 if self.step % 20 == 0:
-                    self._report(loss, inlier_share, on_progress)
+                    self._report(loss, inlier_ratio, on_progress)
                 if checkpoint and time.perf_counter() - saved_at > self.config.checkpoint_every_s:
                     checkpoint.save(self)
                     saved_at = time.perf_counter()
@@ -187,48 +187,48 @@ class MapTrainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         index_n = self._draw()
-        codes_nG = None
-        if self._codes_vG is not None:
+        descriptors_nG = None
+        if self._descriptors_vG is not None:
             view_n = self._buffer.samples.view_n[index_n]
-            codes_nG = draw_codes(
-                self._codes_vG, view_n, self._sigma, self._neighbours_vk, self._generator
+            descriptors_nG = sample_descriptors(
+                self._descriptors_vG, view_n, self._sigma, self._neighbours_vk, self._generator
             )
         while True:
             try:
-                loss, inlier_share = self._gradients(index_n, codes_nG)
+                loss, inlier_ratio = self._gradients(index_n, descriptors_nG)
                 break
             except torch.cuda.OutOfMemoryError:
                 if not self._take_smaller_chunks(len(index_n)):
                     raise
         self._ranks.sum_gradients(self.head.parameters())
         self._optimizer.step()
-        return loss, inlier_share
+        return loss, inlier_ratio
 
     def _gradients(
-        self, index_n: torch.Tensor, codes_nG: torch.Tensor | None
+        self, index_n: torch.Tensor, descriptors_nG: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean loss, share of inliers) of this rank's samples, whose gradients are set to their
         part in those of the whole batch.
         """
         self._optimizer.zero_grad(set_to_none=True)
-        loss, inlier_share = torch.zeros(2, device=self._device)
+        loss, inlier_ratio = torch.zeros(2, device=self._device)
         size = -(-len(index_n) // self._chunks)
         for start in range(0, len(index_n), size):
             part = slice(start, start + size)
             chunk_loss, chunk_inliers = self._loss(
-                index_n[part], None if codes_nG is None else codes_nG[part]
+                index_n[part], None if descriptors_nG is None else descriptors_nG[part]
             )
             count = len(index_n[part])
             (chunk_loss * (count / self.config.batch)).backward()  # type: ignore[no-untyped-call]
             loss += chunk_loss.detach() * (count / len(index_n))
-            inlier_share += chunk_inliers * (count / len(index_n))
-        return loss, inlier_share
+            inlier_ratio += chunk_inliers * (count / len(index_n))
+        return loss, inlier_ratio
 
     def _loss(
-        self, index_n: torch.Tensor, codes_nG: torch.Tensor | None
+        self, index_n: torch.Tensor, descriptors_nG: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         input_nC = head_input(
-            self._buffer.samples.descriptors_nC[index_n], codes_nG,
+            self._buffer.samples.descriptors_nC[index_n], descriptors_nG,
             scaled=self.head.config.scaled_inputs,
         )  # fmt: skip
         half = self._dtype == torch.bfloat16
@@ -257,7 +257,7 @@ class MapTrainer:
     def _report(
         self,
         loss: torch.Tensor,
-        inlier_share: torch.Tensor,
+        inlier_ratio: torch.Tensor,
         on_progress: Callable[[TrainingProgress], None],
     ) -> None:
         value = float(loss)
@@ -266,7 +266,7 @@ class MapTrainer:
                 f"the loss is no longer finite at step {self.step}: are the recorded poses right?"
             )
         on_progress(
-            TrainingProgress(self.done, self.step, value, float(inlier_share), self.seconds)
+            TrainingProgress(self.done, self.step, value, float(inlier_ratio), self.seconds)
         )
 
 

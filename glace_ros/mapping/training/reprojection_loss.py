@@ -86,8 +86,8 @@ def reprojection_loss(
     loss_n = torch.where(valid_n, valid_loss_n, pull_n)
     if config.point_weight > 0:
         loss_n = loss_n + config.point_weight * _point_loss(predicted_n3, observed, tau, config)
-    inlier_share = (valid_n & (error_n.detach() < 10.0)).float().mean()
-    return loss_n.mean(), inlier_share
+    inlier_ratio = (valid_n & (error_n.detach() < 10.0)).float().mean()
+    return loss_n.mean(), inlier_ratio
 
 
 def _point_loss(

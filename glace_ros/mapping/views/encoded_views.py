@@ -74,7 +74,7 @@ class EncodedViews:
             copies = self._passes.most
             max_bytes = min(max_bytes, config.samples * sample_bytes(encoder.channels))
         self.views = MappingViews(encoder.channels, copies, config.patches, max_bytes, own_count)
-        self.placed = 0
+        self.triangulated = 0
         self._encoder = encoder
         self._augmentation = augmentation
         self._seed = seed
@@ -96,12 +96,14 @@ class EncodedViews:
             nothing = LocalFeatures(
                 torch.empty(0, self._encoder.channels), torch.empty(0, 2), torch.empty(0)
             )
-            code_G = torch.zeros(self._r2former.channels) if self._r2former else None
-            self.views.append(MappingView(nothing, image.map_from_camera, intrinsics_4, code_G))
+            descriptor_G = torch.zeros(self._r2former.channels) if self._r2former else None
+            self.views.append(
+                MappingView(nothing, image.map_from_camera, intrinsics_4, descriptor_G)
+            )
             return
-        code_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
+        descriptor_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
         copies = self._encoded_copies(grey_hw, camera)
-        view = MappingView(copies[0], image.map_from_camera, intrinsics_4, code_G)
+        view = MappingView(copies[0], image.map_from_camera, intrinsics_4, descriptor_G)
         self.views.append(view, copies[1:])
 
     def _encoded_copies(self, grey_hw: NDArray[np.uint8], camera: Camera) -> list[LocalFeatures]:
@@ -130,10 +132,10 @@ class EncodedViews:
         encoder, patches = self._encoder, self.views.patches
         valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(encoder.device)
         grey_11HW = to_tensor(grey_hw, encoder.device)
-        if rng is None or not self.config.drawn:
+        if rng is None or not self.config.sampled:
             return encoder.encode(grey_11HW, patches, valid_HW)
         cells = grey_hw.size // encoder.stride_px**2
-        return encoder.encode(grey_11HW, cells, valid_HW).drawn(patches, rng)
+        return encoder.encode(grey_11HW, cells, valid_HW).sampled(patches, rng)
 
     def buffer(
         self,
@@ -170,13 +172,13 @@ class EncodedViews:
                 view.intrinsics_4.to(device),
             )
 
-        for index in range(self.placed, len(self.views)):
+        for index in range(self.triangulated, len(self.views)):
             if not self._ranks.owns(index):
                 continue
             near = [at(other) for other in neighbours[index]]
             points_n3, good_n = triangulate_view(at(index), near, config)
             self._place(index, points_n3.cpu(), good_n.cpu())
-            self.placed = index + 1
+            self.triangulated = index + 1
             on_view()
 
     def _place(self, index: int, points_n3: torch.Tensor, good_n: torch.Tensor) -> None:

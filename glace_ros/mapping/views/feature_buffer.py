@@ -39,7 +39,7 @@ class FeatureBufferConfig:
     short_side_px: int = 480
     max_bytes: int = 2 << 30
     samples: int = 0
-    drawn: bool = False
+    sampled: bool = False
     transfer_px: float = 1.5
 
 

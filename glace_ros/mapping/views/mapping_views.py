@@ -32,7 +32,7 @@ class MappingView(NamedTuple):
     features: LocalFeatures
     map_from_camera: Pose
     intrinsics_4: torch.Tensor
-    code_G: torch.Tensor | None = None
+    descriptor_G: torch.Tensor | None = None
 
 
 class Samples(NamedTuple):
@@ -115,7 +115,7 @@ class MappingViews(Sequence[MappingView]):
         self._rows: list[tuple[int, int]] = []  # start and length of each copy of each view
         self._map_from_camera: list[Pose] = []
         self._intrinsics_v4: list[NDArray[np.float32]] = []
-        self._codes_v: list[torch.Tensor | None] = []
+        self._descriptors_v: list[torch.Tensor | None] = []
 
     def append(self, view: MappingView, augmented: Sequence[LocalFeatures] = ()) -> None:
         """Take in a view; fewer of its patches where memory is scarce. Raises MappingError where
@@ -132,7 +132,7 @@ class MappingViews(Sequence[MappingView]):
         index = len(self)
         self._map_from_camera.append(view.map_from_camera)
         self._intrinsics_v4.append(view.intrinsics_4.cpu().numpy().astype(np.float32))
-        self._codes_v.append(None if view.code_G is None else view.code_G.cpu())
+        self._descriptors_v.append(None if view.descriptor_G is None else view.descriptor_G.cpu())
         for copy in range(self.copies):
             count = min(self.patches, len(copies[copy].scores_n)) if copy < len(copies) else 0
             rows = slice(self.end, self.end + count)
@@ -188,9 +188,9 @@ class MappingViews(Sequence[MappingView]):
         return self._map_from_camera
 
     @property
-    def codes_vG(self) -> torch.Tensor | None:
+    def descriptors_vG(self) -> torch.Tensor | None:
         """Of every view, where an encoder of its own made them; zeros for views of other ranks."""
-        codes = [code_G for code_G in self._codes_v if code_G is not None]
+        codes = [descriptor_G for descriptor_G in self._descriptors_v if descriptor_G is not None]
         return torch.stack(codes) if codes else None
 
     def lend(self, features: list[LocalFeatures]) -> None:
@@ -230,5 +230,5 @@ class MappingViews(Sequence[MappingView]):
             self.features(index),
             self._map_from_camera[index],
             torch.from_numpy(self._intrinsics_v4[index]),
-            self._codes_v[index],
+            self._descriptors_v[index],
         )

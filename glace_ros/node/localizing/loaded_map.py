@@ -13,7 +13,7 @@ from glace_ros.errors import MapFileError
 from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
 from glace_ros.maps.default_location import newest_map_path
-from glace_ros.maps.map_metadata import NOT_JUDGED
+from glace_ros.maps.map_metadata import NOT_VALIDATED
 from glace_ros.maps.scene_map import SceneMap
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class LoadedMap:
     base_frame: str
     origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     views_v3: NDArray[np.float64] | None = None
-    judged: bool = True
+    validated: bool = True
     still_computes: Callable[[], bool] = lambda: True
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
@@ -109,8 +109,8 @@ def say_what_is_loaded(log: Any, loaded_map: LoadedMap, parameters: LocalizePara
     """
     log.info(f"Map {loaded_map.map_id} is loaded.")
     frame_id = parameters.global_frame_id
-    if not loaded_map.judged:
-        log.warning(f"Map {loaded_map.map_id}: {NOT_JUDGED}.")
+    if not loaded_map.validated:
+        log.warning(f"Map {loaded_map.map_id}: {NOT_VALIDATED}.")
     if loaded_map.map_frame and loaded_map.map_frame.lstrip("/") != frame_id.lstrip("/"):
         log.info(
             f"The map's recording calls its frame '{loaded_map.map_frame}'; poses in it are "

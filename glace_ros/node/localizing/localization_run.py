@@ -121,10 +121,10 @@ class LocalizationRun:
         with self._lock:
             if self._closed:
                 return
-            refused = self._fusion.expect(map_from_base, covariance_66, None)
+            rejected = self._fusion.expect(map_from_base, covariance_66, None)
             what = f"{said_by} {_planar_words(map_from_base)}"
-            if refused is not None:
-                said = f"{what} is left out: {refused.reason}."
+            if rejected is not None:
+                said = f"{what} is left out: {rejected.reason}."
                 self._transitions.enter("expected", what, lambda: self._log.warning(said))
                 return
             said = f"{what}: fixes are measured by it until they agree on another."

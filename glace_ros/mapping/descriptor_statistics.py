@@ -28,7 +28,7 @@ MOST_VIEWS = 2000
 
 
 @dataclass(frozen=True)
-class CodeStatistics:
+class DescriptorStatistics:
     """How well the angle between two codes tells co-visible pairs of views from others."""
 
     covisible_deg: float
@@ -37,7 +37,7 @@ class CodeStatistics:
     sigma: float
 
 
-class CodePairs(NamedTuple):
+class DescriptorPairs(NamedTuple):
     """Pairs of views (p of them): angle_deg_p between their codes of so many channels, and whether
     they are co-visible.
     """
@@ -46,7 +46,7 @@ class CodePairs(NamedTuple):
     covisible_p: NDArray[np.bool_]
     channels: int
 
-    def statistics(self) -> CodeStatistics | None:
+    def statistics(self) -> DescriptorStatistics | None:
         """None where there is no pair of either kind. sigma = tan(theta) / sqrt(G) turns a code by
         about theta = the mean angle of co-visible pairs, at most ANGLE_MAX_DEG.
         """
@@ -55,7 +55,7 @@ class CodePairs(NamedTuple):
         near_p, far_p = self.angle_deg_p[self.covisible_p], self.angle_deg_p[~self.covisible_p]
         covisible_deg = float(near_p.mean())
         theta_rad = math.radians(min(covisible_deg, ANGLE_MAX_DEG))
-        return CodeStatistics(
+        return DescriptorStatistics(
             covisible_deg=covisible_deg,
             other_deg=float(far_p.mean()),
             auc=_auc(near_p, far_p),
@@ -63,32 +63,32 @@ class CodePairs(NamedTuple):
         )
 
 
-def code_pairs(
-    codes_nG: NDArray[np.float32],
+def descriptor_pairs(
+    descriptors_nG: NDArray[np.float32],
     map_from_camera: Sequence[Pose],
     held_out_n: NDArray[np.bool_] | None = None,
     distance_m: float = 1.0,
     angle_deg: float = 30.0,
-) -> CodePairs:
+) -> DescriptorPairs:
     """All pairs of views; co-visible are those within distance_m and angle_deg of each other.
 
     held_out_n: where given, only pairs of such a view and another count.
     """
     # pairs grow with the square: a sample of a long recording says the same
-    every = -(-len(codes_nG) // MOST_VIEWS)
-    codes_nG, map_from_camera = codes_nG[::every], map_from_camera[::every]
+    every = -(-len(descriptors_nG) // MOST_VIEWS)
+    descriptors_nG, map_from_camera = descriptors_nG[::every], map_from_camera[::every]
     held_out_n = None if held_out_n is None else held_out_n[::every]
     positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
     axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
-    first_p, second_p = np.triu_indices(len(codes_nG), 1)
+    first_p, second_p = np.triu_indices(len(descriptors_nG), 1)
     if held_out_n is not None:
         apart_p = held_out_n[first_p] != held_out_n[second_p]
         first_p, second_p = first_p[apart_p], second_p[apart_p]
     near_p = np.linalg.norm(positions_n3[first_p] - positions_n3[second_p], axis=1) < distance_m
     aligned_p = (axes_n3[first_p] * axes_n3[second_p]).sum(1) > math.cos(math.radians(angle_deg))
-    cosine_p = (codes_nG[first_p] * codes_nG[second_p]).sum(1)
+    cosine_p = (descriptors_nG[first_p] * descriptors_nG[second_p]).sum(1)
     angle_p = np.degrees(np.arccos(np.clip(cosine_p, -1.0, 1.0)))
-    return CodePairs(angle_p, near_p & aligned_p, codes_nG.shape[1])
+    return DescriptorPairs(angle_p, near_p & aligned_p, descriptors_nG.shape[1])
 
 
 def _auc(small_n: NDArray[np.float64], large_n: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class CodeCentres:
+class DescriptorCentres:
     """centres_kG: float32, of about unit norm. It remembers no mapping views: views_vG and
     positions_v3, which VladEncoder may have, are None.
     """
@@ -24,15 +24,15 @@ class CodeCentres:
         self.centres_kG = centres_kG
 
     @staticmethod
-    def learn(codes_vG: torch.Tensor, clusters: int, seed: int) -> CodeCentres:
+    def learn(descriptors_vG: torch.Tensor, clusters: int, seed: int) -> DescriptorCentres:
         """The unit-norm centres of `clusters` clusters of these codes, by K-means. Raises
         ValueError for fewer codes than clusters.
         """
-        if not 0 < clusters <= len(codes_vG):
-            raise ValueError(f"{len(codes_vG)} codes do not make {clusters} clusters")
+        if not 0 < clusters <= len(descriptors_vG):
+            raise ValueError(f"{len(descriptors_vG)} codes do not make {clusters} clusters")
         rng = np.random.default_rng(seed)
-        centres_kG, _ = kmeans2(codes_vG.numpy(), clusters, iter=50, minit="++", seed=rng)
-        return CodeCentres(functional.normalize(torch.from_numpy(centres_kG).float(), dim=1))
+        centres_kG, _ = kmeans2(descriptors_vG.numpy(), clusters, iter=50, minit="++", seed=rng)
+        return DescriptorCentres(functional.normalize(torch.from_numpy(centres_kG).float(), dim=1))
 
     @property
     def name(self) -> str:
@@ -44,15 +44,15 @@ class CodeCentres:
         """Length of a code."""
         return int(self.centres_kG.shape[1])
 
-    def nearest(self, code_G: torch.Tensor) -> torch.Tensor:
+    def nearest(self, descriptor_G: torch.Tensor) -> torch.Tensor:
         """The centre (G,) that a code is most like."""
-        return self.centres_kG[(self.centres_kG @ code_G).argmax()]
+        return self.centres_kG[(self.centres_kG @ descriptor_G).argmax()]
 
-    def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> CodeCentres:
+    def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> DescriptorCentres:
         """The same centres with their tensor changed: on another device, in another precision."""
-        return CodeCentres(change(self.centres_kG))
+        return DescriptorCentres(change(self.centres_kG))
 
-    def to(self, device: torch.device) -> CodeCentres:
+    def to(self, device: torch.device) -> DescriptorCentres:
         """The same centres on another device."""
         return self.map_tensors(lambda tensor: tensor.to(device))
 

@@ -6,18 +6,21 @@ import torch
 from torch.nn import functional
 
 
-def diffuse(codes_nG: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
+def diffuse(descriptors_nG: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
     """Codes (n, G) with noise of standard deviation sigma per dimension, unit norm again."""
     if sigma == 0.0:
-        return codes_nG
+        return descriptors_nG
     noise_nG = torch.randn(
-        codes_nG.shape, generator=generator, device=codes_nG.device, dtype=codes_nG.dtype
+        descriptors_nG.shape,
+        generator=generator,
+        device=descriptors_nG.device,
+        dtype=descriptors_nG.dtype,
     )
-    return functional.normalize(codes_nG + sigma * noise_nG, dim=1)
+    return functional.normalize(descriptors_nG + sigma * noise_nG, dim=1)
 
 
-def draw_codes(
-    codes_vG: torch.Tensor,
+def sample_descriptors(
+    descriptors_vG: torch.Tensor,
     view_n: torch.Tensor,
     sigma: float,
     neighbours_vk: torch.Tensor | None,
@@ -31,4 +34,4 @@ def draw_codes(
         )
         neighbour_n = neighbours_vk[view_n, column_n % columns]
         view_n = torch.where(column_n < columns, neighbour_n, view_n)
-    return diffuse(codes_vG[view_n], sigma, generator)
+    return diffuse(descriptors_vG[view_n], sigma, generator)

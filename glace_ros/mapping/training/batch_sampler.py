@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.views.mapping_views import Samples
 
 
-class BatchDraw:
+class BatchSampler:
     """Draws batches where the samples lie: nothing crosses to the CPU.
 
     point_preference: how much likelier a sample with a triangulated point is drawn than another.

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from glace_ros.report.colours import BLUE, GREY, ORANGE
-from glace_ros.report.page import Figure, Page, Verdict, chart, figure_table, section
+from glace_ros.report.page import Metric, Page, Verdict, chart, metric_table, section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +44,8 @@ class AngleBins(NamedTuple):
         return {**lists, "covisible_below_b": below}
 
 
-def code_angles_page(
-    title: str, rule: str, sentence: str, rows: list[Figure], bins: AngleBins
+def descriptor_angles_page(
+    title: str, rule: str, sentence: str, rows: list[Metric], bins: AngleBins
 ) -> Page:
     """rule: which pairs count as co-visible. sentence: what follows."""
     middle_deg_b = bins.upper_deg_b - 0.5 * _BIN_DEG
@@ -66,7 +66,7 @@ def code_angles_page(
     distribution.update_xaxes(title="angle between the codes [deg]")
     covisible.update_xaxes(title="angle at most [deg]")
     sections = [
-        section("Figures", figure_table(rows)),
+        section("Figures", metric_table(rows)),
         section("Angles of co-visible pairs and of others", chart(distribution, 380), rule),
         section("Co-visible among the pairs within an angle", chart(covisible, 380), rule),
     ]

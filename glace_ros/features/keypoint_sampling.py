@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 
-def likeliest_corners(
+def likeliest_keypoints(
     score_HW: torch.Tensor,
     count: int,
     cell_px: int,

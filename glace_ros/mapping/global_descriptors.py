@@ -11,11 +11,15 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
-from glace_ros.features.code_centres import CodeCentres
+from glace_ros.features.descriptor_centres import DescriptorCentres
 from glace_ros.features.encoder_names import encoder_parts, r2former_part
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.geometry.covisibility import covisible_views
-from glace_ros.mapping.code_statistics import CodePairs, CodeStatistics, code_pairs
+from glace_ros.mapping.descriptor_statistics import (
+    DescriptorPairs,
+    DescriptorStatistics,
+    descriptor_pairs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +33,7 @@ _VLAD = "vlad."
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalCodes:
+class GlobalDescriptors:
     """name: of the encoder, as a map file has it. encoder: what the map file holds of it; None
     where each image has its code from the user's own weights alone. codes_vG: float32, one for each
     view. neighbours_vk: indices of co-visible views whose codes a view may be trained with.
@@ -37,10 +41,10 @@ class GlobalCodes:
     """
 
     name: str
-    encoder: VladEncoder | CodeCentres | None
-    codes_vG: torch.Tensor
+    encoder: VladEncoder | DescriptorCentres | None
+    descriptors_vG: torch.Tensor
     neighbours_vk: torch.Tensor | None
-    statistics: CodeStatistics | None
+    statistics: DescriptorStatistics | None
 
     @staticmethod
     def learn(
@@ -51,55 +55,59 @@ class GlobalCodes:
         config: VladConfig,
         seed: int,
         *,
-        neighbour_codes: bool,
-    ) -> GlobalCodes:
+        neighbour_descriptors: bool,
+    ) -> GlobalDescriptors:
         """name: "vlad", or "kmeans:K" for the paper's K codes. Raises MappingError for another."""
         clusters = _clusters(name)
         # through fp16, as the file will have it
         encoder = VladEncoder.learn(features, map_from_camera, config, seed).map_tensors(_rounded)
-        codes_vG = torch.stack([encoder.encode(view) for view in features])
+        descriptors_vG = torch.stack([encoder.encode(view) for view in features])
         if clusters:
-            clustered = encoder.with_clusters(codes_vG, min(clusters, len(features)), seed)
+            clustered = encoder.with_clusters(descriptors_vG, min(clusters, len(features)), seed)
             encoder = clustered.map_tensors(_rounded)
-            codes_vG = torch.stack([encoder.encode(view) for view in features])
+            descriptors_vG = torch.stack([encoder.encode(view) for view in features])
         else:
             places_v3 = np.stack([pose.translation_3 for pose in map_from_camera]) - origin_3
-            remembering = encoder.with_views(codes_vG, torch.from_numpy(places_v3).float())
+            remembering = encoder.with_views(descriptors_vG, torch.from_numpy(places_v3).float())
             encoder = remembering.map_tensors(_rounded)
         neighbours_vk = None
-        if neighbour_codes and not clusters:
+        if neighbour_descriptors and not clusters:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
         statistics = unseen_pairs(features, map_from_camera, config, seed).statistics()
-        return GlobalCodes(encoder.name, encoder, codes_vG, neighbours_vk, statistics)
+        return GlobalDescriptors(encoder.name, encoder, descriptors_vG, neighbours_vk, statistics)
 
     @staticmethod
     def given(
-        codes_vG: torch.Tensor,
+        descriptors_vG: torch.Tensor,
         map_from_camera: Sequence[Pose],
         name: str,
         seed: int,
         *,
-        neighbour_codes: bool,
-    ) -> GlobalCodes:
+        neighbour_descriptors: bool,
+    ) -> GlobalDescriptors:
         """From the images' own codes, by an encoder that learned nothing from this recording.
 
         name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the paper's K codes.
         """
         neighbours_vk, centres, clusters = None, None, _clusters(name)
-        statistics = code_pairs(codes_vG.numpy(), map_from_camera).statistics()
+        statistics = descriptor_pairs(descriptors_vG.numpy(), map_from_camera).statistics()
         if clusters:
-            learned = CodeCentres.learn(codes_vG, min(clusters, len(codes_vG)), seed)
+            learned = DescriptorCentres.learn(
+                descriptors_vG, min(clusters, len(descriptors_vG)), seed
+            )
             centres = learned.map_tensors(_rounded)
-            codes_vG = torch.stack([centres.nearest(code_G) for code_G in codes_vG])
+            descriptors_vG = torch.stack(
+                [centres.nearest(descriptor_G) for descriptor_G in descriptors_vG]
+            )
             name = f"{centres.name}+{r2former_part(name)}"
-        elif neighbour_codes:
+        elif neighbour_descriptors:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
-        return GlobalCodes(name, centres, codes_vG, neighbours_vk, statistics)
+        return GlobalDescriptors(name, centres, descriptors_vG, neighbours_vk, statistics)
 
     @property
     def channels(self) -> int:
         """Length of a code."""
-        return int(self.codes_vG.shape[1])
+        return int(self.descriptors_vG.shape[1])
 
     def sigma(self, wanted: float) -> float:
         """Of the diffusion: 0 for clustered codes, measured where wanted is negative. Raises
@@ -120,7 +128,7 @@ class GlobalCodes:
         """For a file of unfinished work."""
         encoder = self.encoder.tensors() if self.encoder else {}
         tensors = {f"{_VLAD}{name}": part for name, part in encoder.items()}
-        tensors["codes_vG"] = self.codes_vG
+        tensors["codes_vG"] = self.descriptors_vG
         if self.neighbours_vk is not None:
             tensors["neighbours_vk"] = self.neighbours_vk
         if self.statistics is not None:
@@ -129,17 +137,17 @@ class GlobalCodes:
         return tensors
 
     @staticmethod
-    def from_tensors(tensors: dict[str, torch.Tensor], patches: int) -> GlobalCodes:
+    def from_tensors(tensors: dict[str, torch.Tensor], patches: int) -> GlobalDescriptors:
         """What `tensors` gave. patches: of VladConfig."""
         parts = {k.removeprefix(_VLAD): v for k, v in tensors.items() if k.startswith(_VLAD)}
         numbers_4 = tensors.get("statistics_4")
         encoder = VladEncoder(**parts, patches=patches)
-        return GlobalCodes(
+        return GlobalDescriptors(
             encoder.name,
             encoder,
             tensors["codes_vG"],
             tensors.get("neighbours_vk"),
-            None if numbers_4 is None else CodeStatistics(*numbers_4.tolist()),
+            None if numbers_4 is None else DescriptorStatistics(*numbers_4.tolist()),
         )
 
 
@@ -150,15 +158,17 @@ def unseen_pairs(
     seed: int,
     distance_m: float = 1.0,
     angle_deg: float = 30.0,
-) -> CodePairs:
+) -> DescriptorPairs:
     """Of views that a VLAD encoder was not learned from: a query is none of those either."""
     held_out_n = np.arange(len(features)) % 4 == 2
     kept = np.flatnonzero(~held_out_n)
     encoder = VladEncoder.learn(
         [features[i] for i in kept], [map_from_camera[i] for i in kept], config, seed
     )
-    codes_vG = torch.stack([encoder.encode(view) for view in features])
-    return code_pairs(codes_vG.numpy(), map_from_camera, held_out_n, distance_m, angle_deg)
+    descriptors_vG = torch.stack([encoder.encode(view) for view in features])
+    return descriptor_pairs(
+        descriptors_vG.numpy(), map_from_camera, held_out_n, distance_m, angle_deg
+    )
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ class System(NamedTuple):
 
     name: str
     map_size: str
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
     depth: bool | None = False
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from glace_ros.evaluation.calibration import (
     acceptance_threshold,
     covariance_scale,
-    is_astray,
-    rival_threshold,
+    is_gross_error,
+    second_best_threshold,
 )
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localized_frame
 from glace_ros.evaluation.metrics import summarize_frames
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_images import PosedImage
 
 FAILED_HELD_OUT = 3
-_HELD_OUT_FIGURES = (
+_HELD_OUT_METRICS = (
     "frames",
     "localized",
     "median_translation_m",
@@ -44,7 +44,7 @@ Held-out blocks are gaps in the map's coverage: a robot on the recording's own w
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class MapValidation:
     """scene_map: with its held-out accuracy, acceptance threshold and covariance scales. frames:
     the held-out ones. figures: see `summarize_frames`. usable: None where nothing was held out.
     localizer: with the map, accepting any share of inliers.
@@ -52,7 +52,7 @@ class Judgement:
 
     scene_map: SceneMap
     frames: list[LocalizedFrame]
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     usable: bool | None
     localizer: Localizer
 
@@ -69,13 +69,13 @@ class Judgement:
         return FAILED_HELD_OUT
 
 
-def judge(
+def validate_map(
     scene_map: SceneMap,
     held_out: Iterable[PosedImage],
     base_from_camera: Pose,
     device: str,
     on_result: Callable[[PosedImage, PoseEstimate | Rejection], None] = lambda *_: None,
-) -> Judgement:
+) -> MapValidation:
     """Localizes the held-out images, whatever their share of inliers; each result is handed to
     on_result. How large that share must be, when an image is ambiguous, and by how much the
     covariances are too small, is learned from them.
@@ -85,7 +85,7 @@ def judge(
     )
     lenient = Localizer(lenient_map, device=device)
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
-    wrong_places = WrongPlaces(scene_map, device, is_astray)
+    wrong_places = WrongPlaces(scene_map, device, is_gross_error)
     frames, of_head = [], []
     for image in held_out:
         start = time.perf_counter()
@@ -98,7 +98,7 @@ def judge(
         if image.map_from_camera is not None and len(frames) <= WRONG_PLACES:
             wrong_places.learn_from(regression, image.camera, image.map_from_camera)
     if not frames:
-        return Judgement(scene_map, [], summarize_frames([]), None, lenient)
+        return MapValidation(scene_map, [], summarize_frames([]), None, lenient)
     threshold = acceptance_threshold(frames, wrong_places.ratios)
     frames = [frame.accepted_from(threshold) for frame in frames]
     scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
@@ -107,13 +107,13 @@ def judge(
         frame.with_covariance_scaled(landmark_scale if frame.landmarks else scale)
         for frame in frames
     ]
-    figures = summarize_frames(frames)
-    judged = scene_map.with_metadata(
-        held_out={name: figures[name] for name in _HELD_OUT_FIGURES},
+    metrics = summarize_frames(frames)
+    validated = scene_map.with_metadata(
+        held_out={name: metrics[name] for name in _HELD_OUT_METRICS},
         covariance_scale=scale,
         landmark_covariance_scale=landmark_scale,
         min_inlier_ratio=threshold,
-        max_rival=rival_threshold(frames),
+        max_rival=second_best_threshold(frames),
     )
-    usable = figures["recall"]["50cm_5deg"] >= USABLE_RECALL
-    return Judgement(judged, frames, figures, usable, lenient)
+    usable = metrics["recall"]["50cm_5deg"] >= USABLE_RECALL
+    return MapValidation(validated, frames, metrics, usable, lenient)
