@@ -1,4 +1,4 @@
-"""Write test/golden_published.json: what the published networks make of seeded weights.
+"""Write test/support/golden_published.json: what the published networks make of seeded weights.
 
     PYTHONPATH=test python dev/golden_published.py --ace ACE --glace GLACE --superglue SUPERGLUE \\
         --aliked
@@ -21,10 +21,18 @@ from types import ModuleType
 from unittest.mock import patch
 
 import torch
-from published_networks import CORNERS_N2, HEADS, head_inputs, official_head, picture, seeded, some
+from support.published_networks import (
+    CORNERS_N2,
+    HEADS,
+    head_inputs,
+    official_head,
+    picture,
+    seeded,
+    some,
+)
 from torch.nn import functional
 
-OUTPUT = Path(__file__).parents[1] / "test" / "golden_published.json"
+OUTPUT = Path(__file__).parents[1] / "test" / "support" / "golden_published.json"
 
 
 def load(path: Path) -> ModuleType:

@@ -61,7 +61,7 @@ def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def shared_node(module_ros_domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A NodeProcess for all tests of a module: starting one takes seconds."""
-    from robot import NodeProcess  # the fast tests do without ROS
+    from support.robot import NodeProcess  # the fast tests do without ROS
 
     node = NodeProcess(tmp_path_factory.mktemp("node"))
     yield node
@@ -71,7 +71,7 @@ def shared_node(module_ros_domain: int, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def robot_class() -> type:
     """What stands beside the shared node; a module may have its own."""
-    from robot import Robot
+    from support.robot import Robot
 
     return Robot
 
@@ -89,7 +89,7 @@ def live(module_ros_domain: int, shared_node: Any, robot_class: type) -> Iterato
 @pytest.fixture
 def robot(ros_domain_id: int) -> Iterator[Any]:
     """A robot in a graph of its own."""
-    from robot import Robot
+    from support.robot import Robot
 
     robot = Robot(ros_domain_id)
     yield robot
@@ -99,7 +99,7 @@ def robot(ros_domain_id: int) -> Iterator[Any]:
 @pytest.fixture
 def start(robot: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts a node in the robot's graph; `-p` parameters as keywords."""
-    from robot import NodeProcess
+    from support.robot import NodeProcess
 
     nodes = []
 
@@ -125,9 +125,9 @@ def unconfigured(
 ) -> Iterator[Callable[..., Any]]:
     """Makes a DrivenNode; parameters as keywords."""
     import rclpy
-    from driven_node import DrivenNode
     from rclpy.publisher import Publisher
     from rclpy.signals import SignalHandlerOptions
+    from support.driven_node import DrivenNode
 
     nodes: list[DrivenNode] = []
     sent: dict[str, list[Any]] = {}

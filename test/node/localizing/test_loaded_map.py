@@ -1,0 +1,112 @@
+"""A map file on its way into the live node: what is checked at once, and what the node gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("rclpy")
+
+from support.core_scenes import tiny_map
+
+from glace_ros.errors import MapFileError, WeightsError
+from glace_ros.features.global_encoder import VladEncoder
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.localization.localizer import Localizer
+from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
+from glace_ros.maps.scene_map import SceneMap
+from glace_ros.node.localizing.loaded_map import read_map
+from glace_ros.node.parameters import LocalizeParameters
+
+POSITIONS_V3 = torch.tensor([[1.0, 2.0, 0.5], [-3.0, 4.0, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def weights_hash():
+    return local_encoder("xfeat", torch.device("cpu")).weights_hash
+
+
+def parameters_of(path) -> LocalizeParameters:
+    return LocalizeParameters(map=str(path), device="cpu")
+
+
+def map_with_views(weights_hash, **changes) -> SceneMap:
+    torch.manual_seed(0)
+    encoder = VladEncoder(
+        torch.randn(4, 64), torch.randn(256), torch.randn(6, 256), 30,
+        views_vG=torch.randn(2, 6), positions_v3=POSITIONS_V3,
+    )  # fmt: skip
+    head = CoordinateHeadConfig(width=16, global_channels=6)
+    metadata = replace(
+        tiny_map().metadata, global_encoder="vlad", vlad_patches=30, head=head,
+        local_encoder_hash=weights_hash, origin_m=(1000.0, -2000.0, 3.0), **changes,
+    )  # fmt: skip
+    return SceneMap(metadata, [CoordinateHead(head)], encoder)
+
+
+def test_views_are_in_the_frame_of_the_map(tmp_path, weights_hash):
+    path = tmp_path / "views.glace"
+    map_with_views(weights_hash).save(path)
+    loaded = read_map(parameters_of(path))()
+    np.testing.assert_allclose(loaded.views_v3, POSITIONS_V3.numpy() + [1000.0, -2000.0, 3.0])
+    assert loaded.map_id.startswith("views.glace ")
+
+
+def test_without_a_name_it_is_the_newest_map(tmp_path, weights_hash, monkeypatch):
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    parameters = LocalizeParameters(device="cpu")
+    with pytest.raises(MapFileError, match=r"'map' is empty and there is no .*latest\.glace: give"):
+        read_map(parameters)
+    folder = tmp_path / "glace"
+    folder.mkdir()
+    tiny_map().with_metadata(local_encoder_hash=weights_hash).save(folder / "office.glace")
+    (folder / "latest.glace").symlink_to("office.glace")
+    assert read_map(parameters)().map_id.startswith("office.glace ")
+
+
+def test_a_blank_image_of_the_map_s_camera_warms_the_localizer(tmp_path, weights_hash, monkeypatch):
+    path, localized = tmp_path / "plain.glace", []
+    scene_map = tiny_map().with_metadata(local_encoder_hash=weights_hash)
+    scene_map.save(path)
+    monkeypatch.setattr(
+        Localizer, "localize", lambda _, image_rgb_hwc, camera: localized.append(image_rgb_hwc)
+    )
+    make_ready = read_map(parameters_of(path))
+    assert localized == []
+    make_ready()
+    camera = scene_map.metadata.camera
+    assert [image.shape for image in localized] == [(camera.height_px, camera.width_px, 3)]
+
+
+def test_a_map_without_views_has_none(tmp_path, weights_hash):
+    path = tmp_path / "plain.glace"
+    tiny_map().with_metadata(local_encoder_hash=weights_hash).save(path)
+    assert read_map(parameters_of(path))().views_v3 is None
+
+
+def test_a_map_that_was_moved_gives_other_poses(tmp_path, weights_hash):
+    path = tmp_path / "map.glace"
+    scene_map = map_with_views(weights_hash)
+    scene_map.save(path)
+    first, again = (read_map(parameters_of(path))() for _ in range(2))
+    assert first.gives_poses_of(again)
+    scene_map.with_metadata(origin_m=(0.0, 0.0, 0.0)).save(path)
+    moved = read_map(parameters_of(path))()
+    assert moved.map_id == first.map_id  # the weights are the same
+    assert not moved.gives_poses_of(first)
+
+
+def test_what_is_wrong_with_a_file_is_known_before_the_device_has_work(tmp_path, weights_hash):
+    path = tmp_path / "map.glace"
+    with pytest.raises(MapFileError, match="there is no map file"):
+        read_map(parameters_of(path))
+    map_with_views(weights_hash).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MapFileError, match=r"is not a whole \.glace map"):
+        read_map(parameters_of(path))
+    map_with_views("of another release").save(path)
+    with pytest.raises(WeightsError, match="other weights of 'xfeat' than are here"):
+        read_map(parameters_of(path))
