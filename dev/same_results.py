@@ -61,10 +61,11 @@ class Step(NamedTuple):
     words: bool = False
 
 
-def steps() -> list[Step]:
+def steps(paper: bool) -> list[Step]:
     """All of it. `{...}`: see `Side`."""
     few = "--keyframe-dist 1 --keyframe-angle 60 --holdout 0.05 --no-report"
     report = (".glace", ".json", ".report.json", ".ply")
+    fewest = few.replace("-dist 1", "-dist 1.5").replace("60", "180")
     truth = "--pose-source /ground_truth/pose"
     commands = [
         # a folder lies where the map would go: the demo ends once its drives are recorded
@@ -84,15 +85,14 @@ def steps() -> list[Step]:
         *_evaluate("none", "{office}/query"),
         _build("kmeans", "{sim}/mapping", "--iterations 50 --global-encoder kmeans:4 --preset "
                f"quality --landmarks 500 --width 128 --clusters 3 {few}"),
-        _build("paper", "{sim}/mapping", "--iterations 20 --preset paper-7scenes --width 64 "
-               f"--sigma 0.1 --buffer-gb 0.01 {few}"),
         _build("both", "{office}/mapping", "--iterations 20 --local-encoder xfeat+ace:"
-               "{weights}/ace.pt --global-encoder kmeans:4+r2former:{weights}/r2former.pth " + few),
+               "{weights}/ace.pt --global-encoder kmeans:4+r2former:{weights}/r2former.pth "
+               + fewest),
         _build("ace", "{office}/mapping", "--iterations 50 --local-encoder ace:{weights}/ace.pt "
-               f"--global-encoder none --ensemble 2 {few}"),
-        Step("export", "export_map ace.glace --output out.pt", ("out_0.pt", "out_1.pt"),
+               f"--global-encoder none {fewest}"),
+        Step("export", "export_map ace.glace --output out.pt", ("out.pt",),
              words=True),
-        Step("import", "import_map --encoder {weights}/ace.pt --head out_0.pt out_1.pt --output "
+        Step("import", "import_map --encoder {weights}/ace.pt --head out.pt out.pt --output "
              "imported.glace", ("imported.glace",), words=True),
         Step("prepare", f"prepare bag {{sim}}/query scene --split test {truth}", ("scene",)),
         Step("scene", "evaluate --map sim.glace --scene scene --submission scene.txt --json "
@@ -103,6 +103,9 @@ def steps() -> list[Step]:
           for name in ("build_map", "localize", "evaluate", "prepare", "benchmark",
                        "covisibility", "import_map", "export_map", "demo")),
     ]  # fmt: skip
+    if paper:  # fills its buffer with 16 million patches, however small the rest is
+        options = f"--iterations 20 --preset paper-7scenes --width 64 --buffer-gb 0.3 {few}"
+        commands.append(_build("paper", "{sim}/mapping", options))
     return commands
 
 
@@ -224,11 +227,12 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("same_results"), help="for the new side")
     parser.add_argument("--old-results", type=Path, help="kept for later runs; WORK/old")
     parser.add_argument("--only", default="", metavar="REGEX", help="steps; those before are ready")
+    parser.add_argument("--paper", action="store_true", help="a paper preset too: 7 minutes a side")
     args = parser.parse_args()
     started_s, count, different = time.monotonic(), 0, 0
     old = Side(args.old.resolve(), (args.old_results or args.work / "old").resolve(), args, None)
     new = Side(args.new.resolve(), (args.work / "new").resolve(), args, old)
-    for step in steps():
+    for step in steps(args.paper):
         if not re.search(args.only, step.name):
             continue
         for what, difference in compare(step, old, new).items():
