@@ -38,6 +38,9 @@ from glace_ros.recording.scene_reader import SceneReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glace_ros.maps.map_metadata import MapMetadata
+    from glace_ros.recording.posed_image_reader import PosedImageReader
+
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 done, 2 recording unusable, 4 map unusable, 130 interrupted."""
@@ -96,33 +99,39 @@ def _localized_frames(
     frames: list[LocalizedFrame] = []
     names: list[str] = []
     with open_recording(args, "test") as reader:
-        for note in reader.notes:
-            console.print(f"note: {note}", highlight=False)
-        console.print(
-            f"truth: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
-            f"in {reader.map_frame}",
-            highlight=False,
-        )
-        if scene_map.metadata.held_out is None:
-            console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
-        if not scene_map.metadata.map_frame:
-            console.print(
-                "note: the map does not name its frame; that of the truth is taken for the same",
-                highlight=False,
-            )
-        elif reader.map_frame != scene_map.metadata.map_frame:
-            console.print(
-                f"note: the truth is in the frame '{reader.map_frame}', the map was recorded in "
-                f"'{scene_map.metadata.map_frame}'; they are taken for the same",
-                highlight=False,
-            )
-        with progress_bar(console, "localize", reader.image_count) as advance:
+        _print_truth(console, reader, scene_map.metadata)
+        with progress_bar(console, "localize", reader.info.image_count) as advance:
             for image in reader.images():
-                frames.append(localize_frame(localizer, image, reader.base_from_camera))
+                frames.append(localize_frame(localizer, image, reader.info.base_from_camera))
                 advance()
         if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
     return frames, names
+
+
+def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetadata) -> None:
+    """What the map is compared with, and what is odd about either."""
+    info = reader.info
+    for note in reader.notes:
+        console.print(f"note: {note}", highlight=False)
+    console.print(
+        f"truth: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
+        f"in {info.map_frame}",
+        highlight=False,
+    )
+    if metadata.held_out is None:
+        console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
+    if not metadata.map_frame:
+        console.print(
+            "note: the map does not name its frame; that of the truth is taken for the same",
+            highlight=False,
+        )
+    elif info.map_frame != metadata.map_frame:
+        console.print(
+            f"note: the truth is in the frame '{info.map_frame}', the map was recorded in "
+            f"'{metadata.map_frame}'; they are taken for the same",
+            highlight=False,
+        )
 
 
 def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:

@@ -74,11 +74,11 @@ def _validated(scene_map: SceneMap, args: argparse.Namespace) -> MapValidation:
     console = Console(stderr=True)
     with open_recording(args, "train") as reader:
         described = scene_map.with_metadata(
-            map_frame=reader.map_frame, base_frame=reader.base_frame,
-            camera_frame=reader.camera_frame, image_topic=reader.image_topic,
-            camera_info_topic=reader.camera_info_topic, camera=reader.camera,
+            map_frame=reader.info.map_frame, base_frame=reader.info.base_frame,
+            camera_frame=reader.info.camera_frame, image_topic=reader.info.image_topic,
+            camera_info_topic=reader.info.camera_info_topic, camera=reader.info.camera,
         )  # fmt: skip
-        with progress_bar(console, "judge", reader.image_count) as advance:
+        with progress_bar(console, "judge", reader.info.image_count) as advance:
 
             def posed() -> Iterator[PosedImage]:
                 for image in reader.images():
@@ -86,7 +86,7 @@ def _validated(scene_map: SceneMap, args: argparse.Namespace) -> MapValidation:
                     if image.map_from_camera is not None:
                         yield image
 
-            validation = validate_map(described, posed(), reader.base_from_camera, args.device)
+            validation = validate_map(described, posed(), reader.info.base_from_camera, args.device)
     if offset := frame_offset(validation.frames):
         raise RecordingError(f"the map is not judged by {recording_name(args)}: {offset}")
     for name, value in metrics_table(validation.metrics):

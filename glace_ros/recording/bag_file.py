@@ -17,7 +17,8 @@ from glace_ros.errors import RecordingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
+
+    from typing_extensions import Self
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _COMPRESSED_SUFFIXES = (".zst", ".zstd")
@@ -42,23 +43,48 @@ class BagMessage:
 
 
 class BagFile:
-    """A bag (rosbag2 folder, bare .mcap or .db3, ROS 1 .bag), read as a stream. Context manager.
+    """A bag, read as a stream. It is open when it is made, and a context manager that closes it.
 
-    notes: sentences about what is odd but usable. unreadable: messages by topic that could not
-    be parsed, of all the passes made. Raises RecordingError with a sentence, also while reading.
+    Raises RecordingError with a sentence, also while reading.
     """
 
     def __init__(self, path: Path | str) -> None:
+        """path: a rosbag2 folder, a bare .mcap or .db3, or a ROS 1 .bag."""
         self.path = Path(path)
         self.notes: list[str] = []
+        """Sentences on what is odd but usable."""
         self.unreadable: Counter[str] = Counter()
-        self.topics: dict[str, BagTopic] = {}
-        self.duration_s = 0.0
-        self.start_ns = 0
-        self._reader: AnyReader | None = None
+        """Messages that could not be parsed, by topic, of all passes made."""
         self._links = ExitStack()
+        reader = self._opened()
+        self._reader: AnyReader | None = reader
+        if reader.message_count == 0:
+            self.close()
+            raise RecordingError(f"{self.path} holds no messages")
+        self.topics = {
+            name: BagTopic(name, info.msgtype or "", info.msgcount)
+            for name, info in reader.topics.items()
+        }
+        """All that the bag's index names, by name."""
+        self.start_ns = reader.start_time
+        """When the first message was recorded."""
+        self.duration_s = max(0, reader.duration) / 1e9
+        """From the first message to the last."""
 
-    def __enter__(self) -> BagFile:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files; a bag that is closed has no messages to give."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._links.close()
+
+    def _opened(self) -> AnyReader:
         try:
             paths = self._files_to_open()
         except OSError as error:
@@ -72,28 +98,7 @@ class BagFile:
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
             raise RecordingError(_cannot_open(self.path, paths, error)) from error
-        self._reader = reader
-        self.topics = {
-            name: BagTopic(name, info.msgtype or "", info.msgcount)
-            for name, info in reader.topics.items()
-        }
-        if reader.message_count == 0:
-            self.__exit__(None, None, None)
-            raise RecordingError(f"{self.path} holds no messages")
-        self.duration_s = max(0, reader.duration) / 1e9
-        self.start_ns = reader.start_time
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._links.close()
+        return reader
 
     def messages(self, topics: Iterable[str]) -> Iterator[BagMessage]:
         """The messages of these topics in order of recording, parsed.

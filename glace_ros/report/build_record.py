@@ -129,7 +129,7 @@ def recording_start_ns(reader: PosedImageReader) -> int:
     time.
     """
     stamps_n = reader.pose_stamps_n()
-    start_ns = reader.start_ns
+    start_ns = reader.info.start_ns
     if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
         return int(stamps_n[0])
     return start_ns

@@ -169,19 +169,19 @@ def map_report(
 
 def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
     """What it is made from, in words."""
-    camera = reader.camera
+    camera = reader.info.camera
     encoders = (metadata.local_encoder, metadata.global_encoder)
     return [
-        (reader.kind, str(reader.path)),
-        ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
+        (reader.info.kind, str(reader.info.path)),
+        ("poses", f"{reader.info.pose_source}: {reader.info.pose_source_why}"),
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
-        (f"images in the {reader.kind}", str(reader.image_count)),
+        (f"images in the {reader.info.kind}", str(reader.info.image_count)),
         ("preset", metadata.preset),
         ("encoders", ", ".join(map(without_folder, encoders))),
         ("heads", str(metadata.heads)),
         ("training steps", str(metrics["steps"])),
         ("made", metadata.created),
-        (f"sha256 of the {reader.kind}", metadata.bag_hash),
+        (f"sha256 of the {reader.info.kind}", metadata.bag_hash),
     ]
