@@ -14,6 +14,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from glace_ros.errors import RecordingError
+from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,20 +27,24 @@ _COMPRESSED_SUFFIXES = (".zst", ".zstd")
 
 @dataclass(frozen=True)
 class BagTopic:
-    """A topic of a bag. msgtype: such as "sensor_msgs/msg/Image"; empty where types differ."""
+    """A topic, as the bag's index has it."""
 
     name: str
     msgtype: str
+    """Such as "sensor_msgs/msg/Image"; empty where its messages are of several types."""
     count: int
+    """Messages."""
 
 
 @dataclass(frozen=True)
 class BagMessage:
-    """One message. received_ns: when it was recorded, not when it was measured."""
+    """One message, parsed."""
 
     topic: str
     received_ns: int
+    """When it was recorded, not when it was measured."""
     content: Any
+    """An object with the fields of its message type."""
 
 
 class BagFile:
@@ -97,7 +102,7 @@ class BagFile:
             reader.open()
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
-            raise RecordingError(_cannot_open(self.path, paths, error)) from error
+            raise RecordingError(cannot_open(self.path, paths, error)) from error
         return reader
 
     def messages(self, topics: Iterable[str]) -> Iterator[BagMessage]:
@@ -120,7 +125,7 @@ class BagFile:
             except StopIteration:
                 break
             except Exception as error:
-                raise RecordingError(_cannot_read_on(self.path, error)) from error
+                raise RecordingError(cannot_read_on(self.path, error)) from error
             seen[connection.topic] += 1
             try:
                 content = self._reader.deserialize(raw, connection.msgtype)
@@ -214,36 +219,3 @@ class BagFile:
         if any((self.path / name).is_dir() for name in ("rgb", "train", "test")):
             raise RecordingError(f"{self.path} is no bag but a scene folder: give it with --scene")
         raise RecordingError(f"{self.path} holds no bag (no metadata.yaml, no .mcap, .db3 or .bag)")
-
-
-def _cannot_open(path: Path, paths: list[Path], error: Exception) -> str:
-    reason = _one_line(error)
-    if isinstance(error, PermissionError):
-        return f"{path} cannot be read: permission denied"
-    files = [file for p in paths for file in (sorted(p.iterdir()) if p.is_dir() else [p])]
-    mcap = next((file for file in files if file.suffix == ".mcap"), None)
-    if mcap is not None and ("end magic" in reason or "footer" in reason or "Errno 22" in reason):
-        return (
-            f"{mcap} is cut off or damaged at its end ({reason}); get back what is whole with "
-            f"'mcap recover {mcap.name} -o recovered.mcap' and give that file"
-        )
-    if isinstance(error, EOFError) or "ompress" in reason or "zstd" in type(error).__module__:
-        return f"{path} is cut off or damaged (its compressed file ends early: {reason})"
-    if "metadata" in reason.lower() or "YAML" in reason:
-        return f"{path} cannot be opened ({reason}); run 'ros2 bag reindex {path}'"
-    if "index" in reason:
-        return f"{path} cannot be opened ({reason}); run 'rosbag reindex {path}'"
-    return f"{path} is no readable bag ({reason})"
-
-
-def _cannot_read_on(path: Path, error: Exception) -> str:
-    return (
-        f"{path} is damaged in the middle ({_one_line(error)}); copy it again, or get back what "
-        "is whole with 'mcap recover', 'sqlite3 .recover' or 'ros2 bag reindex'"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    """The error's text without line breaks and full stop, to stand in a sentence."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return (text if len(text) < 200 else text[:200] + "...") or type(error).__name__
