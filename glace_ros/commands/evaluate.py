@@ -67,17 +67,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     frames, names = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
-    metrics = {
-        **summarize_frames(frames),
-        "map_bytes": scene_map.file_bytes,
-        "heads": len(scene_map.heads),
-    }
-    if args.foreign:
-        metrics["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
-    if rooms := _by_room(names, frames):
-        metrics["rooms"] = rooms
-    table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
+    metrics = _metrics(scene_map, frames, names, foreign=args.foreign)
     rows = _out_of_map_rows(metrics) if args.foreign else metrics_table(metrics)
+    table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
     for row in [*rows, ("map", map_size(metrics))]:
         table.add_row(*row)
     Console().print(table)
@@ -92,10 +84,26 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _metrics(
+    scene_map: SceneMap, frames: list[LocalizedFrame], names: list[str], *, foreign: bool
+) -> dict[str, Any]:
+    """What `--json` writes. foreign: the images are of another place than the map."""
+    metrics = {
+        **summarize_frames(frames),
+        "map_bytes": scene_map.file_bytes,
+        "heads": len(scene_map.heads),
+    }
+    if foreign:
+        metrics["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
+    if rooms := _by_room(names, frames):
+        metrics["rooms"] = rooms
+    return metrics
+
+
 def _localized_frames(
     args: argparse.Namespace, localizer: Localizer, scene_map: SceneMap, console: Console
 ) -> tuple[list[LocalizedFrame], list[str]]:
-    """The frames, and what their images are called in a scene folder (none in a bag)."""
+    """The frames, and what their images are called in a scene folder (nothing in a bag)."""
     frames: list[LocalizedFrame] = []
     names: list[str] = []
     with open_recording(args, "test") as reader:
@@ -135,7 +143,7 @@ def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetada
 
 
 def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:
-    """The figures of each room of a list."""
+    """The metrics of each room of a list. names: of the frames' images; empty for a bag."""
     rooms: dict[str, list[LocalizedFrame]] = {}
     for name, frame in zip(names, frames, strict=False):  # frames of a bag have no names
         if room := name.rpartition("/")[0]:

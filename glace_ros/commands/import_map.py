@@ -53,11 +53,11 @@ def _import(args: argparse.Namespace) -> int:
         require_no_topics(args, "there is no bag")
     device = choose_device(args.device)
     local = local_encoder(f"ace:{Path(args.encoder).resolve()}", device)
-    codes = None
+    descriptors = None
     if args.global_encoder:
         kind, _, file = args.global_encoder.partition(":")
-        codes = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
-    scene_map = read_official_ensemble([Path(file) for file in args.head], local, codes)
+        descriptors = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
+    scene_map = read_official_ensemble([Path(file) for file in args.head], local, descriptors)
     validation = _validated(scene_map, args) if args.bag or args.scene else None
     if validation:
         scene_map = validation.scene_map

@@ -89,7 +89,7 @@ def _prepare_published(args: argparse.Namespace, console: Console) -> None:
 
 
 def _prepare_scene(args: argparse.Namespace, scene: PublishedScene, console: Console) -> bool:
-    """Whether it is there."""
+    """Writes one scene; whether the source has it."""
     folder = args.destination / scene.folder
     with scene_source(args.source, scene, args.destination) as source:
         if source is None:
