@@ -1,6 +1,7 @@
 """Known drives come out of bags of every kind, exactly."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -465,3 +466,32 @@ def test_a_closed_reader_refuses(tmp_path):
         pass
     with pytest.raises(RecordingError, match="not open"):
         next(reader.images())
+
+
+def test_a_reader_knows_its_recording_before_it_is_entered(tmp_path):
+    reader = RecordingReader(write_drive(tmp_path / "drive"))
+    assert (reader.info.kind, reader.info.path) == ("bag", tmp_path / "drive")
+    assert reader.info.image_count == 20
+    assert set(reader.info.topics) >= {reader.info.image_topic, reader.info.camera_info_topic}
+    assert reader.frames_used is None
+    reader.close()
+    reader.close()  # twice is no mistake
+    with pytest.raises(RecordingError, match="not open"):
+        next(reader.posed_images())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc")
+def test_a_bag_that_is_refused_is_not_left_open(tmp_path):
+    path = write_drive(tmp_path / "drive", "sqlite3")
+
+    def open_files():
+        files = (file for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
+        return [file for file in files if str(tmp_path) in os.readlink(file)]
+
+    with pytest.raises(RecordingError, match="no topic /nowhere"):
+        RecordingReader(path, "/nowhere")
+    assert not open_files()
+    reader = RecordingReader(path)
+    assert open_files()
+    reader.close()
+    assert not open_files()
