@@ -18,10 +18,12 @@ from glace_ros.report.page import (
     chart,
     listed,
     metric_table,
+    paragraph,
+    picture_grid,
     section,
     side_by_side,
 )
-from glace_ros.report.pictures import Picture, picture_grid
+from glace_ros.report.pictures import Picture
 from glace_ros.report.plan import plan_of_run
 from glace_ros.report.point_cloud import PointCloud, joined, points_seen
 
@@ -92,7 +94,7 @@ def demo_page(
             ),
             section(
                 "Left out, and why",
-                metric_table(reasons) if reasons else "<p>Nothing was left out.</p>",
+                metric_table(reasons) if reasons else paragraph("Nothing was left out."),
             ),
             section("Time it took", metric_table(timings)),
             section("Notes", listed(_NOTES)),
