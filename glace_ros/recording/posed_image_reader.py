@@ -63,37 +63,26 @@ class PosedImageReader(ABC):
     ) -> Iterator[PosedImage]:
         """The keyframes in order of recording, each with its pose.
 
+        selection: what makes a keyframe; None: the defaults.
         resume: what `position` was when an earlier pass over the same recording stopped; the images
-        up to there are skipped, undecoded.
+            up to there are skipped, undecoded.
         Raises RecordingError at the end where there was not one.
         """
         selector = FrameSelector(selection or FrameSelection())
         self._begin()
-        used = skip_frames = 0
+        used = skipped = 0
         self.position = resume or {}
         if resume:
             selector.restore(resume["selector"])
-            used, skip_frames = resume["used"], resume["frames"]
+            used, skipped = resume["used"], resume["frames"]
         for number, frame in enumerate(self._frames(), 1):
-            if resume and number <= skip_frames:
-                if number == skip_frames:
+            if resume and number <= skipped:
+                if number == skipped:
                     self.left_out = Counter(resume["left_out"])
                 continue
-            repeated = selector.repeated(self._bytes_of(frame))
-            pose = self._pose_or_none(frame.stamp_ns)
-            if pose is None:
-                continue
-            skip = repeated or selector.too_close(pose)
-            if skip:
-                self.left_out[skip] += 1
-                continue
-            image = self._decoded(frame, pose)
+            image = self._keyframe(frame, selector)
             if image is None:
                 continue
-            if blurred := selector.blurred(image.image_rgb_hwc):
-                self.left_out[blurred] += 1
-                continue
-            selector.keep(pose)
             used += 1
             self.position = {
                 "frames": number, "used": used, "selector": selector.state(),
@@ -103,7 +92,10 @@ class PosedImageReader(ABC):
         self._end(used)
 
     def images_at(self, stamps_ns: set[int]) -> Iterator[PosedImage]:
-        """The images with these stamps, in order of recording; the others are not decoded."""
+        """The images with these stamps, in order of recording; the others are not decoded.
+
+        stamps_ns: one that the recording does not have is passed over.
+        """
         wanted, left_out = set(stamps_ns), Counter(self.left_out)
         try:
             for frame in self._frames():
@@ -181,6 +173,24 @@ class PosedImageReader(ABC):
         self.left_out.clear()
         self.frames_used = None
         self._why_no_pose = ""
+
+    def _keyframe(self, frame: RecordedFrame, selector: FrameSelector) -> PosedImage | None:
+        """The frame with its pose if it is a keyframe; None (counted) where it is not."""
+        repeated = selector.repeated(self._bytes_of(frame))
+        pose = self._pose_or_none(frame.stamp_ns)
+        if pose is None:
+            return None
+        if why_not := repeated or selector.too_close(pose):
+            self.left_out[why_not] += 1
+            return None
+        image = self._decoded(frame, pose)
+        if image is None:
+            return None
+        if why_not := selector.blurred(image.image_rgb_hwc):
+            self.left_out[why_not] += 1
+            return None
+        selector.keep(pose)
+        return image
 
     def _pose_or_none(self, at_ns: int) -> Pose | None:
         try:
