@@ -19,8 +19,6 @@ from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from typing_extensions import Self
-
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _COMPRESSED_SUFFIXES = (".zst", ".zstd")
 
@@ -76,7 +74,7 @@ class BagFile:
         self.duration_s = max(0, reader.duration) / 1e9
         """From the first message to the last."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> BagFile:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
     from glace_ros.recording.recording_info import RecordingInfo
+
+Reader = TypeVar("Reader", bound="PosedImageReader")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class PosedImageReader(ABC):
         """JSON: where in the recording `posed_images` stands, for its `resume`."""
         self._why_no_pose = ""
 
-    def __enter__(self) -> Self:
+    def __enter__(self: Reader) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
