@@ -30,7 +30,7 @@ from glace_ros.maps.ace_format import read_official_ensemble
 from glace_ros.maps.map_metadata import NOT_VALIDATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.maps.scene_map import SceneMap
@@ -73,25 +73,28 @@ def _validated(scene_map: SceneMap, args: argparse.Namespace) -> MapValidation:
     """
     console = Console(stderr=True)
     with open_recording(args, "train") as reader:
+        info = reader.info
         described = scene_map.with_metadata(
-            map_frame=reader.info.map_frame, base_frame=reader.info.base_frame,
-            camera_frame=reader.info.camera_frame, image_topic=reader.info.image_topic,
-            camera_info_topic=reader.info.camera_info_topic, camera=reader.info.camera,
+            map_frame=info.map_frame, base_frame=info.base_frame, camera_frame=info.camera_frame,
+            image_topic=info.image_topic, camera_info_topic=info.camera_info_topic,
+            camera=info.camera,
         )  # fmt: skip
-        with progress_bar(console, "judge", reader.info.image_count) as advance:
-
-            def posed() -> Iterator[PosedImage]:
-                for image in reader.images():
-                    advance()
-                    if image.map_from_camera is not None:
-                        yield image
-
-            validation = validate_map(described, posed(), reader.info.base_from_camera, args.device)
+        with progress_bar(console, "judge", info.image_count) as advance:
+            images = _posed(reader.images(), advance)
+            validation = validate_map(described, images, info.base_from_camera, args.device)
     if offset := frame_offset(validation.frames):
         raise RecordingError(f"the map is not judged by {recording_name(args)}: {offset}")
     for name, value in metrics_table(validation.metrics):
         console.print(f"{name}: {value}", highlight=False)
     return validation
+
+
+def _posed(images: Iterable[PosedImage], advance: Callable[[], object]) -> Iterator[PosedImage]:
+    """The images that have a pose; advance is called for each, with one or without."""
+    for image in images:
+        advance()
+        if image.map_from_camera is not None:
+            yield image
 
 
 def _say(output: Path, scene_map: SceneMap) -> None:
