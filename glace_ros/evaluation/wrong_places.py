@@ -1,7 +1,7 @@
 """Wrong places: what a map says where it should say nothing, to learn what a wrong pose looks like.
 
-Made of images that training never saw: their patches with the code of another place, and their
-patches shuffled, which no camera anywhere could have seen.
+Made of images that training never saw: their local features with the global descriptor of another
+place, and their local features shuffled, which no camera anywhere could have seen.
 """
 
 from __future__ import annotations
@@ -24,27 +24,34 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.maps.scene_map import SceneMap
 
-_ANY_POSE = AcceptanceConfig(4, float("inf"), float("inf"), float("inf"))
+_ANY_POSE = AcceptanceConfig(
+    min_inliers=4, max_sigma_m=float("inf"), repeat_m=float("inf"), repeat_deg=float("inf")
+)
+"""Accepts whatever RANSAC finds; a pose needs four inliers."""
 
 
 class WrongPlaces:
-    """Collects the inlier ratios of wrong poses of the coordinate head.
-
-    is_astray: whether a pose of the camera is a wrong one, beside the true one.
-    """
+    """Collects the inlier ratios of wrong poses of the coordinate head."""
 
     def __init__(
         self, scene_map: SceneMap, device: str, is_gross_error: Callable[[Pose, Pose], bool]
     ) -> None:
+        """device: auto, cpu or cuda.
+        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
+        """
         config = LocalizerConfig(places=None, refinement=None, acceptance=_ANY_POSE)
         self._localizer = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), config, device)
         self._is_gross_error = is_gross_error
         self._origin_3 = np.array(scene_map.metadata.origin_m)
         self._rng = np.random.default_rng(scene_map.metadata.seed)
         self.ratios: list[float] = []
+        """Inliers of the features, of each wrong pose."""
 
     def learn_from(self, regression: Regression, camera: Camera, map_from_camera: Pose) -> None:
-        """Adds what this image, taken from this pose, gives with each kind of wrong input."""
+        """Adds what an image gives with each kind of wrong input.
+
+        regression: the map's points of the image. map_from_camera: where it was taken.
+        """
         shuffled = self._localizer.solve(self._shuffled(regression), camera, 0.0)
         self.ratios.append(shuffled.inlier_ratio)
         if (elsewhere := self._elsewhere(regression, map_from_camera)) is None:
@@ -62,7 +69,7 @@ class WrongPlaces:
         return regression._replace(features=features._replace(pixels_n2=pixels_n2))
 
     def _elsewhere(self, regression: Regression, map_from_camera: Pose) -> Regression | None:
-        """With the code of a view of another place; None where the map remembers none."""
+        """With the global descriptor of a view of another place; None where the map has none."""
         encoder = self._localizer.scene_map.global_encoder
         if encoder is None or encoder.views_vG is None or encoder.positions_v3 is None:
             return None
