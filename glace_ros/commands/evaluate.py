@@ -24,7 +24,7 @@ from glace_ros.command_line.recording_options import (
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.frame_offset import frame_offset
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
-from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.evaluation.pose_files import write_submission, write_tum
 from glace_ros.localization.acceptance import AcceptanceConfig
@@ -67,7 +67,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
     metrics = _metrics(scene_map, frames, names, foreign=args.foreign)
-    rows = _out_of_map_rows(metrics) if args.foreign else metrics_table(metrics)
+    rows = _out_of_map_rows(frames) if args.foreign else metrics_table(metrics)
     table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
     for row in [*rows, ("map", map_size(metrics))]:
         table.add_row(*row)
@@ -150,12 +150,12 @@ def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str
     return {room: summarize_frames(of_room) for room, of_room in rooms.items()}
 
 
-def _out_of_map_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    images, accepted = metrics["frames_without_truth"], metrics["foreign_accepts"]
-    reasons = [
-        (f"refused: {reason}", str(count)) for reason, count in metrics["rejections"].items()
+def _out_of_map_rows(frames: Sequence[LocalizedFrame]) -> list[tuple[str, str]]:
+    accepted = sum(frame.estimate is not None for frame in frames)
+    rejections = [
+        (f"refused: {code.words}", str(count)) for code, count in rejection_counts(frames).items()
     ]
-    return [("images of another place", str(images)), ("accepted", str(accepted)), *reasons]
+    return [("images of another place", str(len(frames))), ("accepted", str(accepted)), *rejections]
 
 
 def _parser() -> argparse.ArgumentParser:

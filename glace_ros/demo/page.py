@@ -52,7 +52,8 @@ def demo_page(
     run = _run(results)
     between_s_n = (results.between_ns - results.stamps_ns[0]) * 1e-9
     reasons = [Metric(f"mapping image: {reason}", str(count)) for reason, count in left_out.items()]
-    reasons += [Metric(f"query image: {why}", str(count)) for why, count in results.reasons.items()]
+    without_pose = results.without_pose.items()
+    reasons += [Metric(f"query image: {why.words}", str(count)) for why, count in without_pose]
     timings = [Metric(what, f"{spent_s:.1f} s") for what, spent_s in seconds.items()]
     return Page(
         "glace_ros demo: a simulated flat, mapped and found again",

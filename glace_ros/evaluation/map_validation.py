@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.rejection import Rejection
 
 FAILED_HELD_OUT = 3
 """Exit code of programs that made a map which is not usable."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
+from glace_ros.evaluation.metrics import rejection_counts
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 from glace_ros.report.charts import (
     Run,
@@ -226,14 +225,8 @@ def _picture(report: MapReport, shown: ShownImage) -> Picture:
 def _left_out(report: MapReport) -> Markup:
     left_out = report.metrics["left_out"]
     rows = [Metric(f"image: {why}", str(count)) for why, count in left_out.items()]
-    rejected = Counter(
-        re.sub(
-            r"(?<![\d.])\d+(?![\d.])", "n", frame.reason
-        )  # "12 inliers of 900 points ...": one reason
-        for frame in report.validation.frames
-        if frame.estimate is None
-    )
-    rows += [Metric(f"held-out, no pose: {why}", str(n)) for why, n in rejected.most_common()]
+    rejections = rejection_counts(report.validation.frames).most_common()
+    rows += [Metric(f"held-out, no pose: {code.words}", str(n)) for code, n in rejections]
     body = metric_table(rows) if rows else paragraph("Nothing was left out.")
     return section("Left out, and why", body + (listed(report.notes) if report.notes else ""))
 
