@@ -436,7 +436,7 @@ def test_the_service_set_initial_pose_is_the_topic(monkeypatch):
         create_subscription=lambda *_: SimpleNamespace(topic_name="/initialpose"),
         create_service=lambda *service: made.update({service[1]: service}),
     )
-    InitialPose(node, LocalizeParameters(), lambda *pose: expected.append(pose))
+    InitialPose(node, LocalizeParameters(), lambda *pose: expected.append(pose)).start()
     service_type, _, callback = made["set_initial_pose"]
     assert service_type is of_nav2.SetInitialPose
     message = PoseWithCovarianceStamped()

@@ -126,6 +126,7 @@ def test_the_newest_pose_is_written_at_once_then_seldom_and_at_the_end(tmp_path)
     path = tmp_path / "pose.json"
     file = SavedPoseFile(path, None)
     assert file.read() is None
+    file.start()
     file.offer(saved(stamp_ns=1))
     wait_until(path.exists)
     for stamp_ns in (2, 3, 4):
@@ -138,6 +139,7 @@ def test_the_newest_pose_is_written_at_once_then_seldom_and_at_the_end(tmp_path)
 
 def test_what_is_forgotten_is_not_written(tmp_path):
     file = SavedPoseFile(tmp_path / "pose.json", None)
+    file.start()
     file.offer(saved(stamp_ns=1))
     wait_until((tmp_path / "pose.json").exists)
     file.offer(saved(stamp_ns=2))
@@ -150,6 +152,7 @@ def test_a_place_that_cannot_be_written_is_said_once(tmp_path):
     said = []
     path = tmp_path / "missing" / "pose.json"
     file = SavedPoseFile(path, SimpleNamespace(warning=said.append, info=said.append))
+    file.start()
     file.check_writable()
     file.offer(saved())
     file.stop()

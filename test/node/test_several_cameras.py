@@ -191,6 +191,7 @@ def test_the_worker_takes_the_lane_that_waited_longest_and_its_newest_job():
         assert go_on.wait(5.0)
 
     worker = NewestFirstWorker(work, print, 1e6)
+    worker.start()
     worker.offer("front 0", "front")
     assert started.wait(5.0)
     for index in (1, 2):

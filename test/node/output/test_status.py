@@ -128,7 +128,10 @@ class Graph:
         self._publishers = publishers
 
     def create_subscription(self, _type, topic, _callback, _qos):
-        return SimpleNamespace(topic_name=f"/robot/{topic}")
+        return None
+
+    def resolve_topic_name(self, topic):
+        return f"/robot/{topic}"
 
     def get_publishers_info_by_topic(self, _):
         return self._publishers
@@ -160,6 +163,7 @@ def test_silence_has_a_topic_and_a_reason(monkeypatch, type_name, qos, sentence)
     publisher = SimpleNamespace(topic_type=type_name, qos_profile=qos)
     graph = Graph([publisher] if type_name else [])
     topic = input_topics.WatchedTopic(graph, Image, "image", IMAGE_QOS["reliable"], print)
+    topic.start()
     now_s[0] += 4.9
     assert topic.problem() is None
     now_s[0] += 0.2
