@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from glace_ros.command_line.recording_options import (
 from glace_ros.commands.build_map_options import local_encoder_name
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.descriptor_statistics import (
     DescriptorPairs,
     DescriptorStatistics,
@@ -109,9 +111,11 @@ def _rows(pairs: DescriptorPairs, statistics: DescriptorStatistics) -> list[Metr
 
 
 def _global_encoder(text: str) -> str:
-    kind, _, file = text.partition(":")
-    if text == "vlad" or (kind == "r2former" and file):
-        return text
+    with suppress(GlaceError):
+        name = GlobalEncoderName.parse(text)
+        own_file = name.r2former is not None and name.r2former.file
+        if not name.clusters and (name.source == "vlad" or own_file):
+            return text
     raise argparse.ArgumentTypeError("must be vlad or r2former:FILE")
 
 

@@ -7,18 +7,19 @@ research only and not part of this project.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 from glace_ros.geometry.camera import cell_centres
+
+if TYPE_CHECKING:
+    from glace_ros.features.encoder_names import NetworkName
 
 _GREY_MEAN, _GREY_STD = 0.4, 0.25
 # The plastic number's sequence (Roberts 2018): any first part of it is spread evenly in the plane.
@@ -71,11 +72,11 @@ class AceEncoder:
     unit_norm = False
     finds_keypoints = False
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "ace:FILE". Raises WeightsError where FILE is no encoder of ACE."""
-        self.name, self.device = name, device
-        self.weights_hash = weights_hash(name)
-        path = weights_path(name)
+    def __init__(self, network: NetworkName, device: torch.device) -> None:
+        """network: "ace:FILE". Raises WeightsError where FILE is no encoder of ACE."""
+        self.name, self.device = str(network), device
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         weights = read_checkpoint(path)
         last = weights.get("res2_conv3.weight")
         self.channels = len(last) if isinstance(last, torch.Tensor) and last.dim() == 4 else 512

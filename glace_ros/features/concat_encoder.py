@@ -10,9 +10,10 @@ from __future__ import annotations
 import torch
 
 from glace_ros.features.ace_encoder import AceEncoder
+from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.features.keypoint_sampling import read_at
 from glace_ros.features.local_features import LocalEncoder, LocalFeatures
-from glace_ros.features.weights_file import weights_hash
+from glace_ros.features.weights_location import weights_hash
 
 
 class ConcatEncoder:
@@ -31,10 +32,11 @@ class ConcatEncoder:
         too.
         """
         self._where, self._what = where, what
-        self.name, self.device = f"{where.name}+{what.name}", where.device
+        both = LocalEncoderName.parse(f"{where.name}+{what.name}")
+        self.name, self.device = str(both), where.device
         self.size_multiple_px = where.size_multiple_px
         self.channels = where.channels + what.channels
-        self.weights_hash = weights_hash(self.name)
+        self.weights_hash = weights_hash(both.networks)
 
     @torch.inference_mode()
     def encode(

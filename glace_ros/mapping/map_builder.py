@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
@@ -65,8 +65,8 @@ class MapBuilder:
         self._started = time.perf_counter()
         self._encoder = local_encoder(config.local_encoder, device)
         self._r2former: R2FormerEncoder | None = None
-        if codes := r2former_part(config.global_encoder):
-            self._r2former = R2FormerEncoder(codes, device)
+        if network := GlobalEncoderName.parse(config.global_encoder).r2former:
+            self._r2former = R2FormerEncoder(network, device)
         self.seconds: dict[str, float] = {}
         self.encoded = EncodedViews(
             self._encoder, config.buffer, config.augmentation, config.seed, image_count, ranks,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from glace_ros.errors import MapFileError
+from glace_ros.errors import MapFileError, WeightsError
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName
 from glace_ros.features.weights_file import read_checkpoint
 from glace_ros.maps.coordinate_head import (
     CoordinateHead,
@@ -203,17 +204,25 @@ def _check_descriptors(path: Path, channels: int, codes: R2FormerEncoder | None)
 
 def _what_it_lacks(metadata: MapMetadata) -> str:
     """Why the published code could not use a map like this; empty where it could."""
-    if not metadata.local_encoder.startswith("ace:") or metadata.head.scaled_inputs:
+    if not _is_ace_alone(metadata.local_encoder) or metadata.head.scaled_inputs:
         return (
             f"it was made with the local encoder '{metadata.local_encoder}', and published maps "
             "are of ACE's (build it with --local-encoder ace:FILE)"
         )
-    if metadata.global_encoder != "none" and not metadata.global_encoder.startswith("r2former:"):
+    codes = GlobalEncoderName.parse(metadata.global_encoder)
+    if codes.source == "vlad" or codes.clusters:
         return (
             f"its global codes are '{metadata.global_encoder}', which the published code does not "
             "know (build it with --global-encoder none or r2former:FILE)"
         )
     return ""
+
+
+def _is_ace_alone(local_encoder: str) -> bool:
+    try:
+        return LocalEncoderName.parse(local_encoder).networks[0].kind == "ace"
+    except WeightsError:  # no encoder of ours is called so, and none of ACE's
+        return False
 
 
 def _official_name(name: str) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.features.encoder_names import check_name, r2former_part, without_folder
-from glace_ros.features.weights_file import check_weights, found_beside
+from glace_ros.errors import MappingError, WeightsError
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
+from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-_ENCODERS = ("local_encoder", "global_encoder")
 MOST_HEADS = 64
 """Of an ensemble. Each makes a query slower; the largest that the paper compares with has 50."""
 
@@ -81,28 +83,24 @@ class MapMetadata:
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
-        check_name(self.local_encoder)
-        check_weights(self.local_encoder, self.local_encoder_hash)
-        if codes := r2former_part(self.global_encoder):
-            check_weights(codes, self.global_encoder_hash)
+        local = LocalEncoderName.parse(self.local_encoder)
+        check_weights(local.networks, self.local_encoder_hash)
+        if r2former := GlobalEncoderName.parse(self.global_encoder).r2former:
+            check_weights([r2former], self.global_encoder_hash)
 
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
         header = asdict(self)
         if self.heads == 1:
             del header["heads"]  # as files were before there were ensembles
-        for encoder in _ENCODERS:
-            header[encoder] = without_folder(header[encoder])
-        return header
+        return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
     def from_header(header: dict[str, Any], folder: Path) -> MapMetadata:
         """What `as_header` gave; the encoders' files with where they are, seen from the map's
         folder. Raises whatever wrong fields make Python raise, or ValueError.
         """
-        fields = dict(header)
-        for encoder in _ENCODERS:
-            fields[encoder] = found_beside(fields[encoder], folder)
+        fields = header | _encoders_with(header, lambda network: found_beside(network, folder))
         if fields["camera"] is not None:
             distortion = tuple(fields["camera"]["distortion"])
             fields["camera"] = Camera(**{**fields["camera"], "distortion": distortion})
@@ -117,6 +115,22 @@ class MapMetadata:
         if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:
             raise ValueError(f"its number of heads is not of 1 to {MOST_HEADS}")
         return metadata
+
+
+def _encoders_with(
+    header: dict[str, Any], change: Callable[[NetworkName], NetworkName]
+) -> dict[str, str]:
+    """The names of a header's encoders with their networks changed. An unknown name stays as it is:
+    who needs the encoder says so.
+    """
+    changed = {}
+    with suppress(WeightsError):
+        local = LocalEncoderName.parse(header["local_encoder"])
+        changed["local_encoder"] = str(local.with_networks(change))
+    with suppress(MappingError):
+        of_image = GlobalEncoderName.parse(header["global_encoder"])
+        changed["global_encoder"] = str(of_image.with_networks(change))
+    return changed
 
 
 NOT_VALIDATED = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
-from glace_ros.features.encoder_names import without_folder
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.report.build_record import recorded_trajectory, recording_start_ns, views_of
 from glace_ros.report.coverage import (
     CoverageConfig,
@@ -170,7 +170,11 @@ def map_report(
 def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
     """What it is made from, in words."""
     camera = reader.camera
-    encoders = (metadata.local_encoder, metadata.global_encoder)
+    encoders = (
+        LocalEncoderName.parse(metadata.local_encoder),
+        GlobalEncoderName.parse(metadata.global_encoder),
+    )
+    names = [str(name.with_networks(NetworkName.without_folder)) for name in encoders]
     return [
         (reader.kind, str(reader.path)),
         ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
@@ -179,7 +183,7 @@ def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
         (f"images in the {reader.kind}", str(reader.image_count)),
         ("preset", metadata.preset),
-        ("encoders", ", ".join(map(without_folder, encoders))),
+        ("encoders", ", ".join(names)),
         ("heads", str(metadata.heads)),
         ("training steps", str(metrics["steps"])),
         ("made", metadata.created),
