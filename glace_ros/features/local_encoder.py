@@ -1,4 +1,4 @@
-"""Local encoder: an image -> descriptors of its most promising patches, and where they are."""
+"""Local encoder: an image -> its local features."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """SuperPoint (DeTone et al., CVPRW 2018), with weights that the user has: `superpoint:FILE`.
 
-256-d descriptors of cells of 8x8 pixels and a map of how likely each pixel is a corner. Magic
+256-d descriptors of cells of 8x8 pixels and a map of how likely each pixel is a keypoint. Magic
 Leap's weights are for noncommercial research and not part of this project.
 """
 
@@ -20,6 +20,7 @@ from glace_ros.features.weights_location import weights_hash, weights_path
 if TYPE_CHECKING:
     from glace_ros.features.encoder_names import NetworkName
 
+# of the published network: channels of its four stages and of what both heads are made of
 _WIDTHS = (64, 64, 128, 128)
 _HIDDEN = 256
 # as the published program has them
@@ -79,8 +80,12 @@ class SuperPointEncoder:
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """At most `count` patches of a (1, 1, H, W) image in [0, 1], sides a multiple of 8, none
-        where valid_HW is False. Scores: how likely the pixel is the corner of its cell.
+        """At most `count` keypoints of an image. Scores: how likely the pixel is the keypoint of
+        its cell.
+
+        grey_11HW: float32 in [0, 1], sides a multiple of 8.
+        count: of keypoints, at most.
+        valid_HW: bool; there are none at False pixels.
         """
         logits_1khw, dense_1chw = self._net(grey_11HW)
         score_HW = unfold_cells(logits_1khw, self.stride_px)

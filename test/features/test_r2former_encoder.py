@@ -108,7 +108,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         monkeypatch.setattr(f"glace_ros.{module}.R2FormerEncoder", MeanColour)
     (tmp_path / "codes.pth").write_bytes(b"")
     hashed = MeanColour.weights_hash
-    monkeypatch.setattr("glace_ros.features.weights_file._hash", lambda *_: hashed)
+    monkeypatch.setattr("glace_ros.features.weights_location._hash", lambda *_: hashed)
     camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
     config = MapBuilderConfig(
         minutes=0.0, sigma=0.1,
