@@ -21,7 +21,7 @@ from glace_ros.geometry.camera import cell_centres
 if TYPE_CHECKING:
     from glace_ros.features.encoder_names import NetworkName
 
-# of the grey images in [0, 1] that the published weights were trained on
+# what the published weights were trained with, of grey in [0, 1]
 _GREY_MEAN, _GREY_STD = 0.4, 0.25
 # The plastic number's sequence (Roberts 2018): any first part of it is spread evenly in the plane.
 _STEP_I, _STEP_J = 0.5698402909980532, 0.7548776662466927
