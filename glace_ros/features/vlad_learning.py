@@ -28,7 +28,8 @@ _LEAST_VARIANCE = 1e-6
 
 def visual_words(descriptors_nC: torch.Tensor, words: int, seed: int) -> torch.Tensor:
     """A vocabulary (words, C) by K-means of a sample, from random ones: ++ costs more than it
-    brings here.
+    brings here. Not scipy's kmeans2, as for the descriptors of whole images: it rounds otherwise,
+    so that every map would change, and it does not run on PyTorch's threads.
 
     descriptors_nC: float32, of local features of all images.
     words: of the vocabulary; as many as there are descriptors, where these are fewer.

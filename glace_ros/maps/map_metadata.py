@@ -27,30 +27,26 @@ class RecordingDescription:
     """What a map keeps of the recording it was made from."""
 
     map_frame: str
+    """Of the recorded poses, and of the map."""
     base_frame: str
+    """Of the robot."""
     camera_frame: str
+    """Of the images, optical axes."""
     image_topic: str
     camera_info_topic: str
     camera: Camera
+    """Intrinsics and distortion of the images."""
     bag_name: str
     bag_hash: str
+    """SHA-256 of the recording, in hex digits."""
 
 
 @dataclass(frozen=True)
 class MapMetadata:
     """Everything about a map that is not a tensor.
 
-    origin_m: of the map's local coordinates in map_frame, float64. map_frame, base_frame,
-    camera_frame, camera and the topics: as recorded; empty and None where the map's maker did not
-    say. local_encoder, global_encoder: of those with a file of the user's, "ENCODER:FILE", where
-    it was found; a map file has its name alone. short_side_px: working size of images
-    (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on images
-    that training never saw, None where the map was not judged; then the following are
-    unknown and have their neutral values. covariance_scale, landmark_covariance_scale: what the
-    solver's covariance has to be multiplied by to be true on these, of poses of the head and of
-    those that landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in
-    another place may have this share of the best one's agreement before the image is ambiguous.
-    heads: networks of this shape, each of its own part of the scene; more than one is an ensemble.
+    The first eight are as in RecordingDescription; empty, and None for the camera, where the map's
+    maker did not say.
     """
 
     map_frame: str
@@ -62,24 +58,48 @@ class MapMetadata:
     bag_name: str
     bag_hash: str
     created: str
+    """When, ISO 8601 in UTC."""
     preset: str
+    """Of `--preset`, or "imported"."""
     seed: int
     local_encoder: str
+    """The text of a LocalEncoderName; a file of the user's is where it was found, or has no folder
+    where it was not. A map file has its name alone.
+    """
     local_encoder_hash: str
+    """SHA-256 of the weights, in hex digits."""
     global_encoder: str
+    """The text of a GlobalEncoderName, its file as the local encoder's."""
     vlad_patches: int
+    """Local features of an image that count for VLAD."""
     sigma: float
+    """Of the feature diffusion's noise on unit-norm global descriptors; 0 = there was none."""
     short_side_px: int
+    """Working size of images (features/preprocessing.py)."""
     origin_m: tuple[float, float, float]
+    """Of the map's local coordinates in map_frame, float64."""
     head: CoordinateHeadConfig
+    """Shape of each network."""
     held_out: dict[str, Any] | None = None
+    """Accuracy on images that training never saw; None where the map was not validated: then the
+    four that follow are unknown and have their neutral values.
+    """
     covariance_scale: float = 1.0
+    """What the solver's covariance of a head's pose has to be multiplied by to be true."""
     landmark_covariance_scale: float = 1.0
+    """The same of poses that landmarks refined."""
     min_inlier_ratio: float = 0.1
+    """Of a pose that is accepted: inliers / predicted points."""
     max_rival: float = 0.8
+    """Ratio of the second-best hypothesis's agreement to the best's, above which an image is
+    ambiguous.
+    """
     training: dict[str, Any] = field(default_factory=dict)
+    """What is told of it: steps, views, ratio of triangulated features; or where it is from."""
     global_encoder_hash: str = ""
+    """SHA-256 of R2Former's weights, in hex digits; empty for other encoders."""
     heads: int = 1
+    """Networks of this shape, each of its own part of the scene; more than one is an ensemble."""
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
@@ -97,8 +117,12 @@ class MapMetadata:
 
     @staticmethod
     def from_header(header: dict[str, Any], folder: Path) -> MapMetadata:
-        """What `as_header` gave; the encoders' files with where they are, seen from the map's
-        folder. Raises whatever wrong fields make Python raise, or ValueError.
+        """What `as_header` gave.
+
+        header: of a map file.
+        folder: of the map; the encoders' files are looked for from there.
+
+        Raises whatever wrong fields make Python raise, or ValueError.
         """
         fields = header | _encoders_with(header, lambda network: found_beside(network, folder))
         if fields["camera"] is not None:

@@ -1,4 +1,4 @@
-"""A map: its networks, codes and landmarks, as they are in memory and as tensors of its file.
+"""A map: its networks, global encoder and landmarks, in memory and as tensors of its file.
 
 Weights are fp16, the position decoder's centres fp32, the map's origin float64: a map in UTM
 coordinates keeps its millimetres.
@@ -26,16 +26,19 @@ if TYPE_CHECKING:
 
 _GLOBAL, _LANDMARKS = "global.", "landmarks."
 _MAX_PARAMETERS = 200_000_000
+"""Of all heads of a file: about 400 MB. A header that asks for more is damaged, not large."""
 
 
 class SceneMap:
-    """A trained scene: metadata, coordinate heads, global encoder (None: no global code), landmarks
-    (None: poses are those of the heads). global_encoder: one that the file holds; "r2former:FILE"
-    is made by who encodes images, and CodeCentres stand for its codes. heads: one, or an ensemble,
-    each of which knows its own part of the scene.
+    """A trained scene.
 
-    map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
-    from or saved to.
+    metadata: what is known of it besides.
+    heads: one, or an ensemble, each of which knows its own part of the scene.
+    global_encoder: what the file holds of it: VLAD, or the centres of R2Former's clustered
+    descriptors. R2Former itself is made by who encodes images. None: there is nothing to hold.
+    landmarks: None: poses are those of the heads alone.
+    map_id: twelve hex digits of the tensors' hash.
+    file_bytes: size of the file it was loaded from or saved to.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class SceneMap:
         global_encoder: VladEncoder | DescriptorCentres | None,
         landmarks: Landmarks | None = None,
     ) -> None:
+        """Raises ValueError for another number of heads than metadata have."""
         if len(heads) != metadata.heads:
             raise ValueError(f"{len(heads)} heads where the metadata say {metadata.heads}")
         self.metadata = metadata
@@ -61,8 +65,12 @@ class SceneMap:
         descriptor_G: torch.Tensor | None,
         head: int | None = None,
     ) -> torch.Tensor:
-        """Float32 points (heads, n, 3) of an image's patches by each head, or (1, n, 3) by one
-        alone, metres from `metadata.origin_m`.
+        """Float32 points (heads, n, 3) of an image's local features by each head, or (1, n, 3) by
+        one alone, metres from `metadata.origin_m`.
+
+        descriptors_nC: of the local features.
+        descriptor_G: of the image; None where the map takes none.
+        head: index of the one to query; None = all.
         """
         descriptors_nG = (
             None if descriptor_G is None else descriptor_G.expand(len(descriptors_nC), -1)
@@ -73,8 +81,10 @@ class SceneMap:
         return torch.stack([each(input_nC) for each in heads])
 
     def head_of(self, position_3: torch.Tensor) -> int:
-        """The head that was trained where a mapping camera stood, metres from `metadata.origin_m`:
-        the one with the nearest centre.
+        """Index of the head that was trained where a mapping camera stood: the one with the
+        nearest centre.
+
+        position_3: of the camera, metres from `metadata.origin_m`.
         """
         away_h = [(head.centres_k3 - position_3).norm(dim=1).min() for head in self.heads]
         return int(torch.stack(away_h).argmin())
