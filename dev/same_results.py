@@ -103,10 +103,11 @@ def steps(paper: bool) -> list[Step]:
         *(Step(f"usage_{name}", f"{name} --help", words=True)
           for name in ("build_map", "localize", "evaluate", "prepare", "benchmark",
                        "covisibility", "import_map", "export_map", "demo")),
+        _evaluate("truth", "{office}/query", truth, of="office")[0],
     ]  # fmt: skip
     if paper:  # fills its buffer with 16 million patches, however small the rest is
-        options = f"--iterations 20 --preset paper-7scenes --width 64 --buffer-gb 0.3 {few}"
-        commands.append(_build("paper", "{sim}/mapping", options))
+        few += " --iterations 20 --preset paper-7scenes --width 64 --buffer-gb 0.3"
+        commands.append(_build("paper", "{sim}/mapping", few))
     return commands
 
 
@@ -234,9 +235,8 @@ def main() -> int:
     old = Side(args.old.resolve(), (args.old_results or args.work / "old").resolve(), args, None)
     new = Side(args.new.resolve(), (args.work / "new").resolve(), args, old)
     for step in steps(args.paper):
-        if not re.search(args.only, step.name):
-            continue
-        for what, difference in compare(step, old, new).items():
+        rows = compare(step, old, new) if re.search(args.only, step.name) else {}
+        for what, difference in rows.items():
             count, may = count + 1, MAY in what
             different += bool(difference) and not may
             result = ("other words: " if may else "DIFFERENT: ") + difference
