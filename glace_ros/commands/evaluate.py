@@ -126,7 +126,7 @@ def _localized_frames(
 
 
 def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:
-    """The figures of each room of a list."""
+    """The metrics of each room of a list."""
     rooms: dict[str, list[LocalizedFrame]] = {}
     for name, frame in zip(names, frames, strict=False):  # frames of a bag have no names
         if room := name.rpartition("/")[0]:

@@ -1,4 +1,4 @@
-"""Wrong places: what a map says where it should say nothing, to learn what a wrong pose looks like.
+"""Wrong places: what a map predicts where it should not, to learn what a wrong pose looks like.
 
 Made of images that training never saw: their local features with the global descriptor of another
 place, and their features shuffled over the image, which no camera anywhere could have seen.

@@ -1,4 +1,4 @@
-"""The report of a new map: a page, its figures as JSON, and the map's points as PLY."""
+"""The report of a new map: a page, its metrics as JSON, and the map's points as PLY."""
 
 from __future__ import annotations
 
@@ -38,9 +38,15 @@ if TYPE_CHECKING:
 class MapReport:
     """What is known of a map when it is done.
 
-    mapping: poses of the mapping cameras. way: the camera along the recording, a view every
-    way_step_s; start_ns: its 0:00. figures: as `--json` has them. description: (what, words) of the
-    recording, which comes first, and the settings. notes: what was odd about the recording.
+    Attributes:
+        validation: by the held-out images.
+        record: what was noted while the map was made.
+        mapping: map_from_camera of the mapping images.
+        trajectory: the camera along the recording, a view every trajectory_step_s.
+        start_ns: stamp of the recording's 0:00.
+        metrics: as `--json` has them.
+        description: (what, words) of the recording, which comes first, and the settings.
+        notes: what was odd about the recording.
     """
 
     validation: MapValidation
@@ -74,7 +80,7 @@ class MapReport:
 
     @cached_property
     def errors_f2(self) -> NDArray[np.float64]:
-        """(m, deg) of the held-out images; NaN where there is no pose, or a refused one."""
+        """(m, deg) of the held-out images; NaN where there is no pose, or a rejected one."""
         errors = [frame.errors for frame in self.validation.frames if frame.truth is not None]
         errors_f2 = np.array(errors, dtype=np.float64).reshape(-1, 2)
         return np.where(np.isfinite(errors_f2), errors_f2, np.nan)
@@ -98,7 +104,7 @@ class MapReport:
 
     @property
     def verdict(self) -> str:
-        """usable, usable but weak in places, unusable, or not judged."""
+        """As JSON has it. "not judged": nothing was held out."""
         if self.validation.usable is None:
             return "not judged"
         if not self.validation.usable:
@@ -124,7 +130,7 @@ class MapReport:
         }
 
     def _held_out_json(self) -> list[dict[str, Any]]:
-        judged = [frame for frame in self.validation.frames if frame.truth is not None]
+        validated = [frame for frame in self.validation.frames if frame.truth is not None]
         return [
             {
                 "stamp_ns": frame.stamp_ns,
@@ -137,7 +143,7 @@ class MapReport:
                 "reason": frame.reason,
             }
             for frame, time_s, position_3, error_2 in zip(
-                judged, self.held_out_views.time_s_n, self.held_out_views.positions_n3,
+                validated, self.held_out_views.time_s_n, self.held_out_views.positions_n3,
                 self.errors_f2, strict=True,
             )
         ]  # fmt: skip
@@ -150,7 +156,7 @@ def map_report(
     mapping: Sequence[Pose],
     metrics: dict[str, Any],
 ) -> MapReport:
-    """The report of a map made from that recording. figures: see `MapReport`."""
+    """The report of a map made from that recording. metrics: see `MapReport`."""
     start_ns = recording_start_ns(reader)
     trajectory, step_s = recorded_trajectory(reader, start_ns)
     description = _description(reader, validation.scene_map.metadata, metrics)
