@@ -68,7 +68,7 @@ class Drive:
                 images.append(image)
                 if posed.map_from_camera is None:
                     raise SystemExit(f"the truth of {bag} does not cover all of its images")
-                poses.append(posed.map_from_camera @ reader.base_from_camera.inverse())
+                poses.append(posed.map_from_camera @ reader.info.base_from_camera.inverse())
             camera = posed.camera.scaled_to(WIDTH_PX, HEIGHT_PX)
             info = CameraInfo(height=HEIGHT_PX, width=WIDTH_PX, distortion_model="plumb_bob")
             info.header.frame_id = "camera"
@@ -84,7 +84,7 @@ class Drive:
                 0.0,
                 1.0,
             ]
-            return Drive(images, info, poses, reader.base_from_camera)
+            return Drive(images, info, poses, reader.info.base_from_camera)
 
     def at(self, position: float) -> tuple[int, Pose]:
         """The image, and the base's pose, at a position (in images sent since the start)."""

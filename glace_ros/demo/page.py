@@ -128,7 +128,7 @@ def _map_points(localizer: Localizer, bag: Path) -> PointCloud:
     """What the map says of images of its own drive, where that agrees with their poses."""
     clouds = []
     with RecordingReader(bag) as reader:
-        every = max(1, reader.image_count // _MAP_IMAGES)
+        every = max(1, reader.info.image_count // _MAP_IMAGES)
         for index, image in enumerate(reader.images()):
             if index % every == 0 and image.map_from_camera is not None:
                 result = localizer.localize(image.image_rgb_hwc, image.camera)

@@ -1,12 +1,11 @@
-"""Wrong places: what a map predicts where it should not, to learn what a wrong pose looks like.
+"""Wrong places: what a map says where it should say nothing, to learn what a wrong pose looks like.
 
 Made of images that training never saw: their local features with the global descriptor of another
-place, and their features shuffled over the image, which no camera anywhere could have seen.
+place, and their local features shuffled, which no camera anywhere could have seen.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,34 +25,33 @@ if TYPE_CHECKING:
     from glace_ros.maps.scene_map import SceneMap
 
 _ANY_POSE = AcceptanceConfig(
-    min_inliers=4, max_sigma_m=math.inf, repeat_m=math.inf, repeat_deg=math.inf
+    min_inliers=4, max_sigma_m=float("inf"), repeat_m=float("inf"), repeat_deg=float("inf")
 )
+"""Accepts whatever RANSAC finds; a pose needs four inliers."""
 
 
 class WrongPlaces:
-    """Collects the inlier ratios of wrong poses of the coordinate head.
-
-    Args:
-        scene_map: the new map.
-        device: auto, cpu or cuda.
-        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
-
-    Attributes:
-        ratios: inlier ratios so far.
-    """
+    """Collects the inlier ratios of wrong poses of the coordinate head."""
 
     def __init__(
         self, scene_map: SceneMap, device: str, is_gross_error: Callable[[Pose, Pose], bool]
     ) -> None:
+        """device: auto, cpu or cuda.
+        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
+        """
         config = LocalizerConfig(places=None, refinement=None, acceptance=_ANY_POSE)
         self._localizer = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), config, device)
         self._is_gross_error = is_gross_error
         self._origin_3 = np.array(scene_map.metadata.origin_m)
         self._rng = np.random.default_rng(scene_map.metadata.seed)
         self.ratios: list[float] = []
+        """Inliers of the features, of each wrong pose."""
 
     def learn_from(self, regression: Regression, camera: Camera, map_from_camera: Pose) -> None:
-        """Adds what this image, taken from this pose, gives with each kind of wrong input."""
+        """Adds what an image gives with each kind of wrong input.
+
+        regression: the map's points of the image. map_from_camera: where it was taken.
+        """
         shuffled = self._localizer.solve(self._shuffled(regression), camera, 0.0)
         self.ratios.append(shuffled.inlier_ratio)
         if (elsewhere := self._elsewhere(regression, map_from_camera)) is None:
