@@ -6,6 +6,7 @@ place, and their local features shuffled, which no camera anywhere could have se
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,27 +26,32 @@ if TYPE_CHECKING:
     from glace_ros.maps.scene_map import SceneMap
 
 _ANY_POSE = AcceptanceConfig(
-    min_inliers=4, max_sigma_m=float("inf"), repeat_m=float("inf"), repeat_deg=float("inf")
+    min_inliers=4, max_sigma_m=math.inf, repeat_m=math.inf, repeat_deg=math.inf
 )
 """Accepts whatever RANSAC finds; a pose needs four inliers."""
 
 
 class WrongPlaces:
-    """Collects the inlier ratios of wrong poses of the coordinate head."""
+    """Collects the inlier ratios of wrong poses of the coordinate head.
+
+    Args:
+        scene_map: the new map.
+        device: auto, cpu or cuda.
+        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
+
+    Attributes:
+        ratios: inliers of the features, of each wrong pose so far.
+    """
 
     def __init__(
         self, scene_map: SceneMap, device: str, is_gross_error: Callable[[Pose, Pose], bool]
     ) -> None:
-        """device: auto, cpu or cuda.
-        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
-        """
         config = LocalizerConfig(places=None, refinement=None, acceptance=_ANY_POSE)
         self._localizer = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), config, device)
         self._is_gross_error = is_gross_error
         self._origin_3 = np.array(scene_map.metadata.origin_m)
         self._rng = np.random.default_rng(scene_map.metadata.seed)
         self.ratios: list[float] = []
-        """Inliers of the features, of each wrong pose."""
 
     def learn_from(self, regression: Regression, camera: Camera, map_from_camera: Pose) -> None:
         """Adds what an image gives with each kind of wrong input.
