@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 APART_M = 2.5
-"""What is further apart is in two places: two views of an office from within this distance mostly
-show the same walls, and rooms that look alike are further apart."""
+"""Views, poses and landmarks that are further apart are in two places. Heads of an ensemble that
+know the same border agree within it (docs/method.md).
+"""
 
 MOST_OBLIQUE_COSINE = 0.5
 """A keypoint seen from more than 60 degrees beside where the mapping camera stood looks another."""
