@@ -24,6 +24,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.output_files import write_json
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.evaluation.metrics import summarize_frames
@@ -169,9 +170,7 @@ def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[
     result |= measure(run, images, SceneMap.load(output / f"{run.name}.glace"))
     # not before: a run that is killed while it is judged goes on from there
     checkpoint_of(run, output).remove()
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    partial.replace(file)
+    write_json(file, result)
     return result
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.atomic_write import write_output
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
@@ -46,5 +47,10 @@ def require_distinct(files: Mapping[str, str | Path | None]) -> None:
 
 
 def write_json(path: Path, metrics: dict[str, Any]) -> None:
-    """Figures for programs; raises ValueError for NaN."""
-    path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    """Writes metrics for programs: two spaces deep, a newline at the end.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON does not have.
+        OSError: The file cannot be written.
+    """
+    write_output(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")

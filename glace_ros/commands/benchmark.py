@@ -5,7 +5,6 @@ our row. What was interrupted goes on with the same command.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.arguments import positive, whole_number
-from glace_ros.command_line.output_files import require_writable
+from glace_ros.command_line.output_files import require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.commands.build_map_options import global_encoder_name, local_encoder_name
 from glace_ros.datasets.rooms import room_list
@@ -117,8 +116,7 @@ def _write(
             for done in finished
         ],
     }  # fmt: skip
-    text = json.dumps(content, indent=2) + "\n"
-    page.with_suffix(".json").write_text(text, encoding="utf-8")
+    write_json(page.with_suffix(".json"), content)
     page.with_suffix(".md").write_text(markdown(title, tables, notes), encoding="utf-8")
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished

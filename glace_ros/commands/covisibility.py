@@ -5,7 +5,6 @@ and the sigma that this suggests (the paper's Figures 3 and 4).
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.arguments import not_negative, positive
-from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.output_files import require_distinct, require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
 from glace_ros.command_line.recording_options import (
@@ -69,7 +68,7 @@ def _covisibility(args: argparse.Namespace) -> int:
     Console().print(table)
     if args.json:
         content = {**vars(statistics), "pairs": len(pairs.covisible_p), "bins": bins.as_json()}
-        args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, content)
     if args.html:
         sentence = f"It suggests --sigma {statistics.sigma:.3f}."
         write_page(args.html, descriptor_angles_page(title, rule, sentence, rows, bins))

@@ -5,7 +5,6 @@ and compare with the truth.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.arguments import positive, whole_number
-from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.output_files import require_distinct, require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
 from glace_ros.command_line.recording_options import (
@@ -81,7 +80,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if offset := frame_offset(frames):
         console.print(f"note: {offset}", highlight=False)
     if args.json:
-        Path(args.json).write_text(json.dumps(metrics, indent=2) + "\n")
+        write_json(Path(args.json), metrics)
     if args.tum:
         write_tum(Path(args.tum), frames)
     if args.submission:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glace_ros.command_line.child_process import child_process
+from glace_ros.command_line.output_files import write_json
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
@@ -106,11 +107,9 @@ class _Record:
 
     def save(self) -> None:
         """As a whole or not at all."""
-        partial = self.path.with_name(self.path.name + ".partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
-            partial.replace(self.path)
+            write_json(self.path, self.content)
         except OSError as error:
             raise GlaceError(f"{self.path} cannot be written: {error.strerror}") from error
 

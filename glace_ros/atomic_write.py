@@ -1,0 +1,76 @@
+"""Files that are there whole or not at all, whenever the process or the power ends."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def partial_of(path: Path) -> Path:
+    """Where the new content of `path` is written until it is whole: beside it, so on its disk."""
+    return path.with_name(path.name + ".partial")
+
+
+@contextmanager
+def replacing(path: Path, partial: Path | None = None, *, durable: bool = True) -> Iterator[Path]:
+    """Yields a free path to write a file or a link to; it becomes `path` when the block ends, and
+    is removed where the block fails. An older `path` stays until then.
+
+    Args:
+        path: The file to be, in a folder that exists.
+        partial: The path to yield, in the same folder; `partial_of(path)` where none is given.
+        durable: Wait until the disk has it. Without, a power cut may leave an empty file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    partial = partial or partial_of(path)
+    partial.unlink(missing_ok=True)  # what a kill left may be a second name of another's file
+    try:
+        yield partial
+        if durable and not partial.is_symlink():
+            _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    if durable:
+        with suppress(OSError):  # the file is there; some network disks refuse this for folders
+            _sync(path.parent)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Puts a file, text as UTF-8, in the place of `path`, even of a link.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_output(path: Path, content: bytes | str) -> None:
+    """The same for a path that a user named, where a link leads on and a pipe or /dev/stdout is
+    written to.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    else:
+        write_atomically(path, content)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
