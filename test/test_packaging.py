@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import glace_ros
+from glace_ros.cli import SUBCOMMANDS
 
 REPO = Path(__file__).resolve().parents[1]
 PYPROJECT = (REPO / "pyproject.toml").read_text(encoding="utf-8")
+DOCUMENTS = sorted((REPO / "docs").glob("*.md"))
 PACKAGE_XML = ET.parse(REPO / "package.xml").getroot()
 
 # What is imported -> its name on PyPI (None: not there) and its rosdep key (None: there is none)
@@ -107,6 +109,21 @@ def test_every_requirement_is_pinned() -> None:
     requirements = re.findall(r'"([a-zA-Z][\w-]*)(?:\[\w+\])?[<>=]=?\d[^"]*"', PYPROJECT)
     assert {"torch", "pytest", "ros-jazzy-rclpy"} <= set(requirements)
     assert set(requirements) - pinned == set()
+
+
+def test_ros2_run_finds_each_subcommand() -> None:
+    cmake = (REPO / "CMakeLists.txt").read_text(encoding="utf-8")
+    patterns = re.findall(r'"(\^    (?:\\"|[^"])*)"', cmake)
+    listed, named = (pattern.replace('\\"', '"') for pattern in patterns)
+    lines = (REPO / "glace_ros" / "cli.py").read_text(encoding="utf-8").splitlines()
+    found = [re.sub(named, r"\1", line) for line in lines if re.search(listed, line)]
+    assert found == list(SUBCOMMANDS)
+
+
+def test_the_documents_name_each_subcommand_and_no_other() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in [REPO / "README.md", *DOCUMENTS]]
+    named = re.findall(r"(?:^|`|\| )glace ([a-z]\w*)", "\n".join(texts), re.MULTILINE)
+    assert set(named) == set(SUBCOMMANDS)
 
 
 def test_messages_are_of_this_version() -> None:

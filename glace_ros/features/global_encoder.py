@@ -166,7 +166,11 @@ class VladEncoder:
 
 
 def _words(patches_nC: torch.Tensor, words: int, seed: int) -> torch.Tensor:
-    """K-means of a sample of the patches, from random ones: ++ costs more than it brings here."""
+    """K-means of a sample of the patches, from random ones: ++ costs more than it brings here.
+
+    Not scipy's kmeans2, as for whole images' codes: it rounds otherwise, so that every map would
+    change, and it does not run on PyTorch's threads.
+    """
     generator = torch.Generator().manual_seed(seed)
     order_n = torch.randperm(len(patches_nC), generator=generator)
     sample_nC = patches_nC[order_n[: 400 * words]]
