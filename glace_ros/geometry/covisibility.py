@@ -90,7 +90,7 @@ def covisible_views(
     neighbours_vk = np.empty((len(positions_n3), count), dtype=np.int64)
     for view, (position_3, axis_3) in enumerate(zip(positions_n3, axes_n3, strict=True)):
         # not `are_covisible`: a matrix product rounds otherwise, and views exactly angle_deg apart
-        # (turns of 30 deg are usual) would change sides, and the maps with them
+        # (turns of 30 deg are usual) could change sides, and the maps with them
         near_n = np.linalg.norm(positions_n3 - position_3, axis=1) < distance_m
         near_n &= axes_n3 @ axis_3 > math.cos(math.radians(angle_deg))
         near_n[view] = False
