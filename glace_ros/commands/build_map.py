@@ -34,7 +34,7 @@ from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
-from glace_ros.recording.recording_summary import describe
+from glace_ros.recording.recording_summary import describe, survey
 from glace_ros.report.build_record import BuildRecord
 from glace_ros.report.map_report import map_report
 from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
@@ -84,11 +84,11 @@ def _build(args: argparse.Namespace) -> int:
         _print_source(console, reader, device)
         blocks = HeldOutBlocks(reader.pose_stamps_n(), args.holdout)
         held_out = HeldOutImages(reader)
-        image_count = reader.image_count
+        image_count = reader.info.image_count
         if config.buffer.samples:
             with progress_bar(console, "count", image_count) as advance:
                 image_count = mapping_count(reader, selection, blocks, advance)
-                advance(reader.image_count)
+                advance(reader.info.image_count)
         builder, record = MapBuilder(config, device, image_count, ranks), BuildRecord()
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
         saved = SavedWork(
@@ -97,7 +97,7 @@ def _build(args: argparse.Namespace) -> int:
         )  # fmt: skip
         with saved.resumable():
             images = mapping_images(reader, selection, blocks, held_out, saved.position)
-            _encode(builder, record.watch(images), reader.image_count, saved, console)
+            _encode(builder, record.watch(images), reader.info.image_count, saved, console)
             left_out = dict(reader.left_out)  # of this pass: the next one counts anew
             _print_left_out(console, reader, len(builder.encoded.views), held_out)
             _train(builder, saved, console, record, len(held_out), args.report)
@@ -194,7 +194,7 @@ def _validate(
     validation = validate_map(
         builder.scene_map(described),
         held_out,
-        reader.base_from_camera,
+        reader.info.base_from_camera,
         args.device,
         record.add_held_out,
     )
@@ -205,14 +205,15 @@ def _validate(
 
 
 def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
+    info = reader.info
     return RecordingDescription(
-        reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
-        reader.camera_info_topic, reader.camera, name, content_hash,
+        info.map_frame, info.base_frame, info.camera_frame, info.image_topic,
+        info.camera_info_topic, info.camera, name, content_hash,
     )  # fmt: skip
 
 
 def _dry_run(reader: PosedImageReader, selection: FrameSelection, config: MapBuilderConfig) -> int:
-    summary = reader.survey(selection)
+    summary = survey(reader, selection)
     print(describe(summary))
     steps = f"that of {config.trainer.iterations} training steps"
     print("time:       ", f"{config.minutes:g} minutes (--minutes)" if config.minutes else steps)
@@ -220,9 +221,10 @@ def _dry_run(reader: PosedImageReader, selection: FrameSelection, config: MapBui
 
 
 def _print_source(console: Console, reader: PosedImageReader, device: torch.device) -> None:
+    info = reader.info
     console.print(
-        f"poses: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
-        f"in {reader.map_frame}; images: {reader.image_topic}; on {device}",
+        f"poses: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
+        f"in {info.map_frame}; images: {info.image_topic}; on {device}",
         highlight=False,
     )
     for note in reader.notes:
@@ -235,7 +237,7 @@ def _print_left_out(
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
     few = len(held_out) < len(held_out.stamps_ns)
     console.print(
-        f"frames: {reader.image_count} recorded, {mapping} to map from, "
+        f"frames: {reader.info.image_count} recorded, {mapping} to map from, "
         f"{len(held_out.stamps_ns)} held out"
         + (f" ({len(held_out)} of them to judge it)" if few else "")
         + (f"; left out: {left_out}" if left_out else ""),

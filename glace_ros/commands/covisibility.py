@@ -80,8 +80,8 @@ def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console)
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
     )
-    builder = MapBuilder(config, choose_device(args.device), reader.image_count)
-    with progress_bar(console, "encode", reader.image_count) as advance:
+    builder = MapBuilder(config, choose_device(args.device), reader.info.image_count)
+    with progress_bar(console, "encode", reader.info.image_count) as advance:
         builder.encode(reader.posed_images(selection, None), advance)
     views = builder.encoded.views
     if views.descriptors_vG is not None:

@@ -30,7 +30,7 @@ from glace_ros.maps.ace_format import read_official_ensemble
 from glace_ros.maps.map_metadata import NOT_VALIDATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.maps.scene_map import SceneMap
@@ -53,11 +53,11 @@ def _import(args: argparse.Namespace) -> int:
         require_no_topics(args, "there is no bag")
     device = choose_device(args.device)
     local = local_encoder(f"ace:{Path(args.encoder).resolve()}", device)
-    codes = None
+    descriptors = None
     if args.global_encoder:
         kind, _, file = args.global_encoder.partition(":")
-        codes = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
-    scene_map = read_official_ensemble([Path(file) for file in args.head], local, codes)
+        descriptors = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
+    scene_map = read_official_ensemble([Path(file) for file in args.head], local, descriptors)
     validation = _validated(scene_map, args) if args.bag or args.scene else None
     if validation:
         scene_map = validation.scene_map
@@ -73,25 +73,28 @@ def _validated(scene_map: SceneMap, args: argparse.Namespace) -> MapValidation:
     """
     console = Console(stderr=True)
     with open_recording(args, "train") as reader:
+        info = reader.info
         described = scene_map.with_metadata(
-            map_frame=reader.map_frame, base_frame=reader.base_frame,
-            camera_frame=reader.camera_frame, image_topic=reader.image_topic,
-            camera_info_topic=reader.camera_info_topic, camera=reader.camera,
+            map_frame=info.map_frame, base_frame=info.base_frame, camera_frame=info.camera_frame,
+            image_topic=info.image_topic, camera_info_topic=info.camera_info_topic,
+            camera=info.camera,
         )  # fmt: skip
-        with progress_bar(console, "judge", reader.image_count) as advance:
-
-            def posed() -> Iterator[PosedImage]:
-                for image in reader.images():
-                    advance()
-                    if image.map_from_camera is not None:
-                        yield image
-
-            validation = validate_map(described, posed(), reader.base_from_camera, args.device)
+        with progress_bar(console, "judge", info.image_count) as advance:
+            images = _posed(reader.images(), advance)
+            validation = validate_map(described, images, info.base_from_camera, args.device)
     if offset := frame_offset(validation.frames):
         raise RecordingError(f"the map is not judged by {recording_name(args)}: {offset}")
     for name, value in metrics_table(validation.metrics):
         console.print(f"{name}: {value}", highlight=False)
     return validation
+
+
+def _posed(images: Iterable[PosedImage], advance: Callable[[], object]) -> Iterator[PosedImage]:
+    """The images that have a pose; advance is called for each, with one or without."""
+    for image in images:
+        advance()
+        if image.map_from_camera is not None:
+            yield image
 
 
 def _say(output: Path, scene_map: SceneMap) -> None:

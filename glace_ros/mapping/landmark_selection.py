@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.landmarks import APART_M, Landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class LandmarkConfig:
     radius_max_m: float = 0.08
     min_cosine: float = 0.75
     twin_views: float = 3.0
-    apart_m: float = 2.5
+    apart_m: float = APART_M
     observations: int = 1_500_000
 
 

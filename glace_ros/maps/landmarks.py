@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
 
+APART_M = 2.5
+"""What is further apart is in two places: two views of an office from within this distance mostly
+show the same walls, and rooms that look alike are further apart."""
+
 MOST_OBLIQUE_COSINE = 0.5
 """A corner seen from more than 60 degrees beside where the mapping camera stood looks another."""
 

@@ -231,7 +231,7 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
     expected_n3 = scene_map.heads[0](
         torch.cat([code_nG, regression.features.descriptors_nC], dim=1)
     )
-    assert regression.points_n3 == pytest.approx(expected_n3.numpy(), abs=1e-4)
+    assert regression.points_n3() == pytest.approx(expected_n3.numpy(), abs=1e-4)
 
 
 def test_both_encoders_together_look_where_xfeat_does(weights_path, encoder):

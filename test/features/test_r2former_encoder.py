@@ -145,7 +145,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         expected_G = centres_kG[torch.cdist(expected_vG, centres_kG)[3].argmin()]
     assert torch.equal(regression.descriptor_G, expected_G)
     (expected_n3,) = loaded.points(regression.features.descriptors_nC, expected_G)
-    assert np.array_equal(regression.points_n3, expected_n3.numpy())
+    assert np.array_equal(regression.points_n3(), expected_n3.numpy())
 
 
 def test_codes_of_several_ranks_are_put_together(monkeypatch):
