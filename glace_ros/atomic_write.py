@@ -18,16 +18,13 @@ def partial_of(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path, partial: Path | None = None, *, durable: bool = True) -> Iterator[Path]:
-    """Yields a free path to write a file or a link to; it becomes `path` when the block ends, and
-    is removed where the block fails. An older `path` stays until then.
+    """Yields a free path to write a file or a link to; it becomes `path` when the block ends.
 
-    Args:
-        path: The file to be, in a folder that exists.
-        partial: The path to yield, in the same folder; `partial_of(path)` where none is given.
-        durable: Wait until the disk has it. Without, a power cut may leave an empty file.
-
-    Raises:
-        OSError: It cannot be written.
+    An older `path` stays until then, and where the block fails.
+    path: the file to be, in a folder that exists.
+    partial: the path to yield, in the same folder; None: `partial_of(path)`.
+    durable: wait until the disk has it; without, a power cut may leave an empty file.
+    Raises OSError where it cannot be written.
     """
     partial = partial or partial_of(path)
     partial.unlink(missing_ok=True)  # what a kill left may be a second name of another's file
@@ -46,21 +43,21 @@ def replacing(path: Path, partial: Path | None = None, *, durable: bool = True) 
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Puts a file, text as UTF-8, in the place of `path`, even of a link.
+    """Puts a file in the place of `path`, even of a link.
 
-    Raises:
-        OSError: It cannot be written.
+    path: in a folder that exists.
+    content: bytes, or text that is written as UTF-8.
+    Raises OSError where it cannot be written.
     """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_output(path: Path, content: bytes | str) -> None:
-    """The same for a path that a user named, where a link leads on and a pipe or /dev/stdout is
-    written to.
+    """The same for a path that a user named: a link leads on, a pipe or /dev/stdout is written to.
 
-    Raises:
-        OSError: It cannot be written.
+    path, content: as in `write_atomically`.
+    Raises OSError where it cannot be written.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_bytes(content.encode() if isinstance(content, str) else content)

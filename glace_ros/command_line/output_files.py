@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def require_writable(option: str, path: Path) -> None:
-    """Make the file's folder. Raises GlaceError where the file cannot be written: said at once,
-    not when the work is done.
+    """Makes the folder of a file, so that what is wrong is said at once, not when the work is done.
+
+    option: that names it, for the sentence.
+    path: of the file.
+    Raises GlaceError where the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,8 +33,9 @@ def require_writable(option: str, path: Path) -> None:
 
 
 def require_distinct(files: Mapping[str, str | Path | None]) -> None:
-    """Raises GlaceError where two options name one file, which would be written over. files: by
-    option; None where it is not given.
+    """Raises GlaceError where two options name one file, which would be written over.
+
+    files: by option; None where it is not given.
     """
     options: dict[str, str] = {}
     for option, file in files.items():
@@ -49,8 +53,8 @@ def require_distinct(files: Mapping[str, str | Path | None]) -> None:
 def write_json(path: Path, metrics: dict[str, Any]) -> None:
     """Writes metrics for programs: two spaces deep, a newline at the end.
 
-    Raises:
-        ValueError: A number is NaN or infinite, which JSON does not have.
-        OSError: The file cannot be written.
+    path: of the file, which is there whole or not at all.
+    metrics: what JSON can hold.
+    Raises ValueError for NaN and infinity, OSError where the file cannot be written.
     """
     write_output(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublishedScene:
-    """folder: what its scene folder is called. path: where it lies, each step a folder or a zip.
-    made_from: what decides its content. images: from its files and a folder for what is unpacked.
+    """A scene of a data set, as its owners publish it.
+
+    folder: what its scene folder is called.
+    path: where it lies, each step a folder or a zip.
+    made_from: what decides its content, as JSON.
+    images: gives them, from the scene's files and a folder for what is unpacked.
     """
 
     folder: str

@@ -23,8 +23,10 @@ _RECORD = "prepared.json"
 
 
 class SceneWriter:
-    """Files of a scene that is being written. left_out: frames by reason. images: written or found
-    written.
+    """Files of a scene that is being written.
+
+    left_out: frames by reason.
+    images: how many were written or found written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,11 +42,13 @@ class SceneWriter:
         calibration: str,
         pose: Pose | None,
     ) -> None:
-        """One image, if it is not there yet. The image comes last, so that it vouches for the rest.
+        """One image, if it is not there yet. It comes last, so that it stands for the rest.
 
-        split: train or test, or nothing where the folder is one. name: of the image's file.
-        write_image: makes the file at the path that it is given. pose: map_from_camera; None in a
-        split without poses.
+        split: train or test, or nothing where the folder is one.
+        name: of the image's file.
+        write_image: makes the file at the path that it is given.
+        calibration: text of the calibration's file.
+        pose: map_from_camera; None in a split without poses.
         """
         folder = self._folder / split
         image = folder / "rgb" / name
@@ -61,11 +65,12 @@ class SceneWriter:
 
 @contextmanager
 def scene_folder(folder: Path, made_from: dict[str, Any]) -> Iterator[SceneWriter | None]:
-    """A writer of the folder, which gets its name when all of it is written. None where it is there
-    already, made from the same.
+    """A writer of the folder, which gets its name when all of it is written.
 
-    made_from: what decides its content, as JSON. Raises GlaceError where the folder is another one,
-    RecordingError where no image came.
+    None where it is there already, made from the same.
+    folder: the scene folder to be.
+    made_from: what decides its content, as JSON.
+    Raises GlaceError where the folder is another one, RecordingError where no image came.
     """
     if folder.exists():
         if _record_of(folder) != made_from:

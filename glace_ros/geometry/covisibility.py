@@ -27,17 +27,12 @@ def are_covisible(
     distance_m: float = DISTANCE_M,
     angle_deg: float = ANGLE_DEG,
 ) -> NDArray[np.bool_]:
-    """Whether pairs of views are near each other and look the same way.
+    """Whether pairs of views are near each other and look the same way: bool (p,).
 
-    Args:
-        map_from_camera: Poses of all views, in optical axes.
-        first_p: Indices (p,) of each pair's first view.
-        second_p: Indices (p,) of its second one.
-        distance_m: Co-visible views are less than this apart.
-        angle_deg: The angle between their viewing directions is less than this.
-
-    Returns:
-        bool (p,).
+    map_from_camera: poses of all views, in optical axes.
+    first_p, second_p: indices (p,) of each pair's views.
+    distance_m: co-visible views are less than this apart.
+    angle_deg: the angle between their viewing directions is less than this.
     """
     positions_n3, axes_n3 = _positions_and_axes(map_from_camera)
     near_p = np.linalg.norm(positions_n3[first_p] - positions_n3[second_p], axis=1) < distance_m
@@ -47,15 +42,12 @@ def are_covisible(
 def covisible_pairs(
     map_from_camera: Sequence[Pose], distance_m: float = DISTANCE_M, angle_deg: float = ANGLE_DEG
 ) -> NDArray[np.int64]:
-    """Pairs of co-visible views, found without looking at all pairs.
+    """Indices (p, 2) of co-visible views, in the order of the recording, each pair once.
 
-    Args:
-        map_from_camera: Poses of all views, in optical axes.
-        distance_m: Co-visible views are at most this far apart.
-        angle_deg: The angle between their viewing directions is less than this.
-
-    Returns:
-        Indices (p, 2) in the order of the recording, each pair once; of many pairs every so many.
+    Of many pairs every so many; found without looking at all pairs.
+    map_from_camera: poses of all views, in optical axes.
+    distance_m: co-visible views are at most this far apart.
+    angle_deg: the angle between their viewing directions is less than this.
     """
     positions_n3, axes_n3 = _positions_and_axes(map_from_camera)
     near_p2 = cKDTree(positions_n3).query_pairs(distance_m, output_type="ndarray")
@@ -72,18 +64,14 @@ def covisible_views(
     distance_m: float = DISTANCE_M,
     angle_deg: float = ANGLE_DEG,
 ) -> NDArray[np.int64]:
-    """A random choice of the views that are co-visible with each view.
+    """Indices (v, count): of each view, a random choice of the views that are co-visible with it.
 
-    Args:
-        map_from_camera: Poses of all views, in optical axes.
-        seed: Of the choice.
-        count: How many are chosen for a view.
-        distance_m: Co-visible views are less than this apart.
-        angle_deg: The angle between their viewing directions is less than this.
-
-    Returns:
-        Indices (v, count); with repetitions where there are fewer; the view itself where there are
-        none.
+    With repetitions where there are fewer; the view itself where there are none.
+    map_from_camera: poses of all views, in optical axes.
+    seed: of the choice.
+    count: how many are chosen for a view.
+    distance_m: co-visible views are less than this apart.
+    angle_deg: the angle between their viewing directions is less than this.
     """
     rng = np.random.default_rng(seed)
     positions_n3, axes_n3 = _positions_and_axes(map_from_camera)

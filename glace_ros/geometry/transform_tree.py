@@ -45,9 +45,9 @@ class _Edge:
 class TransformTree:
     """Who is where: add transforms as they come, look them up at an exposure time.
 
-    history_s: how far back timed transforms are kept (None: all of them, for a bag).
-    max_gap_s: between two samples further apart nothing is interpolated (None: always).
     Every method may be called from any thread. Frame names lose ROS 1's leading slash.
+    history_s: how far back timed transforms are kept; None: all of them, for a bag.
+    max_gap_s: between two samples further apart nothing is interpolated; None: always.
     """
 
     def __init__(self, history_s: float | None = None, max_gap_s: float | None = None) -> None:
@@ -57,8 +57,11 @@ class TransformTree:
         self._lock = RLock()
 
     def add(self, parent: str, child: str, stamp_ns: int, pose: Pose) -> None:
-        """A sample of /tf: `pose` is parent_from_child at `stamp_ns`, in any order.
+        """A sample of /tf, in any order.
 
+        parent, child: frames.
+        stamp_ns: its time.
+        pose: parent_from_child.
         Raises TransformError where it contradicts the tree: a loop, a child that another parent
         still moves, a transform that is static already. The tree then stays as it was.
         """
@@ -72,8 +75,10 @@ class TransformTree:
             edge.samples.add(stamp_ns, pose)
 
     def add_static(self, parent: str, child: str, pose: Pose) -> None:
-        """A transform of /tf_static: `pose` is parent_from_child, at all times; newer replaces.
+        """A transform of /tf_static, for all times; a newer one replaces it.
 
+        parent, child: frames.
+        pose: parent_from_child.
         Raises TransformError as `add` does.
         """
         with self._lock:
@@ -91,8 +96,10 @@ class TransformTree:
             self._edges.clear()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
-        """target_from_source at `stamp_ns`, interpolated; never extrapolated, never made up.
+        """target_from_source at one time, interpolated; never extrapolated, never made up.
 
+        target, source: frames.
+        stamp_ns: the time, of exposure.
         Raises TransformError naming the link that is missing at that time, as parent->child.
         """
         target, source = _plain(target), _plain(source)
@@ -109,9 +116,10 @@ class TransformTree:
         return target_from_source
 
     def latest_stamp_ns(self, target: str, source: str) -> int | None:
-        """The newest time at which `lookup` can answer; None where the way is static throughout.
+        """The newest time at which `lookup` can answer; None where all links between are static.
 
-        Raises TransformError where the two frames are not connected.
+        target, source: frames.
+        Raises TransformError where the two are not connected.
         """
         with self._lock:
             paths = self._paths(_plain(target), _plain(source))
@@ -120,9 +128,9 @@ class TransformTree:
         return min(stamps, default=None)
 
     def path(self, target: str, source: str) -> list[str]:
-        """The frames on the way from `source` to `target`, both included.
+        """The frames that lead from `source` to `target`, both included.
 
-        Raises TransformError where the two frames are not connected.
+        Raises TransformError where the two are not connected.
         """
         target, source = _plain(target), _plain(source)
         with self._lock:

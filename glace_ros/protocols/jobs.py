@@ -23,8 +23,15 @@ class BenchmarkError(GlaceError):
 
 
 class Job(NamedTuple):
-    """One map. name: its files are called so. scene: a scene folder, or a list of rooms. folders:
-    the scene folders. build, device: what the programs are told besides.
+    """One map.
+
+    name: its files are called so.
+    variant: the folder that they are in; empty where there is one kind of map only.
+    scene: a scene folder, or a list of rooms.
+    folders: the scene folders.
+    build: what `build_map` is told besides.
+    device: what both programs are told.
+    submission: whether `evaluate` writes poses for visuallocalization.net.
     """
 
     name: str
@@ -47,8 +54,11 @@ class Job(NamedTuple):
 
 
 class FinishedJob(NamedTuple):
-    """build, evaluate: the figures that the programs wrote. resumed: the mapping was interrupted,
-    so its time is that of its last part.
+    """A map that was built and asked.
+
+    job: which one.
+    build, evaluate: the metrics that the programs wrote.
+    resumed: the mapping was interrupted, so its time is that of its last part.
     """
 
     job: Job
@@ -58,8 +68,11 @@ class FinishedJob(NamedTuple):
 
 
 def run_jobs(jobs: Sequence[Job], output: Path, console: Console) -> list[FinishedJob]:
-    """Each job's figures; those that are in `output` already are taken from there.
+    """Each job's metrics; those that are in `output` already are taken from there.
 
+    jobs: in the order of the work.
+    output: folder of the maps and of what is done.
+    console: is told of each job.
     Raises GlaceError where they are of other options, BenchmarkError where a program fails.
     """
     records = [_Record(output, job) for job in jobs]  # before hours of work, not after
@@ -79,8 +92,9 @@ def run_jobs(jobs: Sequence[Job], output: Path, console: Console) -> list[Finish
 
 
 class _Record:
-    """What is kept of a job. content: options, resumed, and of the programs that ended well their
-    figures.
+    """What is kept of a job.
+
+    content: options, resumed, and the metrics of the programs that ended well.
     """
 
     def __init__(self, output: Path, job: Job) -> None:

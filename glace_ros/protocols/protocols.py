@@ -34,9 +34,12 @@ ABLATIONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class Protocol(NamedTuple):
-    """folders: of the scenes, each with the data set that `glace prepare` makes it from. one_map:
-    of all the scenes. table: the paper's, with no systems where it has none. column: the one that
-    ours belongs into, empty where each scene has its own.
+    """What a table of the paper compares.
+
+    folders: of the scenes, each with the data set that `glace prepare` makes it from.
+    one_map: whether all scenes are in one map.
+    table: the paper's, with no systems where it has none.
+    column: the one that ours belongs into, empty where each scene has its own.
     """
 
     name: str
@@ -76,8 +79,12 @@ class Protocol(NamedTuple):
 
 
 def protocol(name: str, sfm: bool, ablation: bool) -> Protocol:
-    """One of PROTOCOLS. sfm: with the poses of structure from motion, which 7- and 12-Scenes have.
-    ablation: with the table of the variants. Raises GlaceError where there is no such thing.
+    """One of PROTOCOLS.
+
+    name: its key.
+    sfm: with the poses of structure from motion, which 7- and 12-Scenes have.
+    ablation: with the table of the variants.
+    Raises GlaceError where there is no such thing.
     """
     data_sets, indoor = _DATA_SETS[name], name not in ("cambridge", "aachen-day")
     if sfm and not indoor:

@@ -34,9 +34,11 @@ _PAINTS: tuple[Colour, ...] = (
 class BuildingConfig:
     """The building's plan. Lengths in metres.
 
-    rooms: how many, in a row. look_alike: every room has the same walls, furniture and
-    pictures, so that only what is seen through its door tells it from the others.
+    rooms: how many, in a row.
+    look_alike: every room has the same walls, furniture and pictures, so that only what is seen
+        through its door tells it from the others.
     texels_per_m: detail of the textures.
+    seed: of the textures and of where things are.
     """
 
     rooms: int = 2

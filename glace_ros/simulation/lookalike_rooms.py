@@ -36,9 +36,15 @@ _LINK_FROM_OPTICAL_33 = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0,
 class LookAlikeRoomsConfig:
     """One room's shape, and how it is photographed by a camera in somebody's hand.
 
-    side_m: of the square floor. pitch_m: of the grid on which rooms lie. notes: small papers on
-    the walls that no other room has. mapping, queries: images. apart_m, apart_deg: by how much
-    each query differs from every mapping image, in both.
+    side_m: of the square floor.
+    height_m: of the ceiling.
+    pitch_m: of the grid on which rooms lie.
+    notes: small papers on the walls that no other room has.
+    mapping, queries: images of a room.
+    apart_m, apart_deg: by how much each query differs from every mapping image, in both.
+    texels_per_m: detail of the textures.
+    camera: of all images.
+    seed: of the textures, the poses and the pictures' noise.
     """
 
     side_m: float = 3.2

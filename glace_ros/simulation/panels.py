@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 class Panel:
     """A rectangle in the map frame (metres), seen from the side of `normal_3`.
 
-    Attributes:
-        corner_3: Its upper left corner as the onlooker sees it.
-        across_3: Its upper edge, to the onlooker's right.
-        down_3: Its left edge.
-        texture_hwc: uint8 RGB; the first row runs along the upper edge.
-        glows: Shines by itself (lamp, screen, window), so that shadows leave it alone.
+    corner_3: its upper left corner as the onlooker sees it.
+    across_3: its upper edge, to the onlooker's right.
+    down_3: its left edge.
+    texture_hwc: uint8 RGB; the first row runs along the upper edge.
+    glows: shines by itself (lamp, screen, window), so that shadows leave it alone.
     """
 
     corner_3: NDArray[np.float64]
@@ -54,9 +53,8 @@ class Panel:
 class Scene:
     """Panels, and the places that a robot cannot drive through.
 
-    Attributes:
-        panels: What is seen.
-        obstacles: Rectangles (x0, y0, x1, y1) on the floor, metres.
+    panels: what is seen.
+    obstacles: rectangles (x0, y0, x1, y1) on the floor, metres.
     """
 
     panels: list[Panel] = field(default_factory=list)
@@ -126,14 +124,12 @@ class Placement:
     ) -> None:
         """Adds a vertical panel that faces -y (toward the onlooker).
 
-        Args:
-            left_m: x of its left edge.
-            y_m: y of all of it.
-            top_m: Height of its upper edge.
-            width_m: Width.
-            height_m: Height.
-            texture_hwc: uint8 RGB, stretched to its size.
-            glows: Whether it shines by itself.
+        left_m: x of its left edge.
+        y_m: y of all of it.
+        top_m: height of its upper edge.
+        width_m, height_m: its size.
+        texture_hwc: uint8 RGB, stretched to that size.
+        glows: whether it shines by itself.
         """
         self.scene.rectangle(
             self.point(left_m, y_m, top_m),
@@ -155,13 +151,12 @@ class Placement:
     ) -> None:
         """Adds a box.
 
-        Args:
-            low_3: Its corner of least x, y, z in metres, in the own frame.
-            high_3: The opposite corner.
-            material: Makes an image of (height, width) pixels for each face.
-            front: Image of the face to -y; None: of the material too.
-            front_glows: Whether that face shines by itself.
-            solid: Whether a robot has to drive around it.
+        low_3: its corner of least x, y, z in metres, in the own frame.
+        high_3: the opposite corner.
+        material: makes an image of (height, width) pixels for each face.
+        front: image of the face to -y; None: of the material too.
+        front_glows: whether that face shines by itself.
+        solid: whether a robot has to drive around it.
         """
         (x0, y0, z0), (x1, y1, z1) = low_3, high_3
         width_m, depth_m, height_m = x1 - x0, y1 - y0, z1 - z0
