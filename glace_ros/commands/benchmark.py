@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _benchmark(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
-    asked = protocol(args.protocol, args.sfm, args.ablation)
+    asked = protocol(args.protocol, sfm=args.sfm, ablation=args.ablation)
     folders = asked.chosen(args.scenes)
     asked.require(args.data, folders)
     words = [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]

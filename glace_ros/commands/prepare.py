@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
             "github.com/tsattler/visloc_pseudo_gt_limitations, instead of the recorded ones",
         )
     _add_published(kinds, "cambridge", lambda _: cambridge_of())
-    aachen = _add_published(kinds, "aachen", lambda args: aachen_of(args.night))
+    aachen = _add_published(kinds, "aachen", lambda args: aachen_of(night=args.night))
     aachen.add_argument("--night", action="store_true", help="the queries by night too")
     rooms = kinds.add_parser("rooms", help="a list of prepared scenes, for one map of them all")
     rooms.add_argument("list", type=Path, metavar="LIST.txt", help="is written")

@@ -72,11 +72,11 @@ def cambridge_of() -> list[PublishedScene]:
     ]
 
 
-def aachen_of(night: bool) -> list[PublishedScene]:
+def aachen_of(*, night: bool) -> list[PublishedScene]:
     """Aachen Day-Night, one scene. night: with the queries by night."""
 
     def images(source: Source, scratch: Path) -> Iterator[PublishedImage]:
-        return aachen_images(source, night, scratch)
+        return aachen_images(source, scratch, night=night)
 
     queries = "day and night" if night else "day"
     return [PublishedScene("aachen", (), {"data set": "aachen", "queries": queries}, images)]

@@ -1,4 +1,7 @@
-"""The tree of coordinate frames over time: the same one for a bag and for the live node."""
+"""The tree of coordinate frames over time: the same one for a bag and for the live node.
+
+Not tf2's buffer, which comes with ROS only and keeps the last seconds, not a recording.
+"""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Job(NamedTuple):
     submission: bool = False
 
     def options(self) -> dict[str, Any]:
-        """All that decides the figures."""
+        """All that decides the metrics."""
         return {
             "build_map": list(self.build),
             "device": self.device,
@@ -161,7 +161,7 @@ def _run(record: _Record) -> None:
 
 
 def _program(record: _Record, subcommand: str, arguments: list[str]) -> None:
-    """Runs it and keeps its figures."""
+    """Runs it and keeps its metrics."""
     metrics = record.metrics(subcommand)
     metrics.unlink(missing_ok=True)
     with child_process(subcommand, [*arguments, "--json", str(metrics)]) as process:

@@ -123,12 +123,12 @@ def _corridor_bay(place: Placement, config: BuildingConfig, rng: Generator, room
         furniture.coats(place.at(0.45 * bay_m, 0, 2), rng)
     else:
         furniture.cabinet(place.at(0.4 * bay_m, 0, 2), rng, (1.2, 0.3, 0.85))
-    for share in (0.04, 0.14, 0.24, 0.72, 0.83, 0.94):
+    for ratio in (0.04, 0.14, 0.24, 0.72, 0.83, 0.94):
         size_m = (float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.35, 0.5)))
-        wall_hangings.picture(place.at(share * bay_m, 0, 2), rng, size_m, rng.uniform(0.7, 1.3))
-    for share in (0.05, 0.16, 0.28, 0.72, 0.83, 0.94):
+        wall_hangings.picture(place.at(ratio * bay_m, 0, 2), rng, size_m, rng.uniform(0.7, 1.3))
+    for ratio in (0.05, 0.16, 0.28, 0.72, 0.83, 0.94):
         size_m = (float(rng.uniform(0.5, 1.0)), float(rng.uniform(0.35, 0.5)))
-        wall_hangings.picture(place.at(share * bay_m, width_m), rng, size_m, rng.uniform(0.6, 1.3))
+        wall_hangings.picture(place.at(ratio * bay_m, width_m), rng, size_m, rng.uniform(0.6, 1.3))
     furniture.rug(place.at(0.5 * bay_m, 0.55 * width_m), rng, (0.8, 1.6))
 
 

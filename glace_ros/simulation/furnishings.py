@@ -54,13 +54,13 @@ def _hang_pictures(
     rng: Generator,
     width_m: float,
     depth_m: float,
-    right_shares: tuple[float, ...],
-    left_shares: tuple[float, ...],
+    right_ratios: tuple[float, ...],
+    left_ratios: tuple[float, ...],
 ) -> None:
-    """Posters on the right and left walls, and to both sides of the door."""
-    spots = [place.at(width_m, share * depth_m, 3) for share in right_shares]
-    spots += [place.at(0, share * depth_m, 1) for share in left_shares]
-    spots += [place.at(share * width_m, 0, 2) for share in (0.08, 0.27, 0.73, 0.9)]
+    """Posters on the right and left walls, at these ratios of the depth, and beside the door."""
+    spots = [place.at(width_m, ratio * depth_m, 3) for ratio in right_ratios]
+    spots += [place.at(0, ratio * depth_m, 1) for ratio in left_ratios]
+    spots += [place.at(ratio * width_m, 0, 2) for ratio in (0.08, 0.27, 0.73, 0.9)]
     for spot in spots:
         size_m = (float(rng.uniform(0.45, 0.9)), float(rng.uniform(0.4, 0.7)))
         wall_hangings.picture(spot, rng, size_m, rng.uniform(0.8, 1.45))

@@ -101,10 +101,10 @@ def _furnish(
     wall_hangings.pin_board(front.at(0.74 * side_m, 0), alike)
     furniture.boxes(left.at(0.12 * side_m, 0), own)
     furniture.rug(front.at(middle_m, -middle_m), alike, (1.5, 1.9))
-    for side, share in ((back, 0.1), (back, 0.9), (right, 0.13), (right, 0.4), (right, 0.82),
+    for side, ratio in ((back, 0.1), (back, 0.9), (right, 0.13), (right, 0.4), (right, 0.82),
                         (left, 0.87), (front, 0.085)):  # fmt: skip
         size_m = (float(alike.uniform(0.5, 0.8)), float(alike.uniform(0.35, 0.5)))
-        wall_hangings.picture(side.at(share * side_m, 0), alike, size_m, alike.uniform(1.4, 1.7))
+        wall_hangings.picture(side.at(ratio * side_m, 0), alike, size_m, alike.uniform(1.4, 1.7))
 
 
 def room_origin_m(config: LookAlikeRoomsConfig, room: int, rooms: int) -> NDArray[np.float64]:
