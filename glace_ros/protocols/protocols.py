@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.datasets.data_sets import aachen_of, cambridge_of, seven_scenes_of, twelve_scenes_of
@@ -94,40 +95,21 @@ def protocol(name: str, *, sfm: bool, ablation: bool) -> Protocol:
     if ablation and name not in ABLATIONS:
         raise GlaceError(f"--ablation: the paper has none of {name}, but of cambridge and of i19")
     folders = {folder: data_set for data_set in data_sets for folder in _folders(data_set, sfm=sfm)}
+    made = partial(Protocol, name, folders, sfm=sfm)
     poses = "SfM" if sfm else "D-SLAM"
     if name in ("7scenes", "12scenes"):
         column = f"{name.replace('scenes', '-Scenes')}, {poses}"
-        return Protocol(
-            name,
-            folders,
-            one_map=False,
-            sfm=sfm,
-            preset="paper-7scenes",
-            table=reported.TABLE_1,
-            column=column,
-        )
+        return made(one_map=False, preset="paper-7scenes", table=reported.TABLE_1, column=column)
     if name in ("i7", "i12", "i19"):
         table = reported.TABLE_3 if sfm else reported.TABLE_2
         table = reported.FIGURE_6 if ablation else table
         if name == "i7":
             table = ReportedTable("", reported.RECALL, (name,), ())
-        return Protocol(
-            name, folders, one_map=True, sfm=sfm, preset="paper-rooms", table=table, column=name
-        )
+        return made(one_map=True, preset="paper-rooms", table=table, column=name)
     if name == "cambridge":
         table = reported.TABLE_6 if ablation else reported.TABLE_4
-        return Protocol(
-            name, folders, one_map=False, sfm=sfm, preset="paper-cambridge", table=table, column=""
-        )
-    return Protocol(
-        name,
-        folders,
-        one_map=False,
-        sfm=sfm,
-        preset="paper-aachen",
-        table=reported.TABLE_5,
-        column="",
-    )
+        return made(one_map=False, preset="paper-cambridge", table=table, column="")
+    return made(one_map=False, preset="paper-aachen", table=reported.TABLE_5, column="")
 
 
 def _folders(data_set: str, *, sfm: bool) -> list[str]:
