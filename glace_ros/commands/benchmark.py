@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.atomic_write import write_output
 from glace_ros.command_line.arguments import positive, whole_number
 from glace_ros.command_line.output_files import require_writable, write_json
 from glace_ros.command_line.program import run
@@ -89,7 +90,7 @@ def _room_list(
     if published.is_file() and len(paths) == len(asked.folders):
         return published
     own = output.resolve() / f"{asked.name}.txt"
-    own.write_text(room_list(own, [path.resolve() for path in paths]), encoding="utf-8")
+    write_output(own, room_list(own, [path.resolve() for path in paths]))
     return own
 
 
@@ -117,7 +118,7 @@ def _write(
         ],
     }  # fmt: skip
     write_json(page.with_suffix(".json"), content)
-    page.with_suffix(".md").write_text(markdown(title, tables, notes), encoding="utf-8")
+    write_output(page.with_suffix(".md"), markdown(title, tables, notes))
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glace_ros.atomic_write import write_output
 from glace_ros.command_line.output_files import require_writable
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
@@ -103,7 +104,7 @@ def _prepare_scene(args: argparse.Namespace, scene: PublishedScene, console: Con
 
 def _prepare_rooms(args: argparse.Namespace, console: Console) -> None:
     require_writable("LIST.txt", args.list)
-    args.list.write_text(room_list(args.list, args.scene), encoding="utf-8")
+    write_output(args.list, room_list(args.list, args.scene))
     console.print(f"{args.list}: {len(args.scene)} rooms", highlight=False, soft_wrap=True)
 
 
