@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -126,6 +129,26 @@ def test_the_documents_name_each_subcommand_and_no_other() -> None:
     texts = [path.read_text(encoding="utf-8") for path in [REPO / "README.md", *DOCUMENTS]]
     named = re.findall(r"(?:^|`|\| )glace ([a-z]\w*)", "\n".join(texts), re.MULTILINE)
     assert set(named) == set(SUBCOMMANDS)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("variables", "left"),
+    [
+        ({}, "/own"),
+        ({"AMENT_PREFIX_PATH": "/opt/ros"}, ""),  # a ROS is sourced
+        ({"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1"}, ""),  # a Python with ROS wheels started make
+    ],
+)
+def test_libraries_of_another_ros_stay_out_of_make(
+    tmp_path: Path, variables: dict[str, str], left: str
+) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"include {REPO}/Makefile\nshow:\n\t@echo [$$LD_LIBRARY_PATH]\n")
+    environment = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": "/own", **variables}
+    make = ["make", "--silent", "--no-print-directory", "-C", str(tmp_path), "show"]
+    shown = subprocess.run(make, env=environment, check=True, capture_output=True, text=True)
+    assert shown.stdout == f"[{left}]\n"
 
 
 def test_messages_are_of_this_version() -> None:
