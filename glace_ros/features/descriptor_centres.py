@@ -25,8 +25,9 @@ class DescriptorCentres:
 
     @staticmethod
     def learn(descriptors_vG: torch.Tensor, clusters: int, seed: int) -> DescriptorCentres:
-        """The unit-norm centres of `clusters` clusters of these codes, by K-means. Raises
-        ValueError for fewer codes than clusters.
+        """The unit-norm centres of `clusters` clusters of these codes, by K-means: one try, not the
+        best of several as for cameras (mapping/camera_groups.py), which would change the maps.
+        Raises ValueError for fewer codes than clusters.
         """
         if not 0 < clusters <= len(descriptors_vG):
             raise ValueError(f"{len(descriptors_vG)} codes do not make {clusters} clusters")
