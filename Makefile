@@ -10,8 +10,9 @@ BIN := $(abspath $(VENV))/bin
 # ROS traffic stays on this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
 export TORCH_INDEX
-# The environment has a ROS of its own: nothing of one that is sourced in this shell gets in.
-ifdef AMENT_PREFIX_PATH
+# The environment has a ROS of its own: nothing of one that is sourced in this shell gets in, nor of
+# another environment's wheels, whose Python may have started make. LD_LIBRARY_PATH is theirs then.
+ifneq ($(AMENT_PREFIX_PATH)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
 unexport LD_LIBRARY_PATH
 endif
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -21,8 +22,8 @@ unexport MAKEFLAGS
 
 DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
-# What the installed package has a copy of; our modules are used where they lie.
-COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml \
+# What the installed package has a copy of, and the subcommands' names; our modules are used where they lie.
+COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml glace_ros/cli.py \
   $(wildcard dev/*.cmake dev/tf2_msgs/*.* dev/tf2_msgs/msg/* dev/bond/*.* dev/bond/msg/*) \
   $(wildcard msg/* launch/* config/*)
 

@@ -5,6 +5,8 @@
 Every finished run leaves its map and one JSON file, and a run that was cut off goes on from its
 last checkpoint: start the same command again. `--again` localizes the queries anew in maps that
 are there. Exit code 0 once all runs are in the table.
+
+One file of 310 lines, to be read from its top: nothing else uses a part of it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.output_files import write_json
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.evaluation.metrics import summarize_frames
@@ -55,9 +58,17 @@ RECALLS = {"5cm_5deg": "5 cm, 5 deg", "10cm_5deg": "10 cm, 5 deg", "25cm_2deg": 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the table. variant: of VARIANTS, or kmeans:K. clusters: of the decoder.
+    """One row of the table.
 
-    minutes 0: iterations are what counts. landmarks: 0 = the head alone makes the pose.
+    rooms: how many are in the map.
+    variant: of VARIANTS, or kmeans:K.
+    clusters: of the position decoder.
+    minutes: of training; 0: iterations are what counts.
+    iterations: of training, without minutes.
+    width: of the head.
+    landmarks: most of them; 0: the head alone makes the pose.
+    seed: of training.
+    images: the rooms, and what is photographed in them.
     ensemble: heads, which share the minutes or the iterations.
     """
 
@@ -164,7 +175,7 @@ def arguments() -> argparse.Namespace:
 
 
 def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[str, Any]:
-    """The run's figures: read where they are there already, else made."""
+    """The run's metrics: read where they are there already, else made."""
     file = output / "results" / f"{run.name}.json"
     result = None
     if file.is_file():
@@ -175,11 +186,9 @@ def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[
     images = photographs(run, output, console)
     result = result or {**asdict(run), **build(run, images, output, console)}
     result |= measure(run, images, SceneMap.load(output / f"{run.name}.glace"))
-    # not before: a run that is killed while it is judged goes on from there
+    # not before: a run that is killed while it is validated goes on from there
     checkpoint_of(run, output).remove()
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    partial.replace(file)
+    write_json(file, result)
     return result
 
 
@@ -232,7 +241,7 @@ def measure(run: Run, images: list[RoomImages], scene_map: SceneMap) -> dict[str
 def validate_map(
     run: Run, images: list[RoomImages], scene_map: SceneMap, config: LocalizerConfig
 ) -> dict[str, Any]:
-    """Recall, and where the others were put. A refused query counts as wrong, in no room."""
+    """Recall, and where the others were put. A rejected query counts as wrong, in no room."""
     localizer = Localizer(scene_map, config, "cpu")
     frames: list[LocalizedFrame] = []
     wrong_room = 0
@@ -266,7 +275,7 @@ def nearest_room(run: Run, pose: Pose) -> int:
 
 
 def retrieval(run: Run, images: list[RoomImages], scene_map: SceneMap) -> float | None:
-    """Share of the queries whose nearest mapping code is one of their own room; None where the map
+    """Ratio of the queries whose nearest mapping code is one of their own room; None where the map
     has no codes of its views.
     """
     encoder, localizer = scene_map.global_encoder, Localizer(scene_map, device="cpu")

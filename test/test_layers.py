@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "glace_ros"
 # A module or folder of glace_ros may import those of the lines above its own, and itself.
 # Two on one line never meet.
 LAYERS = (
-    {"errors"},
+    {"errors", "atomic_write"},
     {"geometry", "device", "ranks", "rejection"},
     {"ros_messages"},
     {"recording", "features", "fusion"},

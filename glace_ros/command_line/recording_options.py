@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 def add_recording_arguments(
     parser: argparse.ArgumentParser, split: str, *, required: bool = True
 ) -> None:
-    """--bag and what in it to use, or --scene. split: the part of a scene folder that is read."""
+    """Adds --bag and what in it to use, or --scene.
+
+    parser: gets the options.
+    split: the part of a scene folder that is read.
+    required: whether one of the two has to be given.
+    """
     source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument(
         "--bag",

@@ -5,7 +5,6 @@ our row. What was interrupted goes on with the same command.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.atomic_write import write_output
 from glace_ros.command_line.arguments import positive, whole_number
-from glace_ros.command_line.output_files import require_writable
+from glace_ros.command_line.output_files import require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.commands.build_map_options import global_encoder_name, local_encoder_name
 from glace_ros.datasets.rooms import room_list
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _benchmark(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
-    asked = protocol(args.protocol, args.sfm, args.ablation)
+    asked = protocol(args.protocol, sfm=args.sfm, ablation=args.ablation)
     folders = asked.chosen(args.scenes)
     asked.require(args.data, folders)
     words = [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
@@ -100,7 +100,7 @@ def _room_list(
     if published.is_file() and len(paths) == len(asked.folders):
         return published
     own = output.resolve() / f"{asked.name}.txt"
-    own.write_text(room_list(own, [path.resolve() for path in paths]), encoding="utf-8")
+    write_output(own, room_list(own, [path.resolve() for path in paths]))
     return own
 
 
@@ -127,9 +127,8 @@ def _write(
             for done in finished
         ],
     }  # fmt: skip
-    text = json.dumps(content, indent=2) + "\n"
-    page.with_suffix(".json").write_text(text, encoding="utf-8")
-    page.with_suffix(".md").write_text(markdown(title, tables, notes), encoding="utf-8")
+    write_json(page.with_suffix(".json"), content)
+    write_output(page.with_suffix(".md"), markdown(title, tables, notes))
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
     )

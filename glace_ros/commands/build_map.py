@@ -29,7 +29,7 @@ from glace_ros.evaluation.map_validation import MapValidation, validate_map
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.resume.saved_work import SavedWork
-from glace_ros.maps.default_location import _point_latest_at
+from glace_ros.maps.default_location import point_latest_at
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.ranks import Ranks
 from glace_ros.recording.frame_selection import FrameSelection
@@ -112,7 +112,7 @@ def _build(args: argparse.Namespace) -> int:
         seconds = {**builder.seconds, "total": time.perf_counter() - started}
         metrics = map_metrics(validation, builder) | {"left_out": left_out, "seconds": seconds}
         if validation.usable is not False and not args.output:
-            _point_latest_at(output)
+            point_latest_at(output)
         report = None
         if args.report:
             poses = builder.encoded.views.map_from_camera

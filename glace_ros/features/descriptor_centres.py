@@ -25,7 +25,8 @@ class DescriptorCentres:
 
     @staticmethod
     def learn(descriptors_vG: torch.Tensor, clusters: int, seed: int) -> DescriptorCentres:
-        """Unit-norm centres, by K-means.
+        """Unit-norm centres, by K-means: one try, not the best of several as for cameras
+        (mapping/camera_groups.py), which would change the maps.
 
         descriptors_vG: float32, unit norm, of the mapping views.
         clusters: K.

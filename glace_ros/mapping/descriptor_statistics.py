@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glace_ros.geometry.covisibility import are_covisible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -78,17 +80,14 @@ def descriptor_pairs(
     every = -(-len(descriptors_nG) // MOST_VIEWS)
     descriptors_nG, map_from_camera = descriptors_nG[::every], map_from_camera[::every]
     held_out_n = None if held_out_n is None else held_out_n[::every]
-    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
-    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
     first_p, second_p = np.triu_indices(len(descriptors_nG), 1)
     if held_out_n is not None:
         apart_p = held_out_n[first_p] != held_out_n[second_p]
         first_p, second_p = first_p[apart_p], second_p[apart_p]
-    near_p = np.linalg.norm(positions_n3[first_p] - positions_n3[second_p], axis=1) < distance_m
-    aligned_p = (axes_n3[first_p] * axes_n3[second_p]).sum(1) > math.cos(math.radians(angle_deg))
+    covisible_p = are_covisible(map_from_camera, first_p, second_p, distance_m, angle_deg)
     cosine_p = (descriptors_nG[first_p] * descriptors_nG[second_p]).sum(1)
     angle_p = np.degrees(np.arccos(np.clip(cosine_p, -1.0, 1.0)))
-    return DescriptorPairs(angle_p, near_p & aligned_p, descriptors_nG.shape[1])
+    return DescriptorPairs(angle_p, covisible_p, descriptors_nG.shape[1])
 
 
 def _auc(small_n: NDArray[np.float64], large_n: NDArray[np.float64]) -> float:

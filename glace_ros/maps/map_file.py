@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from glace_ros.atomic_write import write_atomically
 from glace_ros.errors import MapFileError
 
 if TYPE_CHECKING:
@@ -30,14 +30,10 @@ def write_map_file(path: Path, fields: dict[str, Any], tensors: dict[str, torch.
     header = {"version": FORMAT_VERSION, **fields}
     header["sha256"] = checksum(header, tensors)
     data = save(tensors, metadata={_FORMAT: json.dumps(header)})
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_atomically(path, data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MapFileError(f"the map {path} cannot be written: {error.strerror}") from error
     return len(data)
 

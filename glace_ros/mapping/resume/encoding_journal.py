@@ -18,7 +18,7 @@ from safetensors.torch import save
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose, stack
-from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_saved
 from glace_ros.mapping.views.mapping_views import MappingView
 
 if TYPE_CHECKING:
@@ -205,4 +205,4 @@ class EncodingJournal:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MappingError(f"{self.folder} cannot be made: {error.strerror}") from error
-        write_atomically(self.folder / f"{name}.safetensors", save(tensors, header))
+        write_saved(self.folder / f"{name}.safetensors", save(tensors, header))

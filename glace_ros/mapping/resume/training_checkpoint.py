@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import save
 
-from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_saved
 from glace_ros.mapping.training.map_trainer import restore, state_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class TrainingCheckpoint:
         """
         tensors, progress = state_of(trainer)
         header = {"fingerprint": self._fingerprint, "progress": json.dumps(progress)}
-        write_atomically(self.path, save(tensors, header))
+        write_saved(self.path, save(tensors, header))
 
     def load(self, trainer: MapTrainer) -> bool:
         """Put the trainer where the file left off. False where there is nothing to go on from.
