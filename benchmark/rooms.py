@@ -35,7 +35,7 @@ from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.maps.scene_map import SceneMap

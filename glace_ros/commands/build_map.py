@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
-    from glace_ros.mapping.training.map_trainer import TrainingProgress
+    from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.report.map_report import MapReport

@@ -23,7 +23,8 @@ from glace_ros.mapping.landmark_selection import select_landmarks
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training.head_training import train_heads
-from glace_ros.mapping.training.map_trainer import MapTrainer, TrainingProgress
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.schedule import TrainingProgress
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks

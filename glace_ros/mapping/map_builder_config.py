@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
 from glace_ros.mapping.views.triangulation import TriangulationConfig

@@ -12,7 +12,7 @@ from dataclasses import replace
 from glace_ros.features.encoder_names import r2former_part
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.training.reprojection_loss import ReprojectionLossConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig

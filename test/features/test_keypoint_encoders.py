@@ -21,7 +21,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views import encoded_views
 from glace_ros.mapping.views.augmentation import AugmentationConfig, AugmentedView
 from glace_ros.mapping.views.encoded_views import EncodedViews

@@ -40,7 +40,9 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.presets import preset
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
 from glace_ros.mapping.training.head_training import train_heads
-from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
+from glace_ros.mapping.training.schedule import TrainingProgress
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.map_metadata import MOST_HEADS, RecordingDescription

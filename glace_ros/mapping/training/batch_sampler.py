@@ -1,4 +1,7 @@
-"""Which samples a training step is made of."""
+"""Sampling: which patches a training step is made of (section 4.2 of the paper).
+
+The paper takes them evenly from the buffer; here those with a triangulated point are likelier.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,13 @@ if TYPE_CHECKING:
 
 
 class BatchSampler:
-    """Draws batches where the samples lie: nothing crosses to the CPU.
+    """Samples batches where the buffer lies: nothing crosses to the CPU.
 
-    point_preference: how much likelier a sample with a triangulated point is drawn than another.
-    of_view_v: bool (v,), whether a view's samples are drawn; None = all.
+    point_preference: how much likelier a patch with a triangulated point is sampled than another.
+    of_view_v: whether a view's patches are sampled; None = all.
+
+    By two even draws rather than torch.multinomial, which takes 2^24 weights at most (the paper's
+    buffer has 64 million patches), reads all of them at each step, and would give other maps.
     """
 
     def __init__(
@@ -37,7 +43,7 @@ class BatchSampler:
         return self._count
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Rows of so many samples."""
+        """Rows (count,) of the buffer, int64, with repetition; those with a point come first."""
         weighted = self._point_preference * len(self._with_point_m)
         share = weighted / (weighted + len(self) - len(self._with_point_m))
         with_point = round(count * share)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from glace_ros.mapping.training.map_trainer import TrainingProgress
+from glace_ros.mapping.training.schedule import TrainingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
