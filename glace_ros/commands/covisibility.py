@@ -81,10 +81,10 @@ def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console)
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
     )
-    builder = MapBuilder(config, choose_device(args.device), reader.image_count)
+    builder = MapBuilder(config, choose_device(args.device))
     with progress_bar(console, "encode", reader.image_count) as advance:
-        builder.encode(reader.posed_images(selection, None), advance)
-    views = builder.encoded.views
+        images = reader.posed_images(selection, None)
+        views = builder.encode(images, builder.no_views(reader.image_count), advance).views
     if views.descriptors_vG is not None:
         descriptors_vG = views.descriptors_vG.numpy()
         return descriptor_pairs(

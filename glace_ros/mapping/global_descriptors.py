@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.mapping.resume.encoding_journal import Cached
+    from glace_ros.mapping.views.mapping_views import MappingViews
 
 _VLAD = "vlad."
 
@@ -149,6 +152,38 @@ class GlobalDescriptors:
             tensors.get("neighbours_vk"),
             None if numbers_4 is None else DescriptorStatistics(*numbers_4.tolist()),
         )
+
+
+def global_descriptors_of(
+    views: MappingViews,
+    descriptors_vG: torch.Tensor | None,
+    origin_3: NDArray[np.float64],
+    config: MapBuilderConfig,
+    cached: Cached,
+) -> GlobalDescriptors | None:
+    """Those of a recording as config wants them; None where it wants none.
+
+    descriptors_vG: where an encoder with weights of its own gave them; None = to be learned.
+    origin_3: of the map, in metres.
+    cached: asked for what was learned already.
+    Raises MappingError for a global encoder that is unknown.
+    """
+    name, seed, neighbours = config.global_encoder, config.seed, config.neighbour_descriptors
+    poses = views.map_from_camera
+    if name == "none":
+        return None
+    if descriptors_vG is not None:
+        return GlobalDescriptors.given(
+            descriptors_vG, poses, name, seed, neighbour_descriptors=neighbours
+        )
+
+    def learn() -> dict[str, torch.Tensor]:
+        features = [view.features for view in views]
+        return GlobalDescriptors.learn(
+            features, poses, origin_3, name, config.vlad, seed, neighbour_descriptors=neighbours
+        ).tensors()
+
+    return GlobalDescriptors.from_tensors(cached("codes", learn), config.vlad.patches)
 
 
 def unseen_pairs(

@@ -156,8 +156,8 @@ class MapTrainer:
         return {k: v.contiguous() for k, v in tensors.items()}, progress
 
     def restore(self, tensors: dict[str, torch.Tensor], progress: dict[str, float]) -> None:
-        """Go on from what `state` gave. Raises KeyError, TypeError, ValueError or RuntimeError where
-        that is of another network.
+        """Go on from what `state` gave. Raises KeyError, TypeError, ValueError or RuntimeError for
+        that of another network.
         """
         self.head.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("head.")})
         load_optimizer_tensors(self._optimizer, tensors)

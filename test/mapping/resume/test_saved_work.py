@@ -16,7 +16,8 @@ from support.published_networks import seeded
 from support.small_builds import arguments, write_wall
 
 from glace_ros.commands.build_map import main as build_map
-from glace_ros.commands.build_map_config import fingerprint, map_builder_config
+from glace_ros.commands.build_map_config import build_request, weights_of
+from glace_ros.commands.build_map_fingerprint import fingerprint
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.evaluation import map_validation as map_judgement
 from glace_ros.features.ace_encoder import AceNetwork
@@ -285,11 +286,11 @@ def test_weights_that_were_replaced_since_are_noticed(small, tmp_path, monkeypat
 def test_replaced_weights_of_global_codes_are_noticed(tmp_path):
     weights = tmp_path / "r2former.pth"
     words = ["--bag", "x", "--global-encoder", f"r2former:{weights}"]
-    args = build_map_parser(None).parse_args(words)
+    request = build_request(build_map_parser(None).parse_args(words))
     marks = []
     for content in (b"one", b"two", b"one"):
         weights.write_bytes(content)
-        marks.append(fingerprint(map_builder_config(args), args, "0" * 64))
+        marks.append(fingerprint(request, "0" * 64, weights_of(request.config)))
     assert marks[0] == marks[2] != marks[1]
 
 
