@@ -1,5 +1,5 @@
-"""Global codes of a recording: the encoder learned from its views, their codes, and how strongly
-training diffuses them.
+"""Global descriptors of a recording (section 3.2 of the paper): the encoder learned from its views,
+their descriptors, and how strongly training diffuses them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ _VLAD = "vlad."
 
 @dataclass(frozen=True, eq=False)
 class GlobalDescriptors:
-    """name: of the encoder, as a map file has it. encoder: what the map file holds of it; None
-    where each image has its code from the user's own weights alone. codes_vG: float32, one for each
-    view. neighbours_vk: indices of co-visible views whose codes a view may be trained with.
+    """One for each view, and where they are from.
+
+    name: of the encoder, as a map file has it.
+    encoder: what the map file holds of it; None where each image has its descriptor from the user's
+    own weights alone.
+    descriptors_vG: float32, of unit norm.
+    neighbours_vk: indices of co-visible views whose descriptors a view may be trained with.
     statistics: None where no two views are co-visible, or all are.
     """
 
@@ -60,7 +64,13 @@ class GlobalDescriptors:
         *,
         neighbour_descriptors: bool,
     ) -> GlobalDescriptors:
-        """name: "vlad", or "kmeans:K" for the paper's K codes. Raises MappingError for another."""
+        """By an encoder that is learned from the recording itself.
+
+        features: of each view, unaugmented.
+        origin_3: of the map, in metres.
+        name: "vlad", or "kmeans:K" for K descriptors in all (the paper's table 6).
+        Raises MappingError for another name.
+        """
         clusters = _clusters(name)
         # through fp16, as the file will have it
         encoder = VladEncoder.learn(features, map_from_camera, config, seed).map_tensors(_rounded)
@@ -88,9 +98,9 @@ class GlobalDescriptors:
         *,
         neighbour_descriptors: bool,
     ) -> GlobalDescriptors:
-        """From the images' own codes, by an encoder that learned nothing from this recording.
+        """From the images' own descriptors, by an encoder that learned nothing from this recording.
 
-        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the paper's K codes.
+        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the nearest of K centres (table 6).
         """
         neighbours_vk, centres, clusters = None, None, _clusters(name)
         statistics = descriptor_pairs(descriptors_vG.numpy(), map_from_camera).statistics()
@@ -109,11 +119,11 @@ class GlobalDescriptors:
 
     @property
     def channels(self) -> int:
-        """Length of a code."""
+        """Length of a descriptor."""
         return int(self.descriptors_vG.shape[1])
 
     def sigma(self, wanted: float) -> float:
-        """Of the diffusion: 0 for clustered codes, measured where wanted is negative. Raises
+        """Of the diffusion: 0 for clustered descriptors, measured where wanted is negative. Raises
         MappingError where it cannot be.
         """
         if self.encoder and self.encoder.centres_kG is not None:
@@ -196,9 +206,9 @@ def unseen_pairs(
 ) -> DescriptorPairs:
     """Of views that a VLAD encoder was not learned from: a query is none of those either."""
     held_out_n = np.arange(len(features)) % 4 == 2
-    kept = np.flatnonzero(~held_out_n)
+    others = np.flatnonzero(~held_out_n)
     encoder = VladEncoder.learn(
-        [features[i] for i in kept], [map_from_camera[i] for i in kept], config, seed
+        [features[i] for i in others], [map_from_camera[i] for i in others], config, seed
     )
     descriptors_vG = torch.stack([encoder.encode(view) for view in features])
     return descriptor_pairs(
@@ -211,7 +221,7 @@ def _rounded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _clusters(name: str) -> int:
-    """K of "kmeans:K", also of R2Former's codes; 0 for codes as they are."""
+    """K of "kmeans:K", also of R2Former's descriptors; 0 for descriptors as they are."""
     kind, _, count = encoder_parts(name)[0].partition(":")
     if name == "vlad" or r2former_part(name) == name:
         return 0

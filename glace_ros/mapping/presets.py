@@ -70,8 +70,8 @@ def preset(name: str) -> MapBuilderConfig:
 
 
 def with_global_encoder(config: MapBuilderConfig, name: str) -> MapBuilderConfig:
-    """A preset with that encoder. The paper's diffuse its own codes by the paper's sigma, and
-    augment every view, but for the codes that are learned of the plain ones.
+    """A preset with that encoder. The paper's diffuse its own descriptors by the paper's sigma,
+    and augment every view, but for the descriptors that are learned from the plain ones.
     """
     config = replace(config, global_encoder=name)
     if config.preset not in PAPER:

@@ -22,8 +22,8 @@ class BatchSampler:
     point_preference: how much likelier a patch with a triangulated point is sampled than another.
     of_view_v: whether a view's patches are sampled; None = all.
 
-    By two even draws rather than torch.multinomial, which takes 2^24 weights at most (the paper's
-    buffer has 64 million patches), reads all of them at each step, and would give other maps.
+    Two even samplings rather than torch.multinomial, which takes 2^24 weights at most (a buffer of
+    the paper's size has as many), reads all of them at each step, and would give other maps.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class BatchSampler:
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Rows (count,) of the buffer, int64, with repetition; those with a point come first."""
         weighted = self._point_preference * len(self._with_point_m)
-        share = weighted / (weighted + len(self) - len(self._with_point_m))
-        with_point = round(count * share)
+        ratio = weighted / (weighted + len(self) - len(self._with_point_m))
+        with_point = round(count * ratio)
         anywhere_n = self._randint(len(self), count - with_point, generator)
         if self._rows_n is not None:
             anywhere_n = self._rows_n[anywhere_n]
