@@ -22,8 +22,8 @@ class BatchSampler:
     point_preference: how much likelier a patch with a triangulated point is sampled than another.
     of_view_v: whether a view's patches are sampled; None = all.
 
-    Two even samplings rather than torch.multinomial, which takes 2^24 weights at most (a buffer of
-    the paper's size has as many), reads all of them at each step, and would give other maps.
+    Two even samplings rather than torch.multinomial, which reads all weights at each step, takes
+    2^24 of them at most (the paper's buffers have 16 million each), and would give other maps.
     """
 
     def __init__(
