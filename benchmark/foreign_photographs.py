@@ -21,8 +21,9 @@ from rich.table import Table
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.rejection import Rejection
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -67,13 +68,9 @@ def table(files: list[Path], results: list[PoseEstimate | Rejection]) -> Table:
     rows.add_row("accepted", ", ".join(accepted) or "0")
     ratios = [result.inlier_ratio for result in results]
     rows.add_row("inlier ratio", f"median {np.median(ratios):.3f}, largest {max(ratios):.3f}")
-    reasons = Counter(
-        " ".join(w for w in result.reason.split() if not w.strip(",.").isdigit())
-        for result in results
-        if isinstance(result, Rejection)
-    )
-    for reason, count in reasons.most_common():
-        rows.add_row(f"refused: {reason}", str(count))
+    codes = Counter(result.code for result in results if isinstance(result, Rejection))
+    for code, count in codes.most_common():
+        rows.add_row(f"refused: {code.words}", str(count))
     return rows
 
 

@@ -38,6 +38,7 @@ from glace_ros.geometry.pose import Pose, interpolate
 from glace_ros.node.conversions import ns_to_stamp, pose_from_transform
 from glace_ros.node.output.publishers import LATCHED
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.rejection import RejectionCode
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 IMAGES_A_STOP = 5
@@ -67,7 +68,7 @@ class Drive:
                 images.append(image)
                 if posed.map_from_camera is None:
                     raise SystemExit(f"the truth of {bag} does not cover all of its images")
-                poses.append(posed.map_from_camera @ reader.base_from_camera.inverse())
+                poses.append(posed.map_from_camera @ reader.info.base_from_camera.inverse())
             camera = posed.camera.scaled_to(WIDTH_PX, HEIGHT_PX)
             info = CameraInfo(height=HEIGHT_PX, width=WIDTH_PX, distortion_model="plumb_bob")
             info.header.frame_id = "camera"
@@ -83,7 +84,7 @@ class Drive:
                 0.0,
                 1.0,
             ]
-            return Drive(images, info, poses, reader.base_from_camera)
+            return Drive(images, info, poses, reader.info.base_from_camera)
 
     def at(self, position: float) -> tuple[int, Pose]:
         """The image, and the base's pose, at a position (in images sent since the start)."""
@@ -112,7 +113,7 @@ class Measured:
     sent: int = 0
     looked_at: int = 0
     accepted: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[RejectionCode] = field(default_factory=Counter)
 
 
 class Robot:
@@ -177,8 +178,7 @@ class Robot:
         self._measured.latency_ms.append((now_s, 1e3 * status.latency / self._speed))
         self._measured.localizer_ms.append((now_s, 1e3 * status.inference_time))
         if not status.accepted:
-            reason = " ".join(w for w in status.rejection_reason.split() if w.isalpha())
-            self._measured.refused[reason] += 1
+            self._measured.rejections[RejectionCode(status.rejection_code)] += 1
 
     def _on_transforms(self, message: TFMessage) -> None:
         for each in message.transforms:
@@ -251,8 +251,8 @@ def table(measured: Measured, minutes: float) -> tuple[Table, bool]:
         )
     counts = f"{measured.sent} / {measured.looked_at} / {measured.accepted}"
     rows.add_row("images sent / looked at / accepted", counts)
-    for reason, count in measured.refused.most_common():
-        rows.add_row(f"refused: {reason}", str(count))
+    for code, count in measured.rejections.most_common():
+        rows.add_row(f"refused: {code.words}", str(count))
     return rows, holds
 
 

@@ -82,7 +82,7 @@ def errors(
         before = bisect_right(stamps_ns, image.stamp_ns) - 1
         if before < 0 or image.map_from_camera is None:
             continue
-        true = image.map_from_camera @ truth.base_from_camera.inverse()
+        true = image.map_from_camera @ truth.info.base_from_camera.inverse()
         try:
             odom_from_base = odometry.map_from_base(image.stamp_ns)
         except TransformError:

@@ -152,8 +152,8 @@ def office_frames(
     pngs: list[NDArray[np.uint8]] = []
     poses: list[Pose] = []
     with RecordingReader(office) as reader:
-        height_px = round(width_px * reader.camera.height_px / reader.camera.width_px)
-        camera_from_base = reader.base_from_camera.inverse()
+        height_px = round(width_px * reader.info.camera.height_px / reader.info.camera.width_px)
+        camera_from_base = reader.info.base_from_camera.inverse()
         for image in reader.posed_images(FrameSelection(0.0, 0.0)):
             small = cv2.resize(
                 image.image_rgb_hwc, (width_px, height_px), interpolation=cv2.INTER_AREA
@@ -162,8 +162,8 @@ def office_frames(
             pngs.append(np.asarray(png, dtype=np.uint8))
             assert image.map_from_camera is not None
             poses.append(image.map_from_camera @ camera_from_base)
-        camera = reader.camera.undistorted.scaled_to(width_px, height_px)
-        return pngs, poses, camera, reader.base_from_camera
+        camera = reader.info.camera.undistorted.scaled_to(width_px, height_px)
+        return pngs, poses, camera, reader.info.base_from_camera
 
 
 if __name__ == "__main__":

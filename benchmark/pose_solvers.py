@@ -31,6 +31,7 @@ from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +74,7 @@ def predictions(
             if image.map_from_camera:
                 said = localizer.regress(image.image_rgb_hwc, image.camera)
                 truth = origin_from_map @ image.map_from_camera
-                yield Prediction(said.pixels_n2, said.points_n3, said.camera, truth)
+                yield Prediction(said.pixels_n2, said.points_n3(), said.camera, truth)
 
 
 def solved(solve: Solve, prediction: Prediction) -> LocalizedFrame:
@@ -82,7 +83,10 @@ def solved(solve: Solve, prediction: Prediction) -> LocalizedFrame:
     estimate = solve(prediction)
     seconds = time.perf_counter() - start
     points = len(prediction.pixels_n2)
-    return LocalizedFrame(0, prediction.map_from_camera, estimate, None, 0, points, seconds)
+    rejection = None if estimate else Rejection(RejectionCode.NO_POSE, points=points)
+    return LocalizedFrame(
+        0, prediction.map_from_camera, estimate, None, 0, points, seconds, rejection
+    )
 
 
 def solvers(seed: int) -> dict[str, Solve]:

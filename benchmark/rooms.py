@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from rich.table import Table
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
@@ -126,10 +127,17 @@ def main() -> int:
 def variants(names: str) -> list[str]:
     """The names between commas, of VARIANTS or kmeans:K."""
     for name in names.split(","):
-        if name not in VARIANTS and not re.fullmatch("kmeans:[1-9][0-9]*", name):
+        if name not in VARIANTS and not _is_clustered_vlad(name):
             known = ", ".join([*VARIANTS, "kmeans:K"])
             raise argparse.ArgumentTypeError(f"the variant '{name}' is none of {known}")
     return names.split(",")
+
+
+def _is_clustered_vlad(name: str) -> bool:
+    with suppress(GlaceError):
+        encoder = GlobalEncoderName.parse(name)
+        return encoder.source == "vlad" and encoder.clusters > 0
+    return False
 
 
 def arguments() -> argparse.Namespace:

@@ -130,7 +130,7 @@ def main() -> None:
     table = Table("method", "localized", "median", "5 cm / 5 deg", "map", "time an image")
     with RecordingReader(args.data / "query", None, None, "/ground_truth/pose") as reader:
         queries = [image for image in reader.images() if image.map_from_camera]
-        base_from_camera = reader.base_from_camera
+        base_from_camera = reader.info.base_from_camera
     rows = [
         ("structure-based", [built.localize(q, args.retrieved) for q in queries], built.megabytes)
     ]

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "glace_ros"
 # Two on one line never meet.
 LAYERS = (
     {"errors"},
-    {"geometry", "device", "ranks"},
+    {"geometry", "device", "ranks", "rejection"},
     {"ros_messages"},
     {"recording", "features", "fusion"},
     {"maps"},

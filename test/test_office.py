@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
+import cv2
+import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+from support.readme import run_example
 
 from glace_ros.commands.build_map import main as build_map
 from glace_ros.commands.evaluate import main as evaluate
@@ -112,3 +118,24 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
     for stamp_ns, map_from_base in live.fixes.items():
         assert map_from_base.distance_m(offline[stamp_ns]) < 1e-3
         assert map_from_base.angle_rad(offline[stamp_ns]) < 0.05 * 3.14159 / 180
+
+
+def test_readme_s_python_example_prints_the_pose(
+    office_map, shared_data, tmp_path, monkeypatch, capsys
+):
+    map_path, _ = office_map
+    shutil.copy(map_path, tmp_path / "office.glace")
+    with AnyReader(
+        [shared_data / "query"], default_typestore=get_typestore(Stores.ROS2_JAZZY)
+    ) as bag:
+        images = [each for each in bag.connections if each.msgtype.endswith("CompressedImage")]
+        _, _, raw = list(bag.messages(images))[10]
+        image_bytes = bag.deserialize(raw, images[0].msgtype).data
+    cv2.imwrite(str(tmp_path / "image.png"), cv2.imdecode(image_bytes, cv2.IMREAD_COLOR))
+    run_example(tmp_path, monkeypatch)
+    numbers = re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", capsys.readouterr().out)
+    map_from_camera_44 = np.array(numbers, dtype=float).reshape(4, 4)
+    np.testing.assert_array_equal(map_from_camera_44[3], [0.0, 0.0, 0.0, 1.0])
+    rotation_33 = map_from_camera_44[:3, :3]
+    np.testing.assert_allclose(rotation_33 @ rotation_33.T, np.eye(3), atol=1e-6)
+    assert np.linalg.norm(map_from_camera_44[:3, 3]) < 12.0  # within the office

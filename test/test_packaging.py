@@ -27,6 +27,8 @@ LIBRARIES = {
     "launch": (None, "launch"),
     "launch_ros": (None, "launch_ros"),
     "numpy": ("numpy", "python3-numpy"),
+    "jinja2": ("jinja2", "python3-jinja2"),
+    "markupsafe": ("jinja2", "python3-jinja2"),  # a part of it
     "plotly": ("plotly", None),
     "poselib": ("poselib", None),
     "rcl_interfaces": (None, "rcl_interfaces"),  # comes with rclpy's wheel

@@ -18,7 +18,9 @@ pytest.importorskip("rclpy")
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.commands.evaluate import _parser as evaluate_parser
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS, summarize_frames
+from glace_ros.node.localizing.base_locator import kind_of
 from glace_ros.node.parameters import PARAMETERS
+from glace_ros.rejection import RejectionCode
 
 REPO = Path(__file__).resolve().parents[1]
 DOC = REPO / "docs" / "ros_interface.md"
@@ -105,6 +107,11 @@ def test_every_field_of_the_status_is_explained():
     fields = [line for line in lines if line and not line.startswith("#")]
     assert len(fields) > 20
     assert [line for line in fields if not line.partition("#")[2].strip()] == []
+
+
+def test_the_diagnostics_count_each_rejection_as_the_document_says():
+    rows = re.findall(r"^\| `REJECTION_(\w+)` \|[^|]*\|[^|]*\| `(\w+)` \|", DOC.read_text(), re.M)
+    assert dict(rows) == {code.name: kind_of(code) for code in RejectionCode if code}
 
 
 # of nav2_amcl in Jazzy: what its node declares, and Nav2's base class of all lifecycle nodes

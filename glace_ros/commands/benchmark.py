@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from glace_ros.command_line.output_files import require_writable
 from glace_ros.command_line.program import run
 from glace_ros.commands.build_map_options import global_encoder_name, local_encoder_name
 from glace_ros.datasets.rooms import room_list
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.protocols.comparison_page import Comparison, comparison_page, markdown
 from glace_ros.protocols.jobs import Job, run_jobs
@@ -71,15 +72,24 @@ def _jobs(
     if asked.one_map:
         scenes = [(asked.name, _room_list(args, asked, paths, output), paths)]
     variants = ABLATIONS[asked.name] if args.ablation else {"": ()}
-    codes = args.global_encoder or ""
-    of_descriptors = f"+{codes}" if r2former_part(codes) == codes else ""
     return [
         # what is given last is what holds
         Job(name, variant, scene, of_it, (*build, *more), args.device, asked.name == "aachen-day")
         for variant, words in variants.items()
-        for more in [[f"{w}{of_descriptors}" if w.startswith("kmeans:") else w for w in words]]
+        for more in [_of_descriptors(words, args.global_encoder)]
         for name, scene, of_it in scenes
     ]
+
+
+def _of_descriptors(words: tuple[str, ...], global_encoder: str | None) -> tuple[str, ...]:
+    """A variant's words; where it asks for K global descriptors, they are R2Former's for whoever
+    asks for R2Former.
+    """
+    given = GlobalEncoderName.parse(global_encoder) if global_encoder else None
+    if words[:1] != ("--global-encoder",) or not given or not given.r2former or given.clusters:
+        return words
+    clusters = GlobalEncoderName.parse(words[1]).clusters
+    return ("--global-encoder", str(replace(given, clusters=clusters)))
 
 
 def _room_list(

@@ -34,6 +34,7 @@ from glace_ros.maps.default_location import _point_latest_at
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.ranks import Ranks
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
+from glace_ros.recording.recording_summary import survey
 from glace_ros.report.build_record import BuildRecord
 from glace_ros.report.map_report import map_report
 from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
@@ -71,18 +72,18 @@ def _build(request: BuildRequest) -> int:
     console = Console(stderr=True, quiet=ranks.rank > 0)
     with open_recording(request.recording, "train") as reader:
         if request.dry_run:
-            print_survey(reader.survey(selection), config)
+            print_survey(survey(reader, selection), config)
             return 0
         output = request.writable_output()
         weights = weights_of(config)  # are they here: said before the images are counted
         print_source(console, reader, device)
         blocks = HeldOutBlocks(reader.pose_stamps_n(), request.holdout)
         held_out = HeldOutImages(reader)
-        image_count = reader.image_count
+        image_count = reader.info.image_count
         if config.buffer.samples:
             with progress_bar(console, "count", image_count) as advance:
                 image_count = mapping_count(reader, selection, blocks, advance)
-                advance(reader.image_count)
+                advance(reader.info.image_count)
         builder, record = MapBuilder(config, device, ranks), BuildRecord()
         collected = builder.no_views(image_count)
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
@@ -93,7 +94,7 @@ def _build(request: BuildRequest) -> int:
         position = saved.start()
         with saved.resumable():
             images = record.watch(mapping_images(reader, selection, blocks, held_out, position))
-            encoded = _encode(builder, images, collected, reader.image_count, saved, console)
+            encoded = _encode(builder, images, collected, reader.info.image_count, saved, console)
             left_out = dict(reader.left_out)  # of this pass: the next one counts anew
             print_left_out(console, reader, len(encoded.views), held_out)
             prepared = _prepare(builder, encoded, saved, console)
@@ -205,7 +206,7 @@ def _validate(
     request: BuildRequest,
 ) -> MapValidation:
     validation = validate_map(
-        scene_map, held_out, reader.base_from_camera, request.device, record.add_held_out
+        scene_map, held_out, reader.info.base_from_camera, request.device, record.add_held_out
     )
     if request.report:
         record.look_at_mapping_images(validation.localizer)
@@ -213,7 +214,8 @@ def _validate(
 
 
 def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
+    info = reader.info
     return RecordingDescription(
-        reader.map_frame, reader.base_frame, reader.camera_frame, reader.image_topic,
-        reader.camera_info_topic, reader.camera, name, content_hash,
+        info.map_frame, info.base_frame, info.camera_frame, info.image_topic,
+        info.camera_info_topic, info.camera, name, content_hash,
     )  # fmt: skip

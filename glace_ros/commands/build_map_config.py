@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from glace_ros.command_line.output_files import require_distinct, require_writable
 from glace_ros.command_line.recording_options import RecordingChoice, recording_name
 from glace_ros.errors import GlaceError
-from glace_ros.features.encoder_names import finds_keypoints, r2former_part
-from glace_ros.features.weights_file import weights_hash
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName
+from glace_ros.features.weights_location import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.maps.default_location import default_folder
 from glace_ros.maps.map_metadata import MOST_HEADS
@@ -89,8 +89,10 @@ def build_request(args: argparse.Namespace) -> BuildRequest:
 
 def weights_of(config: MapBuilderConfig) -> tuple[str, ...]:
     """Hashes of the encoders' weights. Raises WeightsError where they are not here."""
-    codes = r2former_part(config.global_encoder)
-    return tuple(map(weights_hash, [config.local_encoder, *([codes] if codes else [])]))
+    networks = [LocalEncoderName.parse(config.local_encoder).networks]
+    if r2former := GlobalEncoderName.parse(config.global_encoder).r2former:
+        networks.append((r2former,))
+    return tuple(map(weights_hash, networks))
 
 
 def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
@@ -134,7 +136,7 @@ def _refuse_contradictions(args: argparse.Namespace, config: MapBuilderConfig) -
         )
     if args.ensemble > MOST_HEADS:
         raise GlaceError(f"--ensemble {args.ensemble}: a map holds {MOST_HEADS} heads at most")
-    if args.landmarks and not finds_keypoints(args.local_encoder):
+    if args.landmarks and not LocalEncoderName.parse(args.local_encoder).finds_keypoints:
         raise GlaceError(
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
@@ -144,7 +146,8 @@ def _refuse_contradictions(args: argparse.Namespace, config: MapBuilderConfig) -
             f"--landmarks {args.landmarks}: --preset {args.preset} triangulates nothing, and so "
             "there are none: leave the option out, or use --preset quality"
         )
-    if (args.sigma or 0.0) > 0 and args.global_encoder.startswith(("none", "kmeans:")):
+    codes = GlobalEncoderName.parse(args.global_encoder)
+    if (args.sigma or 0.0) > 0 and (codes.source == "none" or codes.clusters):
         raise GlaceError(
             f"--sigma {args.sigma:g}: '--global-encoder {args.global_encoder}' has nothing to "
             "diffuse: leave one of the two out"

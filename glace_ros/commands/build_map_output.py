@@ -35,9 +35,10 @@ def print_survey(summary: RecordingSummary, config: MapBuilderConfig) -> None:
 
 def print_source(console: Console, reader: PosedImageReader, device: torch.device) -> None:
     """Which poses and images are used, and what is odd about them."""
+    info = reader.info
     console.print(
-        f"poses: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
-        f"in {reader.map_frame}; images: {reader.image_topic}; on {device}",
+        f"poses: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
+        f"in {info.map_frame}; images: {info.image_topic}; on {device}",
         highlight=False,
     )
     for note in reader.notes:
@@ -51,7 +52,7 @@ def print_left_out(
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
     few = len(held_out) < len(held_out.stamps_ns)
     console.print(
-        f"frames: {reader.image_count} recorded, {mapping} to map from, "
+        f"frames: {reader.info.image_count} recorded, {mapping} to map from, "
         f"{len(held_out.stamps_ns)} held out"
         + (f" ({len(held_out)} of them to judge it)" if few else "")
         + (f"; left out: {left_out}" if left_out else ""),

@@ -23,8 +23,9 @@ from rich.table import Table
 from glace_ros.command_line.child_process import child_process
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
+from glace_ros.demo.comparison import compare
 from glace_ros.demo.live_run import play_to_localizer
-from glace_ros.demo.results import DemoResults, compare
+from glace_ros.demo.results import DemoResults
 from glace_ros.errors import GlaceError
 from glace_ros.simulation.bag_messages import CAMERA_INFO_TOPIC, IMAGE_TOPIC, TRUTH_TOPIC
 
@@ -161,8 +162,8 @@ def _print_table(results: DemoResults, page: Path) -> None:
         table.add_row(figure.name, value, figure.wanted)
     console = Console()
     console.print(table)
-    for reason, count in results.reasons.items():
-        console.print(f"{count} without a pose: {reason}", highlight=False)
+    for why, count in results.without_pose.items():
+        console.print(f"{count} without a pose: {why.words}", highlight=False)
     console.print(f"{results.verdict if results.passed else ''}\nOpen {page}", highlight=False)
 
 

@@ -5,7 +5,6 @@ and compare with the truth.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.arguments import positive, whole_number
-from glace_ros.command_line.output_files import require_distinct, require_writable
+from glace_ros.command_line.output_files import require_distinct, require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
 from glace_ros.command_line.recording_options import (
@@ -25,7 +24,7 @@ from glace_ros.command_line.recording_options import (
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.frame_offset import frame_offset
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
-from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.evaluation.pose_files import write_submission, write_tum
 from glace_ros.localization.acceptance import AcceptanceConfig
@@ -37,6 +36,9 @@ from glace_ros.recording.scene_reader import SceneReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from glace_ros.maps.map_metadata import MapMetadata
+    from glace_ros.recording.posed_image_reader import PosedImageReader
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,24 +66,16 @@ def _evaluate(args: argparse.Namespace) -> int:
     frames, names = _localized_frames(args, localizer, scene_map, console)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
-    metrics = {
-        **summarize_frames(frames),
-        "map_bytes": scene_map.file_bytes,
-        "heads": len(scene_map.heads),
-    }
-    if args.foreign:
-        metrics["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
-    if rooms := _by_room(names, frames):
-        metrics["rooms"] = rooms
+    metrics = _metrics(scene_map, frames, names, foreign=args.foreign)
+    rows = _out_of_map_rows(frames) if args.foreign else metrics_table(metrics)
     table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
-    rows = _out_of_map_rows(metrics) if args.foreign else metrics_table(metrics)
     for row in [*rows, ("map", map_size(metrics))]:
         table.add_row(*row)
     Console().print(table)
     if offset := frame_offset(frames):
         console.print(f"note: {offset}", highlight=False)
     if args.json:
-        Path(args.json).write_text(json.dumps(metrics, indent=2) + "\n")
+        write_json(Path(args.json), metrics)
     if args.tum:
         write_tum(Path(args.tum), frames)
     if args.submission:
@@ -89,44 +83,66 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _metrics(
+    scene_map: SceneMap, frames: list[LocalizedFrame], names: list[str], *, foreign: bool
+) -> dict[str, Any]:
+    """What `--json` writes. foreign: the images are of another place than the map."""
+    metrics = {
+        **summarize_frames(frames),
+        "map_bytes": scene_map.file_bytes,
+        "heads": len(scene_map.heads),
+    }
+    if foreign:
+        metrics["foreign_accepts"] = sum(frame.estimate is not None for frame in frames)
+    if rooms := _by_room(names, frames):
+        metrics["rooms"] = rooms
+    return metrics
+
+
 def _localized_frames(
     args: argparse.Namespace, localizer: Localizer, scene_map: SceneMap, console: Console
 ) -> tuple[list[LocalizedFrame], list[str]]:
-    """The frames, and what their images are called in a scene folder (none in a bag)."""
+    """The frames, and what their images are called in a scene folder (nothing in a bag)."""
     frames: list[LocalizedFrame] = []
     names: list[str] = []
     with open_recording(args, "test") as reader:
-        for note in reader.notes:
-            console.print(f"note: {note}", highlight=False)
-        console.print(
-            f"truth: {reader.pose_source} ({reader.pose_source_why}), of {reader.base_frame} "
-            f"in {reader.map_frame}",
-            highlight=False,
-        )
-        if scene_map.metadata.held_out is None:
-            console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
-        if not scene_map.metadata.map_frame:
-            console.print(
-                "note: the map does not name its frame; that of the truth is taken for the same",
-                highlight=False,
-            )
-        elif reader.map_frame != scene_map.metadata.map_frame:
-            console.print(
-                f"note: the truth is in the frame '{reader.map_frame}', the map was recorded in "
-                f"'{scene_map.metadata.map_frame}'; they are taken for the same",
-                highlight=False,
-            )
-        with progress_bar(console, "localize", reader.image_count) as advance:
+        _print_truth(console, reader, scene_map.metadata)
+        with progress_bar(console, "localize", reader.info.image_count) as advance:
             for image in reader.images():
-                frames.append(localize_frame(localizer, image, reader.base_from_camera))
+                frames.append(localize_frame(localizer, image, reader.info.base_from_camera))
                 advance()
         if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
     return frames, names
 
 
+def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetadata) -> None:
+    """What the map is compared with, and what is odd about either."""
+    info = reader.info
+    for note in reader.notes:
+        console.print(f"note: {note}", highlight=False)
+    console.print(
+        f"truth: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
+        f"in {info.map_frame}",
+        highlight=False,
+    )
+    if metadata.held_out is None:
+        console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
+    if not metadata.map_frame:
+        console.print(
+            "note: the map does not name its frame; that of the truth is taken for the same",
+            highlight=False,
+        )
+    elif info.map_frame != metadata.map_frame:
+        console.print(
+            f"note: the truth is in the frame '{info.map_frame}', the map was recorded in "
+            f"'{metadata.map_frame}'; they are taken for the same",
+            highlight=False,
+        )
+
+
 def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:
-    """The figures of each room of a list."""
+    """The metrics of each room of a list. names: of the frames' images; empty for a bag."""
     rooms: dict[str, list[LocalizedFrame]] = {}
     for name, frame in zip(names, frames, strict=False):  # frames of a bag have no names
         if room := name.rpartition("/")[0]:
@@ -134,12 +150,12 @@ def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str
     return {room: summarize_frames(of_room) for room, of_room in rooms.items()}
 
 
-def _out_of_map_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    images, accepted = metrics["frames_without_truth"], metrics["foreign_accepts"]
-    reasons = [
-        (f"refused: {reason}", str(count)) for reason, count in metrics["rejections"].items()
+def _out_of_map_rows(frames: Sequence[LocalizedFrame]) -> list[tuple[str, str]]:
+    accepted = sum(frame.estimate is not None for frame in frames)
+    rejections = [
+        (f"refused: {code.words}", str(count)) for code, count in rejection_counts(frames).items()
     ]
-    return [("images of another place", str(images)), ("accepted", str(accepted)), *reasons]
+    return [("images of another place", str(len(frames))), ("accepted", str(accepted)), *rejections]
 
 
 def _parser() -> argparse.ArgumentParser:

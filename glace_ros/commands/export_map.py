@@ -7,10 +7,11 @@ from pathlib import Path
 
 from glace_ros.command_line.output_files import require_distinct, require_writable
 from glace_ros.command_line.program import run
-from glace_ros.maps.ace_format import official_paths, write_official_map
+from glace_ros.maps.ace_export import official_paths, write_official_map
 from glace_ros.maps.scene_map import SceneMap
 
 _NOTICED_M = 0.001
+"""Centres that move by less than poses are exact to are not worth a word."""
 
 
 def main(argv: list[str] | None = None) -> int:

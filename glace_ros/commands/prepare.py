@@ -66,10 +66,10 @@ def _prepare_bag(args: argparse.Namespace, console: Console) -> None:
     with RecordingReader(
         args.source, args.image_topic, args.camera_info_topic, args.pose_source
     ) as reader:
-        made_from = {"bag": reader.content_hash(), "poses": reader.pose_source}
+        made_from = {"bag": reader.content_hash(), "poses": reader.info.pose_source}
         with scene_folder(folder, made_from) as writer:
             if writer:
-                with progress_bar(console, args.split, reader.image_count) as advance:
+                with progress_bar(console, args.split, reader.info.image_count) as advance:
                     write_posed_images(reader, writer, advance)
     _print_done(console, folder, writer)
 
@@ -89,7 +89,7 @@ def _prepare_published(args: argparse.Namespace, console: Console) -> None:
 
 
 def _prepare_scene(args: argparse.Namespace, scene: PublishedScene, console: Console) -> bool:
-    """Whether it is there."""
+    """Writes one scene; whether the source has it."""
     folder = args.destination / scene.folder
     with scene_source(args.source, scene, args.destination) as source:
         if source is None:

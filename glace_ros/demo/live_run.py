@@ -24,6 +24,7 @@ from glace_ros.demo.bag_player import BagPlayer
 from glace_ros.errors import GlaceError
 from glace_ros.msg import LocalizationStatus
 from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
+from glace_ros.rejection import RejectionCode
 
 if TYPE_CHECKING:
     import subprocess
@@ -46,7 +47,7 @@ class LiveRunError(GlaceError):
 
 @dataclass(frozen=True)
 class ImageOutcome:
-    """What the node's status says of one image. Times in s; reason: empty where it was accepted."""
+    """What the node's status says of one image. Times in s; code: NONE where it was accepted."""
 
     stamp_ns: int
     accepted: bool
@@ -54,7 +55,7 @@ class ImageOutcome:
     points: int
     inference_s: float
     latency_s: float
-    reason: str
+    code: RejectionCode
 
 
 @dataclass(eq=False)
@@ -240,5 +241,5 @@ def _outcome(status: LocalizationStatus, stamp_ns: int) -> ImageOutcome:
         status.points,
         status.inference_time,
         status.latency,
-        "" if status.accepted else status.rejection_reason,
+        RejectionCode.NONE if status.accepted else RejectionCode(status.rejection_code),
     )

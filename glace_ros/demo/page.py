@@ -18,10 +18,12 @@ from glace_ros.report.page import (
     chart,
     listed,
     metric_table,
+    paragraph,
+    picture_grid,
     section,
     side_by_side,
 )
-from glace_ros.report.pictures import Picture, picture_grid
+from glace_ros.report.pictures import Picture
 from glace_ros.report.plan import plan_of_run
 from glace_ros.report.point_cloud import PointCloud, joined, points_seen
 
@@ -50,7 +52,8 @@ def demo_page(
     run = _run(results)
     between_s_n = (results.between_ns - results.stamps_ns[0]) * 1e-9
     reasons = [Metric(f"mapping image: {reason}", str(count)) for reason, count in left_out.items()]
-    reasons += [Metric(f"query image: {why}", str(count)) for why, count in results.reasons.items()]
+    without_pose = results.without_pose.items()
+    reasons += [Metric(f"query image: {why.words}", str(count)) for why, count in without_pose]
     timings = [Metric(what, f"{spent_s:.1f} s") for what, spent_s in seconds.items()]
     return Page(
         "glace_ros demo: a simulated flat, mapped and found again",
@@ -92,7 +95,7 @@ def demo_page(
             ),
             section(
                 "Left out, and why",
-                metric_table(reasons) if reasons else "<p>Nothing was left out.</p>",
+                metric_table(reasons) if reasons else paragraph("Nothing was left out."),
             ),
             section("Time it took", metric_table(timings)),
             section("Notes", listed(_NOTES)),
@@ -125,7 +128,7 @@ def _map_points(localizer: Localizer, bag: Path) -> PointCloud:
     """What the map says of images of its own drive, where that agrees with their poses."""
     clouds = []
     with RecordingReader(bag) as reader:
-        every = max(1, reader.image_count // _MAP_IMAGES)
+        every = max(1, reader.info.image_count // _MAP_IMAGES)
         for index, image in enumerate(reader.images()):
             if index % every == 0 and image.map_from_camera is not None:
                 result = localizer.localize(image.image_rgb_hwc, image.camera)

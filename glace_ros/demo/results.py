@@ -1,24 +1,20 @@
-"""What the demo measured against the truth: errors of images and of map->odom, the verdict."""
+"""What the demo measured: errors of images and of map->odom, the verdict."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS
-from glace_ros.geometry.transform_tree import TransformError, TransformTree
-from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.rejection import RejectionCode
 from glace_ros.report.page import Metric
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from glace_ros.demo.live_run import LiveRun
     from glace_ros.geometry.pose import Pose
 
 WANTED_RATIO = 0.9
@@ -26,14 +22,40 @@ WANTED_M = 0.05
 WANTED_DEG = 1.0
 
 
+class NotRejected(Enum):
+    """Why an image got no pose that the node did not reject; the value in words."""
+
+    NOT_LOOKED_AT = "not looked at (a newer image was there)"
+    NOT_ARRIVED = "accepted, but its pose did not arrive"
+
+    @property
+    def key(self) -> str:
+        """The name in JSON."""
+        return self.name.lower()
+
+    @property
+    def words(self) -> str:
+        """For a table."""
+        return self.value
+
+
+WithoutPose: TypeAlias = RejectionCode | NotRejected
+
+
 @dataclass(frozen=True, eq=False)
 class DemoResults:
-    """stamps_ns: of the query's f images (in the bag); truth: base_footprint in the map at each.
+    """What the node published beside the truth of the query's f images.
 
-    estimates: as published, None where there was none; error_*_f: NaN there. between_*_n: of
-    map -> odom -> base at the odometry's stamps, from the first map -> odom on. mapping_xy_n2: the
-    mapping drive. reasons: why images got no pose, counted. latency_s, inference_s: of those
-    images that the node looked at.
+    Attributes:
+        stamps_ns: of the images (f,), in the bag.
+        truth: base_footprint in the map at each.
+        estimates: as published; None where there was none.
+        error_m_f, error_deg_f: m and deg (f,); NaN without an estimate.
+        between_ns: stamps (n,) of the odometry from the first map -> odom on.
+        between_m_n, between_deg_n: m and deg, errors of map -> odom -> base at these.
+        mapping_xy_n2: m, the mapping drive.
+        without_pose: how many images got no pose, by why.
+        latency_s, inference_s: of those images that the node looked at.
     """
 
     stamps_ns: NDArray[np.int64]
@@ -45,13 +67,13 @@ class DemoResults:
     between_m_n: NDArray[np.float64]
     between_deg_n: NDArray[np.float64]
     mapping_xy_n2: NDArray[np.float64]
-    reasons: dict[str, int]
+    without_pose: dict[WithoutPose, int]
     latency_s: NDArray[np.float64]
     inference_s: NDArray[np.float64]
 
     @property
-    def share(self) -> float:
-        """Of the images, those that got a pose."""
+    def ratio(self) -> float:
+        """Ratio of the images that got a pose."""
         return float(np.isfinite(self.error_m_f).mean())
 
     @property
@@ -68,7 +90,7 @@ class DemoResults:
     def passed(self) -> bool:
         """Whether the demo shows what it is to show."""
         exact = self.median_m <= WANTED_M and self.median_deg <= WANTED_DEG
-        return self.share >= WANTED_RATIO and exact
+        return self.ratio >= WANTED_RATIO and exact
 
     @property
     def verdict(self) -> str:
@@ -81,7 +103,7 @@ class DemoResults:
                 f"{self.median_deg:.2f} degrees."
             )
         missed = []
-        if self.share < WANTED_RATIO:
+        if self.ratio < WANTED_RATIO:
             missed.append(f"only {found} of {frames} images got a pose")
         if self.median_m > WANTED_M or self.median_deg > WANTED_DEG:
             missed.append(f"the median error is {_cm(self.median_m)} and {_deg(self.median_deg)}")
@@ -92,7 +114,7 @@ class DemoResults:
         )
 
     def recall(self) -> dict[str, float]:
-        """Share of all images within each of the usual thresholds."""
+        """Ratio of all images within each of the usual thresholds."""
         return {
             name: float(np.mean((self.error_m_f <= metres) & (self.error_deg_f <= degrees)))
             for name, (metres, degrees) in RECALL_THRESHOLDS.items()
@@ -105,9 +127,9 @@ class DemoResults:
         return [
             Metric(
                 "images with a pose",
-                f"{found} of {len(self.error_m_f)} ({self.share:.0%})",
+                f"{found} of {len(self.error_m_f)} ({self.ratio:.0%})",
                 f"at least {WANTED_RATIO:.0%}",
-                self.share >= WANTED_RATIO,
+                self.ratio >= WANTED_RATIO,
             ),
             Metric(
                 "median position error",
@@ -134,7 +156,7 @@ class DemoResults:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain figures; what does not exist is None."""
+        """Plain metrics; what does not exist is None."""
         return {
             "passed": self.passed,
             "frames": len(self.error_m_f),
@@ -152,72 +174,8 @@ class DemoResults:
                 name: _finite(1e3 * _percentile(self.latency_s, percent))
                 for name, percent in (("p50", 50), ("p95", 95))
             },
-            "without_pose": self.reasons,
+            "without_pose": {why.key: count for why, count in self.without_pose.items()},
         }
-
-
-def compare(mapping: Path, query: Path, truth_topic: str, run: LiveRun) -> DemoResults:
-    """Holds what the node published against the query's truth, stamp by stamp."""
-    with RecordingReader(mapping) as reader:
-        stamps = reader.pose_stamps_n()[::10]
-        mapping_xy_n2 = np.array([reader.map_from_base(int(s)).translation_3[:2] for s in stamps])
-    with RecordingReader(query, pose_source=truth_topic) as reader:
-        stamps_ns = np.array([image.stamp_ns for image in reader.images()])
-        truth = [reader.map_from_base(int(stamp_ns)) for stamp_ns in stamps_ns]
-        between_ns, between = _between(reader, query, run)
-    estimates = [run.fixes.get(int(stamp_ns)) for stamp_ns in stamps_ns]
-    errors_f2 = np.array([_errors(e, t) for e, t in zip(estimates, truth, strict=True)])
-    missing = [s for s, e in zip(stamps_ns, estimates, strict=True) if e is None]
-    outcomes = list(run.outcomes.values())
-    return DemoResults(
-        stamps_ns,
-        truth,
-        estimates,
-        errors_f2[:, 0],
-        errors_f2[:, 1],
-        between_ns,
-        between[:, 0],
-        between[:, 1],
-        mapping_xy_n2,
-        dict(Counter(_reason(run, int(stamp_ns)) for stamp_ns in missing)),
-        np.array([outcome.latency_s for outcome in outcomes]),
-        np.array([outcome.inference_s for outcome in outcomes]),
-    )
-
-
-def _between(
-    reader: RecordingReader, query: Path, run: LiveRun
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Errors (n, 2) of map -> odom -> base wherever a consumer of TF could have asked for it."""
-    stamps, errors = [], [(np.nan, np.nan)][:0]
-    with RecordingReader(query, pose_source="tf:odom") as odometry:
-        tree = TransformTree()
-        for stamp_ns, map_from_odom in run.map_from_odom:
-            tree.add("map", "odom", stamp_ns, map_from_odom)
-        for stamp_ns in odometry.pose_stamps_n():
-            try:
-                map_from_odom = tree.lookup("map", "odom", int(stamp_ns))
-            except TransformError:  # before the first fix, or after the last transform
-                continue
-            map_from_base = map_from_odom @ odometry.map_from_base(int(stamp_ns))
-            stamps.append(int(stamp_ns))
-            errors.append(_errors(map_from_base, reader.map_from_base(int(stamp_ns))))
-    return np.array(stamps, dtype=np.int64), np.array(errors).reshape(-1, 2)
-
-
-def _errors(estimate: Pose | None, truth: Pose) -> tuple[float, float]:
-    if estimate is None:
-        return float("nan"), float("nan")
-    return estimate.distance_m(truth), float(np.degrees(estimate.angle_rad(truth)))
-
-
-def _reason(run: LiveRun, stamp_ns: int) -> str:
-    """Why an image got no pose, without the numbers that differ from image to image."""
-    outcome = run.outcomes.get(stamp_ns)
-    if outcome is None:
-        return "not looked at (a newer image was there)"
-    words = [w for w in outcome.reason.split() if not w.strip(",.;:").replace(".", "").isdigit()]
-    return " ".join(words) or "accepted, but its pose did not arrive"
 
 
 def _median(values: NDArray[np.float64]) -> float:

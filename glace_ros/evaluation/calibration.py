@@ -23,16 +23,19 @@ RATIO_BOUNDS = (0.10, 0.25)
 
 
 RATIO_MARGIN = 1.25
+"""The next wrong place may have a few more inliers than those that were seen."""
 
 
 SECOND_BEST_BOUNDS = (0.5, 0.8)
+"""Of second_best_ratio: under the first nearly every image of repeated rooms would be ambiguous."""
 
 
 SECOND_BEST_MARGIN = 0.95
+"""The next gross error may come with a little less agreement than those that were seen."""
 
 
 def is_gross_error(estimate: Pose, truth: Pose) -> bool:
-    """Whether a pose is further off than ASTRAY."""
+    """Whether a pose is further off than GROSS_ERROR."""
     metres, degrees = GROSS_ERROR
     angle_deg = float(np.degrees(estimate.angle_rad(truth)))
     return estimate.distance_m(truth) > metres or angle_deg > degrees
@@ -41,10 +44,10 @@ def is_gross_error(estimate: Pose, truth: Pose) -> bool:
 def acceptance_threshold(
     frames: Sequence[LocalizedFrame], wrong_ratios: Sequence[float] = ()
 ) -> float:
-    """Inlier ratio, by RATIO_MARGIN above that of every held-out frame that was astray and of every
-    wrong place.
+    """Least inlier ratio of an accepted pose: by RATIO_MARGIN above that of every gross error among
+    the held-out frames and of every wrong place, within RATIO_BOUNDS.
 
-    frames: accepted whatever their ratio. The result is within RATIO_BOUNDS.
+    frames: accepted whatever their ratio. wrong_ratios: inlier ratios of wrong places.
     """
     gross_errors = [
         frame.inliers / frame.points
@@ -58,8 +61,8 @@ def acceptance_threshold(
 
 
 def second_best_threshold(frames: Sequence[LocalizedFrame]) -> float:
-    """The rival's share of agreement from which a pose is ambiguous: by RIVAL_MARGIN under that of
-    every held-out frame that was astray, within RIVAL_BOUNDS.
+    """second_best_ratio from which a pose is ambiguous: by SECOND_BEST_MARGIN under that of every
+    gross error among the held-out frames, within SECOND_BEST_BOUNDS.
     """
     second_best_ratios = [
         frame.second_best_ratio for frame in _gross_errors(frames) if frame.second_best_ratio > 0.0

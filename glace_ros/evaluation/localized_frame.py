@@ -1,6 +1,4 @@
-"""How good poses are: errors, recall, consistency of the covariance, and the figures printed of
-them.
-"""
+"""One image's outcome beside its truth: error, and consistency of the covariance."""
 
 from __future__ import annotations
 
@@ -12,23 +10,29 @@ import numpy as np
 from glace_ros.geometry.covariance import base_covariance, pose_error
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.recording.posed_images import PosedImage
 
 
 @dataclass(frozen=True, eq=False)
 class LocalizedFrame:
-    """One image's outcome. truth and estimate are of the same frame (base or camera); None: there
-    is none.
+    """One image's outcome.
 
-    covariance_66 as in localization/pose_covariance.py. reason: why it was rejected. landmarks:
-    that refined the pose; sure: so many that they vouch for it, whatever the inliers. rival: share
-    of the pose's agreement that one in another place has.
+    Attributes:
+        stamp_ns: exposure time.
+        truth, estimate: in the map, of the same frame (base or camera); None: there is none.
+        covariance_66: of the estimate, as in localization/pose_covariance.py; None without one.
+        inliers, points: of the regressed points those that agree, and all.
+        seconds: s, spent in the localizer.
+        rejection: why there is no estimate; None where there is one.
+        landmarks: how many refined the pose.
+        landmark_verified: they are so many that the pose counts whatever the inliers.
+        second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
     """
 
     stamp_ns: int
@@ -38,10 +42,15 @@ class LocalizedFrame:
     inliers: int
     points: int
     seconds: float
-    reason: str = ""
+    rejection: Rejection | None = None
     landmarks: int = 0
     landmark_verified: bool = False
     second_best_ratio: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why it was rejected, in words; empty where it was not."""
+        return "" if self.rejection is None else self.rejection.reason
 
     @property
     def errors(self) -> tuple[float, float]:
@@ -52,15 +61,18 @@ class LocalizedFrame:
         return self.estimate.distance_m(self.truth), angle_deg
 
     def accepted_from(self, min_inlier_ratio: float) -> LocalizedFrame:
-        """The frame as a localizer with that threshold would have it."""
+        """The frame as a localizer with that threshold would have it.
+
+        min_inlier_ratio: the least that counts where the pose is not landmark-verified.
+        """
         if (
             self.estimate is None
             or self.landmark_verified
             or self.inliers >= min_inlier_ratio * self.points
         ):
             return self
-        reason = f"a smaller share of inliers than {min_inlier_ratio:.2f}"
-        return replace(self, estimate=None, covariance_66=None, reason=reason)
+        rejection = Rejection(RejectionCode.LOW_INLIER_RATIO, needed_ratio=min_inlier_ratio)
+        return replace(self, estimate=None, covariance_66=None, rejection=rejection)
 
     def with_covariance_scaled(self, scale: float) -> LocalizedFrame:
         """The frame with its covariance multiplied."""
@@ -88,14 +100,17 @@ def localize_frame(
 def localized_frame(
     result: PoseEstimate | Rejection, image: PosedImage, base_from_camera: Pose
 ) -> LocalizedFrame:
-    """The localizer's result as one of the base, beside its truth."""
+    """The localizer's result as one of the base, beside its truth.
+
+    result, image: of the same camera. base_from_camera: where it sits.
+    """
     camera_from_base = base_from_camera.inverse()
     truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None
     frame = LocalizedFrame(
         image.stamp_ns, truth, None, None, result.inliers, result.points, result.seconds
     )
     if not isinstance(result, PoseEstimate):
-        return replace(frame, reason=result.reason)
+        return replace(frame, rejection=result)
     map_from_base = result.map_from_camera @ camera_from_base
     covariance_66 = base_covariance(result.covariance_66, result.map_from_camera, map_from_base)
     return replace(

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.rejection import Rejection
 
 FAILED_HELD_OUT = 3
+"""Exit code of programs that made a map which is not usable."""
 _HELD_OUT_METRICS = (
     "frames",
     "localized",
@@ -36,28 +38,33 @@ _HELD_OUT_METRICS = (
     "recall",
 )
 WRONG_PLACES = 30
-"""Held-out frames that also show what wrong places give: RANSAC takes longest for these."""
+"""Held-out frames that also show what wrong places give; no more, as RANSAC takes longest there."""
 USABLE_RECALL = 0.3
-"""Share of held-out frames that must come within 50 cm / 5 deg for a map to count as usable.
-Held-out blocks are gaps in the map's coverage: a robot on the recording's own way sees more.
+"""Ratio of held-out frames that must come within 50 cm / 5 deg for a map to count as usable.
+Held-out blocks are gaps in the map's coverage: a robot on the recording's own trajectory sees more.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class MapValidation:
-    """scene_map: with its held-out accuracy, acceptance threshold and covariance scales. frames:
-    the held-out ones. figures: see `summarize_frames`. usable: None where nothing was held out.
-    localizer: with the map, accepting any share of inliers.
-    """
+    """What held-out images say of a map."""
 
     scene_map: SceneMap
+    """The map with its held-out accuracy, acceptance threshold and covariance scales."""
     frames: list[LocalizedFrame]
+    """The held-out ones, with the errors of their poses."""
     metrics: dict[str, Any]
+    """As `summarize_frames` gives them."""
     usable: bool | None
+    """None where nothing was held out."""
     localizer: Localizer
+    """With the map, accepting any ratio of inliers."""
 
     def exit_code(self, program: str = "build_map") -> int:
-        """Of the program; says why where the map is not usable."""
+        """0, or FAILED_HELD_OUT of a map that is not usable; then stderr says why.
+
+        program: in whose name.
+        """
         if self.usable is not False:
             return 0
         print(
@@ -74,11 +81,17 @@ def validate_map(
     held_out: Iterable[PosedImage],
     base_from_camera: Pose,
     device: str,
-    on_result: Callable[[PosedImage, PoseEstimate | Rejection], None] = lambda *_: None,
+    on_result: Callable[[PosedImage, PoseEstimate | Rejection], None] | None = None,
 ) -> MapValidation:
-    """Localizes the held-out images, whatever their share of inliers; each result is handed to
-    on_result. How large that share must be, when an image is ambiguous, and by how much the
-    covariances are too small, is learned from them.
+    """Localizes the held-out images, whatever their ratio of inliers.
+
+    How large that ratio must be, when an image is ambiguous, and by how much the covariances are
+    too small, is learned from them.
+
+    held_out: images that training never saw.
+    base_from_camera: the camera on the robot; errors are those of the base.
+    device: auto, cpu or cuda.
+    on_result: is handed every image with its result.
     """
     lenient_map = scene_map.with_metadata(
         min_inlier_ratio=0.0, covariance_scale=1.0, landmark_covariance_scale=1.0
@@ -92,7 +105,8 @@ def validate_map(
         regression = lenient.regress(image.image_rgb_hwc, image.camera)
         result = lenient.solve(regression, image.camera, start)
         frames.append(localized_frame(result, image, base_from_camera))
-        on_result(image, result)
+        if on_result:
+            on_result(image, result)
         result = head_alone.solve(regression, image.camera, start)
         of_head.append(localized_frame(result, image, base_from_camera))
         if image.map_from_camera is not None and len(frames) <= WRONG_PLACES:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from glace_ros.evaluation.localized_frame import LocalizedFrame
+    from glace_ros.rejection import RejectionCode
 
 
+# key -> (m, deg)
 RECALL_THRESHOLDS = {
     "5cm_5deg": (0.05, 5.0),
     "10cm_5deg": (0.10, 5.0),
@@ -22,14 +25,14 @@ RECALL_THRESHOLDS = {
 
 
 FALSE_ACCEPT = (1.0, 10.0)
-"""An accepted pose further off than this (m, deg) would send a robot astray."""
+"""(m, deg); an accepted pose further off than this would send a robot to another place."""
 
 
 def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
-    """The figures of docs/ros_interface.md. A refused frame counts as infinitely wrong; frames
-    without truth count in `frames_without_truth` alone.
+    """The metrics of docs/ros_interface.md, as they go into JSON: what cannot be computed is None.
 
-    NaN-free: what cannot be computed is None.
+    A rejected frame counts as infinitely wrong; one without truth counts in `frames_without_truth`
+    and `rejections`, and its time in `latency_ms`.
     """
     validated = [frame for frame in frames if frame.truth is not None]
     errors_n2 = np.array([frame.errors for frame in validated]).reshape(-1, 2)
@@ -60,18 +63,14 @@ def summarize_frames(frames: Sequence[LocalizedFrame]) -> dict[str, Any]:
             name: float(np.percentile(latency_ms, percent)) if latency_ms else None
             for name, percent in (("p50", 50), ("p95", 95))
         },
-        "rejections": _counts(frame.reason for frame in frames if frame.estimate is None),
+        "rejections": {code.key: count for code, count in rejection_counts(frames).items()},
     }
+
+
+def rejection_counts(frames: Iterable[LocalizedFrame]) -> Counter[RejectionCode]:
+    """How many frames were rejected for which reason, in the order in which reasons come first."""
+    return Counter(frame.rejection.code for frame in frames if frame.rejection is not None)
 
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _counts(reasons: Any) -> dict[str, int]:
-    counted: dict[str, int] = {}
-    for reason in reasons:
-        # numbers out: "12 inliers of 900 points ..." are one reason
-        words = " ".join(word for word in reason.split() if not word.strip(",.").isdigit())
-        counted[words] = counted.get(words, 0) + 1
-    return counted

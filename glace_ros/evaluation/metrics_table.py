@@ -10,7 +10,7 @@ _FAR = f"{FALSE_ACCEPT[0]:g} m / {FALSE_ACCEPT[1]:g} deg"
 
 
 def metrics_table(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """The same as rows of words, for a person."""
+    """(what, value with its unit) of what `summarize_frames` gives."""
 
     def show(value: float | None, factor: float, unit: str) -> str:
         return "none" if value is None else f"{factor * value:.2f} {unit}"
@@ -21,9 +21,9 @@ def metrics_table(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("median error", f"{show(metrics['median_translation_m'], 100, 'cm')}, "
          f"{show(metrics['median_rotation_deg'], 1, 'deg')}"),
     ]  # fmt: skip
-    for name, share in metrics["recall"].items():
+    for name, ratio in metrics["recall"].items():
         words = name.replace("_", " / ").replace("cm", " cm").replace("deg", " deg")
-        rows.append((f"within {words.replace('5m', '5 m')}", show(share, 100, "%")))
+        rows.append((f"within {words.replace('5m', '5 m')}", show(ratio, 100, "%")))
     rows += [
         (f"off by over {_FAR}", str(metrics["false_accepts"])),
         ("NEES (1 = calibrated)", show(metrics["nees_mean"], 1, "mean") + ", "
@@ -35,6 +35,6 @@ def metrics_table(metrics: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def map_size(metrics: dict[str, Any]) -> str:
-    """In words, from `map_bytes` and `heads`."""
+    """Size of the map file in words, from `map_bytes` and `heads`."""
     heads = f", {metrics['heads']} heads" if metrics["heads"] > 1 else ""
     return f"{metrics['map_bytes'] / 1e6:.2f} MB{heads}"

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
-    """Accepted poses as TUM lines: seconds x y z qx qy qz qw."""
+    """Accepted poses of the base in the map as TUM lines: seconds x y z qx qy qz qw, metres.
+
+    Raises OSError where it cannot be written.
+    """
     lines = []
     for frame in frames:
         if frame.estimate is not None:
@@ -24,9 +27,11 @@ def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
 
 def write_submission(path: Path, names: Sequence[str], frames: Sequence[LocalizedFrame]) -> None:
     """Accepted poses as visuallocalization.net takes them: file name, then qw qx qy qz tx ty tz of
-    the rotation and translation that lead from the scene to the camera.
+    camera_from_map, metres.
 
-    names: of the frames' images; folders in them are left out. frames: of the camera.
+    names: of the frames' images; folders in them are left out.
+    frames: with poses of the camera, not of a base.
+    Raises OSError where it cannot be written.
     """
     lines = []
     for name, frame in zip(names, frames, strict=True):

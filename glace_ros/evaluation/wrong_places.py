@@ -1,11 +1,12 @@
 """Wrong places: what a map says where it should say nothing, to learn what a wrong pose looks like.
 
-Made of images that training never saw: their patches with the code of another place, and their
-patches shuffled, which no camera anywhere could have seen.
+Made of images that training never saw: their local features with the global descriptor of another
+place, and their local features shuffled, which no camera anywhere could have seen.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,8 @@ import torch
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.localization.place_candidates import PlaceConfig
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
+from glace_ros.maps.landmarks import APART_M
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.maps.scene_map import SceneMap
 
-_ANY_POSE = AcceptanceConfig(4, float("inf"), float("inf"), float("inf"))
+_ANY_POSE = AcceptanceConfig(
+    min_inliers=4, max_sigma_m=math.inf, repeat_m=math.inf, repeat_deg=math.inf
+)
+"""Accepts whatever RANSAC finds; a pose needs four inliers."""
 
 
 class WrongPlaces:
     """Collects the inlier ratios of wrong poses of the coordinate head.
 
-    is_astray: whether a pose of the camera is a wrong one, beside the true one.
+    Args:
+        scene_map: the new map.
+        device: auto, cpu or cuda.
+        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
+
+    Attributes:
+        ratios: inliers of the features, of each wrong pose so far.
     """
 
     def __init__(
@@ -44,7 +54,10 @@ class WrongPlaces:
         self.ratios: list[float] = []
 
     def learn_from(self, regression: Regression, camera: Camera, map_from_camera: Pose) -> None:
-        """Adds what this image, taken from this pose, gives with each kind of wrong input."""
+        """Adds what an image gives with each kind of wrong input.
+
+        regression: the map's points of the image. map_from_camera: where it was taken.
+        """
         shuffled = self._localizer.solve(self._shuffled(regression), camera, 0.0)
         self.ratios.append(shuffled.inlier_ratio)
         if (elsewhere := self._elsewhere(regression, map_from_camera)) is None:
@@ -62,14 +75,14 @@ class WrongPlaces:
         return regression._replace(features=features._replace(pixels_n2=pixels_n2))
 
     def _elsewhere(self, regression: Regression, map_from_camera: Pose) -> Regression | None:
-        """With the code of a view of another place; None where the map remembers none."""
+        """With the global descriptor of a view of another place; None where the map has none."""
         encoder = self._localizer.scene_map.global_encoder
         if encoder is None or encoder.views_vG is None or encoder.positions_v3 is None:
             return None
         away_v3 = (
             encoder.positions_v3.cpu().numpy() + self._origin_3 - map_from_camera.translation_3
         )
-        far_n = np.flatnonzero(np.linalg.norm(away_v3, axis=1) > PlaceConfig.apart_m)
+        far_n = np.flatnonzero(np.linalg.norm(away_v3, axis=1) > APART_M)
         if len(far_n) == 0:
             return None
         descriptor_G = encoder.views_vG[int(self._rng.choice(far_n))]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glace_ros.fusion.localization_state import LocalizationState
-from glace_ros.fusion.pose_belief import OdometryNoise, PoseBelief
+from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
+from glace_ros.fusion.pose_belief import PoseBelief
 from glace_ros.geometry.covariance import is_covariance, planar_covariance, scaled_and_floored
+from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,43 +21,20 @@ if TYPE_CHECKING:
 
 LARGEST_COVARIANCE = 1e3  # m^2 or rad^2; beyond it a consumer's filter loses its footing
 LARGEST_COORDINATE_M = 1e8  # Earth-fixed frames need 1e7
-AMBIGUOUS = "its image may as well be of another place of the map"
 LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say nothing
-
-
-@dataclass(frozen=True)
-class OdometryFusionConfig:
-    """two_d_mode: the robot drives on the map's x-y plane, so a fix counts with x, y and yaw alone.
-
-    degraded_timeout_s, lost_timeout_s: age of the last fix from which the state is DEGRADED, LOST.
-    covariance_scale: factor on the solver's covariance. min_sigma_xy_m, min_sigma_yaw_rad: no
-    published standard deviation of a position (an angle) is smaller. gate_sigma: a fix further
-    from what is believed is not used; 0 = all are. reinit_consensus: so many of these in a row that
-    agree with each other, of whichever cameras, are believed instead (the robot was carried, or the
-    belief was wrong).
-    odometry: what a way since the last fix adds to the uncertainty.
-    """
-
-    two_d_mode: bool = True
-    degraded_timeout_s: float = 2.0
-    lost_timeout_s: float = 10.0
-    covariance_scale: float = 1.0
-    min_sigma_xy_m: float = 0.02
-    min_sigma_yaw_rad: float = 0.005
-    gate_sigma: float = 4.0
-    reinit_consensus: int = 3
-    odometry: OdometryNoise = field(default_factory=OdometryNoise)
 
 
 @dataclass(frozen=True, eq=False)
 class Fix:
     """An accepted pose, as it is published.
 
-    stamp_ns: exposure time. map_from_base: planar in two_d_mode. covariance_66: float64, symmetric,
-    positive definite, of the base's position (x y z, metres) and of small rotations about the map's
-    axes (roll pitch yaw, radians). map_from_odom: of all fixes so far; None where the odometry at
-    stamp_ns is not known. jumped_m: how far it was from what had been believed, where a consensus
-    overruled that; else None.
+    Attributes:
+        stamp_ns: exposure time.
+        map_from_base: planar in two_d_mode.
+        covariance_66: float64, symmetric, positive definite, of the base's position (x y z, metres)
+            and of small rotations about the map's axes (roll pitch yaw, radians).
+        map_from_odom: of all fixes so far; None where the odometry at stamp_ns is not known.
+        jumped_m: how far it was from the prediction where a consensus overruled that; else None.
     """
 
     stamp_ns: int
@@ -65,20 +44,13 @@ class Fix:
     jumped_m: float | None = None
 
 
-@dataclass(frozen=True)
-class FixRejection:
-    """A pose that is not to be used, and why (half a sentence)."""
-
-    reason: str
-
-
 class OdometryFusion:
     """Turns poses of the past into `map_from_odom`, which holds now.
 
     Between two fixes the robot's pose is map_from_odom @ odom_from_base(now). A fix is as old as
     its image, so it meets the belief that the odometry of that moment gives, never the latest. With
     several cameras a fix may be older than the last one: odometry then carries it to the exposure
-    of that one, and what the way between adds to its covariance makes it count for less.
+    of that one, and what the trajectory between adds to its covariance makes it count for less.
     """
 
     def __init__(self, config: OdometryFusionConfig | None = None) -> None:
@@ -105,12 +77,20 @@ class OdometryFusion:
 
     def expect(
         self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
-    ) -> FixRejection | None:
+    ) -> Rejection | None:
         """Somebody says where the base is. The next fixes are measured by that; so many as
         `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
+
+        Args:
+            map_from_base, covariance_66: axes as in `Fix`.
+            odom_from_base: of the same moment; None where it is not known: the base is then taken
+                to stand still until the next fix.
+
+        Returns:
+            The rejection where no base can be there; it changes nothing then.
         """
         said = self._as_belief(map_from_base, covariance_66, odom_from_base, 1.0)
-        if isinstance(said, FixRejection):
+        if isinstance(said, Rejection):
             return said
         self._belief = said
         return None
@@ -124,28 +104,31 @@ class OdometryFusion:
         camera: str = "",
         *,
         ambiguous: bool = False,
-    ) -> Fix | FixRejection:
-        """Takes the base's pose at stamp_ns with its covariance (axes as in `Fix`).
+    ) -> Fix | Rejection:
+        """Takes a pose of the base. One that cannot be used changes nothing; one that is too far
+        from the prediction counts toward a consensus.
 
-        odom_from_base: odometry at that same stamp_ns; None where no map_from_odom is needed.
-        camera: whose image it is of; stamps increase for each camera by itself. ambiguous: the
-        image may as well be of another place; such a pose confirms what is believed, it begins
-        nothing and overrules nothing.
-        A pose that cannot be used changes nothing; one that is too far from the belief counts
-        toward a consensus.
+        Args:
+            stamp_ns: exposure time; increases for each camera by itself.
+            map_from_base: the pose at stamp_ns.
+            covariance_66: of it, axes as in `Fix`.
+            odom_from_base: odometry at stamp_ns; None where no map_from_odom is needed.
+            camera: whose image it is of.
+            ambiguous: the image may as well be of another place: the pose confirms the prediction,
+                it begins nothing and overrules nothing.
         """
         late = self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns
         if stamp_ns <= self._stamps_ns.get(camera, stamp_ns - 1):
-            return FixRejection("its image is not newer than the last one of its camera")
+            return Rejection(RejectionCode.NOT_NEWER_THAN_CAMERA)
         if late and odom_from_base is None:
-            return FixRejection("its image is not newer than that of the last fix")
+            return Rejection(RejectionCode.NOT_NEWER_THAN_FIX)
         measured = self._as_measured(map_from_base, covariance_66, odom_from_base)
-        if isinstance(measured, FixRejection):
+        if isinstance(measured, Rejection):
             return measured
         self._stamps_ns[camera] = stamp_ns
         here = self._carried_forward(measured) if late else measured
-        believed, jumped_m = self._fused(here, ambiguous)
-        if isinstance(believed, FixRejection):
+        believed, jumped_m = self._fused(here, ambiguous=ambiguous)
+        if isinstance(believed, Rejection):
             return believed
         self._belief, map_from_odom = believed, None
         if believed.odom_from_base is not None:
@@ -158,19 +141,20 @@ class OdometryFusion:
 
     def _as_measured(
         self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
-    ) -> PoseBelief | FixRejection:
+    ) -> PoseBelief | Rejection:
         """What the camera says, as it counts here; a rejection where that is of no use."""
         if not is_covariance(covariance_66):
-            return FixRejection("its covariance is not positive definite")
+            return Rejection(RejectionCode.INVALID_COVARIANCE)
         scale = self._config.covariance_scale
         measured = self._as_belief(map_from_base, covariance_66, odom_from_base, scale)
         if isinstance(measured, PoseBelief):
             covariance_66 = measured.covariance_66
             if np.abs(covariance_66).max() > LARGEST_COVARIANCE:
                 sigma_m, sigma_rad = np.sqrt(covariance_66.diagonal().reshape(2, 3).max(axis=1))
-                return FixRejection(
-                    f"its standard deviation is {sigma_m:.1f} m, {sigma_rad:.1f} rad"
-                )
+                return Rejection(
+                    RejectionCode.LARGE_COVARIANCE,
+                    sigma_m=float(sigma_m), sigma_rad=float(sigma_rad),
+                )  # fmt: skip
         return measured
 
     def _carried_forward(self, measured: PoseBelief) -> PoseBelief:
@@ -180,12 +164,12 @@ class OdometryFusion:
         return self._planar(measured.carried_to(self._belief.odom_from_base, self._config.odometry))
 
     def _fused(
-        self, measured: PoseBelief, ambiguous: bool
-    ) -> tuple[PoseBelief | FixRejection, float | None]:
+        self, measured: PoseBelief, *, ambiguous: bool
+    ) -> tuple[PoseBelief | Rejection, float | None]:
         """What is to be believed after a fix, and how far that is from what was, if overruled."""
         config = self._config
         if self._belief is None or measured.odom_from_base is None:
-            return (FixRejection(AMBIGUOUS) if ambiguous else measured), None
+            return (Rejection(RejectionCode.AMBIGUOUS) if ambiguous else measured), None
         predicted = self._belief.carried_to(measured.odom_from_base, config.odometry)
         off = self._sigmas(predicted, measured)
         if config.gate_sigma == 0.0 or off <= config.gate_sigma:
@@ -194,7 +178,7 @@ class OdometryFusion:
             corrected = predicted.corrected_by(*fix, config.odometry)
             return self._planar(corrected), None
         if ambiguous:
-            return FixRejection(f"{AMBIGUOUS}, and it is {off:.1f} sigma from the prediction"), None
+            return Rejection(RejectionCode.AMBIGUOUS_OUTSIDE_GATE, sigmas=off), None
         carried = [
             outlier.carried_to(measured.odom_from_base, config.odometry)
             for outlier in self._outliers
@@ -204,10 +188,10 @@ class OdometryFusion:
         if len(self._outliers) >= config.reinit_consensus:
             jumped_m = predicted.map_from_base.distance_m(measured.map_from_base)
             return measured, jumped_m
-        return FixRejection(
-            f"{off:.1f} sigma from the prediction "
-            f"({len(self._outliers)}/{config.reinit_consensus} toward re-initialisation)"
-        ), None
+        return Rejection(
+            RejectionCode.OUTSIDE_GATE, sigmas=off,
+            agreeing=len(self._outliers), needed_agreeing=config.reinit_consensus,
+        ), None  # fmt: skip
 
     def _as_belief(
         self,
@@ -215,18 +199,15 @@ class OdometryFusion:
         covariance_66: NDArray[np.float64],
         odom_from_base: Pose | None,
         scale: float,
-    ) -> PoseBelief | FixRejection:
+    ) -> PoseBelief | Rejection:
         """What is given of a pose, as it counts here; a rejection where no base can be there."""
         if not np.abs(map_from_base.translation_3).max() < LARGEST_COORDINATE_M:
-            return FixRejection("its position is off the Earth")
+            return Rejection(RejectionCode.OFF_THE_EARTH)
         config = self._config
         if config.two_d_mode:
             tilt_rad = math.acos(min(1.0, max(-1.0, float(map_from_base.rotation_33[2, 2]))))
             if tilt_rad > LARGEST_TILT_RAD:
-                return FixRejection(
-                    f"the base is tilted by {math.degrees(tilt_rad):.0f} deg, "
-                    "but two_d_mode needs a map with z up and a base that stands on its floor"
-                )
+                return Rejection(RejectionCode.TILTED_BASE, tilt_deg=math.degrees(tilt_rad))
             covariance_66 = planar_covariance(covariance_66, map_from_base)
             map_from_base = map_from_base.planar()
         covariance_66 = scaled_and_floored(

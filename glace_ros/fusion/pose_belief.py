@@ -26,8 +26,12 @@ class OdometryNoise:
     """Standard deviations that odometry adds between two fixes: wheels that slip, a floor that is
     not even, a heading that drifts.
 
-    shared: fixes of one place err together, so this share of a fix's variance is new uncertainty at
-    each fix: the belief never gets so sure of itself that it no longer moves.
+    Attributes:
+        m_per_m, m_per_rad: of the position, by metre driven and radian turned.
+        rad_per_m, rad_per_rad: of the angles, likewise.
+        shared: fixes of one place err together, so this ratio of a fix's variance is new
+            uncertainty at each fix: the belief never gets so sure of itself that it no longer
+            moves.
     """
 
     m_per_m: float = 0.1
@@ -37,7 +41,7 @@ class OdometryNoise:
     shared: float = 0.05
 
     def covariance_66(self, path_m: float, turned_rad: float) -> NDArray[np.float64]:
-        """(6, 6), diagonal, of a way so long."""
+        """(6, 6) in m^2 and rad^2, diagonal, of a trajectory so long (m, rad)."""
         sigma_m = self.m_per_m * path_m + self.m_per_rad * turned_rad
         sigma_rad = self.rad_per_m * path_m + self.rad_per_rad * turned_rad
         return np.diag(np.repeat([sigma_m**2, sigma_rad**2], 3))
@@ -45,8 +49,13 @@ class OdometryNoise:
 
 @dataclass(frozen=True, eq=False)
 class PoseBelief:
-    """map_from_base with covariance_66, when odometry said odom_from_base (None: it is not known;
-    the base is then taken to stand still).
+    """Where the base is believed to be at one moment.
+
+    Attributes:
+        map_from_base: the pose, metres.
+        covariance_66: (6, 6) in metres and radians, axes as above.
+        odom_from_base: odometry at that moment; None where it is not known: the base is then taken
+            to stand still.
     """
 
     map_from_base: Pose
@@ -54,25 +63,25 @@ class PoseBelief:
     odom_from_base: Pose | None
 
     def carried_to(self, odom_from_base: Pose | None, noise: OdometryNoise) -> PoseBelief:
-        """The belief when odometry says this."""
+        """The belief when odometry says this; noise: what the trajectory until then adds."""
         if self.odom_from_base is None or odom_from_base is None:
             return PoseBelief(self.map_from_base, self.covariance_66, odom_from_base)
         then_from_now = self.odom_from_base.inverse() @ odom_from_base
         map_from_base = self.map_from_base @ then_from_now
-        way_3 = map_from_base.translation_3 - self.map_from_base.translation_3
+        moved_3 = map_from_base.translation_3 - self.map_from_base.translation_3
         jacobian_66 = np.eye(6)
-        jacobian_66[:3, 3:] = -_cross(way_3)  # an error of heading throws the way's end aside
+        jacobian_66[:3, 3:] = -_cross(moved_3)  # an error of heading moves its end aside
         covariance_66 = jacobian_66 @ self.covariance_66 @ jacobian_66.T
         turned_rad = then_from_now.angle_rad(Pose.identity())
         covariance_66 = covariance_66 + noise.covariance_66(
-            float(np.linalg.norm(way_3)), turned_rad
+            float(np.linalg.norm(moved_3)), turned_rad
         )
         return PoseBelief(map_from_base, covariance_66, odom_from_base)
 
     def corrected_by(
         self, map_from_base: Pose, covariance_66: NDArray[np.float64], noise: OdometryNoise
     ) -> PoseBelief:
-        """The belief after a fix of the same instant."""
+        """The belief after a fix of the same instant, with its covariance (6, 6)."""
         prior_66 = self.covariance_66 + noise.shared * covariance_66
         gain_66 = np.linalg.solve((prior_66 + covariance_66).T, prior_66.T).T
         step_6 = gain_66 @ self.error_of(map_from_base)
@@ -90,7 +99,7 @@ class PoseBelief:
         return PoseBelief(self.map_from_base.planar(), self.covariance_66, self.odom_from_base)
 
     def error_of(self, map_from_base: Pose) -> NDArray[np.float64]:
-        """(6,) what leads from the believed pose to this one."""
+        """(6,) metres and radians, what leads from the believed pose to this one."""
         turn_33 = map_from_base.rotation_33 @ self.map_from_base.rotation_33.T
         shift_3 = map_from_base.translation_3 - self.map_from_base.translation_3
         return np.concatenate([shift_3, Rotation.from_matrix(turn_33).as_rotvec()])

@@ -1,1 +1,1 @@
-"""Image -> pose or rejection, and its fusion with odometry."""
+"""One image -> the pose of its camera in the map, or a rejection."""

@@ -1,9 +1,9 @@
-"""Acceptance: what speaks against the best pose of an image, in words for a log line.
+"""Acceptance: what speaks against the best pose of an image.
 
-A wrong pose has few inliers, does not come again with another seed of RANSAC, or has a rival in
-another place that nearly as much of the map agrees with (docs/method.md has how often). A rival is
-one whoever found it, the same head of the map or another: of rooms that look alike each may have
-its own.
+A wrong pose has few inliers, does not come again with another seed of RANSAC, or has a second-best
+hypothesis in another place that nearly as much of the map agrees with (docs/method.md has how
+often): one whoever found it, the same head of the map or another, for of rooms that look alike each
+may have its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,16 +25,20 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 
+# by how much a similarity of 1 outweighs one of 0: e^0.5 times as many landmarks
 _SIMILARITY_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class AcceptanceConfig:
-    """min_inliers: of the regressed points; the map's own min_inlier_ratio applies besides, and
-    neither where landmarks vouch for the pose.
+    """What a pose needs to be accepted.
 
-    max_sigma_m: a position that its own inliers leave less certain is refused. repeat_m,
-    repeat_deg: how far apart the poses of two seeds may be, where landmarks do not vouch for it.
+    Attributes:
+        min_inliers: of the regressed points. The map's own min_inlier_ratio applies besides, and
+            neither where the pose is landmark-verified.
+        max_sigma_m: m; a position that its own inliers leave less certain is rejected.
+        repeat_m, repeat_deg: how far apart the poses of two seeds may be, where the pose is not
+            landmark-verified.
     """
 
     min_inliers: int = 50
@@ -44,41 +49,58 @@ class AcceptanceConfig:
 
 def too_few_inliers(
     inliers: int, points: int, min_inlier_ratio: float, config: AcceptanceConfig
-) -> str:
-    """Why so many inliers are not enough; empty where they are."""
+) -> Rejection | None:
+    """The rejection of a pose with so many inliers; None where they are enough."""
     if inliers < config.min_inliers:
-        return f"{inliers} inliers of {points} points, fewer than {config.min_inliers}"
+        return Rejection(
+            RejectionCode.FEW_INLIERS,
+            inliers=inliers, points=points, needed_inliers=config.min_inliers,
+        )  # fmt: skip
     if inliers < min_inlier_ratio * points:
-        return f"{inliers} inliers of {points} points, a smaller share than {min_inlier_ratio:.2f}"
-    return ""
+        return Rejection(
+            RejectionCode.LOW_INLIER_RATIO,
+            inliers=inliers, points=points, needed_ratio=min_inlier_ratio,
+        )  # fmt: skip
+    return None
 
 
 def too_uncertain(
-    covariance_66: NDArray[np.float64] | None, inliers: int, config: AcceptanceConfig
-) -> str:
-    """Why a pose of this covariance (None: there is none) does not count; empty where it does."""
+    covariance_66: NDArray[np.float64] | None, inliers: int, points: int, config: AcceptanceConfig
+) -> Rejection | None:
+    """The rejection of a pose of this covariance (None: there is none); None where it counts."""
     if covariance_66 is None:
-        return f"the {inliers} inliers do not fix the pose"
+        return Rejection(RejectionCode.DEGENERATE_POINTS, inliers=inliers, points=points)
     sigma_m = float(np.sqrt(np.linalg.eigvalsh(covariance_66[:3, :3])[-1]))
     if not sigma_m < config.max_sigma_m:
-        return f"the position is uncertain by {sigma_m:.2f} m"
-    return ""
+        return Rejection(
+            RejectionCode.UNCERTAIN_POSITION, inliers=inliers, points=points, sigma_m=sigma_m
+        )
+    return None
 
 
-def not_repeated(map_from_camera: Pose, again: Pose | None, config: AcceptanceConfig) -> str:
-    """Why the pose is not to be trusted beside that of another seed; empty where both agree."""
+def not_repeated(
+    estimate: PoseEstimate, again: Pose | None, config: AcceptanceConfig
+) -> Rejection | None:
+    """The rejection of a pose beside that of another seed of RANSAC; None where both agree.
+
+    again: map_from_camera of the other seed; None where it found none.
+    """
+    inliers, points = estimate.inliers, estimate.points
     if again is None:
-        return "another seed of RANSAC finds no pose"
-    apart_m = map_from_camera.distance_m(again)
-    apart_deg = float(np.degrees(map_from_camera.angle_rad(again)))
+        return Rejection(RejectionCode.NOT_REPEATED, inliers=inliers, points=points)
+    apart_m = estimate.map_from_camera.distance_m(again)
+    apart_deg = float(np.degrees(estimate.map_from_camera.angle_rad(again)))
     if apart_m > config.repeat_m or apart_deg > config.repeat_deg:
-        return f"another seed of RANSAC finds a pose {apart_m:.2f} m and {apart_deg:.0f} deg away"
-    return ""
+        return Rejection(
+            RejectionCode.REPEATED_ELSEWHERE,
+            inliers=inliers, points=points, apart_m=apart_m, apart_deg=apart_deg,
+        )  # fmt: skip
+    return None
 
 
 def agreement(result: PoseEstimate | Rejection, similarity: float) -> tuple[bool, float, int]:
-    """Larger for what more of the map vouches for: landmarks, times how like its place the image
-    is, then inliers.
+    """Larger for what more of the map agrees with: landmarks, times how similar the image is to the
+    place, then inliers.
     """
     if isinstance(result, Rejection):
         return False, 0.0, result.inliers
@@ -91,12 +113,20 @@ def second_best_ratio(
     others: Iterable[tuple[PoseEstimate | Rejection, float]],
     apart_m: float,
 ) -> float:
-    """Share of the best pose's agreement that the next one has, of those further away than
-    apart_m; 0 where there is none. others: with their similarities.
+    """Agreement of the second-best hypothesis as a ratio of the best one's.
+
+    Args:
+        best: the pose with the largest agreement.
+        similarity: of the image to the place of `best`.
+        others: the other hypotheses, with their similarities.
+        apart_m: m; those that are further than this from `best` count.
+
+    Returns:
+        0 where there is none.
     """
     agreements = [
-        agreement(other, like)
-        for other, like in others
+        agreement(other, its_similarity)
+        for other, its_similarity in others
         if isinstance(other, PoseEstimate)
         and other.map_from_camera.distance_m(best.map_from_camera) > apart_m
     ]

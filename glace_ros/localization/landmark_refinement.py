@@ -1,6 +1,6 @@
 """Landmark refinement: a pose from the coordinate head, made exact by the landmarks in its view.
 
-The landmarks are projected by the pose so far and matched to the image's patches nearby, then the
+The landmarks are projected by the pose so far and matched to the local features nearby, then the
 pose is solved anew from the matches. Repeated once, in a narrower ring.
 """
 
@@ -25,17 +25,25 @@ if TYPE_CHECKING:
 
 
 _MANY_PAIRS = 0.01
-"""Share of all pairs from which a product of matrices is cheaper than cosines one by one."""
+"""Ratio of all pairs from which a product of matrices is cheaper than cosines one by one."""
 
 
 @dataclass(frozen=True)
 class LandmarkRefinementConfig:
-    """radii_px: how far from its projection a landmark is looked for, round by round; patches: how
-    many of the image's best are matched. wide_px: in place of the first, where that finds too few.
+    """How a pose is made exact. All pixels are those of the encoded image.
 
-    min_cosine: of descriptors. inlier_px: of the pose. min_inliers: fewer, and the pose of the
-    head stands; sure_inliers: so many vouch for a pose whatever the head's points say
-    (docs/method.md has how many wrong poses find). All pixels are those of the encoded image.
+    Attributes:
+        radii_px: px, how far from its projection a landmark is looked for, round by round.
+        patches: how many of the image's local features, best first, are matched in each round.
+        wide_px: px, in place of the first radius where that finds too few.
+        min_cosine: of descriptors that are matched.
+        inlier_px: px, from which a landmark does not agree with the pose.
+        refine_px: px, scale of the Cauchy loss of the last refinement.
+        min_inliers: with fewer the pose of the head stands.
+        verifying_inliers: so many verify a pose whatever the head's points say (docs/method.md has
+            how many wrong poses find).
+        max_iterations: of RANSAC.
+        seed: of RANSAC.
     """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
@@ -51,7 +59,12 @@ class LandmarkRefinementConfig:
 
 
 class RefinedPose(NamedTuple):
-    """solution: of the matched landmarks; points_m3: those that agree, from the map's origin."""
+    """A pose by landmarks.
+
+    Attributes:
+        solution: of the matched landmarks.
+        points_m3: those m that agree, metres from the map's origin.
+    """
 
     solution: PoseSolution
     points_m3: NDArray[np.float64]
@@ -64,7 +77,15 @@ def refine_pose(
     camera: Camera,
     config: LandmarkRefinementConfig,
 ) -> RefinedPose | None:
-    """The pose that the landmarks in view agree on; None where too few do."""
+    """The pose that the landmarks in view agree on; None where too few do.
+
+    Args:
+        map_from_camera: the pose so far, from the map's origin.
+        features: of the encoded image, best first.
+        landmarks: of the map.
+        camera: the pinhole of the encoded image.
+        config: radii and thresholds.
+    """
     solver = PoseSolverConfig(
         ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,
         refine_px=config.refine_px, seed=config.seed,
@@ -98,7 +119,7 @@ def _match(
     radius_px: float,
     min_cosine: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixels (n, 2) and points (n, 3) of patches and landmarks that are each other's best."""
+    """Pixels (n, 2) and points (n, 3) of features and landmarks that are each other's best."""
     index_m, pixels_m2 = landmarks.in_view(map_from_camera, camera, radius_px)
     if len(index_m) == 0 or len(features.pixels_n2) == 0:
         return np.empty((0, 2)), np.empty((0, 3))

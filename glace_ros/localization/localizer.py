@@ -1,4 +1,4 @@
-"""Localizer: an image and its camera -> a pose in the map, or a rejection with its reason."""
+"""Localizer: an image and its camera -> a pose in the map, or a rejection."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 
 from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.localization.acceptance import agreement, second_best_ratio
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.localization.place_candidates import PlaceConfig, certain_place, place_candidates
-from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression, Rejection
+from glace_ros.localization.place_candidates import certain_place, place_candidates
+from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression
 from glace_ros.localization.pose_finder import PoseFinder
+from glace_ros.maps.landmarks import APART_M
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.maps.scene_map import SceneMap
+    from glace_ros.rejection import Rejection
 
 
 class _Attempt(NamedTuple):
-    """likeness: of the image and the place that it is tried in. suffices: where the pose is sure,
-    none other is tried.
+    """A place that an image is tried in.
+
+    Attributes:
+        regression: what the map predicts of the image there.
+        similarity: of the image to the place.
+        suffices: where the pose is landmark-verified, no other place is tried.
     """
 
     regression: Regression
@@ -44,7 +50,13 @@ class _Attempt(NamedTuple):
 class Localizer:
     """Holds a map on a device. `localize` is for one thread at a time.
 
-    Raises WeightsError where the local encoder's weights are not those that the map was made with.
+    Args:
+        scene_map: copied to the device.
+        config: None = all defaults.
+        device: auto, cpu or cuda.
+
+    Raises:
+        WeightsError: an encoder's weights are not those that the map was made with.
     """
 
     def __init__(
@@ -60,8 +72,8 @@ class Localizer:
         )
         self.scene_map = scene_map.to(self.device)
         self._r2former: R2FormerEncoder | None = None
-        if codes := r2former_part(metadata.global_encoder):
-            self._r2former = R2FormerEncoder(codes, self.device)
+        if network := GlobalEncoderName.parse(metadata.global_encoder).r2former:
+            self._r2former = R2FormerEncoder(network, self.device)
             _check_channels(
                 metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
             )
@@ -72,8 +84,13 @@ class Localizer:
     ) -> PoseEstimate | Rejection:
         """The pose of the camera at exposure, from this image alone.
 
-        image_rgb_hwc: uint8 (height, width, 3) as the camera made it: distortion is removed here.
-        Raises ValueError where image and camera differ in size.
+        Args:
+            image_rgb_hwc: uint8 (height, width, 3) as the camera made it: distortion is removed
+                here.
+            camera: that made the image.
+
+        Raises:
+            ValueError: image and camera differ in size.
         """
         start = time.perf_counter()
         return self.solve(self.regress(image_rgb_hwc, camera), camera, start)
@@ -81,9 +98,12 @@ class Localizer:
     def solve(
         self, regression: Regression, camera: Camera, start: float
     ) -> PoseEstimate | Rejection:
-        """The pose from what `regress` says of an image of this camera.
+        """The pose from what `regress` says of an image.
 
-        start: perf_counter() from which the result's seconds count.
+        Args:
+            regression: of the image.
+            camera: that made the image, before it was encoded.
+            start: perf_counter() from which the result's seconds count.
         """
         results: list[tuple[PoseEstimate | Rejection, _Attempt]] = []
         for attempt in self._attempts(regression):
@@ -95,19 +115,17 @@ class Localizer:
         best, attempt = results[0]
         if isinstance(best, PoseEstimate):
             others = [(other, its.similarity) for other, its in results[1:]]
-            apart_m = (self.config.places or PlaceConfig()).apart_m
+            apart_m = self.config.places.apart_m if self.config.places else APART_M
             second_best = second_best_ratio(best, attempt.similarity, others, apart_m)
             ambiguous = second_best > self.scene_map.metadata.max_rival
             best = replace(best, second_best_ratio=second_best, ambiguous=ambiguous)
-            if not best.landmark_verified and (
-                reason := self._finder.unrepeated(best, attempt.regression)
-            ):
-                best = Rejection(reason, best.inliers, best.points, best.seconds)
+            if not best.landmark_verified:
+                best = self._finder.unrepeated(best, attempt.regression) or best
         return replace(best, seconds=time.perf_counter() - start)
 
     def _attempts(self, regression: Regression) -> list[_Attempt]:
-        """What each head says of the image; where it may be of several places, what the head that
-        was trained in each of them says; that of a place beyond doubt first.
+        """What each head predicts of the image; where it may be of several places, what the head
+        that was trained in each of them predicts; that of a place beyond doubt first.
         """
         encoder, config = self.scene_map.global_encoder, self.config.places
         heads = [_Attempt(of_head) for of_head in regression.by_head()]
@@ -126,8 +144,14 @@ class Localizer:
         return _Attempt(there, place.similarity)
 
     def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
-        """What the map says of an image. Raises ValueError where image and camera differ in
-        size.
+        """What the map predicts of an image.
+
+        Args:
+            image_rgb_hwc: uint8 (height, width, 3), distorted as the camera made it.
+            camera: that made the image.
+
+        Raises:
+            ValueError: image and camera differ in size.
         """
         features, working_camera = encode_image(
             self._encoder, image_rgb_hwc, camera,
@@ -149,16 +173,21 @@ class Localizer:
         camera: Camera,
         head: int | None = None,
     ) -> Regression:
-        """What the map, or one head of it, says of these patches of a pinhole's image with this
-        code.
+        """What the map, or one head of it, predicts of these local features.
+
+        Args:
+            features: of a pinhole's image.
+            descriptor_G: the image's global descriptor; None where the map has none.
+            camera: that pinhole.
+            head: None = all of them.
         """
 
-        def ask(index: int) -> NDArray[np.float64]:
+        def predict(index: int) -> NDArray[np.float64]:
             points_n3 = self.scene_map.points(features.descriptors_nC, descriptor_G, index)[0]
             return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]
-        return Regression(features, HeadPoints(ask, heads), camera, descriptor_G)
+        return Regression(features, HeadPoints(predict, heads), camera, descriptor_G)
 
 
 def _check_channels(name: str, given: int, taken: int) -> None:

@@ -11,11 +11,17 @@ from glace_ros.localization.place_candidates import PlaceConfig
 
 @dataclass(frozen=True)
 class LocalizerConfig:
-    """points: patches of an image that are regressed, best first. ransac_px: in the encoded image.
-    acceptance: what is a rejection.
+    """How an image is localized.
 
-    places: how an image that looks like several is tried in each; None = its own code alone.
-    refinement: by the map's landmarks; None = the pose of the coordinate head alone.
+    Attributes:
+        points: local features of an image that are regressed, best first.
+        ransac_px: px in the encoded image, from which a point is no inlier.
+        max_iterations: of RANSAC; bounds the latency.
+        seed: of RANSAC.
+        acceptance: what is rejected.
+        places: how an image that may be of several places is tried in each; None = with its own
+            global descriptor alone.
+        refinement: by the map's landmarks; None = the pose of the coordinate head alone.
     """
 
     points: int = 1000

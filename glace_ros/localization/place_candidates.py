@@ -1,8 +1,9 @@
 """Place candidates: where in the map an image may have been taken, before any pose is known.
 
-The image's code is compared with those of the mapping views. Where views of several places are
-about as like it, landmarks speak: a patch whose best landmark has no twin elsewhere tells its place
-(the ratio test of Lowe, IJCV 2004, between places instead of between points).
+The image's global descriptor is compared with those of the mapping views. Where views of several
+places are about as similar, landmarks speak: a local feature whose best landmark has no twin
+elsewhere tells its place (the ratio test of Lowe, IJCV 2004, between places instead of between
+points).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
+
+from glace_ros.maps.landmarks import APART_M
 
 if TYPE_CHECKING:
     from glace_ros.features.descriptor_centres import DescriptorCentres
@@ -25,15 +28,21 @@ _NO_VOTE = 0.01
 
 @dataclass(frozen=True)
 class PlaceConfig:
-    """most: places tried. apart_m: nearer views are of one place. margin: of the cosine, within
-    which a view is as like as the best one; certain_margin: beyond which there is no doubt between
-    places (docs/method.md, "Ensembles", has how far doubtful images stay under it). patches: of the
-    image that are asked for landmarks. own: weight of the image's code in that of a candidate,
-    which else is the view's.
+    """How an image that may be of several places is tried in each.
+
+    Attributes:
+        most: places tried.
+        apart_m: m, nearer views are of one place.
+        margin: of the cosine, within which a view is as similar as the best one.
+        certain_margin: beyond which there is no doubt between places (docs/method.md, "Ensembles",
+            has how far doubtful images stay under it).
+        patches: local features of the image, best first, that vote by landmarks.
+        own: weight of the image's global descriptor in that of a candidate, which else is the
+            view's.
     """
 
     most: int = 3
-    apart_m: float = 2.5
+    apart_m: float = APART_M
     margin: float = 0.25
     certain_margin: float = 0.6
     patches: int = 200
@@ -41,8 +50,13 @@ class PlaceConfig:
 
 
 class PlaceCandidate(NamedTuple):
-    """code_G: unit norm, for the coordinate head. likeness: cosine of the codes plus the share of
-    the landmarks' votes, at most 2. position_3: of its mapping view, metres from the map's origin.
+    """A place that an image may be of.
+
+    Attributes:
+        descriptor_G: unit norm, for the coordinate head.
+        similarity: cosine of the global descriptors plus the ratio of the landmarks' votes, at
+            most 2.
+        position_3: of its mapping view, metres from the map's origin.
     """
 
     descriptor_G: torch.Tensor
@@ -57,8 +71,15 @@ def place_candidates(
     landmarks: Landmarks | None,
     config: PlaceConfig,
 ) -> list[PlaceCandidate]:
-    """Places that the image may be of, likeliest first; none where it is like one place alone, or
-    the encoder remembers no views.
+    """Places that the image may be of, most similar first; none where it is similar to one place
+    alone, or the encoder remembers no views.
+
+    Args:
+        features: of the image, best first.
+        descriptor_G: its global descriptor, unit norm.
+        encoder: of the map, with its mapping views.
+        landmarks: of the map; None where it has none.
+        config: how many places, and what counts as one.
     """
     views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
     if views_vG is None or positions_v3 is None:
@@ -88,8 +109,9 @@ def place_candidates(
 def certain_place(
     descriptor_G: torch.Tensor, encoder: VladEncoder | DescriptorCentres, config: PlaceConfig
 ) -> torch.Tensor | None:
-    """Where the mapping view stood that the image is like, metres from the map's origin; None where
-    a view of another place is anywhere near as like it, or the encoder remembers no views.
+    """Where the mapping view stood that the image is similar to, (3,) metres from the map's origin;
+    None where a view of another place is anywhere near as similar, or the encoder remembers no
+    views.
     """
     views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
     if views_vG is None or positions_v3 is None:
@@ -100,19 +122,20 @@ def certain_place(
 def _only_place(
     cosine_v: torch.Tensor, positions_v3: torch.Tensor, margin: float, apart_m: float
 ) -> torch.Tensor | None:
-    """Where the likest view stood; None where one that is apart from it is within the margin."""
+    """Where the most similar view stood; None where one apart from it is within the margin."""
     best_3 = positions_v3[cosine_v.argmax()]
     elsewhere_v = (positions_v3 - best_3).norm(dim=1) > apart_m
-    rival_v = cosine_v[elsewhere_v] > cosine_v.max() - margin
-    return None if bool(rival_v.any()) else best_3
+    as_similar_v = cosine_v[elsewhere_v] > cosine_v.max() - margin
+    return None if bool(as_similar_v.any()) else best_3
 
 
 def _votes(
     features: LocalFeatures, landmarks: Landmarks, positions_v3: torch.Tensor, config: PlaceConfig
 ) -> torch.Tensor:
-    """(v,) share of the votes for landmarks near each view: 1 = all of them.
+    """(v,) ratio of the votes for landmarks near each view: 1 = all of them.
 
-    A patch votes by how much more its best landmark is like it than any that is not near that one.
+    A feature votes by how much more similar its best landmark is than any that is not near that
+    one.
     """
     cosine_nl = features.descriptors_nC.float() @ landmarks.descriptors_lC.T
     best_n, landmark_n = cosine_nl.max(dim=1)

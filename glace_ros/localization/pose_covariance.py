@@ -1,8 +1,7 @@
 """Covariance of a solved pose: from the inliers' Jacobian and residuals.
 
 Convention (that of geometry_msgs/PoseWithCovariance): x y z in metres and small rotations about
-the *map's*
-fixed x y z axes in radians, of a stated point: p_true = p + dp, R_true = exp(dr) R.
+the *map's* fixed x y z axes in radians, of a stated point: p_true = p + dp, R_true = exp(dr) R.
 """
 
 from __future__ import annotations
@@ -27,11 +26,19 @@ def camera_covariance(
     map_from_camera: Pose,
     refine_px: float,
 ) -> NDArray[np.float64] | None:
-    """(6, 6) of the camera from its m inlier points in the map and their residuals in px.
+    """Covariance of a camera's pose: Cauchy weights as in the refinement, and the sandwich
+    H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber 1967), which does not take the residuals for equally
+    large everywhere.
 
-    Cauchy weights as in the refinement, and the sandwich H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber
-    1967), which does
-    not take the residuals for equally large everywhere. None where the points do not fix the pose.
+    Args:
+        points_m3: (m, 3) metres, the inliers in the frame of the pose.
+        residuals_m2: (m, 2) px, projected - observed.
+        camera: the pinhole in whose pixels the residuals are.
+        map_from_camera: the solved pose.
+        refine_px: px, scale of the Cauchy loss.
+
+    Returns:
+        (6, 6) in metres and radians; None where the points do not fix the pose.
     """
     jacobian_m26 = projection_jacobian(points_m3, camera, map_from_camera)
     weight_m = 1.0 / (1.0 + (residuals_m2**2).sum(axis=1) / refine_px**2)
@@ -52,7 +59,13 @@ def camera_covariance(
 def projection_jacobian(
     points_m3: NDArray[np.float64], camera: Camera, map_from_camera: Pose
 ) -> NDArray[np.float64]:
-    """d pixel / d (dp, dr) as (m, 2, 6), in the convention above."""
+    """d pixel / d (dp, dr) as (m, 2, 6), px by metre and px by radian, in the convention above.
+
+    Args:
+        points_m3: (m, 3) metres, in the frame of the pose, in front of the camera.
+        camera: a pinhole.
+        map_from_camera: the pose.
+    """
     camera_from_map = map_from_camera.inverse()
     in_camera_m3 = camera_from_map.transform(points_m3)
     x_m, y_m, z_m = in_camera_m3.T

@@ -1,4 +1,4 @@
-"""What an image says: its points in the map, and the pose of its camera or why there is none."""
+"""What the map says of an image: its points in the map, and the pose of its camera."""
 
 from __future__ import annotations
 
@@ -20,24 +20,32 @@ if TYPE_CHECKING:
 
 
 class HeadPoints:
-    """What heads say of an image's patches, points (n, 3) each from the map's origin: each is asked
-    when its answer is first read, and once.
+    """What heads predict of an image's local features: a head runs when its points are first read,
+    and once.
+
+    Args:
+        predict: number of a head -> points (n, 3), metres from the map's origin.
+        heads: their numbers in the map.
     """
 
-    def __init__(self, ask: Callable[[int], NDArray[np.float64]], heads: Iterable[int]) -> None:
-        self._ask, self._heads = functools.cache(ask), tuple(heads)
+    def __init__(self, predict: Callable[[int], NDArray[np.float64]], heads: Iterable[int]) -> None:
+        self._predict, self._heads = functools.cache(predict), tuple(heads)
 
     def __len__(self) -> int:
         return len(self._heads)
 
     def __getitem__(self, index: int) -> NDArray[np.float64]:
-        return self._ask(self._heads[index])
+        return self._predict(self._heads[index])
 
 
 class Regression(NamedTuple):
-    """What the map says of an image: its patches, their points by each head that is asked, the
-    pinhole camera in whose pixels the patches are given, and the image's code (None: there is
-    none).
+    """What the map predicts of an image.
+
+    Attributes:
+        features: n local features of the encoded image.
+        points_hn3: by each head (n, 3), metres from the map's origin.
+        camera: the pinhole in whose pixels the features are.
+        descriptor_G: the image's global descriptor; None where the map has none.
     """
 
     features: LocalFeatures
@@ -46,21 +54,20 @@ class Regression(NamedTuple):
     descriptor_G: torch.Tensor | None = None
 
     def by_head(self) -> list[Regression]:
-        """What each head says of the image, by itself."""
-        ask = self.points_hn3.__getitem__
+        """What each head predicts of the image, by itself."""
+        predict = self.points_hn3.__getitem__
         return [
-            self._replace(points_hn3=HeadPoints(ask, [head]))
+            self._replace(points_hn3=HeadPoints(predict, [head]))
             for head in range(len(self.points_hn3))
         ]
 
-    @property
     def points_n3(self) -> NDArray[np.float64]:
-        """Of the first head, from the map's origin."""
+        """(n, 3) metres from the map's origin, by the first head: the first call runs it."""
         return self.points_hn3[0]
 
     @property
     def pixels_n2(self) -> NDArray[np.float64]:
-        """Where the patches are, in the encoded image."""
+        """(n, 2) px, where the features are in the encoded image."""
         return np.asarray(self.features.pixels_n2.cpu().numpy().astype(np.float64))
 
 
@@ -68,11 +75,18 @@ class Regression(NamedTuple):
 class PoseEstimate:
     """An accepted pose of the camera (optical axes) in the map.
 
-    covariance_66: see pose_covariance. points: regressed, inliers: of these. pixels_m2, points_m3:
-    the inliers in the *given* image's undistorted pixels and in the map. landmarks: how many the
-    pose was made exact with, 0 = none; sure: enough to vouch for it. reprojection_px: median of
-    what the pose was solved from. rival: share of this pose's agreement that the best pose in
-    another place has; ambiguous: so much that this image alone does not tell which it is.
+    Attributes:
+        map_from_camera: the pose, metres.
+        covariance_66: metres and radians, axes as in pose_covariance.
+        inliers, points: of the regressed points those that agree, and all.
+        reprojection_px: px, median over what the pose was solved from.
+        seconds: s, spent in the localizer.
+        pixels_m2: the inliers in the *given* image's undistorted pixels.
+        points_m3: the same in the map, metres.
+        landmarks: how many the pose was made exact with, 0 = none.
+        landmark_verified: they are so many that the pose counts whatever the inliers.
+        second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
+        ambiguous: that is so much that this image alone does not tell which of both it is.
     """
 
     map_from_camera: Pose
@@ -90,28 +104,20 @@ class PoseEstimate:
 
     @property
     def inlier_ratio(self) -> float:
-        """Share of the regressed points that agree with the pose."""
+        """Ratio of the regressed points that agree with the pose."""
         return self.inliers / self.points
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """No pose, and why, in words for a log line."""
-
-    reason: str
-    inliers: int
-    points: int
-    seconds: float
-
-    @property
-    def inlier_ratio(self) -> float:
-        """Share of the regressed points that agreed with the best pose found."""
-        return self.inliers / self.points if self.points else 0.0
-
-
 def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
-    """How far (m,) each inlier's point, seen from that pose, is from its pixel; infinite behind
-    the camera.
+    """How far each inlier's point, seen from a pose, is from its pixel.
+
+    Args:
+        estimate: with m inliers.
+        camera: of the image that was given to the localizer.
+        map_from_camera: the pose to look from.
+
+    Returns:
+        (m,) px, infinite behind the camera.
     """
     points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
     off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)

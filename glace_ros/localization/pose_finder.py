@@ -1,4 +1,4 @@
-"""Pose finder: what one head says of an image -> the pose of its camera, or why there is none."""
+"""Pose finder: what one head predicts of an image -> the pose of its camera, or a rejection."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
 from glace_ros.localization.landmark_refinement import refine_pose
 from glace_ros.localization.pose_covariance import camera_covariance
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
+from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class PoseFinder:
-    """Solves poses of a map's points, makes them exact by its landmarks, and doubts them."""
+    """Solves poses of a map's points, makes them exact by its landmarks, and doubts them.
+
+    scene_map: on the device of the regressions. config: of the localizer.
+    """
 
     def __init__(self, scene_map: SceneMap, config: LocalizerConfig) -> None:
         self._scene_map, self._config = scene_map, config
@@ -34,26 +38,30 @@ class PoseFinder:
     def find(
         self, regression: Regression, camera: Camera, start: float
     ) -> PoseEstimate | Rejection:
-        """By the first head of what was regressed. camera: of the image as it was given. start:
-        perf_counter() from which the result's seconds count.
+        """The pose by the first head of what was regressed.
+
+        Args:
+            regression: of the encoded image.
+            camera: of the image as it was given.
+            start: perf_counter() from which the result's seconds count.
         """
-        pixels_n2, points_n3, working_camera = (
-            regression.pixels_n2, regression.points_n3, regression.camera
-        )  # fmt: skip
+        pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
+        working_camera = regression.camera
         coarse = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
         count = len(pixels_n2)
         if coarse is None:
-            reason = f"no pose fits any of {count} points"
-            return Rejection(reason, 0, count, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            return Rejection(RejectionCode.NO_POSE, points=count, seconds=seconds)
         solution, landmarks, covariance_66 = self._refine(coarse, regression)
         if covariance_66 is not None:
             metadata = self._scene_map.metadata
             covariance_66 *= (
                 metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
             )
-        reason = self._doubt(coarse.inliers, count, landmarks, covariance_66)
-        if reason or covariance_66 is None:
-            return Rejection(reason, coarse.inliers, count, time.perf_counter() - start)
+        rejection = self._doubt(coarse.inliers, count, landmarks, covariance_66)
+        if rejection is not None:
+            return replace(rejection, seconds=time.perf_counter() - start)
+        assert covariance_66 is not None, "a pose without one is rejected"
         scale_2 = np.array(
             [camera.width_px / working_camera.width_px, camera.height_px / working_camera.height_px]
         )
@@ -70,14 +78,14 @@ class PoseFinder:
             landmark_verified=self._landmark_verified(landmarks),
         )
 
-    def unrepeated(self, estimate: PoseEstimate, regression: Regression) -> str:
-        """Why another seed of RANSAC speaks against an estimate; empty where it does not."""
+    def unrepeated(self, estimate: PoseEstimate, regression: Regression) -> Rejection | None:
+        """The rejection of an estimate that another seed of RANSAC speaks against, else None."""
         solver = replace(self._solver_config(), seed=self._config.seed + 1)
-        again = solve_pose(regression.pixels_n2, regression.points_n3, regression.camera, solver)
+        again = solve_pose(regression.pixels_n2, regression.points_n3(), regression.camera, solver)
         map_from_camera = None
         if again is not None:
             map_from_camera = self._in_map(self._refine(again, regression)[0])
-        return not_repeated(estimate.map_from_camera, map_from_camera, self._config.acceptance)
+        return not_repeated(estimate, map_from_camera, self._config.acceptance)
 
     def _in_map(self, solution: PoseSolution) -> Pose:
         pose = solution.map_from_camera
@@ -89,7 +97,7 @@ class PoseFinder:
         """The solution to publish, how many landmarks it is made of, and its covariance."""
         landmarks, config = self._scene_map.landmarks, self._config.refinement
         solution, agreed, refine_px = coarse, 0, PoseSolverConfig.refine_px
-        points_m3 = regression.points_n3[coarse.inlier_n]
+        points_m3 = regression.points_n3()[coarse.inlier_n]
         if landmarks and config:
             refined = refine_pose(
                 coarse.map_from_camera, regression.features, landmarks, regression.camera, config
@@ -115,10 +123,11 @@ class PoseFinder:
 
     def _doubt(
         self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
-    ) -> str:
-        """Why the best pose is not to be trusted; empty where nothing speaks against it."""
+    ) -> Rejection | None:
+        """The rejection of a pose that is not to be trusted, else None."""
         acceptance, ratio = self._config.acceptance, self._scene_map.metadata.min_inlier_ratio
-        reason = ""
         if not self._landmark_verified(landmarks):
-            reason = too_few_inliers(inliers, count, ratio, acceptance)
-        return reason or too_uncertain(covariance_66, inliers, acceptance)
+            rejection = too_few_inliers(inliers, count, ratio, acceptance)
+            if rejection is not None:
+                return rejection
+        return too_uncertain(covariance_66, inliers, count, acceptance)

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoseSolverConfig:
-    """ransac_px: inlier threshold in the encoded image. max_iterations bounds the latency, found
-    or not.
+    """How a pose is solved.
 
-    refine_px: scale of the Cauchy loss of the last refinement.
+    Attributes:
+        ransac_px: px, inlier threshold in the encoded image.
+        min_iterations: of RANSAC.
+        max_iterations: bounds the latency, whether a pose is found or not.
+        refine_px: px, scale of the Cauchy loss of the last refinement.
+        seed: of RANSAC.
     """
 
     ransac_px: float = 10.0
@@ -33,8 +37,12 @@ class PoseSolverConfig:
 
 @dataclass(frozen=True, eq=False)
 class PoseSolution:
-    """map_from_camera; inlier_n: bool (n,); residuals_m2: px (m, 2) of the m inliers, projected -
-    observed.
+    """A pose and what agrees with it.
+
+    Attributes:
+        map_from_camera: from the map's origin, metres.
+        inlier_n: bool (n,), which of the points agree.
+        residuals_m2: (m, 2) px of the m inliers, projected - observed.
     """
 
     map_from_camera: Pose
@@ -53,9 +61,16 @@ def solve_pose(
     camera: Camera,
     config: PoseSolverConfig,
 ) -> PoseSolution | None:
-    """The pose from which the points (n, 3) in the map are seen at the pixels (n, 2) of a pinhole.
+    """The pose from which points of the map are seen at pixels of a pinhole.
 
-    None where no three points agree with a fourth in front of the camera.
+    Args:
+        pixels_n2: (n, 2) px.
+        points_n3: (n, 3) metres from the map's origin.
+        camera: the pinhole.
+        config: of RANSAC and the last refinement.
+
+    Returns:
+        None where no three points agree with a fourth in front of the camera.
     """
     if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
         return None

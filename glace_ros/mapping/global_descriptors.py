@@ -4,7 +4,7 @@ their descriptors, and how strongly training diffuses them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from glace_ros.errors import MappingError
 from glace_ros.features.descriptor_centres import DescriptorCentres
-from glace_ros.features.encoder_names import encoder_parts, r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.geometry.covisibility import covisible_views
 from glace_ros.mapping.descriptor_statistics import (
@@ -71,7 +71,7 @@ class GlobalDescriptors:
         name: "vlad", or "kmeans:K" for K descriptors in all (the paper's table 6).
         Raises MappingError for another name.
         """
-        clusters = _clusters(name)
+        clusters = GlobalEncoderName.parse(name).clusters
         # through fp16, as the file will have it
         encoder = VladEncoder.learn(features, map_from_camera, config, seed).map_tensors(_rounded)
         descriptors_vG = torch.stack([encoder.encode(view) for view in features])
@@ -102,17 +102,16 @@ class GlobalDescriptors:
 
         name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the nearest of K centres (table 6).
         """
-        neighbours_vk, centres, clusters = None, None, _clusters(name)
+        neighbours_vk, centres, encoder = None, None, GlobalEncoderName.parse(name)
         statistics = descriptor_pairs(descriptors_vG.numpy(), map_from_camera).statistics()
-        if clusters:
-            learned = DescriptorCentres.learn(
-                descriptors_vG, min(clusters, len(descriptors_vG)), seed
-            )
+        if encoder.clusters:
+            clusters = min(encoder.clusters, len(descriptors_vG))
+            learned = DescriptorCentres.learn(descriptors_vG, clusters, seed)
             centres = learned.map_tensors(_rounded)
             descriptors_vG = torch.stack(
                 [centres.nearest(descriptor_G) for descriptor_G in descriptors_vG]
             )
-            name = f"{centres.name}+{r2former_part(name)}"
+            name = str(replace(encoder, clusters=clusters))
         elif neighbour_descriptors:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
         return GlobalDescriptors(name, centres, descriptors_vG, neighbours_vk, statistics)
@@ -218,15 +217,3 @@ def unseen_pairs(
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.half().float()
-
-
-def _clusters(name: str) -> int:
-    """K of "kmeans:K", also of R2Former's descriptors; 0 for descriptors as they are."""
-    kind, _, count = encoder_parts(name)[0].partition(":")
-    if name == "vlad" or r2former_part(name) == name:
-        return 0
-    if kind == "kmeans" and count.isdecimal() and int(count) > 0:
-        return int(count)
-    raise MappingError(
-        f"the global encoder '{name}' is unknown: use vlad, none, kmeans:K or r2former:FILE"
-    )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.landmarks import APART_M, Landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class LandmarkConfig:
     """Of the descriptors of patches of one keypoint."""
     twin_views: float = 3.0
     """So many views less a keypoint counts with a perfect twin, which tells nobody where he is."""
-    apart_m: float = 2.5
+    apart_m: float = APART_M
     """From where on a keypoint that looks the same is a twin."""
     observations: int = 1_500_000
     """Patches looked at, a random sample of more: bounds the memory for long recordings."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from glace_ros.errors import MappingError
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.build_steps import Encoded, Prepared, Trained
@@ -69,8 +69,8 @@ class MapBuilder:
         self._ranks = ranks or Ranks()
         self._started = time.perf_counter()
         self._encoder = local_encoder(config.local_encoder, device)
-        name = r2former_part(config.global_encoder)
-        self._r2former = R2FormerEncoder(name, device) if name else None
+        network = GlobalEncoderName.parse(config.global_encoder).r2former
+        self._r2former = R2FormerEncoder(network, device) if network else None
 
     def no_views(self, image_count: int | None = None) -> EncodedViews:
         """Where `encode` is to put its patches; those of an interrupted run can go there first.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
@@ -76,9 +76,9 @@ def with_global_encoder(config: MapBuilderConfig, name: str) -> MapBuilderConfig
     config = replace(config, global_encoder=name)
     if config.preset not in PAPER:
         return config
-    learned = name != "none" and r2former_part(name) is None
+    encoder = GlobalEncoderName.parse(name)
     return replace(
         config,
-        sigma=_SIGMA if name.startswith("r2former:") else config.sigma,
-        augmentation=replace(config.augmentation, plain_first=learned),
+        sigma=_SIGMA if encoder.r2former and not encoder.clusters else config.sigma,
+        augmentation=replace(config.augmentation, plain_first=encoder.source == "vlad"),
     )

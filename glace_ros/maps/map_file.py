@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT_VERSION = 1
+"""Of the header; another one is refused."""
 _FORMAT = "glace"
 
 
@@ -42,7 +43,10 @@ def write_map_file(path: Path, fields: dict[str, Any], tensors: dict[str, torch.
 
 
 def read_map_file(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """The fields and tensors of a file that is whole and as it was written. Raises MapFileError."""
+    """The fields and tensors of a file that is whole and as it was written.
+
+    Raises MapFileError, one sentence, for any other.
+    """
     _check_is_file(path)
     header, tensors = _read(path)
     version = header.pop("version", None)
@@ -60,7 +64,7 @@ def read_map_file(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def tensors_hash(tensors: dict[str, torch.Tensor]) -> str:
-    """Of names, types, shapes and bytes, in hex digits."""
+    """SHA-256 of names, types, shapes and bytes, in hex digits."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -70,7 +74,12 @@ def tensors_hash(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
-    """Of all that a pose depends on: an origin that was edited is as wrong as a weight."""
+    """SHA-256, in hex digits, of all that a pose depends on: an origin that was edited is as wrong
+    as a weight.
+
+    header: all fields; the checksum itself does not count.
+    tensors: by name.
+    """
     described = json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True)
     return hashlib.sha256(f"{described} {tensors_hash(tensors)}".encode()).hexdigest()
 

@@ -25,6 +25,7 @@ from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
 from glace_ros.node.output.status import input_values
 from glace_ros.node.output.status_reports import LiveReports
 from glace_ros.node.saved_pose_file import PoseMemory
+from glace_ros.rejection import RejectionCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ class LiveLocalization:
 
     def _map_from_odom(self) -> Pose | None:
         in_error = self._failures.problem is not None
-        return self._run.map_from_odom(self._now_ns(), in_error)
+        return self._run.map_from_odom(self._now_ns(), in_error=in_error)
 
     def _tick(self) -> None:
         for camera in self._cameras:
@@ -227,7 +228,7 @@ class LiveLocalization:
             return report
         return replace(
             report, state=LocalizationState.ERROR, accepted=False,
-            rejection_kind="exception", rejection_reason=problem,
+            rejection_code=RejectionCode.LOCALIZER_FAILED, rejection_reason=problem,
         )  # fmt: skip
 
     def _now_ns(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import GlaceError
-from glace_ros.fusion.odometry_fusion import OdometryFusionConfig
+from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
+from markupsafe import Markup
 
 from glace_ros.report.colours import GREY, ORANGE
 from glace_ros.report.page import Page, Verdict, chart, listed, section, table
@@ -84,7 +85,7 @@ def number(cell: str) -> float | None:
         return None
 
 
-def _bars(compared: Comparison) -> str:
+def _bars(compared: Comparison) -> Markup:
     """Of the last column that has a measured figure."""
     ours = [row for row in compared.rows if row.from_ == MEASURED]
     shown = [
@@ -93,7 +94,7 @@ def _bars(compared: Comparison) -> str:
         if any(number(row.metrics[column]) is not None for row in ours)
     ]
     if not shown:
-        return ""
+        return Markup()
     column = shown[-1]
     rows = [row for row in compared.rows if number(row.metrics[column]) is not None]
     figure = go.Figure()

@@ -14,10 +14,10 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from glace_ros.errors import RecordingError
+from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _COMPRESSED_SUFFIXES = (".zst", ".zstd")
@@ -25,40 +25,69 @@ _COMPRESSED_SUFFIXES = (".zst", ".zstd")
 
 @dataclass(frozen=True)
 class BagTopic:
-    """A topic of a bag. msgtype: such as "sensor_msgs/msg/Image"; empty where types differ."""
+    """A topic, as the bag's index has it."""
 
     name: str
     msgtype: str
+    """Such as "sensor_msgs/msg/Image"; empty where its messages are of several types."""
     count: int
+    """Messages."""
 
 
 @dataclass(frozen=True)
 class BagMessage:
-    """One message. received_ns: when it was recorded, not when it was measured."""
+    """One message, parsed."""
 
     topic: str
     received_ns: int
+    """When it was recorded, not when it was measured."""
     content: Any
+    """An object with the fields of its message type."""
 
 
 class BagFile:
-    """A bag (rosbag2 folder, bare .mcap or .db3, ROS 1 .bag), read as a stream. Context manager.
+    """A bag, read as a stream. It is open when it is made, and a context manager that closes it.
 
-    notes: sentences about what is odd but usable. unreadable: messages by topic that could not
-    be parsed, of all the passes made. Raises RecordingError with a sentence, also while reading.
+    Raises RecordingError with a sentence, also while reading.
     """
 
     def __init__(self, path: Path | str) -> None:
+        """path: a rosbag2 folder, a bare .mcap or .db3, or a ROS 1 .bag."""
         self.path = Path(path)
         self.notes: list[str] = []
+        """Sentences on what is odd but usable."""
         self.unreadable: Counter[str] = Counter()
-        self.topics: dict[str, BagTopic] = {}
-        self.duration_s = 0.0
-        self.start_ns = 0
-        self._reader: AnyReader | None = None
+        """Messages that could not be parsed, by topic, of all passes made."""
         self._links = ExitStack()
+        reader = self._opened()
+        self._reader: AnyReader | None = reader
+        if reader.message_count == 0:
+            self.close()
+            raise RecordingError(f"{self.path} holds no messages")
+        self.topics = {
+            name: BagTopic(name, info.msgtype or "", info.msgcount)
+            for name, info in reader.topics.items()
+        }
+        """All that the bag's index names, by name."""
+        self.start_ns = reader.start_time
+        """When the first message was recorded."""
+        self.duration_s = max(0, reader.duration) / 1e9
+        """From the first message to the last."""
 
     def __enter__(self) -> BagFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files; a bag that is closed has no messages to give."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._links.close()
+
+    def _opened(self) -> AnyReader:
         try:
             paths = self._files_to_open()
         except OSError as error:
@@ -71,29 +100,8 @@ class BagFile:
             reader.open()
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
-            raise RecordingError(_cannot_open(self.path, paths, error)) from error
-        self._reader = reader
-        self.topics = {
-            name: BagTopic(name, info.msgtype or "", info.msgcount)
-            for name, info in reader.topics.items()
-        }
-        if reader.message_count == 0:
-            self.__exit__(None, None, None)
-            raise RecordingError(f"{self.path} holds no messages")
-        self.duration_s = max(0, reader.duration) / 1e9
-        self.start_ns = reader.start_time
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._links.close()
+            raise RecordingError(cannot_open(self.path, paths, error)) from error
+        return reader
 
     def messages(self, topics: Iterable[str]) -> Iterator[BagMessage]:
         """The messages of these topics in order of recording, parsed.
@@ -115,7 +123,7 @@ class BagFile:
             except StopIteration:
                 break
             except Exception as error:
-                raise RecordingError(_cannot_read_on(self.path, error)) from error
+                raise RecordingError(cannot_read_on(self.path, error)) from error
             seen[connection.topic] += 1
             try:
                 content = self._reader.deserialize(raw, connection.msgtype)
@@ -209,36 +217,3 @@ class BagFile:
         if any((self.path / name).is_dir() for name in ("rgb", "train", "test")):
             raise RecordingError(f"{self.path} is no bag but a scene folder: give it with --scene")
         raise RecordingError(f"{self.path} holds no bag (no metadata.yaml, no .mcap, .db3 or .bag)")
-
-
-def _cannot_open(path: Path, paths: list[Path], error: Exception) -> str:
-    reason = _one_line(error)
-    if isinstance(error, PermissionError):
-        return f"{path} cannot be read: permission denied"
-    files = [file for p in paths for file in (sorted(p.iterdir()) if p.is_dir() else [p])]
-    mcap = next((file for file in files if file.suffix == ".mcap"), None)
-    if mcap is not None and ("end magic" in reason or "footer" in reason or "Errno 22" in reason):
-        return (
-            f"{mcap} is cut off or damaged at its end ({reason}); get back what is whole with "
-            f"'mcap recover {mcap.name} -o recovered.mcap' and give that file"
-        )
-    if isinstance(error, EOFError) or "ompress" in reason or "zstd" in type(error).__module__:
-        return f"{path} is cut off or damaged (its compressed file ends early: {reason})"
-    if "metadata" in reason.lower() or "YAML" in reason:
-        return f"{path} cannot be opened ({reason}); run 'ros2 bag reindex {path}'"
-    if "index" in reason:
-        return f"{path} cannot be opened ({reason}); run 'rosbag reindex {path}'"
-    return f"{path} is no readable bag ({reason})"
-
-
-def _cannot_read_on(path: Path, error: Exception) -> str:
-    return (
-        f"{path} is damaged in the middle ({_one_line(error)}); copy it again, or get back what "
-        "is whole with 'mcap recover', 'sqlite3 .recover' or 'ros2 bag reindex'"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    """The error's text without line breaks and full stop, to stand in a sentence."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return (text if len(text) < 200 else text[:200] + "...") or type(error).__name__

@@ -21,22 +21,27 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.recording.bag_file import BagFile
 
-# More samples than this (about 300 MB) are not kept without knowing that they are needed.
+# More samples than this (about 300 MB) are not stored without knowing that they are needed.
 _MAX_SAMPLES = 3_000_000
 
 
 class TransformTrack:
-    """All of /tf and /tf_static in a TransformTree; unusable ones are counted, not kept.
-
-    only: keep no other child frames than these (None: all, as long as they are few enough).
-    """
+    """All of /tf and /tf_static; unusable transforms are counted and left out."""
 
     def __init__(self, max_gap_s: float, only: set[str] | None = None) -> None:
+        """max_gap_s: no transform is interpolated over a longer gap.
+        only: store no other child frames than these; None: all, as long as they are few enough.
+        """
         self.tree = TransformTree(max_gap_s=max_gap_s)
+        """What was stored."""
         self.parents: dict[str, str] = {}
+        """The first parent of every child, stored or not."""
         self.unusable: Counter[str] = Counter()
+        """Transforms that are no rigid ones, by `parent->child`."""
         self.conflicts: Counter[str] = Counter()
+        """Transforms that contradict others, by the tree's sentence."""
         self.overflowed = False
+        """Whether there were too many transforms to store all."""
         self._only = only
         self._samples = 0
 
@@ -86,15 +91,21 @@ class TransformTrack:
 
 
 class PoseTrack:
-    """The poses of one topic over time. frame: what they are in; child: of what, or empty."""
+    """The poses of one topic over time; unusable ones are counted and left out."""
 
     def __init__(self, topic: str, max_gap_s: float) -> None:
+        """max_gap_s: no pose is interpolated over a longer gap."""
         self.topic = topic
         self.frame = ""
+        """What the poses are in: the first message's frame."""
         self.child = ""
+        """What they are of; empty where the first message does not say."""
         self.tree = TransformTree(max_gap_s=max_gap_s)
+        """The poses, of `child_name` in `parent_name`."""
         self.count = 0
+        """Usable poses."""
         self.unusable: Counter[str] = Counter()
+        """Others, by why."""
 
     def take(self, message: Any) -> None:
         """Adds one message, or counts why not."""
@@ -140,15 +151,18 @@ class PoseTrack:
 
 
 class CameraTrack:
-    """The calibration over time, kept where it changes."""
+    """The calibration over time, stored where it changes."""
 
     def __init__(self, topic: str, image_topic: str) -> None:
+        """image_topic: whose calibration it is; its name tells whether images are rectified."""
         self.topic = topic
         self.frame = ""
+        """The camera's frame by the first message that names one."""
+        self.unusable: Counter[str] = Counter()
+        """Messages that are no calibration, by why."""
         self._image_topic = image_topic
         self._stamps_ns: list[int] = []
         self._cameras: list[Camera] = []
-        self.unusable: Counter[str] = Counter()
 
     def take(self, message: Any) -> None:
         """Adds one CameraInfo, or counts why not."""
@@ -191,7 +205,13 @@ def read_tracks(
     max_gap_s: float,
     only: set[str] | None = None,
 ) -> TransformTrack:
-    """Fills the two tracks and returns the bag's transforms; a second pass only for huge /tf."""
+    """Fills the two tracks and returns the bag's transforms; a second pass only for huge /tf.
+
+    camera_frame: by the images; empty where they do not say, and the calibration does.
+    max_gap_s: as in `TransformTrack`.
+    only: the second pass: transforms alone, and none but of these child frames.
+    Raises RecordingError where the bag cannot be read on.
+    """
     transforms = TransformTrack(max_gap_s, only)
     tf_topics = {t.name for t in bag.topics.values() if t.msgtype in TF_TYPES}
     wanted = set(tf_topics)

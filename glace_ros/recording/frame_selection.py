@@ -16,27 +16,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SHARPNESS_WIDTH_PX = 480
+"""One width for all cameras: edges of a larger image are softer."""
 _SHARPNESS_HISTORY = 50
+"""Frames of the running median: how sharp images are depends on where the robot is."""
 _SHARPNESS_MIN_HISTORY = 5
+"""Of fewer frames the median says nothing."""
 
 
 @dataclass(frozen=True)
 class FrameSelection:
-    """keyframe_distance_m, keyframe_angle_deg: a keyframe is as far from the last one, or turned
-    as much; both 0 takes every frame.
-    min_sharpness: variance of the Laplacian, over the running median of the recording, below
-    which a frame counts as blurred; 0 takes them all.
-    skip_repeated: leave out images with the bytes of the one before (a frozen camera driver).
-    """
+    """When a frame becomes a keyframe. Distance and angle both 0: every sharp one."""
 
     keyframe_distance_m: float = 0.1
+    """It is so far from the last keyframe, or turned by the angle."""
     keyframe_angle_deg: float = 5.0
+    """It is turned so far from the last keyframe, or away by the distance."""
     min_sharpness: float = 0.2
+    """Below this ratio of its variance of the Laplacian to the running median of the recording a
+    frame counts as blurred; 0 takes them all.
+    """
     skip_repeated: bool = True
+    """Leave out images with the bytes of the one before: a camera driver that froze."""
 
 
 class FrameSelector:
-    """Decides frame after frame, in order of time. Each question returns a reason or None."""
+    """Decides frame after frame, in order of time.
+
+    Each question returns why the frame is left out, in a few words to count by, or None.
+    """
 
     def __init__(self, selection: FrameSelection) -> None:
         self._selection = selection

@@ -1,5 +1,5 @@
-"""Which part of a drive judges the map: contiguous blocks, so that no neighbour gives the answer
-away. The rest is mapped from.
+"""Which part of a drive is held out to validate the map: contiguous blocks, so that no neighbour
+gives the answer away. The rest is mapped from.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ passes only once would ask for places that nobody showed.
 
 
 class HeldOutBlocks:
-    """Intervals of BLOCK_S, evenly over the drive, together `fraction` of it.
-
-    stamps_n: int64 ns, ascending, of the drive's poses.
+    """Intervals of about BLOCK_S, evenly over the drive. `stamp_ns in blocks` tells what is held
+    out.
     """
 
     def __init__(self, stamps_n: NDArray[np.int64], fraction: float) -> None:
+        """stamps_n: int64 ns, ascending, of the drive's poses.
+        fraction: how much of the drive all blocks take together; 0: there are none.
+        """
         self.intervals_ns: list[tuple[int, int]] = []
+        """(start, end) of each block, ascending; the end is not in it."""
         if fraction <= 0 or len(stamps_n) < 2:
             return
         first, last = int(stamps_n[0]), int(stamps_n[-1])
@@ -47,20 +50,21 @@ class HeldOutBlocks:
 
 
 class HeldOutImages:
-    """The images that judge the map, by their stamps: read from the bag again when iterated, since
-    a tenth of a long recording would fill the memory.
-
-    Of more than MOST_JUDGED, as many are read, evenly spread.
+    """The images that validate the map, by their stamps: read from the recording again when
+    iterated, since a tenth of a long one would fill the memory.
     """
 
     MOST_VALIDATED = 500
+    """Of more images, as many are read, evenly spread: they tell a ratio to about 2 %."""
 
-    def __init__(self, reader: PosedImageReader, stamps_ns: list[int] | None = None) -> None:
-        self.stamps_ns = stamps_ns or []
+    def __init__(self, reader: PosedImageReader) -> None:
+        """reader: of the recording that they are from."""
+        self.stamps_ns: list[int] = []
+        """Of all images noted, in order of recording."""
         self._reader = reader
 
     def append(self, image: PosedImage) -> None:
-        """Note the image."""
+        """Notes the image, not its pixels."""
         self.stamps_ns.append(image.stamp_ns)
 
     def __len__(self) -> int:
@@ -78,8 +82,12 @@ def mapping_images(
     held_out: HeldOutImages,
     position: dict[str, Any] | None = None,
 ) -> Iterator[PosedImage]:
-    """Keyframes outside of the blocks; those in them are noted in held_out. position: where to go
-    on.
+    """Keyframes outside of the blocks, to be mapped from.
+
+    selection: what makes a keyframe.
+    held_out: the keyframes in the blocks are noted in it.
+    position: where an earlier pass stopped (`PosedImageReader.position`); None: from the start.
+    Raises RecordingError at the end where there was not one keyframe.
     """
     for image in reader.posed_images(selection, position):
         if image.stamp_ns in blocks:
@@ -94,7 +102,10 @@ def mapping_count(
     blocks: HeldOutBlocks,
     on_image: Callable[[], None],
 ) -> int:
-    """How many `mapping_images` there are: a pass over the recording."""
+    """How many `mapping_images` there are: a pass over the recording.
+
+    on_image: called after each of them.
+    """
     count = 0
     for _ in mapping_images(reader, selection, blocks, HeldOutImages(reader)):
         count += 1

@@ -5,116 +5,85 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.frame_selection import FrameSelection, FrameSelector
 from glace_ros.recording.posed_images import PosedImage
-from glace_ros.recording.recording_summary import RecordingSummary, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-    from types import TracebackType
+    from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
-    from glace_ros.recording.bag_file import BagTopic
+    from glace_ros.recording.recording_info import RecordingInfo
+
+Reader = TypeVar("Reader", bound="PosedImageReader")
 
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """An image of the right camera that has a time, not decoded yet. content: the reader's own."""
+    """An image of the right camera that has a time, not decoded yet."""
 
     stamp_ns: int
+    """When it was exposed."""
     content: Any
+    """The reader's own: a message, or the image's files."""
 
 
 class PosedImageReader(ABC):
-    """Posed images, in order. Context manager; streams, so its memory does not grow with them.
+    """Posed images, in order. It is open when it is made, and a context manager that closes it.
 
-    kind: in words, of bag, scene folder and list of rooms.
-    After entering: image_topic, camera_info_topic, pose_source and why it was chosen; map_frame,
-    base_frame, camera_frame; base_from_camera; camera (of the first image); image_count; path;
-    start_ns (0:00 of the recording); duration_s; topics (a scene folder has none).
-    notes: sentences on what is odd. left_out: frames left out by the latest iteration, by reason.
-    position: JSON; where in the recording `posed_images` stands, for its `resume`.
-    Everything here raises RecordingError with one sentence.
+    It streams, so that its memory does not grow with the recording. Whatever is asked of it, and
+    its constructor, raise RecordingError with one sentence.
     """
 
-    kind: str
-    path: Path
-    start_ns: int
-    duration_s: float
-    topics: Mapping[str, BagTopic]
-    image_topic: str
-    camera_info_topic: str
-    pose_source: str
-    pose_source_why: str
-    map_frame: str
-    base_frame: str
-    camera_frame: str
-    base_from_camera: Pose
-    camera: Camera
-    image_count: int
-
-    def __init__(self) -> None:
+    def __init__(self, info: RecordingInfo) -> None:
+        self.info = info
+        """What the recording is, and what of it is read."""
         self.left_out: Counter[str] = Counter()
+        """Frames that the latest iteration left out, by reason."""
         self.frames_used: int | None = None
+        """Frames that the latest iteration gave; None before its end."""
         self.position: dict[str, Any] = {}
+        """JSON: where in the recording `posed_images` stands, for its `resume`."""
         self._why_no_pose = ""
 
-    @abstractmethod
-    def __enter__(self) -> PosedImageReader: ...
+    def __enter__(self: Reader) -> Reader:
+        return self
 
-    @abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def posed_images(
         self, selection: FrameSelection | None = None, resume: dict[str, Any] | None = None
     ) -> Iterator[PosedImage]:
         """The keyframes in order of recording, each with its pose.
 
+        selection: what makes a keyframe; None: the defaults.
         resume: what `position` was when an earlier pass over the same recording stopped; the images
-        up to there are skipped, undecoded.
+            up to there are skipped, undecoded.
         Raises RecordingError at the end where there was not one.
         """
         selector = FrameSelector(selection or FrameSelection())
         self._begin()
-        used = skip_frames = 0
+        used = skipped = 0
         self.position = resume or {}
         if resume:
             selector.restore(resume["selector"])
-            used, skip_frames = resume["used"], resume["frames"]
+            used, skipped = resume["used"], resume["frames"]
         for number, frame in enumerate(self._frames(), 1):
-            if resume and number <= skip_frames:
-                if number == skip_frames:
+            if resume and number <= skipped:
+                if number == skipped:
                     self.left_out = Counter(resume["left_out"])
                 continue
-            repeated = selector.repeated(self._bytes_of(frame))
-            pose = self._pose_or_none(frame.stamp_ns)
-            if pose is None:
-                continue
-            skip = repeated or selector.too_close(pose)
-            if skip:
-                self.left_out[skip] += 1
-                continue
-            image = self._decoded(frame, pose)
+            image = self._keyframe(frame, selector)
             if image is None:
                 continue
-            if blurred := selector.blurred(image.image_rgb_hwc):
-                self.left_out[blurred] += 1
-                continue
-            selector.keep(pose)
             used += 1
             self.position = {
                 "frames": number, "used": used, "selector": selector.state(),
@@ -124,7 +93,10 @@ class PosedImageReader(ABC):
         self._end(used)
 
     def images_at(self, stamps_ns: set[int]) -> Iterator[PosedImage]:
-        """The images with these stamps, in order of recording; the others are not decoded."""
+        """The images with these stamps, in order of recording; the others are not decoded.
+
+        stamps_ns: one that the recording does not have is passed over.
+        """
         wanted, left_out = set(stamps_ns), Counter(self.left_out)
         try:
             for frame in self._frames():
@@ -153,15 +125,9 @@ class PosedImageReader(ABC):
             del self.left_out[reason]  # these were yielded
         self._end(used)
 
-    def survey(self, selection: FrameSelection | None = None) -> RecordingSummary:
-        """The summary after going through all frames as `posed_images` does (`--dry-run`)."""
-        for _ in self.posed_images(selection):
-            pass
-        return self.summary()
-
-    def summary(self) -> RecordingSummary:
-        """What the bag holds and what was chosen; frame counts are of the latest iteration."""
-        return summarize(self)
+    @abstractmethod
+    def close(self) -> None:
+        """Closes the files that it holds open."""
 
     @property
     @abstractmethod
@@ -209,6 +175,24 @@ class PosedImageReader(ABC):
         self.frames_used = None
         self._why_no_pose = ""
 
+    def _keyframe(self, frame: RecordedFrame, selector: FrameSelector) -> PosedImage | None:
+        """The frame with its pose if it is a keyframe; None (counted) where it is not."""
+        repeated = selector.repeated(self._bytes_of(frame))
+        pose = self._pose_or_none(frame.stamp_ns)
+        if pose is None:
+            return None
+        if why_not := repeated or selector.too_close(pose):
+            self.left_out[why_not] += 1
+            return None
+        image = self._decoded(frame, pose)
+        if image is None:
+            return None
+        if why_not := selector.blurred(image.image_rgb_hwc):
+            self.left_out[why_not] += 1
+            return None
+        selector.keep(pose)
+        return image
+
     def _pose_or_none(self, at_ns: int) -> Pose | None:
         try:
             return self.map_from_camera(at_ns)
@@ -232,6 +216,7 @@ class PosedImageReader(ABC):
         if used:
             return
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())
-        details = [self._why_no_pose, *(n for n in self.notes if n.startswith(self.image_topic))]
-        sentence = f"None of the {self.image_count} {self._images_in_words()} can be used"
+        notes = [note for note in self.notes if note.startswith(self.info.image_topic)]
+        details = [self._why_no_pose, *notes]
+        sentence = f"None of the {self.info.image_count} {self._images_in_words()} can be used"
         raise RecordingError("; ".join([f"{sentence}: {reasons}", *filter(None, details)]))

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PosedImage:
-    """One image of a recording, undistorted.
-
-    stamp_ns: exposure time. image_rgb_hwc: uint8 (height, width, 3). camera: a pinhole.
-    map_from_camera: camera in REP-103 optical axes (z forward), or None where the recording
-    has no pose at `stamp_ns` (such images are only yielded when asked for).
-    """
+    """One image of a recording, undistorted."""
 
     stamp_ns: int
+    """When it was exposed."""
     image_rgb_hwc: NDArray[np.uint8]
+    """(height, width, 3)."""
     camera: Camera
+    """A pinhole, of the undistorted image."""
     map_from_camera: Pose | None
+    """Optical axes (z forward); None where the recording has no pose at `stamp_ns`. Such images
+    are only yielded when asked for.
+    """

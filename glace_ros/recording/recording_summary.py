@@ -8,67 +8,44 @@ from typing import TYPE_CHECKING
 from glace_ros.geometry.transform_tree import TransformError
 
 if TYPE_CHECKING:
-    from glace_ros.geometry.camera import Camera
+    from glace_ros.recording.bag_file import BagTopic
+    from glace_ros.recording.frame_selection import FrameSelection
     from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.recording_info import RecordingInfo
 
 _PATH_SAMPLE_NS = 250_000_000
 
 
-@dataclass(frozen=True)
-class TopicSummary:
-    """A topic; rate_hz over the bag's duration, 0 where that is no time at all."""
-
-    name: str
-    msgtype: str
-    count: int
-    rate_hz: float
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecordingSummary:
-    """What a recording holds and what was chosen.
+    """What a recording holds, what was chosen of it, and what became of its frames."""
 
-    frames_used, left_out (reason -> frames): of the latest iteration; None and empty before one.
-    """
-
-    path: str
-    duration_s: float
-    topics: tuple[TopicSummary, ...]
-    image_topic: str
-    camera_info_topic: str
-    pose_source: str
-    pose_source_why: str
-    map_frame: str
-    base_frame: str
-    camera_frame: str
-    camera: Camera
-    image_count: int
+    info: RecordingInfo
+    """What the recording is, and what of it is read."""
     path_length_m: float
+    """How far the base drove."""
     frames_used: int | None
+    """Of the latest iteration; None before the end of one."""
     left_out: dict[str, int]
+    """Frames of the latest iteration by why they were not used, the most frequent first."""
     notes: tuple[str, ...]
+    """Sentences on what is odd but usable."""
+
+
+def survey(reader: PosedImageReader, selection: FrameSelection | None = None) -> RecordingSummary:
+    """The summary after going through all frames as `posed_images` does (`--dry-run`).
+
+    Raises RecordingError where not one frame can be used.
+    """
+    for _ in reader.posed_images(selection):
+        pass
+    return summarize(reader)
 
 
 def summarize(reader: PosedImageReader) -> RecordingSummary:
-    """The summary of an entered reader."""
-    duration_s = reader.duration_s
-    topics = tuple(
-        TopicSummary(t.name, t.msgtype, t.count, t.count / duration_s if duration_s > 0 else 0.0)
-        for t in sorted(reader.topics.values(), key=lambda t: t.name)
-    )
+    """The summary as it stands; frame counts are of the latest iteration."""
     return RecordingSummary(
-        path=str(reader.path),
-        duration_s=duration_s,
-        topics=topics,
-        image_topic=reader.image_topic,
-        camera_info_topic=reader.camera_info_topic,
-        pose_source=reader.pose_source,
-        pose_source_why=reader.pose_source_why,
-        map_frame=reader.map_frame,
-        base_frame=reader.base_frame,
-        camera_frame=reader.camera_frame,
-        camera=reader.camera,
-        image_count=reader.image_count,
+        info=reader.info,
         path_length_m=_path_length_m(reader),
         frames_used=reader.frames_used,
         left_out=dict(reader.left_out.most_common()),
@@ -76,23 +53,29 @@ def summarize(reader: PosedImageReader) -> RecordingSummary:
     )
 
 
+def topic_rate_hz(topic: BagTopic, duration_s: float) -> float:
+    """Messages a second over the bag's duration; 0 where that is no time at all."""
+    return topic.count / duration_s if duration_s > 0 else 0.0
+
+
 def describe(summary: RecordingSummary) -> str:
     """The summary as lines of text."""
-    width = max((len(topic.name) for topic in summary.topics), default=0)
-    camera = summary.camera
-    duration = f"{summary.duration_s:.1f} s, " if summary.topics else ""
+    info, camera = summary.info, summary.info.camera
+    width = max(map(len, info.topics), default=0)
+    duration = f"{info.duration_s:.1f} s, " if info.topics else ""
     lines = [
-        f"{summary.path}: {duration}{summary.path_length_m:.1f} m",
+        f"{info.path}: {duration}{summary.path_length_m:.1f} m",
         *(
-            f"  {t.name:<{width}}  {t.msgtype:<36} {t.count:>8}  {t.rate_hz:6.1f} Hz"
-            for t in summary.topics
+            f"  {topic.name:<{width}}  {topic.msgtype:<36} {topic.count:>8}  "
+            f"{topic_rate_hz(topic, info.duration_s):6.1f} Hz"
+            for _, topic in sorted(info.topics.items())
         ),
-        f"images:      {summary.image_topic}, {summary.image_count} of "
-        f"{camera.width_px}x{camera.height_px} in {summary.camera_frame}",
-        f"calibration: {summary.camera_info_topic}, fx {camera.fx_px:.1f} fy {camera.fy_px:.1f} "
+        f"images:      {info.image_topic}, {info.image_count} of "
+        f"{camera.width_px}x{camera.height_px} in {info.camera_frame}",
+        f"calibration: {info.camera_info_topic}, fx {camera.fx_px:.1f} fy {camera.fy_px:.1f} "
         f"cx {camera.cx_px:.1f} cy {camera.cy_px:.1f}, distortion {camera.distortion_model}",
-        f"poses:       {summary.pose_source}, of {summary.base_frame} in {summary.map_frame} "
-        f"({summary.pose_source_why})",
+        f"poses:       {info.pose_source}, of {info.base_frame} in {info.map_frame} "
+        f"({info.pose_source_why})",
     ]
     if summary.frames_used is not None:
         lines.append(f"frames used: {summary.frames_used}")

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PITCH_M = 5.0
+"""From room to room on the grid, as in the paper's integrated rooms."""
 _MOST_BYTES = 1_000_000
+"""A longer file is a bag that was given by mistake."""
 
 
 class Room(NamedTuple):
-    """A scene folder of the list. shift_3: metres, added to the positions of its cameras."""
+    """A scene folder of the list."""
 
     name: str
     path: Path
     shift_3: NDArray[np.float64]
+    """Metres, added to the positions of its cameras."""
 
 
 def read_room_list(path: Path) -> list[Room]:
@@ -49,7 +52,10 @@ def read_room_list(path: Path) -> list[Room]:
 
 
 def text_of_room_list(centres: dict[str, NDArray[np.float64]]) -> str:
-    """What `read_room_list` reads. centres: scene -> (3,) in its own frame."""
+    """What `read_room_list` reads.
+
+    centres: scene -> (3,) metres in the scene's own frame.
+    """
     lines = (" ".join([name, *(f"{c:.6f}" for c in c_3)]) for name, c_3 in centres.items())
     return "".join(line + "\n" for line in lines)
 

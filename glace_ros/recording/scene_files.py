@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _MOST_BYTES = 100_000
+"""No matrix is longer: a longer file is of something else."""
 _OFF_CENTRE = 0.15
-"""Share of the image's size by which a camera's principal point may be off its centre: a
+"""Ratio of the image's size by which a camera's principal point may be off its centre: a
 calibration of an image a third larger is off by more.
 """
 
 
 def read_pose(path: Path) -> Pose:
-    """map_from_camera of a 4x4 matrix in a text file.
+    """map_from_camera (optical axes, metres) of a 4x4 matrix in a text file.
 
     Raises ValueError, in a few words to count by, where that is no rigid transform;
     RecordingError where the file cannot be read.
@@ -37,7 +38,7 @@ def read_pose(path: Path) -> Pose:
 
 
 def pose_of_text(text: str) -> Pose:
-    """As `read_pose`."""
+    """As `read_pose`, of the file's text. Raises ValueError where it is no rigid transform."""
     numbers_n = _numbers(text)
     if numbers_n is None or len(numbers_n) != 16:
         raise ValueError("not 4x4 numbers")
@@ -85,7 +86,7 @@ def read_calibration(path: Path, width_px: int, height_px: int) -> Camera:
 
 
 def text_of_calibration(camera: Camera) -> str:
-    """What `read_calibration` reads. The camera is a pinhole."""
+    """What `read_calibration` reads. Raises ValueError where the camera is no pinhole."""
     if camera.distortion_model != PINHOLE:
         raise ValueError("a calibration file has no distortion")
     k_33 = camera.matrix_33

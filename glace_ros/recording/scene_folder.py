@@ -13,18 +13,19 @@ SPLITS = ("train", "test")
 
 
 class SceneImage(NamedTuple):
-    """The files of one image. pose: None in a folder that has no poses at all."""
+    """The files of one image."""
 
     rgb: Path
     pose: Path | None
+    """None in a folder that has no poses at all."""
     calibration: Path
 
 
 def scene_images(folder: Path) -> list[SceneImage]:
     """The images of a folder that has rgb, poses and calibration, in order of their names.
 
-    Sorted files pair up; where names before the first dot say that they do not, and where the
-    numbers of files differ, RecordingError.
+    Sorted files pair up. Raises RecordingError where their names before the first dot say that they
+    do not, and where the numbers of files differ.
     """
     images = _files(folder / "rgb", IMAGE_SUFFIXES)
     if not images:
@@ -37,9 +38,10 @@ def scene_images(folder: Path) -> list[SceneImage]:
 
 
 def split_folder(scene: Path, split: str) -> Path:
-    """The folder with rgb in it: scene/split, or scene itself. RecordingError where it is neither.
+    """The folder with rgb in it: scene/split, or scene itself.
 
     split: one of SPLITS.
+    Raises RecordingError where neither has it.
     """
     for folder in (scene, scene / split):
         if (folder / "rgb").is_dir():

@@ -12,6 +12,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
+from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.room_list import Room, read_room_list
 from glace_ros.recording.scene_files import read_calibration, read_pose
 from glace_ros.recording.scene_folder import SceneImage, scene_images, split_folder
@@ -19,7 +20,6 @@ from glace_ros.ros_messages.image_decoding import decode_compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -32,52 +32,60 @@ a held-out block four images in a row.
 
 
 class _Frame(NamedTuple):
-    """A scene's image with its name, and its pose or why there is none."""
+    """An image of a scene."""
 
     name: str
+    """The file's; room/file in a list of rooms."""
     files: SceneImage
     map_from_camera: Pose | str
+    """Its pose, or why there is none, in a few words to count by."""
 
 
 class SceneReader(PosedImageReader):
-    """Posed images of a scene folder.
+    """Posed images of a scene folder, or of a list of rooms.
 
-    path: a folder `{train,test}/{rgb,poses,calibration}`, of which `split` is read; one with rgb
-    in it, whatever its name; or a list of rooms (`read_room_list`), one after the other. Poses are
-    of the camera itself, so base and camera are one. A folder without poses has images alone.
+    Poses are of the camera itself, so base and camera are one. A folder without poses has images
+    alone.
     """
 
     def __init__(self, path: Path | str, split: str) -> None:
-        super().__init__()
-        self.path = Path(path)
-        self.kind = "list of rooms" if self.path.is_file() else "scene folder"
-        self._split = split
-        self._notes: list[str] = []
+        """Reads all poses, and the first image for its camera.
 
-    def __enter__(self) -> SceneReader:
-        self.image_topic, self.camera_info_topic = "rgb", "calibration"
-        self.pose_source, self.pose_source_why = "poses", "of the scene folder"
-        self.map_frame, self.base_frame, self.camera_frame = "map", "camera", "camera"
-        self.base_from_camera = Pose.identity()  # one frame, by two names
-        self.topics = {}
-        self._scene = [frame for room in self._rooms() for frame in self._frames_of(room)]
-        self.image_count = len(self._scene)
-        self.start_ns, self.duration_s = 0, self.image_count * PERIOD_NS * 1e-9
+        path: a folder `{train,test}/{rgb,poses,calibration}`, one with rgb in it, whatever its
+            name, or a list of rooms (`read_room_list`), which are read one after the other.
+        split: which part of a scene folder is read, `train` or `test`.
+        """
+        path = Path(path)
+        self._notes: list[str] = []
+        self._scene = [frame for room in _rooms(path) for frame in _frames_of(room, split)]
         self._note(
             "rgb has no times: its images count as four a second, so 1:00 is image "
             f"{60_000_000_000 // PERIOD_NS}"
         )
-        self._note_poses()
-        self.camera = self._first_camera()
-        return self
+        self._note_poses(path)
+        images = len(self._scene)
+        super().__init__(
+            RecordingInfo(
+                kind="list of rooms" if path.is_file() else "scene folder",
+                path=path,
+                start_ns=0,
+                duration_s=images * PERIOD_NS * 1e-9,
+                topics={},
+                image_topic="rgb",
+                camera_info_topic="calibration",
+                image_count=images,
+                pose_source="poses",
+                pose_source_why="of the scene folder",
+                map_frame="map",
+                base_frame="camera",
+                camera_frame="camera",
+                base_from_camera=Pose.identity(),  # one frame, by two names
+                camera=self._first_camera(path),
+            )
+        )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing is held open."""
 
     @property
     def notes(self) -> list[str]:
@@ -120,39 +128,23 @@ class SceneReader(PosedImageReader):
         posed = [isinstance(frame.map_from_camera, Pose) for frame in self._scene]
         return np.flatnonzero(posed).astype(np.int64) * PERIOD_NS
 
-    def _rooms(self) -> list[Room]:
-        if self.path.is_file():
-            return read_room_list(self.path)
-        return [Room("", self.path, np.zeros(3))]
-
-    def _frames_of(self, room: Room) -> Iterator[_Frame]:
-        for files in scene_images(split_folder(room.path, self._split)):
-            pose: Pose | str
-            try:
-                pose = read_pose(files.pose) if files.pose else "not recorded"
-            except ValueError as error:
-                pose = str(error)
-            if isinstance(pose, Pose):
-                pose = Pose(pose.rotation_33, pose.translation_3 + room.shift_3)
-            name = f"{room.name}/{files.rgb.name}" if room.name else files.rgb.name
-            yield _Frame(name, files, pose)
-
-    def _note_poses(self) -> None:
+    def _note_poses(self, path: Path) -> None:
         """The first file of each kind of bad pose."""
         first: dict[str, Path] = {}
         for frame in self._scene:
             if isinstance(frame.map_from_camera, str):
-                first.setdefault(frame.map_from_camera, frame.files.pose or self.path)
-        for why, path in first.items():
-            self._note(f"poses: {path} has no pose ({why})")
+                first.setdefault(frame.map_from_camera, frame.files.pose or path)
+        for why, file in first.items():
+            self._note(f"poses: {file} has no pose ({why})")
 
-    def _first_camera(self) -> Camera:
+    def _first_camera(self, path: Path) -> Camera:
+        """Of the first image that can be decoded."""
         for frame in self._frames():
             try:
                 return self._image_of(frame)[1]
             except ValueError as error:
                 self._note(str(error))
-        raise RecordingError(f"None of the {self.image_count} {self._images_in_words()} is one")
+        raise RecordingError(f"None of the {len(self._scene)} images of {path} is one")
 
     def _frames(self) -> Iterator[RecordedFrame]:
         for index, frame in enumerate(self._scene):
@@ -175,7 +167,25 @@ class SceneReader(PosedImageReader):
             self._notes.append(sentence)
 
     def _images_in_words(self) -> str:
-        return f"images of {self.path}"
+        return f"images of {self.info.path}"
+
+
+def _rooms(path: Path) -> list[Room]:
+    """The rooms of a list; a scene folder is one room that has no name."""
+    return read_room_list(path) if path.is_file() else [Room("", path, np.zeros(3))]
+
+
+def _frames_of(room: Room, split: str) -> Iterator[_Frame]:
+    for files in scene_images(split_folder(room.path, split)):
+        pose: Pose | str
+        try:
+            pose = read_pose(files.pose) if files.pose else "not recorded"
+        except ValueError as error:
+            pose = str(error)
+        if isinstance(pose, Pose):
+            pose = Pose(pose.rotation_33, pose.translation_3 + room.shift_3)
+        name = f"{room.name}/{files.rgb.name}" if room.name else files.rgb.name
+        yield _Frame(name, files, pose)
 
 
 def _bytes(path: Path) -> bytes:

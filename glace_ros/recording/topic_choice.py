@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def choose_image_topic(bag: BagFile, requested: str | None) -> str:
-    """The image topic; RecordingError where there is none, or several and none was asked for."""
+    """The image topic as asked for, or the only one; raw where a camera is recorded twice.
+
+    requested: None: to be found.
+    Raises RecordingError where there is none, or several and none was asked for.
+    """
     there = _topics_of(bag, IMAGE_TYPES)
     if requested is not None:
         name = _named(bag, requested)
@@ -39,7 +43,10 @@ def choose_image_topic(bag: BagFile, requested: str | None) -> str:
 
 
 def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | None) -> str:
-    """The camera_info topic: as asked for, the image topic's sibling, or the only one."""
+    """The camera_info topic: as asked for, the image topic's sibling, or the only one.
+
+    Raises RecordingError where there is none that is plainly the image topic's.
+    """
     if requested is not None:
         name = _named(bag, requested)
         return _existing(bag, name, (CAMERA_INFO,), "camera_info", "--camera-info-topic")
@@ -64,6 +71,7 @@ def choose_pose_topic(bag: BagFile, requested: str | None) -> str | None:
     """The topic whose poses to read: as asked for, else the only odometry; None for `tf:`.
 
     None, too, where nothing was asked for and there is not exactly one odometry topic.
+    Raises RecordingError where the topic that was asked for is not there, or has no poses.
     """
     if requested is None:
         odometry = _topics_of(bag, (ODOMETRY,))
@@ -76,7 +84,12 @@ def choose_pose_topic(bag: BagFile, requested: str | None) -> str | None:
 def choose_pose_source(
     bag: BagFile, tree: TransformTree, camera_frame: str, requested: str | None
 ) -> tuple[str, str]:
-    """`tf:FRAME` or a topic, and why. Found in this order: tf:map, the only odometry, tf:odom."""
+    """`tf:FRAME` or a topic, and why, in words.
+
+    Found in this order where nothing was asked for: tf:map, the only odometry, tf:odom.
+    Raises RecordingError where transforms do not lead from what was asked for to the camera, and
+    where nothing is found.
+    """
     if requested is not None:
         if not requested.startswith("tf:"):
             return _named(bag, requested), "as asked for"

@@ -18,39 +18,50 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.localizer import Localizer
-    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.rejection import Rejection
     from glace_ros.report.point_cloud import PointCloud
 
 MAPPING_IMAGES = 16
+"""So many mapping images are remembered of a longer recording, or up to twice as many."""
 _POINTS_PER_IMAGE = 400
+"""Of the cloud; with _MOST_CLOUDS at most 200 000 points in the PLY file."""
 _MOST_CLOUDS = 500
-_WORST_FOUND, _WORST_MISSED = 4, 2
+_WORST_FOUND = 4
+"""Held-out images with a pose that the page shows."""
+_WORST_MISSED = 2
+"""And of those without one."""
 _APART_NS = 1_000_000_000
+"""Nearer images show the same failure."""
 _TRAJECTORY_STEP_NS = 250_000_000
+"""A robot drives a few decimetres in that time, less than what counts as near on the plan."""
 _MOST_TRAJECTORY = 5000
+"""Of a drive of over 20 minutes the steps are longer."""
 _ONE_DAY_NS = 86_400 * 1_000_000_000
 
 
 class HeldOutView(NamedTuple):
-    """Where a held-out image was taken, and by the map (None: it got no pose)."""
+    """Where a held-out image was taken, and where by the map."""
 
     stamp_ns: int
     map_from_camera: Pose
+    """As recorded; optical axes."""
     estimate: Pose | None
+    """Of the camera in the map; None: it got no pose."""
 
 
 class ShownImage(NamedTuple):
-    """An image that the report may show, and where it was taken. error_m is infinite where it got
-    no pose.
-    """
+    """An image that the report may show, and where it was taken."""
 
     error_m: float
+    """Infinite where it got no pose."""
     image: PosedImage
     map_from_camera: Pose
+    """As recorded; optical axes."""
     result: PoseEstimate | Rejection
+    """What the map made of it."""
 
 
 class BuildRecord:
@@ -58,15 +69,20 @@ class BuildRecord:
 
     def __init__(self) -> None:
         self.mapping_images: list[PosedImage] = []
+        """Some of the images that the map is made of, evenly spread."""
         self.training: list[TrainingProgress] = []
+        """How training went, in order of its steps."""
         self.held_out: list[HeldOutView] = []
+        """All held-out images that have a recorded pose."""
         self.clouds: list[PointCloud] = []
+        """What the map was seen to give rightly: a cloud an image."""
         self.depths_m: list[float] = []
+        """How far the camera looks: the median depth of each cloud."""
         self._found: list[ShownImage] = []
         self._missed: list[ShownImage] = []
 
     def watch(self, images: Iterable[PosedImage]) -> Iterator[PosedImage]:
-        """The same images; some of them, evenly spread, are kept."""
+        """The same images; some of them, evenly spread, are remembered."""
         every = 1
         for index, image in enumerate(images):
             if index % every == 0:
@@ -89,7 +105,7 @@ class BuildRecord:
         self._add_points(image, truth, result)
 
     def look_at_mapping_images(self, localizer: Localizer) -> None:
-        """Adds the points that the map sees in the mapping images that were kept."""
+        """Adds the points that the map sees in the mapping images that were remembered."""
         for image in self.mapping_images:
             if image.map_from_camera is not None:
                 result = localizer.localize(image.image_rgb_hwc, image.camera)
@@ -116,27 +132,30 @@ def _keep_worst(shown: list[ShownImage], new: ShownImage, most: int) -> None:
     """Takes `new` in, worst first; of images within a second of each other the worst alone."""
     shown.append(new)
     shown.sort(key=lambda other: -other.error_m)
-    kept: list[ShownImage] = []
+    worst: list[ShownImage] = []
     for other in shown:
         stamp_ns = other.image.stamp_ns
-        if all(abs(stamp_ns - worse.image.stamp_ns) >= _APART_NS for worse in kept):
-            kept.append(other)
-    shown[:] = kept[:most]
+        if all(abs(stamp_ns - worse.image.stamp_ns) >= _APART_NS for worse in worst):
+            worst.append(other)
+    shown[:] = worst[:most]
 
 
 def recording_start_ns(reader: PosedImageReader) -> int:
-    """What players call 0:00: the bag's start, or that of its poses where stamps are of another
+    """What players call 0:00, ns: the bag's start, or that of its poses where stamps are of another
     time.
     """
     stamps_n = reader.pose_stamps_n()
-    start_ns = reader.start_ns
+    start_ns = reader.info.start_ns
     if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
         return int(stamps_n[0])
     return start_ns
 
 
 def recorded_trajectory(reader: PosedImageReader, start_ns: int) -> tuple[Views, float]:
-    """The camera along the recording, and the seconds between two of these views."""
+    """The camera along the recording, and the seconds between two of these views.
+
+    start_ns: 0:00 of the recording. Moments without a pose are left out.
+    """
     stamps_n = reader.pose_stamps_n()
     length_ns = int(stamps_n[-1] - stamps_n[0]) if len(stamps_n) else 0
     step_ns = max(_TRAJECTORY_STEP_NS, length_ns // _MOST_TRAJECTORY)
@@ -152,7 +171,7 @@ def recorded_trajectory(reader: PosedImageReader, start_ns: int) -> tuple[Views,
 
 
 def views_of(poses: Sequence[Pose], time_s: Sequence[float]) -> Views:
-    """Camera poses as views."""
+    """Camera poses (map_from_camera) as views. time_s: of each, from 0:00 of the recording."""
     return Views(
         np.asarray(time_s, np.float64),
         np.array([pose.translation_3 for pose in poses]).reshape(-1, 3),

@@ -1,7 +1,7 @@
 """Where a map is covered, and where it is weak: what to record more of.
 
-A view is where a camera was and what it looked at. Weak is a place on the recording's own way where
-few mapping views looked the same way, or where held-out images were not found again.
+A view is where a camera was and what it looked at. Weak is a place on the recording's trajectory
+where few mapping views have a similar heading, or where held-out images were not localized.
 """
 
 from __future__ import annotations
@@ -20,37 +20,46 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SECTORS = 8
+"""Of 45 deg each: within one, views look alike (`near_deg`)."""
 _GRID_CELLS = 100
+"""Cells along the longer side of the plan, at most: more are too small to be seen."""
 _ALIKE = 0.6
-"""Length of the mean of unit vectors, above which they look the same way by and large."""
+"""Length of the mean of unit vectors, above which they have one heading by and large."""
 
 
 @dataclass(frozen=True)
 class CoverageConfig:
-    """Views within near_m and near_deg of each other show the same; fewer than least_views of them
-    are sparse. far_off_m, far_off_deg: a held-out image beyond either counts as missed.
-
-    region_m: how far a region's places may be from the first of them. least_s, least_missed: a
-    region is sparse for so long, or has so many missed images and least_missed_share of all there.
-    """
+    """When a place is weak. The names are keys of the report's JSON."""
 
     near_m: float = 1.0
+    """Views so near each other, and with similar headings, show the same."""
     near_deg: float = 45.0
+    """Headings within this are similar."""
     least_views: int = 3
+    """Fewer mapping views near a view are sparse."""
     far_off_m: float = 0.25
+    """A held-out image whose pose is off by more counts as missed."""
     far_off_deg: float = 5.0
+    """The same of its angle."""
     region_m: float = 1.5
+    """How far a region's places may be from the first of them."""
     least_s: float = 1.0
+    """A region is weak where views are sparse for so long."""
     least_missed: int = 2
+    """Or where so many held-out images are missed, and so many of all there:"""
     least_missed_share: float = 0.3
+    """the ratio of missed to all held-out images of the region."""
 
 
 class Views(NamedTuple):
-    """time_s_n: of the recording; positions_n3, directions_n3 (unit, optical axis) in the map."""
+    """Where cameras were, and what they looked at."""
 
     time_s_n: Floats
+    """From 0:00 of the recording."""
     positions_n3: Floats
+    """In the map, metres."""
     directions_n3: Floats
+    """Of the optical axes in the map, unit vectors."""
 
     def at(self, chosen_n: NDArray[np.bool_]) -> Views:
         """Those chosen."""
@@ -58,37 +67,43 @@ class Views(NamedTuple):
 
 
 class CoverageGrid(NamedTuple):
-    """Of cells with centres x_c, y_r: mapping views near each, and from how many of the SECTORS
-    they look. NaN where there is none.
-    """
+    """The plan in cells. NaN where there is no view near."""
 
     x_c: Floats
+    """Centres of the columns in the map, metres."""
     y_r: Floats
+    """Centres of the rows in the map, metres."""
     views_rc: Floats
+    """Mapping views near each cell."""
     sectors_rc: Floats
+    """In how many of the SECTORS these look."""
 
 
 @dataclass(frozen=True)
 class WeakRegion:
-    """name: a letter. centre_3, radius_m: in the map. spans_s: (start, end), when the robot was
-    weak there. missed of judged held-out images; sparse_s: seconds of the way with few views.
-    mapping_views: how many mapping views are near the weak ones, in the median.
-    heading_deg: where the weak views look in the map's plane, from x towards y; None: all around.
-    """
+    """A place of which more should be recorded. The names are keys of the report's JSON."""
 
     name: str
+    """A letter."""
     centre_3: tuple[float, float, float]
+    """In the map, metres."""
     radius_m: float
     spans_s: list[tuple[float, float]]
+    """(start, end) from 0:00 of the recording, when the robot was there and views were weak."""
     missed: int
+    """Held-out images that got no pose there, or one that is far off."""
     judged: int
+    """Held-out images there."""
     sparse_s: float
+    """Seconds of the trajectory with few mapping views."""
     mapping_views: int
+    """How many mapping views are near the weak ones, in the median."""
     heading_deg: float | None
+    """Where the weak views look in the map's plane, from x towards y; None: all around."""
 
 
 def views_near(asked: Views, mapping: Views, config: CoverageConfig) -> NDArray[np.int64]:
-    """How many mapping views (n,) are near each view that is asked about.
+    """How many mapping views (n,) are near each of the n views that are asked about.
 
     Near: distance over near_m and angle over near_deg, together as the legs of a right triangle,
     at most 1.
@@ -104,7 +119,10 @@ def views_near(asked: Views, mapping: Views, config: CoverageConfig) -> NDArray[
 
 
 def coverage_grid(mapping: Views, near_m: float) -> CoverageGrid:
-    """The plan in cells of near_m / 4, or larger ones where these were too many."""
+    """The plan in cells of near_m / 4, or larger ones where these were too many.
+
+    mapping: one view at least.
+    """
     xy_n2 = mapping.positions_n3[:, :2]
     low_2, high_2 = xy_n2.min(axis=0) - near_m, xy_n2.max(axis=0) + near_m
     cell_m = max(near_m / 4.0, float((high_2 - low_2).max()) / _GRID_CELLS)
@@ -127,7 +145,10 @@ def coverage_grid(mapping: Views, near_m: float) -> CoverageGrid:
 
 
 def missed(error_m_f: Floats, error_deg_f: Floats, config: CoverageConfig) -> NDArray[np.bool_]:
-    """Which images (f,) got no pose (NaN or infinite errors), or one that is far off."""
+    """Which of f images (f,) got no pose, or one that is far off.
+
+    error_m_f, error_deg_f: (f,); NaN or infinite where there is no pose.
+    """
     return ~((error_m_f <= config.far_off_m) & (error_deg_f <= config.far_off_deg))
 
 
@@ -141,8 +162,11 @@ def weak_regions(
 ) -> list[WeakRegion]:
     """Where to record more, the weakest first, at most as many as there are letters.
 
-    way: the recording's own way, a view every step_s. missed_f: of the held-out images. Where these
-    were taken the way is not sparse: they are no gap in the recording.
+    trajectory: the recording's own, a view every step_s seconds.
+    mapping: the views that the map is made of.
+    held_out: the f held-out ones. Where they were taken the trajectory is not sparse: they are no
+        gap in the recording.
+    missed_f: which of them were missed (`missed`).
     """
     near_n = views_near(trajectory, _together(mapping, held_out), config)
     weak = _together(held_out.at(missed_f), trajectory.at(near_n < config.least_views))
@@ -161,7 +185,8 @@ def weak_regions(
         if sparse_s >= config.least_s or (missed_here >= config.least_missed and often):
             regions.append(region)
     regions.sort(key=lambda region: -(region.missed + region.sparse_s))
-    return [replace(region, name=name) for region, name in zip(regions, ascii_uppercase)]  # noqa: B905
+    named = zip(regions, ascii_uppercase, strict=False)  # further regions go without
+    return [replace(region, name=name) for region, name in named]
 
 
 def _clusters(positions_n3: Floats, reach_m: float) -> NDArray[np.int64]:

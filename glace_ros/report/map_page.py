@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
+from glace_ros.evaluation.metrics import rejection_counts
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 from glace_ros.report.charts import (
     Run,
@@ -24,17 +23,21 @@ from glace_ros.report.page import (
     chart,
     listed,
     metric_table,
+    paragraph,
+    picture_grid,
     section,
     side_by_side,
     table,
     tiles,
 )
-from glace_ros.report.pictures import BAD_PX, GOOD_PX, Picture, picture_grid
+from glace_ros.report.pictures import BAD_PX, GOOD_PX, Picture
 from glace_ros.report.plan import plan_of_map
 from glace_ros.report.words import clock, place, times, why_weak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from markupsafe import Markup
 
     from glace_ros.report.build_record import ShownImage
     from glace_ros.report.coverage import WeakRegion
@@ -78,7 +81,7 @@ def _places(regions: Sequence[WeakRegion]) -> str:
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
-def _sections(report: MapReport) -> list[str]:
+def _sections(report: MapReport) -> list[Markup]:
     run = _run(report)
     sections = [section("Figures", tiles(_tiles(report)))]
     if report.regions:
@@ -140,7 +143,7 @@ def _tiles(report: MapReport) -> list[Metric]:
     return [*shown, size, Metric("to build it", _minutes(metrics["seconds"]["total"]))]
 
 
-def _record_more(report: MapReport) -> str:
+def _record_more(report: MapReport) -> Markup:
     rows = []
     for region in report.regions:
         x, y, _ = region.centre_3
@@ -159,7 +162,7 @@ def _record_more(report: MapReport) -> str:
     return section("Record more here", table(head, rows), caption)
 
 
-def _plan(report: MapReport, run: Run) -> str:
+def _plan(report: MapReport, run: Run) -> Markup:
     near_m = report.config.near_m
     caption = (
         f"Grey: how many mapping cameras were within {near_m:.1f} m, and, at a click, from how "
@@ -171,7 +174,7 @@ def _plan(report: MapReport, run: Run) -> str:
     return section("Seen from above", chart(figure, 760, top_px=72, bottom_px=92), caption)
 
 
-def _errors(report: MapReport, run: Run) -> list[str]:
+def _errors(report: MapReport, run: Run) -> list[Markup]:
     curves = side_by_side(
         chart(recall_curve(run.error_cm_f, "cm"), 320, top_px=14),
         chart(recall_curve(run.error_deg_f, "deg"), 320, top_px=14),
@@ -183,7 +186,7 @@ def _errors(report: MapReport, run: Run) -> list[str]:
     ]
 
 
-def _training(report: MapReport) -> str:
+def _training(report: MapReport) -> Markup:
     values_n3 = np.array([(p.step, p.loss, p.inlier_ratio) for p in report.record.training])
     caption = (
         "Faint: as it was told; bold: running median. The loss is clamped ever lower while "
@@ -192,7 +195,7 @@ def _training(report: MapReport) -> str:
     return section("Training", chart(training_curve(*values_n3.T), 400, top_px=14), caption)
 
 
-def _worst(report: MapReport) -> str:
+def _worst(report: MapReport) -> Markup:
     caption = (
         "Rings: patches that agreed with the estimated pose, coloured by how far their points are "
         f"off when seen from the recorded pose (blue: {GOOD_PX:g} px, brown: {BAD_PX:g} px or "
@@ -219,27 +222,21 @@ def _picture(report: MapReport, shown: ShownImage) -> Picture:
     return Picture(image.image_rgb_hwc, caption, result.pixels_m2, errors_m)
 
 
-def _left_out(report: MapReport) -> str:
+def _left_out(report: MapReport) -> Markup:
     left_out = report.metrics["left_out"]
     rows = [Metric(f"image: {why}", str(count)) for why, count in left_out.items()]
-    rejected = Counter(
-        re.sub(
-            r"(?<![\d.])\d+(?![\d.])", "n", frame.reason
-        )  # "12 inliers of 900 points ...": one reason
-        for frame in report.validation.frames
-        if frame.estimate is None
-    )
-    rows += [Metric(f"held-out, no pose: {why}", str(n)) for why, n in rejected.most_common()]
-    body = metric_table(rows) if rows else "<p>Nothing was left out.</p>"
+    rejections = rejection_counts(report.validation.frames).most_common()
+    rows += [Metric(f"held-out, no pose: {code.words}", str(n)) for code, n in rejections]
+    body = metric_table(rows) if rows else paragraph("Nothing was left out.")
     return section("Left out, and why", body + (listed(report.notes) if report.notes else ""))
 
 
-def _timings(report: MapReport) -> str:
+def _timings(report: MapReport) -> Markup:
     rows = [Metric(what, _minutes(spent)) for what, spent in report.metrics["seconds"].items()]
     return section("Time it took", metric_table(rows))
 
 
-def _made_from(report: MapReport) -> str:
+def _made_from(report: MapReport) -> Markup:
     rows = [Metric(what, words) for what, words in report.description]
     return section("What it is made from", metric_table(rows))
 

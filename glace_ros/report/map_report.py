@@ -1,4 +1,4 @@
-"""The report of a new map: a page, its figures as JSON, and the map's points as PLY."""
+"""What the report of a new map says: its metrics, its verdict, where to record more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
-from glace_ros.features.encoder_names import without_folder
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.report.build_record import recorded_trajectory, recording_start_ns, views_of
 from glace_ros.report.coverage import (
     CoverageConfig,
@@ -36,22 +36,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class MapReport:
-    """What is known of a map when it is done.
-
-    mapping: poses of the mapping cameras. way: the camera along the recording, a view every
-    way_step_s; start_ns: its 0:00. figures: as `--json` has them. description: (what, words) of the
-    recording, which comes first, and the settings. notes: what was odd about the recording.
-    """
+    """What is known of a map when it is done."""
 
     validation: MapValidation
+    """The map, and what held-out images say of it."""
     record: BuildRecord
+    """What was remembered while it was built."""
     mapping: Sequence[Pose]
+    """map_from_camera of the mapping images."""
     trajectory: Views
+    """The camera along the recording."""
     trajectory_step_s: float
+    """From view to view of it."""
     start_ns: int
+    """0:00 of the recording."""
     metrics: dict[str, Any]
+    """As `--json` has them."""
     description: Words
+    """(what, words) of the recording, which comes first, and the settings."""
     notes: list[str]
+    """What was odd about the recording."""
 
     @cached_property
     def config(self) -> CoverageConfig:
@@ -62,7 +66,7 @@ class MapReport:
 
     @cached_property
     def mapping_views(self) -> Views:
-        """Where the mapping cameras were. When is not kept."""
+        """Where the mapping cameras were; when is not known any more, and is 0 s for all."""
         return views_of(self.mapping, [0.0] * len(self.mapping))
 
     @cached_property
@@ -74,7 +78,7 @@ class MapReport:
 
     @cached_property
     def errors_f2(self) -> NDArray[np.float64]:
-        """(m, deg) of the held-out images; NaN where there is no pose, or a refused one."""
+        """(m, deg) of the held-out images; NaN where the pose was rejected, or there is none."""
         errors = [frame.errors for frame in self.validation.frames if frame.truth is not None]
         errors_f2 = np.array(errors, dtype=np.float64).reshape(-1, 2)
         return np.where(np.isfinite(errors_f2), errors_f2, np.nan)
@@ -106,7 +110,7 @@ class MapReport:
         return "usable, record more" if self.regions else "usable"
 
     def as_json(self) -> dict[str, Any]:
-        """All of it but the pictures, without NaN."""
+        """All of it but the pictures; NaN is None."""
         return {
             "verdict": self.verdict,
             "usable_recall": USABLE_RECALL,
@@ -124,7 +128,7 @@ class MapReport:
         }
 
     def _held_out_json(self) -> list[dict[str, Any]]:
-        judged = [frame for frame in self.validation.frames if frame.truth is not None]
+        with_truth = [frame for frame in self.validation.frames if frame.truth is not None]
         return [
             {
                 "stamp_ns": frame.stamp_ns,
@@ -137,7 +141,7 @@ class MapReport:
                 "reason": frame.reason,
             }
             for frame, time_s, position_3, error_2 in zip(
-                judged, self.held_out_views.time_s_n, self.held_out_views.positions_n3,
+                with_truth, self.held_out_views.time_s_n, self.held_out_views.positions_n3,
                 self.errors_f2, strict=True,
             )
         ]  # fmt: skip
@@ -150,7 +154,11 @@ def map_report(
     mapping: Sequence[Pose],
     metrics: dict[str, Any],
 ) -> MapReport:
-    """The report of a map made from that recording. figures: see `MapReport`."""
+    """The report of a map made from the reader's recording.
+
+    mapping: map_from_camera of the mapping images.
+    metrics: as `--json` has them.
+    """
     start_ns = recording_start_ns(reader)
     trajectory, step_s = recorded_trajectory(reader, start_ns)
     description = _description(reader, validation.scene_map.metadata, metrics)
@@ -169,19 +177,23 @@ def map_report(
 
 def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
     """What it is made from, in words."""
-    camera = reader.camera
-    encoders = (metadata.local_encoder, metadata.global_encoder)
+    info, camera = reader.info, reader.info.camera
+    encoders = (
+        LocalEncoderName.parse(metadata.local_encoder),
+        GlobalEncoderName.parse(metadata.global_encoder),
+    )
+    names = [str(name.with_networks(NetworkName.without_folder)) for name in encoders]
     return [
-        (reader.kind, str(reader.path)),
-        ("poses", f"{reader.pose_source}: {reader.pose_source_why}"),
+        (info.kind, str(info.path)),
+        ("poses", f"{info.pose_source}: {info.pose_source_why}"),
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
-        (f"images in the {reader.kind}", str(reader.image_count)),
+        (f"images in the {info.kind}", str(info.image_count)),
         ("preset", metadata.preset),
-        ("encoders", ", ".join(map(without_folder, encoders))),
+        ("encoders", ", ".join(names)),
         ("heads", str(metadata.heads)),
         ("training steps", str(metrics["steps"])),
         ("made", metadata.created),
-        (f"sha256 of the {reader.kind}", metadata.bag_hash),
+        (f"sha256 of the {info.kind}", metadata.bag_hash),
     ]

@@ -21,8 +21,11 @@ class ReportPaths(NamedTuple):
     """The files of a report."""
 
     html: Path
+    """The page, which needs no other file."""
     json: Path
+    """What the page says, for programs."""
     ply: Path
+    """The map's points."""
 
 
 def report_paths(output: Path) -> ReportPaths:
@@ -34,6 +37,7 @@ def report_paths(output: Path) -> ReportPaths:
 def write_map_report(output: Path, report: MapReport) -> None:
     """Writes the page and the points; the JSON is `write_json`'s.
 
+    output: the map file, beside which they go.
     Raises GlaceError where they cannot be written; the map is not touched.
     """
     from glace_ros.report.map_page import map_page  # plotly takes a second, which few need

@@ -1,9 +1,8 @@
-"""Pictures with marks in them, as HTML."""
+"""Pictures with marks in them."""
 
 from __future__ import annotations
 
 import base64
-import html
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ import numpy as np
 from glace_ros.report.colours import error_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -36,10 +33,12 @@ class Picture:
     pixels_m2: Floats = field(default_factory=lambda: np.empty((0, 2)))
     error_px_m: Floats = field(default_factory=lambda: np.empty(0))
 
-
-def picture_grid(pictures: Sequence[Picture]) -> str:
-    """The pictures beside and below each other."""
-    return f'<div class="pictures">{"".join(_picture(picture) for picture in pictures)}</div>'
+    @property
+    def jpeg_base64(self) -> str:
+        """With its marks, for a page."""
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+        _, data_n = cv2.imencode(".jpg", marked(self)[..., ::-1], quality)
+        return base64.b64encode(data_n.tobytes()).decode()
 
 
 def marked(picture: Picture) -> NDArray[np.uint8]:
@@ -59,12 +58,3 @@ def marked(picture: Picture) -> NDArray[np.uint8]:
         for rgb, thickness in (((20, 24, 30), 3), (colour, 2)):
             cv2.circle(image, centre, one * 4, rgb, thickness, cv2.LINE_AA, _FRACTION_BITS)
     return image
-
-
-def _picture(picture: Picture) -> str:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
-    _, data_n = cv2.imencode(".jpg", marked(picture)[..., ::-1], quality)
-    source = base64.b64encode(data_n.tobytes()).decode()
-    caption = html.escape(picture.caption)
-    image_tag = f'<img src="data:image/jpeg;base64,{source}" alt="{caption}">'
-    return f"<figure>{image_tag}<figcaption>{caption}</figcaption></figure>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,14 +31,18 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _LEAST_CM, _MOST_CM = 1.0, 100.0
+"""Ends of the colour scale of errors, which is logarithmic."""
 _TICKS_CM = (1, 3, 10, 30, 100)
 _ARROWS = 800
+"""Headings drawn at most: more of them cover the plan."""
 
 
 def plan_of_run(run: Run, mapping_xy_n2: Floats, obstacles_m: Floats) -> go.Figure:
     """Truth and published poses of a drive through a known building.
 
-    obstacles_m: rectangles (n, 4) x0, y0, x1, y1.
+    run: in the map, metres.
+    mapping_xy_n2: where the mapping drive led, (n, 2) metres in the map; may be empty.
+    obstacles_m: rectangles (n, 4) x0, y0, x1, y1 in the map.
     """
     figure = go.Figure()
     for x0, y0, x1, y1 in obstacles_m:
@@ -60,7 +65,10 @@ def plan_of_map(
 ) -> go.Figure:
     """What the mapping cameras cover, the held-out images with their errors, the weak regions.
 
-    The held-out images are where they were taken; a line leads to where the map says.
+    run: the held-out images. They are shown where they were taken; a line leads to where the map
+        says.
+    mapping: views of the mapping cameras; may be empty.
+    near_m: how near a mapping view covers a place.
     """
     figure = go.Figure()
     if len(mapping.time_s_n):
@@ -101,8 +109,8 @@ def _add_coverage(figure: go.Figure, grid: CoverageGrid, near_m: float) -> None:
 
 
 def _add_headings(figure: go.Figure, mapping: Views, length_m: float) -> None:
-    """A short line from each mapping camera, the way it looks."""
-    every = max(1, -(-len(mapping.time_s_n) // _ARROWS))
+    """A short line from each mapping camera along its optical axis."""
+    every = max(1, math.ceil(len(mapping.time_s_n) / _ARROWS))
     start_n2 = mapping.positions_n3[::every, :2]
     end_n2 = start_n2 + length_m * mapping.directions_n3[::every, :2]
     x, y = _segments(start_n2, end_n2)

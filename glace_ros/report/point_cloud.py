@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.recording.posed_images import PosedImage
+    from glace_ros.rejection import Rejection
 
 _FIELDS = ("x", "y", "z"), ("red", "green", "blue")
 

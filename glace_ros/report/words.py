@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds of the recording, such as 3:07."""
+    """Minutes and seconds from 0:00 of the recording, such as 3:07."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
 def times(spans_s: Sequence[tuple[float, float]], most: int) -> str:
-    """Such as '0:12–0:14, 1:05–1:06 and 2 more times'."""
+    """Such as '0:12–0:14, 1:05–1:06 and 2 more times'.
+
+    spans_s: (start, end) from 0:00 of the recording. most: how many are named.
+    """
     shown = [f"{clock(start_s)}–{clock(max(end_s, start_s + 1.0))}" for start_s, end_s in spans_s]
     rest = len(shown) - most
     more = f" and {rest} more time{'s' if rest > 1 else ''}" if rest > 0 else ""
@@ -31,7 +34,7 @@ def place(region: WeakRegion) -> str:
 
 
 def why_weak(region: WeakRegion) -> str:
-    """What is wrong there."""
+    """What is wrong there: missed images, few mapping views, or both."""
     reasons = []
     if region.missed:
         views = f"{region.mapping_views} mapping views nearby look that way"

@@ -31,11 +31,15 @@ from glace_ros.commands.build_map import main as build_map
 from glace_ros.commands.evaluate import main as evaluate
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.rejection import Rejection, RejectionCode
 
 IMAGES = 14
+FEW_INLIERS = Rejection(
+    RejectionCode.FEW_INLIERS, inliers=9, points=900, needed_inliers=50, seconds=0.01
+)
 QUICK = ("--global-encoder", "none", "--keyframe-dist", "0", "--keyframe-angle", "0")
 QUICK += ("--iterations", "3", "--device", "cpu", "--no-report")
 
@@ -235,7 +239,7 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
 
     def accepting_four(self, image_rgb_hwc, camera):
         if not next(poses):
-            return Rejection("9 inliers of 900 points, fewer than 50", 9, 900, 0.01)
+            return FEW_INLIERS
         return PoseEstimate(
             Pose.identity(), np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3))
         )
@@ -247,9 +251,10 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
     assert metrics["foreign_accepts"] == 4
     assert metrics["frames"] == 0  # the bag's poses are no truth in this map
     assert metrics["frames_without_truth"] == IMAGES
+    assert metrics["rejections"] == {"few_inliers": IMAGES - 4}
     table = capsys.readouterr().out
     assert re.search(r"accepted +│ 4 ", table)
-    assert re.search(rf"refused: inliers of points, fewer than +│ {IMAGES - 4} ", table)
+    assert re.search(rf"refused: n inliers of n points, fewer than n +│ {IMAGES - 4} ", table)
 
 
 # --- scene folders ---
@@ -282,7 +287,9 @@ def test_a_scene_folder_makes_the_map_that_the_bag_makes(built, scene, tmp_path,
 
 
 def test_the_report_of_a_scene_speaks_of_no_bag(scene, tmp_path, monkeypatch):
-    monkeypatch.setattr(Localizer, "localize", lambda *_: Rejection("too dark", 0, 900, 0.01))
+    monkeypatch.setattr(
+        Localizer, "localize", lambda *_: Rejection(RejectionCode.NO_POSE, points=900)
+    )
     output = tmp_path / "x.glace"
     words = ["--scene", str(scene), *QUICK[:-1], "--holdout", "0", "--output", str(output)]
     assert build_map(words) == 0
@@ -300,7 +307,7 @@ def test_evaluate_writes_a_scenes_poses_for_submission(built, scene, tmp_path, m
     found = PoseEstimate(
         map_from_camera, np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3))
     )
-    results = iter([Rejection("9 inliers of 900 points, fewer than 50", 9, 900, 0.01), found])
+    results = iter([FEW_INLIERS, found])
     monkeypatch.setattr(Localizer, "localize", lambda *_: next(results))
     poses = tmp_path / "poses.txt"
     words = ["--map", str(built[0]), "--scene", str(scene), "--submission", str(poses)]

@@ -107,7 +107,7 @@ def test_no_cell_is_half_a_pixel_off(published):
     off, aside = [], []
     for view in published.room.train:
         said = localizer.regress(view.image_rgb_hwc, CAMERA)
-        in_camera_n3 = view.pose.inverse().transform(said.points_n3)
+        in_camera_n3 = view.pose.inverse().transform(said.points_n3())
         off.append(said.camera.project(in_camera_n3) - said.pixels_n2)
         aside.append(said.pixels_n2 > [said.camera.cx_px, said.camera.cy_px])
     off_n2, aside_n2 = np.concatenate(off), np.concatenate(aside)

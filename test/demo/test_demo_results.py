@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glace_ros.demo.comparison import compare
 from glace_ros.demo.live_run import ImageOutcome, LiveRun
-from glace_ros.demo.results import DemoResults, compare
+from glace_ros.demo.results import DemoResults, NotRejected
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.rejection import RejectionCode
 from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, write_bag
 from glace_ros.simulation.bag_messages import TRUTH_TOPIC
@@ -49,9 +51,11 @@ def run(recording):
         stamps_ns = [image.stamp_ns for image in truth.images()]
         for stamp_ns in stamps_ns[2:]:
             live.fixes[stamp_ns] = truth.map_from_base(stamp_ns) @ SHIFT
-            live.outcomes[stamp_ns] = ImageOutcome(stamp_ns, True, 500, 1000, 0.1, 0.15, "")
-        reason = "12 inliers of 900 points, fewer than 50"
-        live.outcomes[stamps_ns[0]] = ImageOutcome(stamps_ns[0], False, 12, 900, 0.1, 0.15, reason)
+            live.outcomes[stamp_ns] = ImageOutcome(
+                stamp_ns, True, 500, 1000, 0.1, 0.15, RejectionCode.NONE
+            )
+        code = RejectionCode.FEW_INLIERS
+        live.outcomes[stamps_ns[0]] = ImageOutcome(stamps_ns[0], False, 12, 900, 0.1, 0.15, code)
         for stamp_ns in truth.pose_stamps_n()[40:]:
             odom_from_base = odometry.map_from_base(int(stamp_ns))
             map_from_base = truth.map_from_base(int(stamp_ns)) @ SHIFT
@@ -70,7 +74,7 @@ def test_known_errors_come_out(results):
     assert results.error_m_f[2:] == pytest.approx(0.03, abs=1e-9)
     assert results.error_deg_f[2:] == pytest.approx(0.5, abs=1e-9)
     assert results.median_m == pytest.approx(0.03)
-    assert results.share == pytest.approx(11 / 13)
+    assert results.ratio == pytest.approx(11 / 13)
     assert results.recall()["5cm_5deg"] == pytest.approx(11 / 13)
 
 
@@ -81,10 +85,20 @@ def test_map_odom_base_is_judged_wherever_it_was_there(results):
 
 
 def test_every_image_without_a_pose_has_its_reason(results):
-    assert results.reasons == {
-        "inliers of points, fewer than": 1,
-        "not looked at (a newer image was there)": 1,
-    }
+    assert results.without_pose == {RejectionCode.FEW_INLIERS: 1, NotRejected.NOT_LOOKED_AT: 1}
+    assert [why.words for why in results.without_pose] == [
+        "n inliers of n points, fewer than n",
+        "not looked at (a newer image was there)",
+    ]
+    assert results.as_json()["without_pose"] == {"few_inliers": 1, "not_looked_at": 1}
+
+
+def test_an_accepted_image_whose_pose_did_not_arrive_is_no_rejection(recording, run):
+    lost = replace(run, fixes={})
+    found = compare(recording / "mapping", recording / "query", TRUTH_TOPIC, lost).without_pose
+    assert found == {
+        RejectionCode.FEW_INLIERS: 1, NotRejected.NOT_LOOKED_AT: 1, NotRejected.NOT_ARRIVED: 11,
+    }  # fmt: skip
 
 
 def test_the_verdict_needs_both_many_poses_and_exact_ones(results):
@@ -103,7 +117,7 @@ def test_the_verdict_needs_both_many_poses_and_exact_ones(results):
 
 def test_figures_without_any_fix_are_still_figures(recording):
     nothing = compare(recording / "mapping", recording / "query", TRUTH_TOPIC, LiveRun())
-    assert nothing.share == 0.0
+    assert nothing.ratio == 0.0
     metrics = nothing.as_json()
     assert metrics["median_translation_m"] is None
     assert metrics["map_odom_base"]["median_translation_m"] is None

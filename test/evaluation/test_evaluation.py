@@ -20,6 +20,7 @@ from glace_ros.evaluation.pose_files import write_tum
 from glace_ros.geometry.covariance import pose_error
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.held_out import BLOCK_S, HeldOutBlocks
+from glace_ros.rejection import Rejection, RejectionCode
 
 TRUTH = Pose.from_rotation_vector([4.0, 5.0, 6.0], [0.3, -0.2, 1.0])
 DOCUMENTED = {
@@ -37,8 +38,11 @@ def frame(off_m=0.0, off_deg=0.0, stamp_ns=0, seconds=0.01, covariance_66=None, 
     return LocalizedFrame(stamp_ns, truth, estimate, covariance_66, 100, 200, seconds)
 
 
-def refused(reason="10 inliers of 900 points, fewer than 50", truth=TRUTH):
-    return LocalizedFrame(0, truth, None, None, 10, 900, 0.02, reason)
+FEW_INLIERS = Rejection(RejectionCode.FEW_INLIERS, inliers=10, points=900, needed_inliers=50)
+
+
+def refused(rejection=FEW_INLIERS, truth=TRUTH):
+    return LocalizedFrame(0, truth, None, None, 10, 900, 0.02, rejection)
 
 
 def test_errors_are_metres_and_degrees():
@@ -87,10 +91,25 @@ def test_latency_is_over_all_frames():
     assert metrics["latency_ms"] == {"p50": pytest.approx(51.0), "p95": pytest.approx(96.0)}
 
 
-def test_rejections_are_counted_by_reason_without_their_numbers():
-    reasons = ["10 inliers of 900 points, fewer than 50", "7 inliers of 800 points, fewer than 50"]
-    metrics = summarize_frames([*map(refused, reasons), refused("no pose fits any of 3 points")])
-    assert sorted(metrics["rejections"].values()) == [1, 2]
+def test_rejections_are_counted_by_code_whatever_their_numbers():
+    """Decimals too: once each of them made a key of its own."""
+    rejections = [
+        FEW_INLIERS,
+        replace(FEW_INLIERS, inliers=7, points=800),
+        Rejection(RejectionCode.UNCERTAIN_POSITION, sigma_m=1.23),
+        Rejection(RejectionCode.UNCERTAIN_POSITION, sigma_m=4.56),
+        Rejection(RejectionCode.REPEATED_ELSEWHERE, apart_m=1.33, apart_deg=41.0),
+        Rejection(RejectionCode.REPEATED_ELSEWHERE, apart_m=0.27, apart_deg=3.0),
+        Rejection(RejectionCode.LOW_INLIER_RATIO, inliers=60, points=900, needed_ratio=0.10),
+        Rejection(RejectionCode.LOW_INLIER_RATIO, needed_ratio=0.25),
+        Rejection(RejectionCode.NO_POSE, points=3),
+    ]
+    assert len({rejection.reason for rejection in rejections}) == len(rejections)
+    metrics = summarize_frames([*map(refused, rejections), frame()])
+    assert metrics["rejections"] == {
+        "few_inliers": 2, "uncertain_position": 2, "repeated_elsewhere": 2, "low_inlier_ratio": 2,
+        "no_pose": 1,
+    }  # fmt: skip
 
 
 def some_covariance(rng) -> np.ndarray:
@@ -163,7 +182,9 @@ def test_a_frame_below_a_threshold_is_refused():
     assert accepted.estimate is not None
     assert rejected.estimate is None
     assert rejected.covariance_66 is None
-    assert "0.30" in rejected.reason
+    assert rejected.rejection.code == RejectionCode.LOW_INLIER_RATIO
+    assert rejected.reason == "a smaller share of inliers than 0.30"
+    assert accepted.reason == ""
 
 
 @pytest.mark.parametrize("gross_errors", [with_ratio(0.17, 0.8), with_ratio(0.17, 0.0, 12.0)])

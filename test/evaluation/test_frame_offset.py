@@ -42,7 +42,7 @@ def test_the_offset_is_found_among_poses_that_are_astray(moved_3, yaw, seed):
     truth_from_map = Pose.from_rotation_vector(moved_3, [0.0, 0.0, yaw])
     found = frame_offset(drive(truth_from_map, seed, gross_errors=9))
     assert found is not None
-    assert found.share == pytest.approx(0.7, abs=0.07)
+    assert found.ratio == pytest.approx(0.7, abs=0.07)
     assert found.truth_from_map.angle_rad(truth_from_map) < np.radians(2.0)
     assert found.truth_from_map.distance_m(truth_from_map) < 0.2
 

@@ -6,6 +6,7 @@ import torch
 from support.published_networks import GOLDEN, picture, seeded, some
 
 from glace_ros.errors import WeightsError
+from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.r2former_encoder import R2FormerEncoder, R2FormerNetwork
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
@@ -45,7 +46,7 @@ def checkpoint():
 def encoder(checkpoint, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "deit.pth"
     torch.save(checkpoint, path)
-    return R2FormerEncoder(f"r2former:{path}", CPU)
+    return R2FormerEncoder(NetworkName("r2former", str(path)), CPU)
 
 
 def test_the_code_is_that_of_the_published_network(encoder):
@@ -59,7 +60,7 @@ def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
     def refusal(content) -> str:
         torch.save(content, tmp_path / "wrong.pth")
         with pytest.raises(WeightsError, match="wrong.pth") as caught:
-            R2FormerEncoder(f"r2former:{tmp_path / 'wrong.pth'}", CPU)
+            R2FormerEncoder(NetworkName("r2former", str(tmp_path / "wrong.pth")), CPU)
         return str(caught.value)
 
     assert "no 'model_state_dict'" in refusal({"epoch_num": 3})
@@ -69,7 +70,7 @@ def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
     small = {"module.backbone.cls_token": torch.zeros(1, 1, 192)}
     assert "there is [1, 1, 192]" in refusal({"model_state_dict": small})
     with pytest.raises(WeightsError, match="name the file with the weights of r2former"):
-        R2FormerEncoder("r2former:", CPU)
+        R2FormerEncoder(NetworkName("r2former", ""), CPU)
 
 
 class MeanColour:
@@ -107,7 +108,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         monkeypatch.setattr(f"glace_ros.{module}.R2FormerEncoder", MeanColour)
     (tmp_path / "codes.pth").write_bytes(b"")
     hashed = MeanColour.weights_hash
-    monkeypatch.setattr("glace_ros.features.weights_file._hash", lambda *_: hashed)
+    monkeypatch.setattr("glace_ros.features.weights_location._hash", lambda *_: hashed)
     camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
     config = MapBuilderConfig(
         minutes=0.0, sigma=0.1,
@@ -147,7 +148,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         expected_G = centres_kG[torch.cdist(expected_vG, centres_kG)[3].argmin()]
     assert torch.equal(regression.descriptor_G, expected_G)
     (expected_n3,) = loaded.points(regression.features.descriptors_nC, expected_G)
-    assert np.array_equal(regression.points_n3, expected_n3.numpy())
+    assert np.array_equal(regression.points_n3(), expected_n3.numpy())
 
 
 def test_codes_of_several_ranks_are_put_together(monkeypatch):

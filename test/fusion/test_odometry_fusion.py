@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 from support.odometry import MAP_FROM_ODOM, NS, SURE_66, odometry_at
 
 from glace_ros.fusion.localization_state import LocalizationState
-from glace_ros.fusion.odometry_fusion import (
-    Fix,
-    FixRejection,
-    OdometryFusion,
-    OdometryFusionConfig,
-)
+from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
+from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
 from glace_ros.geometry.pose import Pose
+from glace_ros.rejection import Rejection, RejectionCode
 
 COVARIANCE_66 = np.diag([0.04, 0.09, 0.16, 0.01, 0.02, 0.03])
 
@@ -120,7 +117,7 @@ def test_a_pose_that_cannot_be_used_changes_nothing(
     good = fusion.fix(100 * NS, MAP_FROM_ODOM, COVARIANCE_66, Pose.identity())
     pose = Pose.from_rotation_vector([9.0, 9.0, 0.0], rotation_vector_3)
     rejection = fusion.fix(stamp_ns, pose, covariance_66, Pose.identity())
-    assert isinstance(rejection, FixRejection)
+    assert isinstance(rejection, Rejection)
     assert said in rejection.reason
     assert fusion.last_fix is good
     assert fusion.map_from_odom is good.map_from_odom
@@ -203,9 +200,11 @@ def test_one_wrong_fix_leaves_the_transform_where_it_was():
     drive(fusion, 3.0)
     before, last = fusion.map_from_odom, fusion.last_fix
     (rejection,) = drive(fusion, 0.5, Pose.from_planar(2.0, 0.0, 0.0), start_s=4.0)
-    assert isinstance(rejection, FixRejection)
+    assert isinstance(rejection, Rejection)
     assert "sigma from the prediction (1/3 toward re-initialisation)" in rejection.reason
-    assert float(rejection.reason.split()[0]) > 4.0
+    assert rejection.code == RejectionCode.OUTSIDE_GATE
+    assert rejection.sigmas > 4.0
+    assert rejection.reason.startswith(f"{rejection.sigmas:.1f} sigma ")
     assert fusion.map_from_odom is before
     assert fusion.last_fix is last
     (fix,) = drive(fusion, 0.5, start_s=4.5)
@@ -236,14 +235,14 @@ def test_an_ambiguous_image_confirms_but_begins_and_overrules_nothing():
     here, twin = Pose.identity(), Pose.from_planar(5.0, 0.0, 0.0)
     fusion = OdometryFusion()
     first = seen(fusion, 1.0, twin, True)
-    assert isinstance(first, FixRejection)
+    assert isinstance(first, Rejection)
     assert "another place" in first.reason
     assert fusion.map_from_odom is None
     assert isinstance(seen(fusion, 1.5, here, False), Fix)
     assert isinstance(seen(fusion, 2.0, here, True), Fix)
     for stamp_s in (2.5, 3.0, 3.5, 4.0, 4.5):  # as many would be a consensus
         rejection = seen(fusion, stamp_s, twin, True)
-        assert isinstance(rejection, FixRejection)
+        assert isinstance(rejection, Rejection)
         assert "sigma from the prediction" in rejection.reason
     assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 1e-6
     # somebody's word is enough to make one of two places the likely one
@@ -258,7 +257,7 @@ def test_wrong_fixes_that_disagree_are_never_believed():
     for index in range(20):
         wrong = Pose.from_planar(3.0 + index % 5, 2.0 * (index % 3), 0.3 * index)
         (outcome,) = drive(fusion, 0.5, wrong, start_s=4.0 + 0.5 * index)
-        assert isinstance(outcome, FixRejection)
+        assert isinstance(outcome, Rejection)
     assert fusion.map_from_odom.distance_m(MAP_FROM_ODOM) < 1e-6
 
 
@@ -304,7 +303,7 @@ def test_a_place_that_somebody_names_is_no_fix_but_what_fixes_are_measured_by():
     assert fusion.map_from_odom is None
     assert fusion.state(NS) == LocalizationState.UNLOCALIZED
     far = drive(fusion, 0.5, Pose.from_planar(20.0, 0.0, 0.0))
-    assert isinstance(far[0], FixRejection)
+    assert isinstance(far[0], Rejection)
     assert fusion.map_from_odom is None
     near = drive(fusion, 0.5, start_s=1.5)
     assert isinstance(near[0], Fix)
@@ -318,7 +317,7 @@ def test_covariance_scale_is_not_about_a_place_that_somebody_names():
     named = Pose.from_planar(2.0, 0.0, 0.0) @ MAP_FROM_ODOM @ odometry_at(NS)
     fusion.expect(named, 0.01 * np.eye(6), odometry_at(NS))
     (seen,) = drive(fusion, 0.5)
-    assert isinstance(seen, FixRejection)
+    assert isinstance(seen, Rejection)
 
 
 def test_a_wrong_place_named_again_and_again_holds_nobody_up_for_longer_than_a_consensus():
@@ -343,6 +342,6 @@ def test_a_wrong_place_named_again_and_again_holds_nobody_up_for_longer_than_a_c
 def test_nobody_can_expect_a_robot_where_none_can_be(pose, said):
     fusion = OdometryFusion()
     assert said in fusion.expect(pose, COVARIANCE_66, None).reason
-    assert isinstance(fusion.fix(NS, pose, COVARIANCE_66, Pose.identity()), FixRejection)
+    assert isinstance(fusion.fix(NS, pose, COVARIANCE_66, Pose.identity()), Rejection)
     (fix,) = drive(fusion, 0.5)
     assert isinstance(fix, Fix)

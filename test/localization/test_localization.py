@@ -26,10 +26,11 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import PlaceConfig
 from glace_ros.localization.pose_covariance import camera_covariance, projection_jacobian
-from glace_ros.localization.pose_estimate import PoseEstimate, Regression, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate, Regression
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.rejection import Rejection
 
 TRUTH = Pose.from_rotation_vector([3.0, -2.0, 1.0], [0.4, -1.1, 0.8])
 
@@ -347,11 +348,11 @@ def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
     """The head's points are off by 8 cm, landmarks lie where the corners are."""
     head_alone = seeing(localizer_of(weights_hash), pixel_noise=0.2)
     regression = head_alone.regress(IMAGE, CAMERA)
-    corners_n3 = torch.from_numpy(regression.points_n3)
+    corners_n3 = torch.from_numpy(regression.points_n3())
     away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
     landmarks = Landmarks(corners_n3, regression.features.descriptors_nC, away_n3)
     noise_n3 = np.random.default_rng(1).normal(scale=0.08, size=(200, 3))
-    rough = regression._replace(points_hn3=[regression.points_n3 + noise_n3])
+    rough = regression._replace(points_hn3=[regression.points_n3() + noise_n3])
     plain = tiny_map(local_encoder_hash=weights_hash)
     scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
     errors_m = []
@@ -366,9 +367,9 @@ def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
 
 def test_enough_landmarks_vouch_for_a_pose_that_few_of_the_heads_points_agree_with(weights_hash):
     regression = seeing(localizer_of(weights_hash), pixel_noise=0.2).regress(IMAGE, CAMERA)
-    corners_n3 = torch.from_numpy(regression.points_n3)
+    corners_n3 = torch.from_numpy(regression.points_n3())
     away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
-    wrong_n3 = regression.points_n3.copy()
+    wrong_n3 = regression.points_n3().copy()
     wrong_n3[:150] += np.random.default_rng(1).uniform(1, 3, (150, 3))
     rough = regression._replace(points_hn3=[wrong_n3])
     plain = tiny_map(local_encoder_hash=weights_hash, min_inlier_ratio=0.5)
@@ -389,7 +390,7 @@ def test_a_pose_that_another_seed_does_not_find_again_is_refused(weights_hash):
     scene_map = localizer_of(weights_hash).scene_map
     any_seed = AcceptanceConfig(repeat_m=math.inf, repeat_deg=math.inf)
     regression = seeing(localizer_of(weights_hash)).regress(IMAGE, CAMERA)
-    points_n3 = regression.points_n3.copy()
+    points_n3 = regression.points_n3().copy()
     points_n3[::2] += [3.0, 0.0, 0.0]
     torn = regression._replace(points_hn3=[points_n3])
     found = [
@@ -416,7 +417,7 @@ def test_a_pose_that_another_seed_does_not_find_again_is_refused(weights_hash):
 def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weights_hash, places):
     """The image's own code says the wrong room, which has 120 of its 200 corners."""
     regression = seeing(localizer_of(weights_hash), pixel_noise=0.2).regress(IMAGE, CAMERA)
-    here_n3, apart_3 = regression.points_n3, np.array([10.0, 0.0, 0.0])
+    here_n3, apart_3 = regression.points_n3(), np.array([10.0, 0.0, 0.0])
     corners_n3 = torch.from_numpy(np.concatenate([here_n3, here_n3[:120] + apart_3]))
     away_n3 = torch.from_numpy(TRUTH.translation_3) - torch.from_numpy(here_n3)
     descriptors_nC = regression.features.descriptors_nC
@@ -456,7 +457,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
 
 def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):
     regression = seeing(localizer_of(weights_hash)).regress(IMAGE, CAMERA)
-    corners_n3 = torch.from_numpy(regression.points_n3)
+    corners_n3 = torch.from_numpy(regression.points_n3())
     away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
     plain = tiny_map(
         local_encoder_hash=weights_hash, covariance_scale=2.0, landmark_covariance_scale=5.0
@@ -490,7 +491,7 @@ def test_portrait_and_distorted_images_are_taken(weights_hash):
     camera = Camera(90, 160, 120.0, 118.0, 44.0, 82.0, "plumb_bob", (-0.2, 0.05, 0, 0, 0))
     image_hwc = rgb(patchwork(90, 160))
     found = localizer.regress(image_hwc, camera)
-    pixels_n2, points_n3, working = found.pixels_n2, found.points_n3, found.camera
+    pixels_n2, points_n3, working = found.pixels_n2, found.points_n3(), found.camera
     assert (working.width_px, working.height_px, working.distortion) == (96, 160, ())
     assert len(pixels_n2) == len(points_n3) > 50
     assert points_n3.dtype == np.float64
@@ -512,7 +513,7 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
             views_vG=torch.zeros(1, 2),
             positions_v3=torch.from_numpy(TRUTH.translation_3[None] + [10.0, 0, 0]),
         )
-        points_n3 = regression.points_n3.copy()
+        points_n3 = regression.points_n3().copy()
         if place == "there":
             points_n3 += [10.0, 0.0, 0.0]
         points_n3[agreeing[place] :] += np.random.default_rng(1).uniform(3, 9, (80, 3))

@@ -34,7 +34,6 @@ from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.mapping.camera_groups import camera_groups
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.presets import preset
@@ -48,6 +47,7 @@ from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.map_metadata import MOST_HEADS, RecordingDescription
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.recording.posed_images import PosedImage
+from glace_ros.rejection import Rejection
 
 CPU = torch.device("cpu")
 TARGETS = np.array([[1.0, 2.0, 0.5], [21.0, 2.0, 0.5]])

@@ -26,13 +26,14 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.node.input.incoming_image import IncomingImage
 from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.localizing.base_locator import BaseLocator, ImageRejected, LocatedBase
 from glace_ros.node.localizing.localization_run import LocalizationRun
 from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.ros_messages.image_decoding import _RAW_8_BIT, _RAW_16_BIT
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ class Accepting:
         assert image_rgb_hwc.dtype == np.uint8
         assert image_rgb_hwc.shape == (camera.height_px, camera.width_px, 3)
         if image_rgb_hwc[0, 0, 0] < 100:
-            return Rejection("9 of 1000 points agree", 9, 1000, 0.01)
+            return Rejection(RejectionCode.FEW_INLIERS, inliers=9, points=1000, needed_inliers=50)
         none_2, none_3 = np.zeros((0, 2)), np.zeros((0, 3))
         pose = Pose.from_planar(1.0, 2.0, 0.3)
         return PoseEstimate(pose, 1e-4 * np.eye(6), 400, 1000, 1.5, 0.01, none_2, none_3)

@@ -97,7 +97,7 @@ def test_relocalize_forgets_and_answers_after_the_next_fix(live):
     assert (robot.poses, robot.transforms) == ([], [])
     status = wait_until(lambda: robot.statuses and robot.statuses[-1])  # images are looked at
     assert status.state == LocalizationStatus.UNLOCALIZED
-    assert status.rejection_reason == "Rejected fix: 9 of 1000 points agree"
+    assert status.rejection_reason == "Rejected fix: 9 inliers of 1000 points, fewer than 50"
     assert robot.state() == "active"  # and other services are answered
     robot.track(ELSEWHERE)
     result = answer_of(answer)
@@ -157,7 +157,7 @@ def test_after_a_time_out_the_reason_is_the_true_one(live):
     for answer in answers:
         assert not answer_of(answer).success
         assert answer_of(answer).message == (
-            "No fix within 3 s. Rejected fix: 9 of 1000 points agree"
+            "No fix within 3 s. Rejected fix: 9 inliers of 1000 points, fewer than 50"
         )
     node.forget_log()
     answer = robot.relocalize()

@@ -84,7 +84,7 @@ def test_status_and_diagnostics_say_what_happens(live):
     assert status.map_id == "fake.glace 01234567"
     assert not status.accepted
     assert (status.points, status.inliers) == (1000, 9)
-    assert status.rejection_reason == "Rejected fix: 9 of 1000 points agree"
+    assert status.rejection_reason == "Rejected fix: 9 inliers of 1000 points, fewer than 50"
     assert stamp_of_time(status.rejection_stamp) == stamp_of_time(status.image_stamp)
     assert 0.0 < status.latency < 0.7  # max_image_age, and what the localizer takes
     assert 0.5 < status.seconds_since_fix < 30.0
@@ -106,7 +106,7 @@ def test_nothing_is_published_before_the_first_fix(live):
     assert robot.transforms == []
     assert robot.statuses[-1].state == LocalizationStatus.UNLOCALIZED
     assert np.isnan(robot.statuses[-1].seconds_since_fix)
-    assert node.log().count(": Rejected fix: 9 of 1000 points agree") == 1
+    assert node.log().count(": Rejected fix: 9 inliers of 1000 points, fewer than 50") == 1
     assert node.log().count("No fix yet, hence no pose and no transform.") in (1, 2)  # every 5 s
     robot.drive(MAP_FROM_ODOM, 1.0)
     node.wait_for("First fix: x=")

@@ -9,7 +9,7 @@ import yaml
 
 pytest.importorskip("rclpy")
 
-from glace_ros.fusion.odometry_fusion import OdometryFusionConfig
+from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.node.parameter_checks import checked, descriptor, from_values

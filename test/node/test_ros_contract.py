@@ -383,7 +383,10 @@ def test_relocalize_tells_the_truth_after_a_time_out(driven):
     timer.callback()
     answer = resumed(waiting)
     assert not answer.success
-    assert answer.message == "No fix within 600 s. Rejected fix: 9 of 1000 points agree"
+    assert (
+        answer.message
+        == "No fix within 600 s. Rejected fix: 9 inliers of 1000 points, fewer than 50"
+    )
     assert timer not in list(driven.node.timers)
     driven.node.trigger_deactivate()
     inactive = resumed(driven.call("~/relocalize"))

@@ -1,6 +1,7 @@
 """Known drives come out of bags of every kind, exactly."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutImages
-from glace_ros.recording.recording_summary import describe
+from glace_ros.recording.recording_summary import describe, summarize, survey, topic_rate_hz
 
 OFFICE = Path(__file__).parents[3] / "shared" / "data" / "office"
 EVERY_FRAME = FrameSelection(0.0, 0.0, min_sharpness=0.0)
@@ -66,9 +67,9 @@ def test_every_storage_gives_the_drive(tmp_path, storage, compression):
     path = write_drive(tmp_path / "drive.bag", storage, compression)
     with RecordingReader(path) as reader:
         assert_is_the_drive(reader)
-        assert (reader.pose_source, reader.map_frame) == ("/odom", "odom")
-        assert (reader.base_frame, reader.camera_frame) == ("base_link", "camera")
-        assert reader.base_from_camera.distance_m(BASE_FROM_CAMERA) < 1e-9
+        assert (reader.info.pose_source, reader.info.map_frame) == ("/odom", "odom")
+        assert (reader.info.base_frame, reader.info.camera_frame) == ("base_link", "camera")
+        assert reader.info.base_from_camera.distance_m(BASE_FROM_CAMERA) < 1e-9
         assert not reader.notes
 
 
@@ -86,8 +87,8 @@ def test_every_pose_source_gives_the_drive(tmp_path, poses, source, map_frame):
     path = write_drive(tmp_path / "drive", poses=poses)
     asked = "pose" if source == "/pose" else None  # bare poses are only read when asked for
     with RecordingReader(path, pose_source=asked) as reader:
-        assert (reader.pose_source, reader.map_frame) == (source, map_frame)
-        assert reader.base_frame == "base_link"
+        assert (reader.info.pose_source, reader.info.map_frame) == (source, map_frame)
+        assert reader.info.base_frame == "base_link"
         assert_is_the_drive(reader)
 
 
@@ -95,7 +96,7 @@ def test_compressed_images_are_found_under_the_raw_name(tmp_path):
     path = write_drive(tmp_path / "drive", image_topic="/camera/image_raw/compressed")
     for asked in (None, "/camera/image_raw"):
         with RecordingReader(path, asked) as reader:
-            assert reader.image_topic == "/camera/image_raw/compressed"
+            assert reader.info.image_topic == "/camera/image_raw/compressed"
             assert_is_the_drive(reader)
 
 
@@ -107,7 +108,7 @@ def test_a_camera_recorded_raw_and_compressed_is_one_camera(tmp_path):
         for topic in ("/camera/image_raw/compressed", "/camera/image_raw"):
             bag.image(topic, START_NS, picture(0))
     with RecordingReader(tmp_path / "drive") as reader:
-        assert reader.image_topic == "/camera/image_raw"
+        assert reader.info.image_topic == "/camera/image_raw"
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
@@ -136,7 +137,7 @@ def test_a_split_bag_without_metadata_is_read_whole(tmp_path):
         (tmp_path / f"part{part}" / f"part{part}.mcap").rename(whole / f"part{part}.mcap")
     with RecordingReader(whole) as reader:
         assert len(list(reader.posed_images(EVERY_FRAME))) == 10
-        assert reader.image_count == 10
+        assert reader.info.image_count == 10
 
 
 def test_a_joint_on_tf_moves_the_camera(tmp_path):
@@ -233,7 +234,7 @@ def test_distorted_images_come_out_straight(tmp_path, model, d):
         bag.image("/camera/image_raw", START_NS, rgb)
         write_pose(bag, "odometry", START_NS)
     with RecordingReader(tmp_path / "drive") as reader:
-        assert reader.camera.distortion_model == model
+        assert reader.info.camera.distortion_model == model
         (image,) = reader.posed_images()
     weights = image.image_rgb_hwc[..., 0].astype(float)
     seen = [(weights * u).sum() / weights.sum(), (weights * v).sum() / weights.sum()]
@@ -318,9 +319,9 @@ def test_frames_of_no_use_are_counted(tmp_path):
             "too close to the last keyframe": 1,
         }
         assert any("64x40" in note and "64x48" in note for note in reader.notes)
-        summary = reader.summary()
+        summary = summarize(reader)
         assert summary.frames_used == 8
-        assert sum(summary.left_out.values()) + summary.frames_used == summary.image_count
+        assert sum(summary.left_out.values()) + summary.frames_used == summary.info.image_count
 
 
 def test_reading_goes_on_where_an_earlier_pass_stopped(tmp_path):
@@ -369,11 +370,12 @@ def test_held_out_images_are_read_again_and_no_more_than_can_be_judged(tmp_path,
 def test_the_summary_says_what_there_is_and_what_was_chosen(tmp_path):
     path = write_drive(tmp_path / "drive", images=50)
     with RecordingReader(path) as reader:
-        summary = reader.survey()
+        summary = survey(reader)
     assert summary.path_length_m == pytest.approx(np.hypot(0.8, 0.3) * 5.0, abs=0.25)
-    assert summary.duration_s == pytest.approx(5.0, abs=0.1)
-    rates = {topic.name: topic.rate_hz for topic in summary.topics}
-    assert rates["/odom"] == pytest.approx(50.0, rel=0.05)
+    assert summary.info.duration_s == pytest.approx(5.0, abs=0.1)
+    assert topic_rate_hz(summary.info.topics["/odom"], summary.info.duration_s) == pytest.approx(
+        50.0, rel=0.05
+    )
     text = describe(summary)
     for word in ("/camera/image_raw", "/camera/camera_info", "/odom", "base_link", "frames used"):
         assert word in text
@@ -406,7 +408,10 @@ def test_the_hash_is_of_the_data(tmp_path):
     shutil.copytree(first, second)
     (second / "metadata.yaml").write_text((first / "metadata.yaml").read_text() + "\n")
     other = write_drive(tmp_path / "c", "sqlite3", images=19)
-    hashes = [RecordingReader(path).content_hash() for path in (first, second, other)]
+    hashes = []
+    for path in (first, second, other):
+        with RecordingReader(path) as reader:
+            hashes.append(reader.content_hash())
     assert hashes[0] == hashes[1] != hashes[2]
     assert len(hashes[0]) == 64
 
@@ -422,8 +427,8 @@ def test_reading_needs_no_ros():
 @needs_office
 def test_office_mapping():
     with RecordingReader(OFFICE / "mapping") as reader:
-        summary = reader.survey()
-    assert summary.image_count == 280
+        summary = survey(reader)
+    assert summary.info.image_count == 280
     assert summary.frames_used > 200
     assert summary.frames_used + sum(summary.left_out.values()) == 280
     # the last exposure is newer than the last odometry, and nothing is extrapolated
@@ -456,9 +461,37 @@ def test_office_query_truth_differs_from_its_odometry_by_one_transform():
     assert min(spreads_deg[-20], spreads_deg[20]) > 2 * spreads_deg[0]
 
 
-def test_an_unentered_reader_refuses(tmp_path):
-    reader = RecordingReader(write_drive(tmp_path / "drive"))
-    with reader:
+def test_a_closed_reader_refuses(tmp_path):
+    with RecordingReader(write_drive(tmp_path / "drive")) as reader:
         pass
     with pytest.raises(RecordingError, match="not open"):
         next(reader.images())
+
+
+def test_a_reader_knows_its_recording_before_it_is_entered(tmp_path):
+    reader = RecordingReader(write_drive(tmp_path / "drive"))
+    assert (reader.info.kind, reader.info.path) == ("bag", tmp_path / "drive")
+    assert reader.info.image_count == 20
+    assert set(reader.info.topics) >= {reader.info.image_topic, reader.info.camera_info_topic}
+    assert reader.frames_used is None
+    reader.close()
+    reader.close()  # twice is no mistake
+    with pytest.raises(RecordingError, match="not open"):
+        next(reader.posed_images())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc")
+def test_a_bag_that_is_refused_is_not_left_open(tmp_path):
+    path = write_drive(tmp_path / "drive", "sqlite3")
+
+    def open_files():
+        files = (file for file in Path("/proc/self/fd").iterdir() if file.is_symlink())
+        return [file for file in files if str(tmp_path) in os.readlink(file)]
+
+    with pytest.raises(RecordingError, match="no topic /nowhere"):
+        RecordingReader(path, "/nowhere")
+    assert not open_files()
+    reader = RecordingReader(path)
+    assert open_files()
+    reader.close()
+    assert not open_files()

@@ -17,7 +17,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages
-from glace_ros.recording.recording_summary import describe
+from glace_ros.recording.recording_summary import describe, survey
 from glace_ros.recording.room_list import read_room_list, text_of_room_list
 from glace_ros.recording.scene_files import (
     pose_of_text,
@@ -130,7 +130,7 @@ def test_a_folder_by_itself_and_a_split_of_a_scene(tmp_path):
     assert len(posed(SceneReader(tmp_path, "test"))) == 2
     assert len(posed(SceneReader(tmp_path / "train", "test"))) == 3
     with SceneReader(tmp_path, "train") as reader:
-        assert "3 of 64x48" in describe(reader.survey())
+        assert "3 of 64x48" in describe(survey(reader))
         assert "four a second" in reader.notes[0]
 
 
@@ -291,7 +291,7 @@ def test_an_image_that_is_none_is_left_out(tmp_path):
         assert len(list(reader.posed_images())) == 3
         assert dict(reader.left_out) == {"cannot be decoded": 1}
         assert any(str(path) in note for note in reader.notes)
-        assert reader.camera.width_px == WIDTH
+        assert reader.info.camera.width_px == WIDTH
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_points_that_the_recorded_pose_contradicts_are_left_out():
 def test_the_page_has_all_parts(report):
     page = page_html(map_page("office.glace", report))
     for title in ("Figures", "Record more here", "Seen from above", "Error along the way",
-                  "How many held-out images are how exact", "Training", "The map&#x27;s points",
+                  "How many held-out images are how exact", "Training", "The map&#39;s points",
                   "The worst held-out images", "Left out, and why", "Time it took",
                   "What it is made from"):  # fmt: skip
         assert f"<h2>{title}</h2>" in page

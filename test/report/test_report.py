@@ -27,10 +27,11 @@ from glace_ros.report.page import (
     listed,
     metric_table,
     page_html,
+    picture_grid,
     section,
     table,
 )
-from glace_ros.report.pictures import Picture, marked, picture_grid
+from glace_ros.report.pictures import Picture, marked
 from glace_ros.report.plan import plan_of_map, plan_of_run
 from glace_ros.report.point_cloud import PointCloud
 from glace_ros.report.words import clock, place, times, why_weak

@@ -209,8 +209,8 @@ def test_the_bag_read_back_gives_the_true_poses(tmp_path, building, trajectory, 
         write_bag(tmp_path / "bag", trajectory, photographer, config)
     for source in ("tf:map", "/ground_truth/pose"):
         with RecordingReader(tmp_path / "bag", pose_source=source) as reader:
-            assert reader.map_frame == "map"
-            assert reader.base_frame == "base_footprint"
+            assert reader.info.map_frame == "map"
+            assert reader.info.base_frame == "base_footprint"
             images = list(reader.images())
         assert len(images) == 10
         for image in images:
@@ -239,4 +239,4 @@ def test_the_query_bag_keeps_the_truth_out_of_tf(tmp_path, building, trajectory)
     with Photographer(building, workers=0) as photographer:
         write_bag(tmp_path / "bag", trajectory, photographer, config)
     with RecordingReader(tmp_path / "bag") as reader:
-        assert reader.map_frame == "odom"
+        assert reader.info.map_frame == "odom"

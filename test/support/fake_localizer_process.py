@@ -17,9 +17,10 @@ import torch
 from glace_ros.commands.localize import main
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.node.localizing import localizing_thread
 from glace_ros.node.localizing.loaded_map import LoadedMap
+from glace_ros.rejection import Rejection, RejectionCode
 
 HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP, FULL, BREAK, HANG = map(float, range(7))
@@ -58,7 +59,9 @@ class FakeLocalizer:
         if what == RAISE:
             raise RuntimeError("a bug in the network")
         if what == REJECT:
-            return Rejection("9 of 1000 points agree", 9, 1000, 0.01)
+            return Rejection(
+                RejectionCode.FEW_INLIERS, inliers=9, points=1000, needed_inliers=50, seconds=0.01
+            )
         if what == SLEEP:
             time.sleep(SLEEP_S)
         if what == HANG:

@@ -12,9 +12,10 @@ from glace_ros.evaluation.map_validation import USABLE_RECALL, MapValidation
 from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.mapping.training.schedule import TrainingProgress
 from glace_ros.recording.posed_images import PosedImage
+from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.report.build_record import BuildRecord, views_of
 from glace_ros.report.map_report import MapReport
 
@@ -80,9 +81,11 @@ def _add(
     stamp_ns = START_NS + round(time_s * 1e9)
     image = PosedImage(stamp_ns, _picture(time_s), CAMERA, truth)
     if error_m is None:
-        reason = "9 inliers of 1000 points, fewer than 50"
-        record.add_held_out(image, Rejection(reason, 9, 1000, 0.1))
-        return LocalizedFrame(stamp_ns, truth, None, None, 9, 1000, 0.1, reason)
+        rejection = Rejection(
+            RejectionCode.FEW_INLIERS, inliers=9, points=1000, needed_inliers=50, seconds=0.1
+        )
+        record.add_held_out(image, rejection)
+        return LocalizedFrame(stamp_ns, truth, None, None, 9, 1000, 0.1, rejection)
     estimate = Pose(truth.rotation_33, truth.translation_3 + [error_m, 0.0, 0.0])
     in_camera_n3 = truth.inverse().transform(points_n3)
     seen_n3 = points_n3[in_camera_n3[:, 2] > 0.5]

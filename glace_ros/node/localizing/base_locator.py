@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.localization.pose_estimate import Rejection
 from glace_ros.node.conversions import image_to_rgb
+from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
@@ -23,17 +23,50 @@ if TYPE_CHECKING:
     from glace_ros.node.parameters import LocalizeParameters
 
 
-class ImageRejected(Exception):
-    """The image gives no fix. kind: a word to count by; the text: a sentence for log and status.
+_KINDS = {
+    RejectionCode.IMAGE_TOO_OLD: "age",
+    RejectionCode.IMAGE_IN_FUTURE: "age",
+    RejectionCode.NO_CAMERA_INFO: "camera_info",
+    RejectionCode.NO_FRAME_ID: "frame",
+    RejectionCode.UNUSABLE_IMAGE: "image",
+    RejectionCode.NO_TRANSFORM: "tf",
+    RejectionCode.LOCALIZER_FAILED: "exception",
+}
 
-    outcome: what the localizer said, where it came to that.
+
+def kind_of(code: RejectionCode) -> str:
+    """What the diagnostics count a rejection as, and what the log says once while it lasts."""
+    if code in _KINDS:
+        return _KINDS[code]
+    return "fusion" if code >= RejectionCode.NOT_NEWER_THAN_CAMERA else "pose"
+
+
+class ImageRejected(Exception):
+    """The image gives no fix. The text: a sentence for log and status.
+
+    Attributes:
+        code: why.
+        outcome: what the localizer said; None where it did not come to that.
     """
 
     def __init__(
-        self, kind: str, sentence: str, outcome: PoseEstimate | Rejection | None = None
+        self,
+        rejection: Rejection,
+        outcome: PoseEstimate | Rejection | None = None,
+        *,
+        camera: str | None = None,
     ) -> None:
-        super().__init__(sentence)
-        self.kind, self.outcome = kind, outcome
+        """camera: see IncomingImage, where it is the fix that is rejected; else None."""
+        said_of = ""
+        if camera is not None:
+            said_of = f"Rejected fix of {camera}: " if camera else "Rejected fix: "
+        super().__init__(said_of + rejection.reason)
+        self.code, self.outcome = rejection.code, outcome
+
+    @property
+    def kind(self) -> str:
+        """See `kind_of`."""
+        return kind_of(self.code)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +80,6 @@ class LocatedBase:
     map_from_base: Pose
     covariance_66: NDArray[np.float64]
     odom_from_base: Pose | None
-
-
-def rejected_fix(camera: str, reason: str) -> str:
-    """A sentence. camera: see IncomingImage."""
-    return f"Rejected fix of {camera}: {reason}" if camera else f"Rejected fix: {reason}"
 
 
 class BaseLocator:
@@ -79,7 +107,8 @@ class BaseLocator:
                     parameters.odom_frame_id, parameters.base_frame_id, stamp_ns, timeout_s
                 )
         except TransformError as error:
-            raise ImageRejected("tf", str(error), estimate) from None
+            rejection = Rejection(RejectionCode.NO_TRANSFORM, detail=str(error))
+            raise ImageRejected(rejection, estimate) from None
         map_from_base = estimate.map_from_camera @ camera_from_base
         covariance_66 = base_covariance(
             estimate.covariance_66, estimate.map_from_camera, map_from_base
@@ -87,30 +116,28 @@ class BaseLocator:
         return LocatedBase(estimate, map_from_base, covariance_66, odom_from_base)
 
     def _check_age(self, image: IncomingImage, now_ns: int) -> None:
-        age_s = (now_ns - image.stamp_ns) * 1e-9
-        if abs(age_s) > self._parameters.max_image_age:
+        age_s, limit_s = (now_ns - image.stamp_ns) * 1e-9, self._parameters.max_image_age
+        if abs(age_s) > limit_s:
+            code = RejectionCode.IMAGE_TOO_OLD if age_s > 0.0 else RejectionCode.IMAGE_IN_FUTURE
             raise ImageRejected(
-                "age",
-                f"The image on {image.topic} is stamped {abs(age_s):.2f} s "
-                f"{'ago' if age_s > 0.0 else 'in the future'}, more than max_image_age "
-                f"({self._parameters.max_image_age:g} s): do the camera and this node use the "
-                "same clock (use_sim_time)?",
+                Rejection(code, topic=image.topic, age_s=abs(age_s), limit_s=limit_s)
             )
 
     def _camera_pose(self, image: IncomingImage) -> tuple[PoseEstimate, str]:
         """The pose and the name of the camera's frame."""
         if image.camera_info is None:
-            raise ImageRejected("camera_info", f"No camera_info on {image.camera_info_topic} yet.")
+            code, topic = RejectionCode.NO_CAMERA_INFO, image.camera_info_topic
+            raise ImageRejected(Rejection(code, topic=topic))
         camera_frame = image.message.header.frame_id or image.camera_info.header.frame_id
         if not camera_frame:
-            raise ImageRejected("frame", f"The images on {image.topic} have no frame_id.")
+            raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID, topic=image.topic))
         try:
             camera = camera_of_image_topic(image.camera_info, image.topic)
             image_rgb_hwc = camera.undistort(image_to_rgb(image.message))
         except ValueError as error:
-            sentence = f"The image on {image.topic} cannot be used: {error}."
-            raise ImageRejected("image", sentence) from None
+            code = RejectionCode.UNUSABLE_IMAGE
+            raise ImageRejected(Rejection(code, topic=image.topic, detail=str(error))) from None
         outcome = self._localizer.localize(image_rgb_hwc, camera.undistorted)
         if isinstance(outcome, Rejection):
-            raise ImageRejected("pose", rejected_fix(image.camera, outcome.reason), outcome)
+            raise ImageRejected(outcome, outcome, camera=image.camera)
         return outcome, camera_frame

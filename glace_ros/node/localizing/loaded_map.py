@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.rejection import Rejection
 
 
 class LocalizesImages(Protocol):

@@ -9,13 +9,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.fusion.localization_state import LocalizationState
-from glace_ros.fusion.odometry_fusion import (
-    Fix,
-    FixRejection,
-    OdometryFusion,
-)
-from glace_ros.node.localizing.base_locator import ImageRejected, rejected_fix
+from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
+from glace_ros.node.localizing.base_locator import ImageRejected, kind_of
 from glace_ros.node.transition_log import TransitionLog
+from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
-    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.localizing.base_locator import LocatedBase
     from glace_ros.node.parameters import LocalizeParameters
 
 
+_FIX = "fix"
+
+
 @dataclass(frozen=True)
 class RunReport:
-    """A snapshot; units as in msg/LocalizationStatus."""
+    """A snapshot; names and units as in msg/LocalizationStatus."""
 
     state: LocalizationState
     seconds_since_fix: float
@@ -45,17 +45,22 @@ class RunReport:
     latency_s: float = math.nan
     reprojection_px: float = math.nan
     rejection_stamp_ns: int = 0
-    rejection_kind: str = ""
+    rejection_code: RejectionCode = RejectionCode.NONE
     rejection_reason: str = ""
 
 
 class LocalizationRun:
     """Takes outcomes of images from the worker thread, and answers the timers. Thread-safe.
 
-    log: an rclpy logger. publish_pose: called with each accepted fix and what it was made of, never
-    after `close`, and with stamps that increase: a fix that is older than the last one (of another
-    camera) moves map->odom alone.
-    counts: images by what became of them ("fix", else the kind of rejection), and by camera.
+    Args:
+        parameters: of the node.
+        log: an rclpy logger.
+        publish_pose: called with each accepted fix and what it was made of, never after `close`,
+            and with stamps that increase: a fix that is older than the last one (of another camera)
+            moves map->odom alone.
+
+    Attributes:
+        counts: images by what became of them ("fix", else the kind of rejection), and by camera.
     """
 
     def __init__(
@@ -93,9 +98,9 @@ class LocalizationRun:
                 stamp_ns, located.map_from_base, located.covariance_66, located.odom_from_base,
                 camera, ambiguous=estimate.ambiguous,
             )  # fmt: skip
-            if isinstance(fix, FixRejection):
-                raise ImageRejected("fusion", rejected_fix(camera, fix.reason), estimate)
-            self._note_image(stamp_ns, latency_s, camera, "fix", estimate)
+            if isinstance(fix, Rejection):
+                raise ImageRejected(fix, estimate, camera=camera)
+            self._note_image(stamp_ns, latency_s, camera, _FIX, estimate)
             self._newest["reprojection_px"] = estimate.reprojection_px
             if fix is self._fusion.last_fix:
                 self._publish_pose(fix, estimate)
@@ -137,10 +142,11 @@ class LocalizationRun:
         with self._lock:
             if self._closed:
                 return
-            self._note_image(stamp_ns, latency_s, camera, rejection.kind, rejection.outcome)
-            self._note_rejection(stamp_ns, rejection.kind, str(rejection))
+            kind = rejection.kind
+            self._note_image(stamp_ns, latency_s, camera, kind, rejection.outcome)
+            self._note_rejection(stamp_ns, rejection.code, str(rejection))
             self._transitions.enter(
-                f"image {camera}", rejection.kind, lambda: self._log.warning(str(rejection))
+                f"image {camera}", kind, lambda: self._log.warning(str(rejection))
             )
 
     def fail(self, stamp_ns: int, latency_s: float, sentence: str, camera: str = "") -> None:
@@ -148,8 +154,9 @@ class LocalizationRun:
         with self._lock:
             if self._closed:
                 return
-            self._note_image(stamp_ns, latency_s, camera, "exception", None)
-            self._note_rejection(stamp_ns, "exception", sentence)
+            code = RejectionCode.LOCALIZER_FAILED
+            self._note_image(stamp_ns, latency_s, camera, kind_of(code), None)
+            self._note_rejection(stamp_ns, code, sentence)
 
     def _note_image(
         self,
@@ -163,16 +170,16 @@ class LocalizationRun:
         self._newest.update(
             camera=camera,
             image_stamp_ns=stamp_ns,
-            accepted=kind == "fix",
+            accepted=kind == _FIX,
             latency_s=latency_s,
             points=0 if outcome is None else outcome.points,
             inliers=0 if outcome is None else outcome.inliers,
             inference_s=math.nan if outcome is None else outcome.seconds,
         )
 
-    def _note_rejection(self, stamp_ns: int, kind: str, reason: str) -> None:
+    def _note_rejection(self, stamp_ns: int, code: RejectionCode, reason: str) -> None:
         self._newest.update(
-            rejection_stamp_ns=stamp_ns, rejection_kind=kind, rejection_reason=reason
+            rejection_stamp_ns=stamp_ns, rejection_code=code, rejection_reason=reason
         )
 
     def watch(self, now_ns: int) -> bool:
@@ -191,7 +198,7 @@ class LocalizationRun:
                 self._log.warning(f"DEGRADED: no fix for {age_s:.1f} s ({reason})")
             return True
 
-    def map_from_odom(self, now_ns: int, in_error: bool = False) -> Pose | None:
+    def map_from_odom(self, now_ns: int, *, in_error: bool = False) -> Pose | None:
         """What is to be published now; None before the first fix, and where tf_on_lost is stop.
 
         in_error: the localizer fails, which counts as being lost.

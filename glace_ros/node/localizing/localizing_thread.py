@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.localization.pose_estimate import PoseEstimate, Rejection
+    from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.input.incoming_image import IncomingImage
     from glace_ros.node.localizing.base_locator import BaseLocator
     from glace_ros.node.localizing.loaded_map import LoadedMap
     from glace_ros.node.localizing.localization_run import LocalizationRun
     from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.rejection import Rejection
 
     Outcome = PoseEstimate | Rejection | Exception | None
 

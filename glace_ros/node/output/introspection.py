@@ -22,12 +22,12 @@ from glace_ros.ros_messages.camera_info import camera_of_image_topic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.localization.pose_estimate import Rejection
     from glace_ros.node.input.incoming_image import IncomingImage
     from glace_ros.node.localizing.loaded_map import LoadedMap
     from glace_ros.node.localizing.localization_run import RunReport
     from glace_ros.node.output.publishers import Publishers
     from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.rejection import Rejection
 
 VIEW_M = 0.15  # diameter of a mapping camera's marker
 

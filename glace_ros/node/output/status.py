@@ -11,6 +11,7 @@ from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.msg import LocalizationStatus
 from glace_ros.node.conversions import ns_to_stamp
 from glace_ros.node.parameters import FRAME_PARAMETERS
+from glace_ros.rejection import RejectionCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,18 +27,27 @@ LEVEL_OF_STATE = {
     LocalizationState.LOST: DiagnosticStatus.ERROR,
     LocalizationState.ERROR: DiagnosticStatus.ERROR,
 }
-# kinds of ImageRejected, and the exception, by the task that shows them
-KINDS_OF_TASK = {
-    "input": ("age", "camera_info", "frame", "image"),
-    "inference": ("exception",),
-    "tf": ("tf",),
+# that a task shows; the others are of single images, which `localization` has in its message
+CODES_OF_TASK = {
+    "input": (
+        RejectionCode.IMAGE_TOO_OLD,
+        RejectionCode.IMAGE_IN_FUTURE,
+        RejectionCode.NO_CAMERA_INFO,
+        RejectionCode.NO_FRAME_ID,
+        RejectionCode.UNUSABLE_IMAGE,
+    ),
+    "inference": (RejectionCode.LOCALIZER_FAILED,),
+    "tf": (RejectionCode.NO_TRANSFORM,),
 }
 
 
 def status_message(
     report: RunReport, map_id: str, frame_id: str, now_ns: int
 ) -> LocalizationStatus:
-    """~/status as of now_ns."""
+    """~/status as of now_ns (of the node's clock).
+
+    frame_id: of the map, for the header.
+    """
     sigma_6 = [math.nan] * 6
     if report.last_fix is not None:
         sigma_6 = [math.sqrt(v) for v in report.last_fix.covariance_66.diagonal()]
@@ -58,6 +68,7 @@ def status_message(
         sigma_y=sigma_6[1],
         sigma_yaw=sigma_6[5],
         rejection_stamp=ns_to_stamp(report.rejection_stamp_ns),
+        rejection_code=int(report.rejection_code),
         rejection_reason=report.rejection_reason,
     )
     message.header.frame_id, message.header.stamp = frame_id, ns_to_stamp(now_ns)
@@ -68,11 +79,11 @@ def run_tasks(
     report: RunReport, counts: Mapping[str, int], input_problem: str | None
 ) -> dict[str, DiagnosticStatus]:
     """The tasks localization, input, inference and tf. counts: images by what became of them."""
-    rejected = None if report.accepted else report.rejection_kind
+    rejected = RejectionCode.NONE if report.accepted else report.rejection_code
     reason = report.rejection_reason
 
     def problem(task_name: str) -> str | None:
-        return reason if rejected in KINDS_OF_TASK[task_name] else None
+        return reason if rejected in CODES_OF_TASK[task_name] else None
 
     message = f"{report.state.name}. {reason}" if rejected else report.state.name
     localization = task(
@@ -94,7 +105,10 @@ def run_tasks(
         "localization": localization,
         "input": _problem_task(input_problem or problem("input"), "Images come", {}),
         "inference": _problem_task(
-            problem("inference"), "Runs", inference_values, report.state == LocalizationState.ERROR
+            problem("inference"),
+            "Runs",
+            inference_values,
+            severe=report.state == LocalizationState.ERROR,
         ),
         "tf": _problem_task(problem("tf"), "Transforms come", {}),
     }
@@ -113,7 +127,7 @@ def input_values(cameras: Sequence[CameraInput], replaced: int) -> list[KeyValue
     return _key_values({**values, "images replaced by a newer one": replaced})
 
 
-def frame_values(parameters: LocalizeParameters, published: bool) -> list[KeyValue]:
+def frame_values(parameters: LocalizeParameters, *, published: bool) -> list[KeyValue]:
     """The frames' names. published: whether there is a map->odom now."""
     frames = {name: getattr(parameters, name) for name in FRAME_PARAMETERS}
     return _key_values({**frames, "published": published})
@@ -138,7 +152,7 @@ def diagnostic_array(
 
 
 def _problem_task(
-    problem: str | None, good: str, values: Mapping[str, object], severe: bool = False
+    problem: str | None, good: str, values: Mapping[str, object], *, severe: bool = False
 ) -> DiagnosticStatus:
     if problem is None:
         return task(good, values)

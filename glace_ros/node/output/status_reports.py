@@ -60,7 +60,7 @@ class LiveReports:
         """Publishes /diagnostics."""
         tasks = run_tasks(report, counts, input_problem)
         tasks["input"].values += input_values
-        tasks["tf"].values += frame_values(self._parameters, tf_published)
+        tasks["tf"].values += frame_values(self._parameters, published=tf_published)
         tasks["map"] = task(loaded_map.map_id, {"made in frame": loaded_map.map_frame})
         name = self._node.get_fully_qualified_name().lstrip("/")
         self._publishers.diagnostics.publish(diagnostic_array(name, now_ns, tasks))

@@ -32,6 +32,7 @@ from glace_ros.node.localizing.localizer_failures import (
 )
 from glace_ros.node.localizing.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
 from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.rejection import Rejection, RejectionCode
 
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
 FULL_SENTENCE = "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB."
@@ -133,7 +134,7 @@ class WaitingLocator:
     def locate(self, image, now_ns):
         self.begun.set()
         assert self.free.wait(40.0)
-        raise ImageRejected("", "")
+        raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID))
 
 
 def offer_image(localizing):

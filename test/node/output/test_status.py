@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
+from glace_ros.msg import LocalizationStatus
 from sensor_msgs.msg import Image
 from support.fake_localizer_process import COVARIANCE_66
 from support.robot import NS, stamp_of
@@ -21,8 +22,10 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.node.conversions import stamp_to_ns
 from glace_ros.node.input import input_topics
 from glace_ros.node.input.input_topics import IMAGE_QOS, SENSOR_QOS
+from glace_ros.node.localizing.base_locator import kind_of
 from glace_ros.node.localizing.localization_run import RunReport
 from glace_ros.node.output.status import LEVEL_OF_STATE, run_tasks, status_message
+from glace_ros.rejection import RejectionCode
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
@@ -41,6 +44,12 @@ def test_a_status_without_an_image_has_no_numbers():
     assert stamp_to_ns(message.image_stamp) == stamp_to_ns(message.rejection_stamp) == 0
     assert (message.points, message.inliers, message.accepted) == (0, 0, False)
     assert (message.camera, message.rejection_reason) == ("", "")
+    assert message.rejection_code == LocalizationStatus.REJECTION_NONE == 0
+
+
+def test_the_built_message_has_the_codes():
+    for code in RejectionCode:
+        assert getattr(LocalizationStatus, f"REJECTION_{code.name}") == code
 
 
 def test_a_status_says_all_that_is_known():
@@ -48,7 +57,8 @@ def test_a_status_says_all_that_is_known():
     report = RunReport(
         LocalizationState.DEGRADED, 2.5, fix, camera="rear", image_stamp_ns=4 * NS, accepted=True,
         points=1000, inliers=400, inference_s=0.08, latency_s=0.12, reprojection_px=1.5,
-        rejection_stamp_ns=2 * NS, rejection_kind="pose", rejection_reason="Rejected fix: why",
+        rejection_stamp_ns=2 * NS, rejection_code=RejectionCode.FEW_INLIERS,
+        rejection_reason="Rejected fix: why",
     )  # fmt: skip
     message = status_message(report, "office.glace 01234567", "world", 5 * NS)
     values = {
@@ -61,7 +71,8 @@ def test_a_status_says_all_that_is_known():
         "accepted": True, "points": 1000, "inliers": 400, "inlier_ratio": 0.4,
         "inference_time": 0.08, "latency": 0.12, "reprojection_error": 1.5,
         "sigma_x": pytest.approx(0.01), "sigma_y": pytest.approx(0.02),
-        "sigma_yaw": pytest.approx(np.sqrt(9e-5)), "rejection_reason": "Rejected fix: why",
+        "sigma_yaw": pytest.approx(np.sqrt(9e-5)), "rejection_code": 2,
+        "rejection_reason": "Rejected fix: why",
     }  # fmt: skip
     assert stamp_to_ns(message.image_stamp) == 4 * NS
     assert stamp_to_ns(message.rejection_stamp) == 2 * NS
@@ -85,14 +96,22 @@ def test_the_level_of_each_state(state, level):
 
 
 @pytest.mark.parametrize(
-    ("kind", "task"),
-    [("age", "input"), ("camera_info", "input"), ("frame", "input"), ("image", "input"),
-     ("exception", "inference"), ("tf", "tf"), ("pose", None), ("fusion", None)],
+    ("code", "kind", "task"),
+    [
+        ("IMAGE_TOO_OLD", "age", "input"), ("IMAGE_IN_FUTURE", "age", "input"),
+        ("NO_CAMERA_INFO", "camera_info", "input"), ("NO_FRAME_ID", "frame", "input"),
+        ("UNUSABLE_IMAGE", "image", "input"), ("LOCALIZER_FAILED", "exception", "inference"),
+        ("NO_TRANSFORM", "tf", "tf"), ("NO_POSE", "pose", None), ("FEW_INLIERS", "pose", None),
+        ("REPEATED_ELSEWHERE", "pose", None), ("NOT_NEWER_THAN_CAMERA", "fusion", None),
+        ("OUTSIDE_GATE", "fusion", None),
+    ],
 )  # fmt: skip
-def test_what_keeps_an_image_from_giving_a_fix_is_a_warning_of_its_task(kind, task):
+def test_what_keeps_an_image_from_giving_a_fix_is_a_warning_of_its_task(code, kind, task):
+    assert kind_of(RejectionCode[code]) == kind
     rejected = RunReport(
-        LocalizationState.TRACKING, 1.0, None, rejection_kind=kind, rejection_reason="Why."
-    )
+        LocalizationState.TRACKING, 1.0, None, rejection_code=RejectionCode[code],
+        rejection_reason="Why.",
+    )  # fmt: skip
     tasks = run_tasks(rejected, {}, None)
     assert tasks["localization"].message == "TRACKING. Why."
     for name in ("input", "inference", "tf"):

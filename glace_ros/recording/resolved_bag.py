@@ -1,0 +1,213 @@
+"""What of a bag is read: topics and frames are chosen, and its small messages gathered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from glace_ros.errors import RecordingError
+from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
+from glace_ros.recording.recording_info import RecordingInfo
+from glace_ros.recording.topic_choice import (
+    choose_camera_info_topic,
+    choose_image_topic,
+    choose_pose_source,
+    choose_pose_topic,
+)
+from glace_ros.ros_messages.reading import frame_of, stamp_ns
+
+if TYPE_CHECKING:
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.transform_tree import TransformTree
+    from glace_ros.recording.bag_file import BagFile
+
+# Frames that poses are reported of by convention (REP-105), the one on the ground first.
+_BASE_FRAMES = ("base_footprint", "base_link")
+_ONE_DAY_NS = 86_400 * 1_000_000_000
+
+
+@dataclass(frozen=True)
+class BagRequest:
+    """What is to be read of a bag; what is None is found (see `topic_choice`)."""
+
+    image_topic: str | None = None
+    """Raw or compressed images."""
+    camera_info_topic: str | None = None
+    """Their calibration."""
+    pose_source: str | None = None
+    """`tf:FRAME`, or a topic of poses."""
+    base_frame: str | None = None
+    """What a pose topic without a child frame gives the pose of; None: the root of the camera's
+    static transforms.
+    """
+    max_pose_gap_s: float = 0.5
+    """No pose is interpolated over a longer gap."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedBag:
+    """What a request means for a certain bag, with its transforms, calibrations and poses."""
+
+    info: RecordingInfo
+    """Topics and frames as chosen."""
+    tree: TransformTree
+    """All of /tf and /tf_static."""
+    cameras: CameraTrack
+    """The calibration over time."""
+    track: PoseTrack | None
+    """The poses of a topic; None where they come from /tf."""
+
+
+class _Frames(NamedTuple):
+    """As in `RecordingInfo`."""
+
+    map_frame: str
+    base_frame: str
+    camera_frame: str
+
+
+def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
+    """Chooses topics and frames and reads the small messages.
+
+    What is odd but usable becomes a note of the bag. Raises RecordingError with a sentence where
+    the bag lacks what was asked for, or what is needed.
+    """
+    image_topic = choose_image_topic(bag, request.image_topic)
+    info_topic = choose_camera_info_topic(bag, image_topic, request.camera_info_topic)
+    pose_topic = choose_pose_topic(bag, request.pose_source)
+    track = PoseTrack(pose_topic, request.max_pose_gap_s) if pose_topic else None
+    cameras = CameraTrack(info_topic, image_topic)
+    first = _first_image(bag, image_topic).header
+    camera_frame = frame_of(first.frame_id)
+    transforms = read_tracks(bag, cameras, track, camera_frame, request.max_pose_gap_s)
+    cameras.require_camera()
+    camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
+    for note in transforms.notes() + cameras.notes():
+        bag.note(note)
+    tree = transforms.tree
+    pose_source, why = choose_pose_source(bag, tree, camera_frame, request.pose_source)
+    if pose_source.startswith("tf:"):
+        track = None
+    frames = _frames(bag, tree, pose_source, track, camera_frame, request.base_frame)
+    first_ns = stamp_ns(first)
+    base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
+    info = RecordingInfo(
+        kind="bag",
+        path=bag.path,
+        start_ns=bag.start_ns,
+        duration_s=bag.duration_s,
+        topics=bag.topics,
+        image_topic=image_topic,
+        camera_info_topic=info_topic,
+        image_count=bag.topics[image_topic].count,
+        pose_source=pose_source,
+        pose_source_why=why,
+        map_frame=frames.map_frame,
+        base_frame=frames.base_frame,
+        camera_frame=frames.camera_frame,
+        base_from_camera=base_from_camera,
+        camera=cameras.at(first_ns),
+    )
+    return ResolvedBag(info, tree, cameras, track)
+
+
+def _first_image(bag: BagFile, topic: str) -> Any:
+    """The first image message that can be read."""
+    for message in bag.messages([topic]):
+        stamp = stamp_ns(message.content.header)
+        if stamp and abs(stamp - message.received_ns) > _ONE_DAY_NS:
+            days = abs(message.received_ns - stamp) / _ONE_DAY_NS
+            bag.note(f"{topic}: its stamps are {days:.1f} days off the time of recording")
+        return message.content
+    raise RecordingError(f"None of the messages on {topic} can be read")
+
+
+def _frame_of_calibration(bag: BagFile, cameras: CameraTrack, image_topic: str) -> str:
+    """The camera's frame by its calibration, where images have no frame_id."""
+    if not cameras.frame:
+        raise RecordingError(
+            f"Neither {image_topic} nor {cameras.topic} has a frame_id, so it "
+            "is unknown how the camera sits on the robot; set the driver's frame_id"
+        )
+    bag.note(f"{image_topic} has no frame_id; {cameras.topic} says {cameras.frame}")
+    return cameras.frame
+
+
+def _frames(
+    bag: BagFile,
+    tree: TransformTree,
+    pose_source: str,
+    track: PoseTrack | None,
+    camera_frame: str,
+    requested_base: str | None,
+) -> _Frames:
+    """The frames of poses from /tf, or of a topic's poses."""
+    if track is None:
+        map_frame = pose_source.removeprefix("tf:")
+        base_frame = requested_base or _base_of_tf(tree, map_frame, camera_frame)
+        return _Frames(map_frame, base_frame, camera_frame)
+    map_frame = _frame_of_poses(bag, track)
+    base_frame = requested_base or track.child or _base_of_poses(bag, tree, track, camera_frame)
+    if base_frame == map_frame:
+        raise RecordingError(
+            f"{track.topic} gives the pose of {base_frame} in itself; its child_frame_id "
+            "must be the frame that moves"
+        )
+    return _Frames(map_frame, base_frame, camera_frame)
+
+
+def _base_of_tf(tree: TransformTree, map_frame: str, camera_frame: str) -> str:
+    """The robot's frame between map and camera: by its usual name, else the static root."""
+    frames = tree.path(map_frame, camera_frame)
+    by_name = [frame for frame in _BASE_FRAMES if frame in frames]
+    return by_name[0] if by_name else tree.static_root(camera_frame)
+
+
+def _frame_of_poses(bag: BagFile, track: PoseTrack) -> str:
+    """The frame that a topic's poses are in; notes what is wrong with some of them."""
+    track.require_poses()
+    for note in track.notes():
+        bag.note(note)
+    if not track.frame:
+        raise RecordingError(f"{track.topic} has no frame_id, so its poses have no known frame")
+    return track.frame
+
+
+def _base_of_poses(bag: BagFile, tree: TransformTree, track: PoseTrack, camera_frame: str) -> str:
+    """What poses without a child frame are taken to be of: the camera's static root."""
+    root = tree.static_root(camera_frame)
+    if root == camera_frame:
+        raise RecordingError(
+            f"{track.topic} does not say what it is the pose of, and no static transform "
+            f"leads to {camera_frame}; record /tf_static"
+        )
+    bag.note(
+        f"{track.topic} does not say what it is the pose of; taken for {root}, the "
+        "root of the camera's static transforms"
+    )
+    return root
+
+
+def _base_from_camera(
+    tree: TransformTree, frames: _Frames, pose_source: str, image_topic: str, at_ns: int
+) -> Pose:
+    """The camera on the robot at a time; where it is not known then, the newest that is."""
+    base, camera = frames.base_frame, frames.camera_frame
+    try:
+        latest_ns = tree.latest_stamp_ns(base, camera)
+        of_a_topic = not pose_source.startswith("tf:")
+        if of_a_topic and frames.map_frame in tree.path(base, camera):
+            raise RecordingError(
+                f"The way from {base} to {camera} leads over {frames.map_frame}, in which "
+                f"{pose_source} gives its poses; the motion would count twice"
+            )
+        try:
+            return tree.lookup(base, camera, at_ns)
+        except TransformError:
+            return tree.lookup(base, camera, latest_ns or at_ns)
+    except TransformError as error:
+        raise RecordingError(
+            f"It is unknown how the camera ({camera}, by {image_topic}) sits on {base}, "
+            f"of which {pose_source} gives the poses: {error}; record /tf_static"
+        ) from error
