@@ -20,7 +20,8 @@ from rich.table import Table
 from glace_ros.device import choose_device, faster_dtype
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.training.reprojection_loss import tau_px
 from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 from glace_ros.mapping.views.mapping_views import MappingView, Samples

@@ -35,11 +35,12 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.mapping.build_steps import seconds_of
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.maps.scene_map import SceneMap
@@ -203,20 +204,23 @@ def photographs(run: Run, output: Path, console: Console) -> list[RoomImages]:
 def build(run: Run, images: list[RoomImages], output: Path, console: Console) -> dict[str, Any]:
     """Maps all rooms at once, leaves the map on disk."""
     builder = MapBuilder(run.builder_config(), torch.device("cpu"))
-    builder.encode(image for room in images for image in room.mapping)
-    builder.prepare()
-    console.print(f"{time.strftime('%H:%M:%S')} {run.name}: training, {builder.codes}")
-    builder.train(checkpoint=checkpoint_of(run, output))
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "camera", "camera", "", "", run.images.camera, "rooms", "")
+    mapping = (image for room in images for image in room.mapping)
+    encoded = builder.encode(mapping, builder.no_views())
+    prepared = builder.prepare(encoded)
+    statistics = prepared.descriptors.statistics if prepared.descriptors else None
+    console.print(f"{time.strftime('%H:%M:%S')} {run.name}: training, {statistics}")
+    trained = builder.train(prepared, checkpoint=checkpoint_of(run, output))
+    description = RecordingDescription(
+        "map", "camera", "camera", "", "", run.images.camera, "rooms", ""
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     scene_map.save(output / f"{run.name}.glace")
     return {
-        "code_statistics": asdict(builder.codes) if builder.codes else None,
+        "code_statistics": asdict(statistics) if statistics else None,
         "map_bytes": scene_map.file_bytes,
-        "steps": builder.steps,
-        "samples_per_s": builder.samples_per_second,
-        "seconds": builder.seconds,
+        "steps": trained.steps,
+        "samples_per_s": trained.samples_per_second,
+        "seconds": seconds_of(encoded, prepared, trained),
         "threads": torch.get_num_threads(),
     }
 

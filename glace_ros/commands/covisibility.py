@@ -82,10 +82,11 @@ def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console)
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
     )
-    builder = MapBuilder(config, choose_device(args.device), reader.info.image_count)
-    with progress_bar(console, "encode", reader.info.image_count) as advance:
-        builder.encode(reader.posed_images(selection, None), advance)
-    views = builder.encoded.views
+    builder = MapBuilder(config, choose_device(args.device))
+    image_count = reader.info.image_count
+    with progress_bar(console, "encode", image_count) as advance:
+        images = reader.posed_images(selection, None)
+        views = builder.encode(images, builder.no_views(image_count), advance).views
     if views.descriptors_vG is not None:
         descriptors_vG = views.descriptors_vG.numpy()
         return descriptor_pairs(

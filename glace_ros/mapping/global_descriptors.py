@@ -1,5 +1,5 @@
-"""Global codes of a recording: the encoder learned from its views, their codes, and how strongly
-training diffuses them.
+"""Global descriptors of a recording (section 3.2 of the paper): the encoder learned from its views,
+their descriptors, and how strongly training diffuses them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,22 @@ if TYPE_CHECKING:
 
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.mapping.resume.encoding_journal import Cached
+    from glace_ros.mapping.views.mapping_views import MappingViews
 
 _VLAD = "vlad."
 
 
 @dataclass(frozen=True, eq=False)
 class GlobalDescriptors:
-    """name: of the encoder, as a map file has it. encoder: what the map file holds of it; None
-    where each image has its code from the user's own weights alone. codes_vG: float32, one for each
-    view. neighbours_vk: indices of co-visible views whose codes a view may be trained with.
+    """One for each view, and where they are from.
+
+    name: of the encoder, as a map file has it.
+    encoder: what the map file holds of it; None where each image has its descriptor from the user's
+    own weights alone.
+    descriptors_vG: float32, of unit norm.
+    neighbours_vk: indices of co-visible views whose descriptors a view may be trained with.
     statistics: None where no two views are co-visible, or all are.
     """
 
@@ -57,7 +64,13 @@ class GlobalDescriptors:
         *,
         neighbour_descriptors: bool,
     ) -> GlobalDescriptors:
-        """name: "vlad", or "kmeans:K" for the paper's K codes. Raises MappingError for another."""
+        """By an encoder that is learned from the recording itself.
+
+        features: of each view, unaugmented.
+        origin_3: of the map, in metres.
+        name: "vlad", or "kmeans:K" for K descriptors in all (the paper's table 6).
+        Raises MappingError for another name.
+        """
         clusters = GlobalEncoderName.parse(name).clusters
         # through fp16, as the file will have it
         encoder = VladEncoder.learn(features, map_from_camera, config, seed).map_tensors(_rounded)
@@ -85,9 +98,9 @@ class GlobalDescriptors:
         *,
         neighbour_descriptors: bool,
     ) -> GlobalDescriptors:
-        """From the images' own codes, by an encoder that learned nothing from this recording.
+        """From the images' own descriptors, by an encoder that learned nothing from this recording.
 
-        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the paper's K codes.
+        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the nearest of K centres (table 6).
         """
         neighbours_vk, centres, encoder = None, None, GlobalEncoderName.parse(name)
         statistics = descriptor_pairs(descriptors_vG.numpy(), map_from_camera).statistics()
@@ -105,11 +118,11 @@ class GlobalDescriptors:
 
     @property
     def channels(self) -> int:
-        """Length of a code."""
+        """Length of a descriptor."""
         return int(self.descriptors_vG.shape[1])
 
     def sigma(self, wanted: float) -> float:
-        """Of the diffusion: 0 for clustered codes, measured where wanted is negative. Raises
+        """Of the diffusion: 0 for clustered descriptors, measured where wanted is negative. Raises
         MappingError where it cannot be.
         """
         if self.encoder and self.encoder.centres_kG is not None:
@@ -150,6 +163,38 @@ class GlobalDescriptors:
         )
 
 
+def global_descriptors_of(
+    views: MappingViews,
+    descriptors_vG: torch.Tensor | None,
+    origin_3: NDArray[np.float64],
+    config: MapBuilderConfig,
+    cached: Cached,
+) -> GlobalDescriptors | None:
+    """Those of a recording as config wants them; None where it wants none.
+
+    descriptors_vG: where an encoder with weights of its own gave them; None = to be learned.
+    origin_3: of the map, in metres.
+    cached: asked for what was learned already.
+    Raises MappingError for a global encoder that is unknown.
+    """
+    name, seed, neighbours = config.global_encoder, config.seed, config.neighbour_descriptors
+    poses = views.map_from_camera
+    if name == "none":
+        return None
+    if descriptors_vG is not None:
+        return GlobalDescriptors.given(
+            descriptors_vG, poses, name, seed, neighbour_descriptors=neighbours
+        )
+
+    def learn() -> dict[str, torch.Tensor]:
+        features = [view.features for view in views]
+        return GlobalDescriptors.learn(
+            features, poses, origin_3, name, config.vlad, seed, neighbour_descriptors=neighbours
+        ).tensors()
+
+    return GlobalDescriptors.from_tensors(cached("codes", learn), config.vlad.patches)
+
+
 def unseen_pairs(
     features: Sequence[LocalFeatures],
     map_from_camera: Sequence[Pose],
@@ -160,9 +205,9 @@ def unseen_pairs(
 ) -> DescriptorPairs:
     """Of views that a VLAD encoder was not learned from: a query is none of those either."""
     held_out_n = np.arange(len(features)) % 4 == 2
-    kept = np.flatnonzero(~held_out_n)
+    others = np.flatnonzero(~held_out_n)
     encoder = VladEncoder.learn(
-        [features[i] for i in kept], [map_from_camera[i] for i in kept], config, seed
+        [features[i] for i in others], [map_from_camera[i] for i in others], config, seed
     )
     descriptors_vG = torch.stack([encoder.encode(view) for view in features])
     return descriptor_pairs(

@@ -23,7 +23,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.map_metadata import RecordingDescription
@@ -203,24 +203,26 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
         head=CoordinateHeadConfig(width=16),
     )
     builder = MapBuilder(config, CPU)
-    builder.encode(
+    images = (
         PosedImage(
             stamp, rng.integers(0, 255, (48, 64, 3), dtype=np.uint8), camera,
             Pose(np.eye(3), np.array([0.1 * stamp, 0.0, 0.0])),
         )
         for stamp in range(12)
     )  # fmt: skip
-    builder.prepare()
-    builder.train()
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    encoded = builder.encode(images, builder.no_views())
+    prepared = builder.prepare(encoded)
+    trained = builder.train(prepared)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert scene_map.landmarks is None
     assert scene_map.metadata.head.local_channels == 512
     assert scene_map.metadata.local_encoder == f"ace:{weights_path}"
     words, channels = scene_map.global_encoder.vocabulary_wC.shape
     assert (words, channels) == (16, 512)
-    features = scene_map.global_encoder.encode(builder.encoded.views[0].features)
+    features = scene_map.global_encoder.encode(encoded.views[0].features)
     assert torch.isfinite(features).all()
     path = weights_path.parent / "map.glace"
     scene_map.save(path)

@@ -21,7 +21,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views import encoded_views
 from glace_ros.mapping.views.augmentation import AugmentationConfig, AugmentedView
 from glace_ros.mapping.views.encoded_views import EncodedViews
@@ -204,12 +204,13 @@ def test_a_map_has_the_corners_of_a_wall_where_the_wall_is(name, folder, tmp_pat
         trainer=MapTrainerConfig(batch=64, iterations=3), head=CoordinateHeadConfig(width=16),
     )  # fmt: skip
     builder = MapBuilder(config, CPU)
-    builder.encode(images)
-    builder.prepare()
-    builder.train()
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    encoded = builder.encode(images, builder.no_views())
+    prepared = builder.prepare(encoded)
+    trained = builder.train(prepared)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert len(scene_map.landmarks) > 50
     assert scene_map.landmarks.descriptors_lC.shape[1] == scene_map.metadata.head.local_channels
     depth_l = scene_map.landmarks.points_l3[:, 2] + scene_map.metadata.origin_m[2]
@@ -219,5 +220,5 @@ def test_a_map_has_the_corners_of_a_wall_where_the_wall_is(name, folder, tmp_pat
     monkeypatch.setenv("GLACE_WEIGHTS", str(folder))
     localizer = Localizer(SceneMap.load(path), device="cpu")
     regression = localizer.regress(images[4].image_rgb_hwc, camera)
-    encoded = builder.encoded.views[4].features
+    encoded = encoded.views[4].features
     assert torch.allclose(regression.features.pixels_n2[:100], encoded.pixels_n2[:100])

@@ -15,7 +15,7 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
@@ -117,23 +117,25 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         trainer=MapTrainerConfig(batch=64, iterations=2), head=CoordinateHeadConfig(width=16),
     )  # fmt: skip
     builder, images = MapBuilder(config, CPU), posed_images(12, camera)
-    journal = EncodingJournal(tmp_path / "journal", "f", builder.encoded, dict, every_s=1e9)
-    builder.encode(images)
+    collected = builder.no_views()
+    journal = EncodingJournal(tmp_path / "journal", "f", collected, dict, every_s=1e9)
+    encoded = builder.encode(images, collected)
     expected_vG = torch.stack([MeanColour("", CPU).encode(image.image_rgb_hwc) for image in images])
-    assert torch.equal(builder.encoded.views.descriptors_vG, expected_vG)
+    assert torch.equal(encoded.views.descriptors_vG, expected_vG)
     journal.save()
     # a run that was killed goes on with the same codes
-    resumed = MapBuilder(config, CPU)
-    EncodingJournal(tmp_path / "journal", "f", resumed.encoded, dict).restore()
-    assert torch.equal(resumed.encoded.views.descriptors_vG, expected_vG)
-    builder.prepare()
-    builder.train()
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    resumed = MapBuilder(config, CPU).no_views()
+    EncodingJournal(tmp_path / "journal", "f", resumed, dict).restore()
+    assert torch.equal(resumed.views.descriptors_vG, expected_vG)
+    prepared = builder.prepare(encoded)
+    trained = builder.train(prepared)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert scene_map.metadata.head.global_channels == 4
     assert scene_map.metadata.global_encoder_hash == hashed
-    assert builder.codes is not None  # measured: the diffusion's sigma can follow
+    assert prepared.descriptors.statistics is not None  # measured: the diffusion's sigma can follow
     scene_map.save(tmp_path / "map.glace")
     loaded = SceneMap.load(tmp_path / "map.glace")
     assert loaded.metadata.global_encoder == config.global_encoder
