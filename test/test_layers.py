@@ -46,7 +46,7 @@ def copied(tmp_path_factory) -> Path:
 
 
 def broken_by(folder: Path, module: str, source: str) -> set[str]:
-    """The contracts that this source at the end of a module breaks; the module is as before then."""
+    """The contracts that this source at the end of a module breaks. Leaves the module as it was."""
     path = folder / f"{module.replace('.', '/')}.py"
     before = path.read_text(encoding="utf-8") if path.exists() else None
     path.write_text(f"{before or ''}\n{source}\n", encoding="utf-8")
