@@ -529,7 +529,7 @@ def test_sigterm_ends_every_program_as_ctrl_c_does(words, at, tmp_path, monkeypa
     """And a SIGINT that follows, as of the program that started it, changes nothing more."""
     saved = []
 
-    def sigterm(*_):
+    def sigterm(*_, **__):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
