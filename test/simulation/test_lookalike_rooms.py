@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.waiting import wait_until
 
 from glace_ros.mapping.camera_groups import cluster_centres
 from glace_ros.simulation.lookalike_rooms import (
@@ -129,11 +129,12 @@ def test_a_benchmark_that_was_killed_keeps_what_is_done(tmp_path):
     first = subprocess.Popen(
         benchmark(tmp_path, "none,kmeans:2"), stdout=subprocess.DEVNULL, **settings
     )
-    deadline = time.monotonic() + 300
-    while not (done := list((tmp_path / "results").glob("*_none_*.json"))):
+
+    def first_results():
         assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        return list((tmp_path / "results").glob("*_none_*.json"))
+
+    done = wait_until(first_results, 300.0)
     first.send_signal(signal.SIGKILL)
     first.wait()
     written_ns = done[0].stat().st_mtime_ns

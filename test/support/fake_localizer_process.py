@@ -24,6 +24,7 @@ from glace_ros.node.localizing.loaded_map import LoadedMap
 HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP, FULL, BREAK, HANG = map(float, range(7))
 SLEEP_S = 3.0
+ASLEEP, AWAKE = "the fake localizer sleeps", "the fake localizer is awake"
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 9e-4, 1e-5, 4e-5, 9e-5])
 PIXELS_M2 = np.array([[4.0, 14.0], [12.0, 14.0], [20.0, 14.0], [28.0, 14.0]])
 ERRORS_M = np.array([0.0, 2.0, 5.0, 10.0])  # px, by which the points' v is too large
@@ -60,7 +61,9 @@ class FakeLocalizer:
         if what == REJECT:
             return Rejection("9 of 1000 points agree", 9, 1000, 0.01)
         if what == SLEEP:
+            print(ASLEEP, flush=True)  # so that a test need not guess when it has begun
             time.sleep(SLEEP_S)
+            print(AWAKE, flush=True)
         if what == HANG:
             Event().wait()
         pose = Pose.from_quaternion(np.array([x, y, z]) + self._moved_3, quaternion_xyzw)
