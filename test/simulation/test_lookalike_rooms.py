@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from support.waiting import wait_until
 
+from glace_ros.geometry.camera import Camera
 from glace_ros.mapping.camera_groups import cluster_centres
 from glace_ros.simulation.lookalike_rooms import (
     LookAlikeRoomsConfig,
@@ -26,7 +27,8 @@ from glace_ros.simulation.lookalike_rooms import (
 from glace_ros.simulation.room_photographs import room_images
 
 REPO = Path(__file__).resolve().parents[2]
-CONFIG = LookAlikeRoomsConfig(mapping=4, queries=2, texels_per_m=40.0)
+CAMERA = Camera(160, 120, 115.0, 112.0, 83.2, 57.6)  # a picture of 640x480 costs 16 times as much
+CONFIG = LookAlikeRoomsConfig(mapping=4, queries=2, texels_per_m=40.0, camera=CAMERA)
 
 
 def seen_panels(room: int) -> set[tuple]:
