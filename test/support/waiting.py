@@ -28,6 +28,6 @@ def holds(condition: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def let_pass(seconds: float, why: str) -> None:  # noqa: ARG001 - for who reads the test
+def let_pass(seconds: float, why: str) -> None:
     """Lets time pass where nothing tells that it is enough; `why` there is no event."""
     time.sleep(seconds)

@@ -147,11 +147,15 @@ def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.glace"]
 
 
+@pytest.fixture(scope="module")
+def short_wall(tmp_path_factory):
+    return write_wall(tmp_path_factory.mktemp("bag") / "wall", 20)
+
+
 @pytest.fixture
-def small(tmp_path):
+def small(short_wall, tmp_path):
     """All views are co-visible here: there is no diffusion to be measured."""
-    wall = write_wall(tmp_path / "wall", 20)
-    return arguments(wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
+    return arguments(short_wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
 
 
 def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch, capsys):
