@@ -19,6 +19,8 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHO
 unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport MAKEFLAGS
+# Each process of the tests would translate all modules anew, and pytest all assertions: 3 s each.
+unexport PYTHONDONTWRITEBYTECODE
 
 DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
@@ -47,7 +49,8 @@ $(INSTALLED): $(DEPENDENCIES) $(COPIED)
 demo: setup
 	@$(BIN)/glace demo --output demo_output
 
-# All three run, whatever fails. Tests with ROS processes mostly wait: three at a time. One thread
+# All three run, whatever fails. Tests with ROS processes mostly wait: three at a time, and those of
+# a file share a node; of the fast ones an idle worker takes over what is left. One thread
 # each: two that share two cores by spinning for each other take four times as long. pytest's exit
 # code 5 (no such tests) is a failure like any other.
 test: setup
@@ -55,7 +58,8 @@ test: setup
 	for tests in "not ros and not slow" "ros and not slow" "slow"; do \
 	  echo "test: $$tests"; \
 	  workers=2; [ "$$tests" != "ros and not slow" ] || workers=3; \
-	  $(BIN)/python -m pytest -q -m "$$tests" -n $$workers --dist loadfile; code=$$?; \
+	  dist=loadfile; [ "$$tests" != "not ros and not slow" ] || dist=worksteal; \
+	  $(BIN)/python -m pytest -q -m "$$tests" -n $$workers --dist $$dist; code=$$?; \
 	  [ $$code -ne 5 ] || echo "test: no test is marked '$$tests'" >&2; \
 	  [ $$code -ne 130 ] && [ $$code -ne 2 ] || exit $$code; \
 	  [ $$code -eq 0 ] || failed="$$failed [$$tests]"; \

@@ -67,7 +67,7 @@ def killed_at(process: subprocess.Popen, cpu_s: float) -> bool:
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=60)
             return process.returncode == -signal.SIGKILL
-        time.sleep(0.02)
+        time.sleep(0.02)  # the kernel tells of no CPU time
     return False
 
 
@@ -97,7 +97,7 @@ def test_a_build_that_is_killed_again_and_again_ends_in_the_same_map(wall, tmp_p
         used_s = cpu_seconds(process.pid)
         if idle_s is None and used_s and (tmp_path / "whole.glace.encoded").is_dir():
             idle_s = used_s  # until then nothing could be saved
-        time.sleep(0.01)
+        time.sleep(0.01)  # the kernel tells of no CPU time
     assert process.returncode == 0, process.stderr.read()
     expected = SceneMap.load(whole)
     assert idle_s is not None
@@ -155,11 +155,15 @@ def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.glace"]
 
 
+@pytest.fixture(scope="module")
+def short_wall(tmp_path_factory):
+    return write_wall(tmp_path_factory.mktemp("bag") / "wall", 20)
+
+
 @pytest.fixture
-def small(tmp_path):
+def small(short_wall, tmp_path):
     """All views are co-visible here: there is no diffusion to be measured."""
-    wall = write_wall(tmp_path / "wall", 20)
-    return arguments(wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
+    return arguments(short_wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
 
 
 def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch, capsys):
@@ -261,7 +265,7 @@ def test_a_signal_while_torch_is_imported_is_one_line(tmp_path, number):
     )  # fmt: skip
     while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
         assert process.poll() is None
-        time.sleep(0.01)
+        time.sleep(0.01)  # the kernel tells of no mapping
     process.send_signal(number)
     _, stderr = process.communicate(timeout=300)
     assert (process.returncode, stderr) == (130, "build_map: interrupted\n")
