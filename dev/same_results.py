@@ -8,9 +8,8 @@ rejected has to be the same, the words and keys for it may change. Maps of the o
 read by the new one. Exit code 1: something differs; 2: a checkout cannot be used.
 
 Results stay in --work, and are used again as long as the modules of the checkout are the same.
-Not compared: the pages, whatever takes a given time (--minutes), GPUs, the live node. Whether a
-network is computed in bfloat16 is measured by the program, so that both checkouts must run on the
-same machine; on one where bfloat16 is hardly faster than float32 it may turn out either way.
+Not compared: the pages, --minutes, GPUs, the live node. Whether training uses bfloat16 is measured
+by the program: both need the same machine, one where bfloat16 is clearly faster or slower.
 """
 
 from __future__ import annotations
@@ -23,12 +22,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from result_differences import MAY, file_rows, first_difference
 
+WORK = Path(tempfile.gettempdir()) / "same_results"
 WORDS_OF_TIME = re.compile(r"ETA|latency|│ time|^time: |refused: |accepted poses of")
 # Seeded stand-ins for the encoders whose weights are not ours to ship.
 MAKE_WEIGHTS = """
@@ -102,10 +103,11 @@ def steps(paper: bool) -> list[Step]:
         *(Step(f"usage_{name}", f"{name} --help", words=True)
           for name in ("build_map", "localize", "evaluate", "prepare", "benchmark",
                        "covisibility", "import_map", "export_map", "demo")),
+        _evaluate("truth", "{office}/query", truth, of="office")[0],
     ]  # fmt: skip
     if paper:  # fills its buffer with 16 million patches, however small the rest is
-        options = f"--iterations 20 --preset paper-7scenes --width 64 --buffer-gb 0.3 {few}"
-        commands.append(_build("paper", "{sim}/mapping", options))
+        few += " --iterations 20 --preset paper-7scenes --width 64 --buffer-gb 0.3"
+        commands.append(_build("paper", "{sim}/mapping", few))
     return commands
 
 
@@ -224,18 +226,17 @@ def main() -> int:
     parser.add_argument("new", type=Path, metavar="NEW_CHECKOUT")
     parser.add_argument("--bags", type=Path, required=True, help="with the bags mapping and query")
     parser.add_argument("--iterations", type=int, default=400, help="of the larger maps")
-    parser.add_argument("--work", type=Path, default=Path("same_results"), help="for the new side")
+    parser.add_argument("--work", type=Path, default=WORK, help="for the new side")
     parser.add_argument("--old-results", type=Path, help="kept for later runs; WORK/old")
-    parser.add_argument("--only", default="", metavar="REGEX", help="steps; those before are ready")
+    parser.add_argument("--only", default="", metavar="REGEX", help="of steps, and those they need")
     parser.add_argument("--paper", action="store_true", help="a paper preset too: 7 minutes a side")
     args = parser.parse_args()
     started_s, count, different = time.monotonic(), 0, 0
     old = Side(args.old.resolve(), (args.old_results or args.work / "old").resolve(), args, None)
     new = Side(args.new.resolve(), (args.work / "new").resolve(), args, old)
     for step in steps(args.paper):
-        if not re.search(args.only, step.name):
-            continue
-        for what, difference in compare(step, old, new).items():
+        rows = compare(step, old, new) if re.search(args.only, step.name) else {}
+        for what, difference in rows.items():
             count, may = count + 1, MAY in what
             different += bool(difference) and not may
             result = ("other words: " if may else "DIFFERENT: ") + difference

@@ -72,8 +72,8 @@ class DemoResults:
     inference_s: NDArray[np.float64]
 
     @property
-    def share(self) -> float:
-        """Of the images, those that got a pose."""
+    def ratio(self) -> float:
+        """Ratio of the images that got a pose."""
         return float(np.isfinite(self.error_m_f).mean())
 
     @property
@@ -90,7 +90,7 @@ class DemoResults:
     def passed(self) -> bool:
         """Whether the demo shows what it is to show."""
         exact = self.median_m <= WANTED_M and self.median_deg <= WANTED_DEG
-        return self.share >= WANTED_RATIO and exact
+        return self.ratio >= WANTED_RATIO and exact
 
     @property
     def verdict(self) -> str:
@@ -103,7 +103,7 @@ class DemoResults:
                 f"{self.median_deg:.2f} degrees."
             )
         missed = []
-        if self.share < WANTED_RATIO:
+        if self.ratio < WANTED_RATIO:
             missed.append(f"only {found} of {frames} images got a pose")
         if self.median_m > WANTED_M or self.median_deg > WANTED_DEG:
             missed.append(f"the median error is {_cm(self.median_m)} and {_deg(self.median_deg)}")
@@ -114,7 +114,7 @@ class DemoResults:
         )
 
     def recall(self) -> dict[str, float]:
-        """Share of all images within each of the usual thresholds."""
+        """Ratio of all images within each of the usual thresholds."""
         return {
             name: float(np.mean((self.error_m_f <= metres) & (self.error_deg_f <= degrees)))
             for name, (metres, degrees) in RECALL_THRESHOLDS.items()
@@ -127,9 +127,9 @@ class DemoResults:
         return [
             Metric(
                 "images with a pose",
-                f"{found} of {len(self.error_m_f)} ({self.share:.0%})",
+                f"{found} of {len(self.error_m_f)} ({self.ratio:.0%})",
                 f"at least {WANTED_RATIO:.0%}",
-                self.share >= WANTED_RATIO,
+                self.ratio >= WANTED_RATIO,
             ),
             Metric(
                 "median position error",

@@ -125,8 +125,8 @@ def second_best_ratio(
         0 where there is none.
     """
     agreements = [
-        agreement(other, like)
-        for other, like in others
+        agreement(other, its_similarity)
+        for other, its_similarity in others
         if isinstance(other, PoseEstimate)
         and other.map_from_camera.distance_m(best.map_from_camera) > apart_m
     ]

@@ -74,7 +74,7 @@ def test_known_errors_come_out(results):
     assert results.error_m_f[2:] == pytest.approx(0.03, abs=1e-9)
     assert results.error_deg_f[2:] == pytest.approx(0.5, abs=1e-9)
     assert results.median_m == pytest.approx(0.03)
-    assert results.share == pytest.approx(11 / 13)
+    assert results.ratio == pytest.approx(11 / 13)
     assert results.recall()["5cm_5deg"] == pytest.approx(11 / 13)
 
 
@@ -117,7 +117,7 @@ def test_the_verdict_needs_both_many_poses_and_exact_ones(results):
 
 def test_figures_without_any_fix_are_still_figures(recording):
     nothing = compare(recording / "mapping", recording / "query", TRUTH_TOPIC, LiveRun())
-    assert nothing.share == 0.0
+    assert nothing.ratio == 0.0
     metrics = nothing.as_json()
     assert metrics["median_translation_m"] is None
     assert metrics["map_odom_base"]["median_translation_m"] is None

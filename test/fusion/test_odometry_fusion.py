@@ -15,7 +15,7 @@ from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
 from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
 from glace_ros.geometry.pose import Pose
-from glace_ros.rejection import Rejection
+from glace_ros.rejection import Rejection, RejectionCode
 
 COVARIANCE_66 = np.diag([0.04, 0.09, 0.16, 0.01, 0.02, 0.03])
 
@@ -202,7 +202,9 @@ def test_one_wrong_fix_leaves_the_transform_where_it_was():
     (rejection,) = drive(fusion, 0.5, Pose.from_planar(2.0, 0.0, 0.0), start_s=4.0)
     assert isinstance(rejection, Rejection)
     assert "sigma from the prediction (1/3 toward re-initialisation)" in rejection.reason
-    assert float(rejection.reason.split()[0]) > 4.0
+    assert rejection.code == RejectionCode.OUTSIDE_GATE
+    assert rejection.sigmas > 4.0
+    assert rejection.reason.startswith(f"{rejection.sigmas:.1f} sigma ")
     assert fusion.map_from_odom is before
     assert fusion.last_fix is last
     (fix,) = drive(fusion, 0.5, start_s=4.5)
