@@ -27,10 +27,10 @@ from glace_ros.errors import GlaceError, MapFileError, WeightsError
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.pose import Pose
 from glace_ros.node import live_localization
-from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.localizing import image_worker
 from glace_ros.node.parameters import PARAMETERS, LocalizeParameters
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform, stamp_to_ns
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))

@@ -25,9 +25,9 @@ from support.robot import odometry_at, stamp_of
 from support.waiting import let_pass, wait_until
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import pose_from_message, pose_from_transform
 from glace_ros.node.saved_pose import SavedPose, SavedPoseError
 from glace_ros.node.saved_pose_file import LARGEST_BYTES, SavedPoseFile
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 0.0, 0.0, 0.0, 9e-5])
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)

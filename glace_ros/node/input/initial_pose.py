@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from glace_ros.fusion.odometry_fusion import LARGEST_COVARIANCE
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import pose_from_message
+from glace_ros.ros_messages.reading import pose_from_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

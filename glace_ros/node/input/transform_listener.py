@@ -11,10 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
-from glace_ros.node.conversions import (
-    pose_from_transform,
-    stamp_to_ns,
-)
+from glace_ros.ros_messages.reading import pose_from_transform, stamp_to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,13 +19,13 @@ from support.robot import NS, stamp_of
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import stamp_to_ns
 from glace_ros.node.input import input_topics
 from glace_ros.node.input.input_topics import IMAGE_QOS, SENSOR_QOS
 from glace_ros.node.localizing.base_locator import kind_of
 from glace_ros.node.localizing.localization_run import RunReport
 from glace_ros.node.output.status import LEVEL_OF_STATE, run_tasks, status_message
 from glace_ros.rejection import RejectionCode
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
