@@ -2,6 +2,7 @@
 
 Callbacks only store what comes; a thread localizes the newest image of each camera. A backward jump
 of the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
+The file is longer than others: its callbacks, in two threads, share run, map and worker.
 """
 
 from __future__ import annotations
@@ -91,11 +92,7 @@ class LiveLocalization:
         ]
         self._memory = PoseMemory(parameters, self._log)
         self._initial_pose = InitialPose(node, parameters, lambda *pose: self._run.expect(*pose))
-        self._broadcaster = (
-            MapOdomBroadcaster(node, parameters, self._map_from_odom)
-            if parameters.tf_broadcast
-            else None
-        )
+        self._broadcaster = MapOdomBroadcaster(node, parameters, self._map_from_odom)
         self._reported_s = time.monotonic()
         self._timer: Timer | None = None
         self._jumps: JumpHandle | None = None
@@ -110,8 +107,7 @@ class LiveLocalization:
         self._memory.start()
         self._memory.recall(self._map, self._run.expect)  # an initial_pose comes after it
         self._initial_pose.start()
-        if self._broadcaster is not None:
-            self._broadcaster.start()
+        self._broadcaster.start()
         self._reported_s = time.monotonic()
         # not by the ROS clock: that /clock is silent has to be noticed, too
         self._timer = self._node.create_timer(
@@ -135,8 +131,7 @@ class LiveLocalization:
         for camera in self._cameras:
             camera.stop()
         self._initial_pose.stop()
-        if self._broadcaster is not None:
-            self._broadcaster.stop()
+        self._broadcaster.stop()
         self._worker.stop()
         self._memory.stop()
 
@@ -189,8 +184,7 @@ class LiveLocalization:
         """Also called when the simulated clock takes over: what came before was another time."""
         self._begin_run()
         self._tf.clear()
-        if self._broadcaster is not None:
-            self._broadcaster.clear()
+        self._broadcaster.clear()
         back_s = -jump.delta.nanoseconds * 1e-9
         if back_s > 0.0:
             self._log.warning(f"The clock jumped back by {back_s:.1f} s: all fixes are forgotten.")
@@ -219,7 +213,7 @@ class LiveLocalization:
         report, problem = self._report(self._run, now_ns), self._input_problem()
         self._reports.status(report, self._map, now_ns)
         inputs = input_values(self._cameras, self._worker.dropped)
-        published = self._broadcaster is not None and self._map_from_odom() is not None
+        published = self._parameters.tf_broadcast and self._map_from_odom() is not None
         self._reports.diagnostics(
             report, self._run.counts, self._map, problem, inputs, published, now_ns
         )

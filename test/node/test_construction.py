@@ -131,6 +131,11 @@ PARTS = {
         lambda node, path, called: MapOdomBroadcaster(node, PARAMETERS, Pose.identity), 0,
         ["publisher", "timer"],
     ),
+    "no map -> odom": (
+        lambda node, path, called: MapOdomBroadcaster(
+            node, LocalizeParameters(tf_broadcast=False), Pose.identity
+        ), 0, [],
+    ),
     "services": (
         lambda node, path, called: LocalizationServices(node, nothing), 0, ["service"] * 3,
     ),

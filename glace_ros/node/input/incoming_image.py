@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IncomingImage:
-    """An image message as it came on `topic`, with the newest message of `camera_info_topic`.
+    """An image message with the newest camera_info.
 
-    camera: its name in camera_names; empty where that is empty.
+    Attributes:
+        message: of the image, raw or compressed.
+        topic: that it came on, after remapping.
+        camera_info: the newest one; None where none has come.
+        camera_info_topic: that it comes on, after remapping.
+        camera: its name in camera_names; empty where that is empty.
     """
 
     message: Image | CompressedImage

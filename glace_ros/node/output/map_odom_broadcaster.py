@@ -25,7 +25,8 @@ class MapOdomBroadcaster:
     """Publishes map->odom from a timer, stamped ahead of now, each stamp later than the last.
 
     Nav2 asks for the latest time that all transforms share: one that is not refreshed, or that
-    repeats a stamp, makes the robot's pose stale. Nothing is published while nothing is known.
+    repeats a stamp, makes the robot's pose stale. Nothing is published while nothing is known, nor
+    where the parameter tf_broadcast is false.
 
     Args:
         node: that publishes, from `start` to `stop`.
@@ -40,6 +41,7 @@ class MapOdomBroadcaster:
         map_from_odom: Callable[[], Pose | None],
     ) -> None:
         self._node = node
+        self._wanted = parameters.tf_broadcast
         self._period_s = 1.0 / parameters.tf_publish_rate
         self._frames = (parameters.global_frame_id, parameters.odom_frame_id)
         self._tolerance_ns = round(parameters.transform_tolerance * 1e9)
@@ -50,7 +52,7 @@ class MapOdomBroadcaster:
 
     def start(self) -> None:
         """Publishes from now on."""
-        if self._publisher is None:
+        if self._wanted and self._publisher is None:
             self._publisher = self._node.create_publisher(TFMessage, "/tf", TF_QOS)
             self._timer = self._node.create_timer(self._period_s, self._publish)
 

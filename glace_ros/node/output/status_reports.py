@@ -32,7 +32,13 @@ NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 
 
 class LiveReports:
-    """`status` may be called from any thread, the rest from the executor's."""
+    """`status` may be called from any thread, the rest from the executor's.
+
+    Args:
+        node: whose log it writes to.
+        parameters: of the node.
+        publishers: of status and diagnostics.
+    """
 
     def __init__(self, node: Node, parameters: LocalizeParameters, publishers: Publishers) -> None:
         self._node, self._log = node, node.get_logger()
