@@ -10,19 +10,22 @@ BIN := $(abspath $(VENV))/bin
 # ROS traffic stays on this machine.
 export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
 export TORCH_INDEX
-# The environment has a ROS of its own: nothing of one that is sourced in this shell gets in.
-ifdef AMENT_PREFIX_PATH
+# The environment has a ROS of its own: nothing of one that is sourced in this shell gets in, nor of
+# another environment's wheels, whose Python may have started make. LD_LIBRARY_PATH is theirs then.
+ifneq ($(AMENT_PREFIX_PATH)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
 unexport LD_LIBRARY_PATH
 endif
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
 unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport MAKEFLAGS
+# Each process of the tests would translate all modules anew, and pytest all assertions: 3 s each.
+unexport PYTHONDONTWRITEBYTECODE
 
 DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
-# What the installed package has a copy of; our modules are used where they lie.
-COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml \
+# What the installed package has a copy of, and the subcommands' names; our modules are used where they lie.
+COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml glace_ros/cli.py \
   $(wildcard dev/*.cmake dev/tf2_msgs/*.* dev/tf2_msgs/msg/* dev/bond/*.* dev/bond/msg/*) \
   $(wildcard msg/* launch/* config/*)
 
@@ -46,7 +49,8 @@ $(INSTALLED): $(DEPENDENCIES) $(COPIED)
 demo: setup
 	@$(BIN)/glace demo --output demo_output
 
-# All three run, whatever fails. Tests with ROS processes mostly wait: three at a time. One thread
+# All three run, whatever fails. Tests with ROS processes mostly wait: three at a time, and those of
+# a file share a node; of the fast ones an idle worker takes over what is left. One thread
 # each: two that share two cores by spinning for each other take four times as long. pytest's exit
 # code 5 (no such tests) is a failure like any other.
 test: setup
@@ -54,7 +58,8 @@ test: setup
 	for tests in "not ros and not slow" "ros and not slow" "slow"; do \
 	  echo "test: $$tests"; \
 	  workers=2; [ "$$tests" != "ros and not slow" ] || workers=3; \
-	  $(BIN)/python -m pytest -q -m "$$tests" -n $$workers --dist loadfile; code=$$?; \
+	  dist=loadfile; [ "$$tests" != "not ros and not slow" ] || dist=worksteal; \
+	  $(BIN)/python -m pytest -q -m "$$tests" -n $$workers --dist $$dist; code=$$?; \
 	  [ $$code -ne 5 ] || echo "test: no test is marked '$$tests'" >&2; \
 	  [ $$code -ne 130 ] && [ $$code -ne 2 ] || exit $$code; \
 	  [ $$code -eq 0 ] || failed="$$failed [$$tests]"; \

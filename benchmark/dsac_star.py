@@ -23,12 +23,17 @@ _UNDISTORTED = np.zeros(4)
 
 @dataclass(frozen=True)
 class DsacStarConfig:
-    """hypotheses, inlier_px: the paper's 64 and 10 px. sharpness: of the soft count's sigmoid,
-    over inlier_px; 5 is 0.5 a pixel, as in DSAC++ (CVPR 2018).
+    """Settings of the solver.
 
-    tries: minimal sets drawn for a hypothesis until one agrees with its fourth point; then there
-    is one hypothesis less. With 64 hypotheses 32 are as many sets as PoseSolverConfig's
-    max_iterations. rounds: of refinement, at most.
+    hypotheses: the paper's 64.
+    inlier_px: the paper's 10 px.
+    sharpness: of the soft count's sigmoid, over inlier_px; 5 is 0.5 a pixel, as in DSAC++ (CVPR
+        2018).
+    tries: minimal sets sampled for a hypothesis until one agrees with its fourth point; then there
+        is one hypothesis less. With 64 hypotheses 32 are as many sets as PoseSolverConfig's
+        max_iterations.
+    rounds: of refinement, at most.
+    seed: of the minimal sets.
     """
 
     hypotheses: int = 64
@@ -47,15 +52,18 @@ def dsac_star(
 ) -> Pose | None:
     """map_from_camera by the hypothesis with the largest soft inlier count, refined on its inliers.
 
-    Pixels (n, 2) of a pinhole, points (n, 3) in the map. None where no hypothesis could be drawn.
+    None where no hypothesis was found.
+    pixels_n2: of a pinhole.
+    points_n3: in the map, metres.
+    camera: without distortion.
     """
     if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
         return None
     rng = np.random.default_rng(config.seed)
-    drawn = [
+    sampled = [
         _hypothesis(pixels_n2, points_n3, camera, config, rng) for _ in range(config.hypotheses)
     ]
-    hypotheses = [camera_from_map for camera_from_map in drawn if camera_from_map]
+    hypotheses = [camera_from_map for camera_from_map in sampled if camera_from_map]
     if not hypotheses:
         return None
     soft = [

@@ -5,6 +5,8 @@
 Every finished run leaves its map and one JSON file, and a run that was cut off goes on from its
 last checkpoint: start the same command again. `--again` localizes the queries anew in maps that
 are there. Exit code 0 once all runs are in the table.
+
+One file of 310 lines, to be read from its top: nothing else uses a part of it.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,18 +26,21 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.output_files import write_json
 from glace_ros.errors import GlaceError
 from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.mapping.build_steps import seconds_of
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.maps.scene_map import SceneMap
@@ -47,16 +52,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "none": {"global_encoder": "none"},
     "identity": {"sigma": 0.0},
     "diffusion": {},
-    "neighbour": {"sigma": 0.0, "neighbour_codes": True},
+    "neighbour": {"sigma": 0.0, "neighbour_descriptors": True},
 }
 RECALLS = {"5cm_5deg": "5 cm, 5 deg", "10cm_5deg": "10 cm, 5 deg", "25cm_2deg": "25 cm, 2 deg"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the table. variant: of VARIANTS, or kmeans:K. clusters: of the decoder.
+    """One row of the table.
 
-    minutes 0: iterations are what counts. landmarks: 0 = the head alone makes the pose.
+    rooms: how many are in the map.
+    variant: of VARIANTS, or kmeans:K.
+    clusters: of the position decoder.
+    minutes: of training; 0: iterations are what counts.
+    iterations: of training, without minutes.
+    width: of the head.
+    landmarks: most of them; 0: the head alone makes the pose.
+    seed: of training.
+    images: the rooms, and what is photographed in them.
     ensemble: heads, which share the minutes or the iterations.
     """
 
@@ -125,10 +138,17 @@ def main() -> int:
 def variants(names: str) -> list[str]:
     """The names between commas, of VARIANTS or kmeans:K."""
     for name in names.split(","):
-        if name not in VARIANTS and not re.fullmatch("kmeans:[1-9][0-9]*", name):
+        if name not in VARIANTS and not _is_clustered_vlad(name):
             known = ", ".join([*VARIANTS, "kmeans:K"])
             raise argparse.ArgumentTypeError(f"the variant '{name}' is none of {known}")
     return names.split(",")
+
+
+def _is_clustered_vlad(name: str) -> bool:
+    with suppress(GlaceError):
+        encoder = GlobalEncoderName.parse(name)
+        return encoder.source == "vlad" and encoder.clusters > 0
+    return False
 
 
 def arguments() -> argparse.Namespace:
@@ -156,7 +176,7 @@ def arguments() -> argparse.Namespace:
 
 
 def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[str, Any]:
-    """The run's figures: read where they are there already, else made."""
+    """The run's metrics: read where they are there already, else made."""
     file = output / "results" / f"{run.name}.json"
     result = None
     if file.is_file():
@@ -167,11 +187,9 @@ def result_of(run: Run, output: Path, console: Console, *, again: bool) -> dict[
     images = photographs(run, output, console)
     result = result or {**asdict(run), **build(run, images, output, console)}
     result |= measure(run, images, SceneMap.load(output / f"{run.name}.glace"))
-    # not before: a run that is killed while it is judged goes on from there
+    # not before: a run that is killed while it is validated goes on from there
     checkpoint_of(run, output).remove()
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    partial.replace(file)
+    write_json(file, result)
     return result
 
 
@@ -186,20 +204,23 @@ def photographs(run: Run, output: Path, console: Console) -> list[RoomImages]:
 def build(run: Run, images: list[RoomImages], output: Path, console: Console) -> dict[str, Any]:
     """Maps all rooms at once, leaves the map on disk."""
     builder = MapBuilder(run.builder_config(), torch.device("cpu"))
-    builder.encode(image for room in images for image in room.mapping)
-    builder.prepare()
-    console.print(f"{time.strftime('%H:%M:%S')} {run.name}: training, {builder.codes}")
-    builder.train(checkpoint=checkpoint_of(run, output))
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "camera", "camera", "", "", run.images.camera, "rooms", "")
+    mapping = (image for room in images for image in room.mapping)
+    encoded = builder.encode(mapping, builder.no_views())
+    prepared = builder.prepare(encoded)
+    statistics = prepared.descriptors.statistics if prepared.descriptors else None
+    console.print(f"{time.strftime('%H:%M:%S')} {run.name}: training, {statistics}")
+    trained = builder.train(prepared, checkpoint=checkpoint_of(run, output))
+    description = RecordingDescription(
+        "map", "camera", "camera", "", "", run.images.camera, "rooms", ""
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     scene_map.save(output / f"{run.name}.glace")
     return {
-        "code_statistics": asdict(builder.codes) if builder.codes else None,
+        "code_statistics": asdict(statistics) if statistics else None,
         "map_bytes": scene_map.file_bytes,
-        "steps": builder.steps,
-        "samples_per_s": builder.samples_per_second,
-        "seconds": builder.seconds,
+        "steps": trained.steps,
+        "samples_per_s": trained.samples_per_second,
+        "seconds": seconds_of(encoded, prepared, trained),
         "threads": torch.get_num_threads(),
     }
 
@@ -224,7 +245,7 @@ def measure(run: Run, images: list[RoomImages], scene_map: SceneMap) -> dict[str
 def validate_map(
     run: Run, images: list[RoomImages], scene_map: SceneMap, config: LocalizerConfig
 ) -> dict[str, Any]:
-    """Recall, and where the others were put. A refused query counts as wrong, in no room."""
+    """Recall, and where the others were put. A rejected query counts as wrong, in no room."""
     localizer = Localizer(scene_map, config, "cpu")
     frames: list[LocalizedFrame] = []
     wrong_room = 0
@@ -258,7 +279,7 @@ def nearest_room(run: Run, pose: Pose) -> int:
 
 
 def retrieval(run: Run, images: list[RoomImages], scene_map: SceneMap) -> float | None:
-    """Share of the queries whose nearest mapping code is one of their own room; None where the map
+    """Ratio of the queries whose nearest mapping code is one of their own room; None where the map
     has no codes of its views.
     """
     encoder, localizer = scene_map.global_encoder, Localizer(scene_map, device="cpu")

@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist loadfile" OMP_NUM_THREADS=1
+# Libraries of a ROS that is sourced, or of another environment's wheels whose Python started this.
+[ -z "${AMENT_PREFIX_PATH:-}${_ROS_WHEELS_BOOTSTRAP_COMPLETE:-}" ] || unset LD_LIBRARY_PATH
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 
 make --silent dependencies VENV=.venv-colcon
@@ -13,7 +15,8 @@ colcon build --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=ON
 set +u
 source install/setup.sh
 set -u
-for name in build_map localize evaluate prepare benchmark covisibility import_map export_map demo; do # what `ros2 run glace_ros NAME` starts
+names=$(python -c 'from glace_ros.cli import SUBCOMMANDS; print(*SUBCOMMANDS)')
+for name in $names; do # what `ros2 run glace_ros NAME` starts
     "install/glace_ros/lib/glace_ros/$name" --help >/dev/null
     echo "colcon: $name --help works"
 done

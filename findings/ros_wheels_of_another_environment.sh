@@ -10,8 +10,8 @@
 # Matters: builds, launchers and test runners start processes of other environments. As long as both
 #   hold the same release all seems well; after an update of one of them, rclpy runs with libraries that
 #   it was not built for.
-# We: take the note out in the Makefile, and LD_LIBRARY_PATH where a ROS is sourced. Whoever calls make
-#   from a program of another such environment has to take out both.
+# We: take out the note in the Makefile and in dev/check_colcon.sh, and LD_LIBRARY_PATH where the note is
+#   set or a ROS is sourced; elsewhere it is the user's own.
 set -euo pipefail
 unset PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# CMakeLists.txt reads the names here, for `ros2 run`: one a line.
 SUBCOMMANDS = {
     "build_map": "a rosbag or a scene folder becomes a map",
     "localize": "the live node: images become poses in a ROS 2 graph",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -12,9 +15,11 @@ from pathlib import Path
 import pytest
 
 import glace_ros
+from glace_ros.cli import SUBCOMMANDS
 
 REPO = Path(__file__).resolve().parents[1]
 PYPROJECT = (REPO / "pyproject.toml").read_text(encoding="utf-8")
+DOCUMENTS = sorted((REPO / "docs").glob("*.md"))
 PACKAGE_XML = ET.parse(REPO / "package.xml").getroot()
 
 # What is imported -> its name on PyPI (None: not there) and its rosdep key (None: there is none)
@@ -109,6 +114,41 @@ def test_every_requirement_is_pinned() -> None:
     requirements = re.findall(r'"([a-zA-Z][\w-]*)(?:\[\w+\])?[<>=]=?\d[^"]*"', PYPROJECT)
     assert {"torch", "pytest", "ros-jazzy-rclpy"} <= set(requirements)
     assert set(requirements) - pinned == set()
+
+
+def test_ros2_run_finds_each_subcommand() -> None:
+    cmake = (REPO / "CMakeLists.txt").read_text(encoding="utf-8")
+    patterns = re.findall(r'"(\^    (?:\\"|[^"])*)"', cmake)
+    listed, named = (pattern.replace('\\"', '"') for pattern in patterns)
+    lines = (REPO / "glace_ros" / "cli.py").read_text(encoding="utf-8").splitlines()
+    found = [re.sub(named, r"\1", line) for line in lines if re.search(listed, line)]
+    assert found == list(SUBCOMMANDS)
+
+
+def test_the_documents_name_each_subcommand_and_no_other() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in [REPO / "README.md", *DOCUMENTS]]
+    named = re.findall(r"(?:^|`|\| )glace ([a-z]\w*)", "\n".join(texts), re.MULTILINE)
+    assert set(named) == set(SUBCOMMANDS)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("variables", "left"),
+    [
+        ({}, "/own"),
+        ({"AMENT_PREFIX_PATH": "/opt/ros"}, ""),  # a ROS is sourced
+        ({"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1"}, ""),  # a Python with ROS wheels started make
+    ],
+)
+def test_libraries_of_another_ros_stay_out_of_make(
+    tmp_path: Path, variables: dict[str, str], left: str
+) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"include {REPO}/Makefile\nshow:\n\t@echo [$$LD_LIBRARY_PATH]\n")
+    environment = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": "/own", **variables}
+    make = ["make", "--silent", "--no-print-directory", "-C", str(tmp_path), "show"]
+    shown = subprocess.run(make, env=environment, check=True, capture_output=True, text=True)
+    assert shown.stdout == f"[{left}]\n"
 
 
 def test_messages_are_of_this_version() -> None:

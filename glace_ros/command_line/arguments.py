@@ -35,7 +35,7 @@ def not_negative(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """An argument between 0 and 0.5."""
+    """An argument between 0 and 0.5; argparse names this function in what it says of letters."""
     value = finite(text)
     if not 0 <= value <= 0.5:
         raise argparse.ArgumentTypeError("must be between 0 and 0.5")

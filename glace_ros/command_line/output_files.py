@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.atomic_write import write_output
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 
 
 def require_writable(option: str, path: Path) -> None:
-    """Make the file's folder. Raises GlaceError where the file cannot be written: said at once,
-    not when the work is done.
+    """Makes the folder of a file, so that what is wrong is said at once, not when the work is done.
+
+    option: that names it, for the sentence.
+    path: of the file.
+    Raises GlaceError where the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,8 +33,9 @@ def require_writable(option: str, path: Path) -> None:
 
 
 def require_distinct(files: Mapping[str, str | Path | None]) -> None:
-    """Raises GlaceError where two options name one file, which would be written over. files: by
-    option; None where it is not given.
+    """Raises GlaceError where two options name one file, which would be written over.
+
+    files: by option; None where it is not given.
     """
     options: dict[str, str] = {}
     for option, file in files.items():
@@ -46,5 +51,10 @@ def require_distinct(files: Mapping[str, str | Path | None]) -> None:
 
 
 def write_json(path: Path, metrics: dict[str, Any]) -> None:
-    """Figures for programs; raises ValueError for NaN."""
-    path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    """Writes metrics for programs: two spaces deep, a newline at the end.
+
+    path: of the file, which is there whole or not at all.
+    metrics: what JSON can hold.
+    Raises ValueError for NaN and infinity, OSError where the file cannot be written.
+    """
+    write_output(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,37 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
 
+@dataclass(frozen=True)
+class RecordingChoice:
+    """What the arguments of `add_recording_arguments` say, each by its own name.
+
+    One of bag and scene is empty; a topic or pose source that is None is found by itself.
+    """
+
+    bag: str = ""
+    scene: str = ""
+    image_topic: str | None = None
+    camera_info_topic: str | None = None
+    pose_source: str | None = None
+
+    @staticmethod
+    def of(args: argparse.Namespace) -> RecordingChoice:
+        """Of a parsed command line."""
+        return RecordingChoice(
+            args.bag or "", args.scene or "", args.image_topic, args.camera_info_topic,
+            args.pose_source,
+        )  # fmt: skip
+
+
 def add_recording_arguments(
     parser: argparse.ArgumentParser, split: str, *, required: bool = True
 ) -> None:
-    """--bag and what in it to use, or --scene. split: the part of a scene folder that is read."""
+    """Adds --bag and what in it to use, or --scene.
+
+    parser: gets the options.
+    split: the part of a scene folder that is read.
+    required: whether one of the two has to be given.
+    """
     source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument(
         "--bag",
@@ -47,7 +75,7 @@ def add_recording_arguments(
     )  # fmt: skip
 
 
-def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
+def open_recording(args: argparse.Namespace | RecordingChoice, split: str) -> PosedImageReader:
     """The reader, to be entered. RecordingError where the arguments contradict each other."""
     if args.bag:
         return RecordingReader(args.bag, args.image_topic, args.camera_info_topic, args.pose_source)
@@ -55,7 +83,7 @@ def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
     return SceneReader(args.scene, split)
 
 
-def require_no_topics(args: argparse.Namespace, why: str) -> None:
+def require_no_topics(args: argparse.Namespace | RecordingChoice, why: str) -> None:
     """RecordingError where an option is given that is about a bag."""
     for option in ("image_topic", "camera_info_topic", "pose_source"):
         if getattr(args, option) is not None:
@@ -63,7 +91,7 @@ def require_no_topics(args: argparse.Namespace, why: str) -> None:
             raise RecordingError(f"--{words} is about a bag: {why}")
 
 
-def recording_name(args: argparse.Namespace) -> str:
+def recording_name(args: argparse.Namespace | RecordingChoice) -> str:
     """What a map is called where nobody says."""
     path = Path(args.bag or args.scene).resolve()
     if args.scene and path.is_dir():

@@ -5,19 +5,20 @@ our row. What was interrupted goes on with the same command.
 from __future__ import annotations
 
 import argparse
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.atomic_write import write_output
 from glace_ros.command_line.arguments import positive, whole_number
-from glace_ros.command_line.output_files import require_writable
+from glace_ros.command_line.output_files import require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.commands.build_map_options import global_encoder_name, local_encoder_name
 from glace_ros.datasets.rooms import room_list
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.protocols.comparison_page import Comparison, comparison_page, markdown
 from glace_ros.protocols.jobs import Job, run_jobs
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _benchmark(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
-    asked = protocol(args.protocol, args.sfm, args.ablation)
+    asked = protocol(args.protocol, sfm=args.sfm, ablation=args.ablation)
     folders = asked.chosen(args.scenes)
     asked.require(args.data, folders)
     words = [args.protocol, *["sfm"] * args.sfm, *["ablation"] * args.ablation]
@@ -71,15 +72,24 @@ def _jobs(
     if asked.one_map:
         scenes = [(asked.name, _room_list(args, asked, paths, output), paths)]
     variants = ABLATIONS[asked.name] if args.ablation else {"": ()}
-    codes = args.global_encoder or ""
-    of_descriptors = f"+{codes}" if r2former_part(codes) == codes else ""
     return [
         # what is given last is what holds
         Job(name, variant, scene, of_it, (*build, *more), args.device, asked.name == "aachen-day")
         for variant, words in variants.items()
-        for more in [[f"{w}{of_descriptors}" if w.startswith("kmeans:") else w for w in words]]
+        for more in [_of_descriptors(words, args.global_encoder)]
         for name, scene, of_it in scenes
     ]
+
+
+def _of_descriptors(words: tuple[str, ...], global_encoder: str | None) -> tuple[str, ...]:
+    """A variant's words; where it asks for K global descriptors, they are R2Former's for whoever
+    asks for R2Former.
+    """
+    given = GlobalEncoderName.parse(global_encoder) if global_encoder else None
+    if words[:1] != ("--global-encoder",) or not given or not given.r2former or given.clusters:
+        return words
+    clusters = GlobalEncoderName.parse(words[1]).clusters
+    return ("--global-encoder", str(replace(given, clusters=clusters)))
 
 
 def _room_list(
@@ -90,7 +100,7 @@ def _room_list(
     if published.is_file() and len(paths) == len(asked.folders):
         return published
     own = output.resolve() / f"{asked.name}.txt"
-    own.write_text(room_list(own, [path.resolve() for path in paths]), encoding="utf-8")
+    write_output(own, room_list(own, [path.resolve() for path in paths]))
     return own
 
 
@@ -117,9 +127,8 @@ def _write(
             for done in finished
         ],
     }  # fmt: skip
-    text = json.dumps(content, indent=2) + "\n"
-    page.with_suffix(".json").write_text(text, encoding="utf-8")
-    page.with_suffix(".md").write_text(markdown(title, tables, notes), encoding="utf-8")
+    write_json(page.with_suffix(".json"), content)
+    write_output(page.with_suffix(".md"), markdown(title, tables, notes))
     images = sum(
         done.evaluate["frames"] + done.evaluate["frames_without_truth"] for done in finished
     )

@@ -1,20 +1,20 @@
-"""What a command line of `build_map` asks for: configuration, files, the name of the work."""
+"""What a command line of `build_map` asks for."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glace_ros.command_line.output_files import require_distinct, require_writable
-from glace_ros.command_line.recording_options import recording_name
+from glace_ros.command_line.recording_options import RecordingChoice, recording_name
 from glace_ros.errors import GlaceError
-from glace_ros.features.encoder_names import finds_keypoints, r2former_part
-from glace_ros.features.weights_file import weights_hash
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName
+from glace_ros.features.weights_location import weights_hash
 from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.maps.default_location import default_folder
 from glace_ros.maps.map_metadata import MOST_HEADS
+from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.report.map_report_files import report_paths
 
 if TYPE_CHECKING:
@@ -22,42 +22,77 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
 
-_NOT_OF_THE_MAP = (
-    "minutes", "resume", "json", "output", "device", "report", "buffer_gb", "checkpoint_every",
-)  # fmt: skip
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """A map to be built, and what else is to come of it."""
+
+    recording: RecordingChoice
+    """What is mapped."""
+    selection: FrameSelection
+    """Which frames of it."""
+    holdout: float
+    """Ratio of the drive that validates the map, in contiguous blocks."""
+    config: MapBuilderConfig
+    """What the map is made with."""
+    device: str
+    """auto, cpu or cuda."""
+    output: Path | None
+    """The map file; None = named after the recording, and latest.glace is to point at it."""
+    json: Path | None
+    """Where the metrics go."""
+    report: bool
+    """Whether the report's files are written beside the map."""
+    resume: bool
+    """Whether to go on from what an interrupted run saved."""
+    dry_run: bool
+    """Only say what would be used."""
+
+    def writable_output(self) -> Path:
+        """Where the map goes. Raises GlaceError where that or another file of the build cannot be
+        written, or would be one that it reads or writes as well.
+        """
+        output = self.output or default_folder() / f"{recording_name(self.recording)}.glace"
+        reports = {f"the report {path.name}": path for path in report_paths(output) if self.report}
+        files: dict[str, str | Path | None] = {
+            "--bag": self.recording.bag,
+            "--scene": self.recording.scene,
+            "--output": output,
+            "--json": self.json,
+        }
+        require_distinct({**files, **reports})
+        require_writable("--output", output)
+        for path in reports.values():
+            require_writable("--report", path)
+        if self.json:
+            require_writable("--json", self.json)
+        return output
 
 
-def writable_output(args: argparse.Namespace) -> Path:
-    """Where the map goes; all that will be written there can be."""
-    named = default_folder() / f"{recording_name(args)}.glace"
-    output = Path(args.output) if args.output else named
-    reports = {f"the report {path.name}": path for path in report_paths(output) if args.report}
-    require_distinct(
-        {"--bag": args.bag, "--scene": args.scene, "--output": output, "--json": args.json}
-        | reports
+def build_request(args: argparse.Namespace) -> BuildRequest:
+    """Of a parsed command line. Raises GlaceError where that contradicts itself."""
+    return BuildRequest(
+        recording=RecordingChoice.of(args),
+        selection=FrameSelection(
+            keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
+        ),
+        holdout=args.holdout,
+        config=map_builder_config(args),
+        device=args.device,
+        output=Path(args.output) if args.output else None,
+        json=Path(args.json) if args.json else None,
+        report=args.report,
+        resume=args.resume,
+        dry_run=args.dry_run,
     )
-    require_writable("--output", output)
-    for path in reports.values():
-        require_writable("--report", path)
-    if args.json:
-        require_writable("--json", Path(args.json))
-    return output
 
 
 def weights_of(config: MapBuilderConfig) -> tuple[str, ...]:
     """Hashes of the encoders' weights. Raises WeightsError where they are not here."""
-    codes = r2former_part(config.global_encoder)
-    return tuple(map(weights_hash, [config.local_encoder, *([codes] if codes else [])]))
-
-
-def fingerprint(config: MapBuilderConfig, args: argparse.Namespace, bag_hash: str) -> str:
-    """Names everything that a checkpoint depends on; minutes and memory may change."""
-    choices = {k: v for k, v in vars(args).items() if k not in _NOT_OF_THE_MAP}
-    buffer = replace(config.buffer, max_bytes=0)
-    trainer = replace(config.trainer, checkpoint_every_s=0.0)
-    config = replace(config, minutes=0.0, buffer=buffer, trainer=trainer)
-    text = repr((config, sorted(choices.items()), bag_hash, weights_of(config)))
-    return hashlib.sha256(text.encode()).hexdigest()
+    networks = [LocalEncoderName.parse(config.local_encoder).networks]
+    if r2former := GlobalEncoderName.parse(config.global_encoder).r2former:
+        networks.append((r2former,))
+    return tuple(map(weights_hash, networks))
 
 
 def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
@@ -101,7 +136,7 @@ def _refuse_contradictions(args: argparse.Namespace, config: MapBuilderConfig) -
         )
     if args.ensemble > MOST_HEADS:
         raise GlaceError(f"--ensemble {args.ensemble}: a map holds {MOST_HEADS} heads at most")
-    if args.landmarks and not finds_keypoints(args.local_encoder):
+    if args.landmarks and not LocalEncoderName.parse(args.local_encoder).finds_keypoints:
         raise GlaceError(
             f"--landmarks {args.landmarks}: '{args.local_encoder}' has no descriptors of corners "
             "alone, which landmarks are: leave the option out, or use --local-encoder xfeat"
@@ -111,7 +146,8 @@ def _refuse_contradictions(args: argparse.Namespace, config: MapBuilderConfig) -
             f"--landmarks {args.landmarks}: --preset {args.preset} triangulates nothing, and so "
             "there are none: leave the option out, or use --preset quality"
         )
-    if (args.sigma or 0.0) > 0 and args.global_encoder.startswith(("none", "kmeans:")):
+    codes = GlobalEncoderName.parse(args.global_encoder)
+    if (args.sigma or 0.0) > 0 and (codes.source == "none" or codes.clusters):
         raise GlaceError(
             f"--sigma {args.sigma:g}: '--global-encoder {args.global_encoder}' has nothing to "
             "diffuse: leave one of the two out"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
+from contextlib import suppress
 
 from glace_ros.command_line.arguments import finite, not_negative, positive, share, whole_number
 from glace_ros.command_line.recording_options import add_recording_arguments
 from glace_ros.errors import GlaceError
-from glace_ros.features.encoder_names import check_name
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.recording.frame_selection import FrameSelection
@@ -16,10 +16,10 @@ from glace_ros.recording.frame_selection import FrameSelection
 
 def global_encoder_name(text: str) -> str:
     """An argument: vlad, none, kmeans:K, r2former:FILE or kmeans:K+r2former:FILE."""
-    if re.fullmatch(
-        r"vlad|none|(kmeans:0*[1-9]\d*\+)?r2former:.+|kmeans:0*[1-9]\d*", text, re.ASCII
-    ):
-        return text
+    with suppress(GlaceError):
+        r2former = GlobalEncoderName.parse(text).r2former
+        if r2former is None or r2former.file:
+            return text
     raise argparse.ArgumentTypeError(
         "must be vlad, none or kmeans:K, r2former:FILE or kmeans:K+r2former:FILE"
     )
@@ -28,7 +28,7 @@ def global_encoder_name(text: str) -> str:
 def local_encoder_name(text: str) -> str:
     """An argument: a name that `features/local_encoder.py` knows."""
     try:
-        check_name(text)
+        LocalEncoderName.parse(text)
     except GlaceError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text

@@ -5,6 +5,7 @@ and the sigma that this suggests (the paper's Figures 3 and 4).
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from glace_ros.command_line.recording_options import (
 from glace_ros.commands.build_map_options import local_encoder_name
 from glace_ros.device import choose_device
 from glace_ros.errors import GlaceError
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.descriptor_statistics import (
     DescriptorPairs,
     DescriptorStatistics,
@@ -80,10 +82,11 @@ def _pairs(args: argparse.Namespace, reader: PosedImageReader, console: Console)
     selection = FrameSelection(
         keyframe_distance_m=args.keyframe_dist, keyframe_angle_deg=args.keyframe_angle
     )
-    builder = MapBuilder(config, choose_device(args.device), reader.info.image_count)
-    with progress_bar(console, "encode", reader.info.image_count) as advance:
-        builder.encode(reader.posed_images(selection, None), advance)
-    views = builder.encoded.views
+    builder = MapBuilder(config, choose_device(args.device))
+    image_count = reader.info.image_count
+    with progress_bar(console, "encode", image_count) as advance:
+        images = reader.posed_images(selection, None)
+        views = builder.encode(images, builder.no_views(image_count), advance).views
     if views.descriptors_vG is not None:
         descriptors_vG = views.descriptors_vG.numpy()
         return descriptor_pairs(
@@ -108,9 +111,11 @@ def _rows(pairs: DescriptorPairs, statistics: DescriptorStatistics) -> list[Metr
 
 
 def _global_encoder(text: str) -> str:
-    kind, _, file = text.partition(":")
-    if text == "vlad" or (kind == "r2former" and file):
-        return text
+    with suppress(GlaceError):
+        name = GlobalEncoderName.parse(text)
+        own_file = name.r2former is not None and name.r2former.file
+        if not name.clusters and (name.source == "vlad" or own_file):
+            return text
     raise argparse.ArgumentTypeError("must be vlad or r2former:FILE")
 
 

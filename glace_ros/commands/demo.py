@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.child_process import child_process
+from glace_ros.command_line.output_files import write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
 from glace_ros.demo.comparison import compare
@@ -67,7 +68,7 @@ def _demo(args: argparse.Namespace) -> int:
         page = demo_page(recording, map_path, results, left_out, dict(seconds))
         write_page(folder / "report.html", page)
     metrics = {**results.as_json(), "map_bytes": map_path.stat().st_size, "seconds": seconds}
-    (folder / "demo.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(folder / "demo.json", metrics)
     _print_table(results, folder / "report.html")
     if results.passed:
         return 0

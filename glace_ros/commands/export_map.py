@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glace_ros.command_line.output_files import require_distinct, require_writable
 from glace_ros.command_line.program import run
-from glace_ros.maps.ace_format import official_paths, write_official_map
+from glace_ros.maps.ace_export import official_paths, write_official_map
 from glace_ros.maps.scene_map import SceneMap
 
 _NOTICED_M = 0.001

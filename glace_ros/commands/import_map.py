@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,14 @@ from glace_ros.command_line.recording_options import (
     require_no_topics,
 )
 from glace_ros.device import choose_device
-from glace_ros.errors import RecordingError
+from glace_ros.errors import GlaceError, RecordingError
 from glace_ros.evaluation.frame_offset import frame_offset
 from glace_ros.evaluation.map_validation import validate_map
 from glace_ros.evaluation.metrics_table import metrics_table
-from glace_ros.features.encoder_names import named_file
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
-from glace_ros.features.weights_file import FOLDER_VARIABLE, found_beside
+from glace_ros.features.weights_location import FOLDER_VARIABLE, found_beside
 from glace_ros.maps.ace_format import read_official_ensemble
 from glace_ros.maps.map_metadata import NOT_VALIDATED
 
@@ -52,11 +53,11 @@ def _import(args: argparse.Namespace) -> int:
     if not (args.bag or args.scene):
         require_no_topics(args, "there is no bag")
     device = choose_device(args.device)
-    local = local_encoder(f"ace:{Path(args.encoder).resolve()}", device)
-    descriptors = None
+    ace = NetworkName("ace", str(Path(args.encoder).resolve()))
+    local, descriptors = local_encoder(str(ace), device), None
     if args.global_encoder:
-        kind, _, file = args.global_encoder.partition(":")
-        descriptors = R2FormerEncoder(f"{kind}:{Path(file).resolve()}", device)
+        file = Path(args.global_encoder.file).resolve()
+        descriptors = R2FormerEncoder(NetworkName("r2former", str(file)), device)
     scene_map = read_official_ensemble([Path(file) for file in args.head], local, descriptors)
     validation = _validated(scene_map, args) if args.bag or args.scene else None
     if validation:
@@ -112,19 +113,21 @@ def _say(output: Path, scene_map: SceneMap) -> None:
             f"note: {NOT_VALIDATED}; a recording in the map's own frame would tell: --bag or "
             "--scene"
         )
-    for name in (metadata.local_encoder, metadata.global_encoder):
-        file = named_file(name)
-        if file and found_beside(name, output.resolve().parent) != name:
+    r2former = GlobalEncoderName.parse(metadata.global_encoder).r2former
+    for network in LocalEncoderName.parse(metadata.local_encoder).networks + (r2former,):
+        if network and found_beside(network, output.resolve().parent) != network:
             print(
-                f"note: the map names {file.name}, not where it is: copy it beside the map, or "
-                f"name its folder in the environment as {FOLDER_VARIABLE}"
+                f"note: the map names {network.without_folder().file}, not where it is: copy it "
+                f"beside the map, or name its folder in the environment as {FOLDER_VARIABLE}"
             )
 
 
-def _global_encoder(text: str) -> str:
-    if not text.startswith("r2former:") or text == "r2former:":
-        raise argparse.ArgumentTypeError("must be r2former:FILE")
-    return text
+def _global_encoder(text: str) -> NetworkName:
+    with suppress(GlaceError):
+        name = GlobalEncoderName.parse(text)
+        if name.r2former and name.r2former.file and not name.clusters:
+            return name.r2former
+    raise argparse.ArgumentTypeError("must be r2former:FILE")
 
 
 def _parser() -> argparse.ArgumentParser:

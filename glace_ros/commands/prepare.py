@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glace_ros.atomic_write import write_output
 from glace_ros.command_line.output_files import require_writable
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
@@ -103,7 +104,7 @@ def _prepare_scene(args: argparse.Namespace, scene: PublishedScene, console: Con
 
 def _prepare_rooms(args: argparse.Namespace, console: Console) -> None:
     require_writable("LIST.txt", args.list)
-    args.list.write_text(room_list(args.list, args.scene), encoding="utf-8")
+    write_output(args.list, room_list(args.list, args.scene))
     console.print(f"{args.list}: {len(args.scene)} rooms", highlight=False, soft_wrap=True)
 
 
@@ -137,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
             "github.com/tsattler/visloc_pseudo_gt_limitations, instead of the recorded ones",
         )
     _add_published(kinds, "cambridge", lambda _: cambridge_of())
-    aachen = _add_published(kinds, "aachen", lambda args: aachen_of(args.night))
+    aachen = _add_published(kinds, "aachen", lambda args: aachen_of(night=args.night))
     aachen.add_argument("--night", action="store_true", help="the queries by night too")
     rooms = kinds.add_parser("rooms", help="a list of prepared scenes, for one map of them all")
     rooms.add_argument("list", type=Path, metavar="LIST.txt", help="is written")

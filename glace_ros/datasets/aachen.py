@@ -42,10 +42,13 @@ class _Query(NamedTuple):
     undistort: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None
 
 
-def aachen_images(source: Source, night: bool, scratch: Path) -> Iterator[PublishedImage]:
-    """The database's images to map from, and the queries by day (and by night), without poses.
+def aachen_images(source: Source, scratch: Path, *, night: bool) -> Iterator[PublishedImage]:
+    """The database's images to map from, and the queries, without poses.
 
     Images with radial distortion are undistorted, and encoded anew; the others stay as they are.
+    source: folder or zip of the data set.
+    scratch: folder for what is unpacked.
+    night: with the queries by night, beside those by day.
     """
     nvm = _found(source, "aachen_cvpr2018_db.nvm")
     database = [line.split()[0] for line in _lines(source, "aachen_cvpr2018_db.list.txt")]
@@ -94,6 +97,7 @@ def undistort_visual_sfm(
 ) -> NDArray[np.uint8]:
     """The image as a pinhole sees it, by VisualSFM's model: the undistorted radius is
     r (1 + distortion r^2) of the measured one r, about the image's centre, in focal lengths.
+    (OpenCV's models go the other way, from the undistorted radius to the measured one.)
     """
     height, width = image_hwc.shape[:2]
     u_w, v_h = np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2
@@ -107,7 +111,10 @@ def undistort_visual_sfm(
 
 
 def _measured_radii(undistorted_n: NDArray[np.float64], distortion: float) -> NDArray[np.float64]:
-    """r of r (1 + distortion r^2) = undistorted, by Newton's method."""
+    """r of r (1 + distortion r^2) = undistorted, by Newton's method.
+
+    Not scipy.optimize.newton, which takes no bounds: beyond `most` it would leave for another root.
+    """
     most = 1 / np.sqrt(-3 * distortion) if distortion < 0 else np.inf  # from there it falls again
     measured_n = np.minimum(undistorted_n, most)
     for _ in range(20):

@@ -36,7 +36,10 @@ _BAD_ZIP = (
 
 
 class Source(Protocol):
-    """Files by their paths with /, below some folder. words: what it is called in sentences."""
+    """Files by their paths with /, below some folder.
+
+    words: what it is called in sentences.
+    """
 
     words: str
 

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublishedScene:
-    """folder: what its scene folder is called. path: where it lies, each step a folder or a zip.
-    made_from: what decides its content. images: from its files and a folder for what is unpacked.
+    """A scene of a data set, as its owners publish it.
+
+    folder: what its scene folder is called.
+    path: where it lies, each step a folder or a zip.
+    made_from: what decides its content, as JSON.
+    images: gives them, from the scene's files and a folder for what is unpacked.
     """
 
     folder: str
@@ -68,11 +72,11 @@ def cambridge_of() -> list[PublishedScene]:
     ]
 
 
-def aachen_of(night: bool) -> list[PublishedScene]:
+def aachen_of(*, night: bool) -> list[PublishedScene]:
     """Aachen Day-Night, one scene. night: with the queries by night."""
 
     def images(source: Source, scratch: Path) -> Iterator[PublishedImage]:
-        return aachen_images(source, night, scratch)
+        return aachen_images(source, scratch, night=night)
 
     queries = "day and night" if night else "day"
     return [PublishedScene("aachen", (), {"data set": "aachen", "queries": queries}, images)]

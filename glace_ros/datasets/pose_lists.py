@@ -31,10 +31,14 @@ SfmPoses = dict[str, dict[str, SfmCamera]]
 def pose_at(
     centre_3: list[float], w_x_y_z: list[float], where: str, *, centre: bool = True
 ) -> Pose:
-    """map_from_camera, from the rotation map to camera and the camera's position in the map; with
-    centre=False, the map's origin in the camera frame instead.
+    """map_from_camera from what a list of poses gives.
 
-    Raises RecordingError, naming `where`, for a zero quaternion.
+    centre_3: position of the camera in the map, metres; with centre=False, that of the map's origin
+        in the camera frame.
+    w_x_y_z: quaternion of the rotation from map to camera.
+    where: names the place in the list, for the sentence.
+    centre: which of the two `centre_3` is.
+    Raises RecordingError for a zero quaternion.
     """
     w, x, y, z = w_x_y_z
     try:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 class PublishedImage:
     """One image of a scene.
 
-    split: train or test. name: of its file in the scene folder. write: makes that file.
-    calibration: its text. map_from_camera: None where the owners keep it; else, as a few words, why
-    the image is left out. done: share of the scene that is done with this image.
+    split: train or test.
+    name: of its file in the scene folder.
+    write: makes that file.
+    calibration: its text.
+    map_from_camera: None where the owners keep it; a few words, why, where the image is left out.
+    done: ratio of the scene that is done with this image.
     """
 
     split: str

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.atomic_write import replacing
 from glace_ros.errors import GlaceError, RecordingError
 from glace_ros.recording.scene_files import text_of_pose
 
@@ -22,8 +23,10 @@ _RECORD = "prepared.json"
 
 
 class SceneWriter:
-    """Files of a scene that is being written. left_out: frames by reason. images: written or found
-    written.
+    """Files of a scene that is being written.
+
+    left_out: frames by reason.
+    images: how many were written or found written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,11 +42,13 @@ class SceneWriter:
         calibration: str,
         pose: Pose | None,
     ) -> None:
-        """One image, if it is not there yet. The image comes last, so that it vouches for the rest.
+        """One image, if it is not there yet. It comes last, so that it stands for the rest.
 
-        split: train or test, or nothing where the folder is one. name: of the image's file.
-        write_image: makes the file at the path that it is given. pose: map_from_camera; None in a
-        split without poses.
+        split: train or test, or nothing where the folder is one.
+        name: of the image's file.
+        write_image: makes the file at the path that it is given.
+        calibration: text of the calibration's file.
+        pose: map_from_camera; None in a split without poses.
         """
         folder = self._folder / split
         image = folder / "rgb" / name
@@ -60,11 +65,12 @@ class SceneWriter:
 
 @contextmanager
 def scene_folder(folder: Path, made_from: dict[str, Any]) -> Iterator[SceneWriter | None]:
-    """A writer of the folder, which gets its name when all of it is written. None where it is there
-    already, made from the same.
+    """A writer of the folder, which gets its name when all of it is written.
 
-    made_from: what decides its content, as JSON. Raises GlaceError where the folder is another one,
-    RecordingError where no image came.
+    None where it is there already, made from the same.
+    folder: the scene folder to be.
+    made_from: what decides its content, as JSON.
+    Raises GlaceError where the folder is another one, RecordingError where no image came.
     """
     if folder.exists():
         if _record_of(folder) != made_from:
@@ -85,6 +91,7 @@ def scene_folder(folder: Path, made_from: dict[str, Any]) -> Iterator[SceneWrite
         raise RecordingError(f"{folder} would have no images: {reasons}")
     result = {"images": writer.images, "left_out": dict(writer.left_out)}
     _write_record(partial, {"made_from": made_from, **result})
+    os.sync()  # once for all its files: what has the name is whole, even after a power cut
     partial.rename(folder)
 
 
@@ -98,10 +105,11 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # the ending stays at the end: OpenCV takes the format from it
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    partial.unlink(missing_ok=True)
-    write(partial)
-    partial.replace(path)
+    # not durable: 10 ms a file, of which 7-Scenes has 78,000
+    with replacing(path, partial, durable=False):
+        write(partial)
 
 
 def _text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.atomic_write import write_atomically
 from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, write_bag
 from glace_ros.simulation.building import BuildingConfig, build
@@ -92,5 +93,6 @@ def record_demo(folder: Path, config: DemoRecordingConfig, progress: Progress) -
             with progress(f"record {path.name}") as advance:
                 write_bag(path, drive.drive(building, route), photographer, bag, advance)
     obstacles_m = building.obstacles_m
-    note.write_text(json.dumps({"made_of": made_of, "obstacles_m": obstacles_m.tolist()}))
+    content = {"made_of": made_of, "obstacles_m": obstacles_m.tolist()}
+    write_atomically(note, json.dumps(content))
     return DemoRecording(*paths, obstacles_m, new=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glace_ros.atomic_write import write_output
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -22,7 +24,7 @@ def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
             numbers = [*frame.estimate.translation_3, *frame.estimate.quaternion_xyzw]
             seconds = f"{frame.stamp_ns // 10**9}.{frame.stamp_ns % 10**9:09d}"
             lines.append(" ".join([seconds, *(f"{number:.9f}" for number in numbers)]))
-    path.write_text("".join(line + "\n" for line in lines))
+    write_output(path, "".join(line + "\n" for line in lines))
 
 
 def write_submission(path: Path, names: Sequence[str], frames: Sequence[LocalizedFrame]) -> None:
@@ -40,4 +42,4 @@ def write_submission(path: Path, names: Sequence[str], frames: Sequence[Localize
             x, y, z, w = camera_from_map.quaternion_xyzw
             numbers = [w, x, y, z, *camera_from_map.translation_3]
             lines.append(" ".join([name.split("/")[-1], *(f"{number:.9f}" for number in numbers)]))
-    path.write_text("".join(line + "\n" for line in lines))
+    write_output(path, "".join(line + "\n" for line in lines))

@@ -1,1 +1,1 @@
-"""Image -> features: local descriptors of patches, and one global code."""
+"""Image -> features: local descriptors of patches, and one global descriptor."""

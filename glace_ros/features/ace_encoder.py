@@ -1,25 +1,27 @@
 """The paper's local encoder (ACE, CVPR 2023), with weights that the user has: `ace:FILE`.
 
-512-d features of cells of 8x8 pixels. It has no heat map: patches are cells' centres, spread evenly
-over the image, so there are no corners to triangulate and no landmarks. Its weights are for
-research only and not part of this project.
+512-d features of cells of 8x8 pixels. It has no heat map: its local features are at cells' centres,
+spread evenly over the image, so there are no keypoints to triangulate and no landmarks. Its weights
+are for research only and not part of this project.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 from glace_ros.geometry.camera import cell_centres
 
+if TYPE_CHECKING:
+    from glace_ros.features.encoder_names import NetworkName
+
+# what the published weights were trained with, of grey in [0, 1]
 _GREY_MEAN, _GREY_STD = 0.4, 0.25
 # The plastic number's sequence (Roberts 2018): any first part of it is spread evenly in the plane.
 _STEP_I, _STEP_J = 0.5698402909980532, 0.7548776662466927
@@ -27,6 +29,8 @@ _STEP_I, _STEP_J = 0.5698402909980532, 0.7548776662466927
 
 class AceNetwork(nn.Module):
     """(1, 1, H, W) normalised grey -> (1, channels, ceil(H / 8), ceil(W / 8)).
+
+    channels: C of a feature.
 
     The layers are called as in the published file, so that its tensors fit.
     """
@@ -71,11 +75,11 @@ class AceEncoder:
     unit_norm = False
     finds_keypoints = False
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "ace:FILE". Raises WeightsError where FILE is no encoder of ACE."""
-        self.name, self.device = name, device
-        self.weights_hash = weights_hash(name)
-        path = weights_path(name)
+    def __init__(self, network: NetworkName, device: torch.device) -> None:
+        """network: "ace:FILE". Raises WeightsError where FILE is no encoder of ACE."""
+        self.name, self.device = str(network), device
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         weights = read_checkpoint(path)
         last = weights.get("res2_conv3.weight")
         self.channels = len(last) if isinstance(last, torch.Tensor) and last.dim() == 4 else 512
@@ -91,18 +95,21 @@ class AceEncoder:
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """At most `count` cells of a (1, 1, H, W) image in [0, 1], sides a multiple of 8.
+        """At most `count` cells of an image. All are equally good: the scores are 1, and the first
+        n of them cover the image about evenly, for any n.
 
-        valid_HW: bool; cells whose centre is at a False pixel are left out. All are equally good:
-        the scores are 1, and the first n of them cover the image about evenly, for any n.
+        grey_11HW: float32 in [0, 1], sides a multiple of 8.
+        count: of cells, at most.
+        valid_HW: bool; cells whose centre is at a False pixel are left out.
         """
         dense_chw = self.dense(grey_11HW)
         height, width = dense_chw.shape[1:]
         order_n = spread_order(height, width).to(self.device)
         if valid_HW is not None:  # the centre is the corner of four pixels
-            corners = [valid_HW[i :: self.stride_px, j :: self.stride_px]
-                       for i in (3, 4) for j in (3, 4)]  # fmt: skip
-            order_n = order_n[torch.stack(corners).all(dim=0).flatten()[order_n]]
+            around_4hw = torch.stack(
+                [valid_HW[v :: self.stride_px, u :: self.stride_px] for v in (3, 4) for u in (3, 4)]
+            )
+            order_n = order_n[around_4hw.all(dim=0).flatten()[order_n]]
         order_n = order_n[:count]
         centres_hw2 = cell_centres(height, width, self.stride_px)
         pixels_n2 = torch.from_numpy(centres_hw2).float().reshape(-1, 2).to(self.device)[order_n]

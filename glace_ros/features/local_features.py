@@ -11,16 +11,14 @@ if TYPE_CHECKING:
 
 
 class LocalFeatures(NamedTuple):
-    """Patches of one image, best first, or in the order drawn.
-
-    descriptors_nC: float32, unit norm where the encoder says so. pixels_n2: float32 (u, v) in the
-    encoded image, origin at the centre of the first pixel. scores_n: float32, how likely a patch
-    is found again; XFeat: detection probability x reliability.
-    """
+    """Local features of one image, best first, or in the order sampled."""
 
     descriptors_nC: torch.Tensor
+    """float32, unit norm where the encoder says so."""
     pixels_n2: torch.Tensor
+    """float32 (u, v) in the encoded image, from the first pixel's centre."""
     scores_n: torch.Tensor
+    """float32, how likely it is found again; XFeat: detection probability x reliability."""
 
     def head(self, count: int) -> LocalFeatures:
         """The first `count` of them."""
@@ -30,7 +28,8 @@ class LocalFeatures(NamedTuple):
         """At most `count` of them, one after the other, each with a probability proportional to
         its score among those that are left (Efraimidis and Spirakis 2006); none with a score of 0.
 
-        In the order drawn: of a draw, the first n are a draw of n.
+        count: of features, at most. The first n of them are a sample of n.
+        rng: gives one exponential number for each feature.
         """
         race_n = torch.from_numpy(rng.exponential(size=len(self.scores_n)))
         order_n = (race_n / self.scores_n.cpu().double()).argsort()  # 0: never arrives
@@ -40,28 +39,35 @@ class LocalFeatures(NamedTuple):
 
 
 class LocalEncoder(Protocol):
-    """What mapping and localization need of an encoder.
-
-    name: as on the command line. weights_hash: hex SHA-256. size_multiple_px: of the images that
-    it takes. enlarges: images smaller than the working size, as it has learned from images of that
-    size. unit_norm: of the descriptors, so that their products say how alike they are.
-    finds_corners: a patch lies on what can be found again from elsewhere, and may be triangulated;
-    else on a grid.
-    """
+    """What mapping and localization need of an encoder."""
 
     name: str
+    """As on the command line: the text of a LocalEncoderName."""
     channels: int
+    """C, length of a descriptor."""
     stride_px: int
+    """Side of a cell, of which there is one feature at most."""
     size_multiple_px: int
+    """Of the sides of the images that it takes."""
     enlarges: bool
+    """Images smaller than the working size, as it has learned from images of that size."""
     unit_norm: bool
+    """Of the descriptors, so that their products are similarities."""
     finds_keypoints: bool
+    """A feature lies on what can be found again from elsewhere, and may be triangulated; else on
+    a grid.
+    """
     weights_hash: str
+    """SHA-256 of its weights, in hex digits."""
     device: torch.device
+    """Where it computes, and where its features are."""
 
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """At most `count` patches of a (1, 1, H, W) image in [0, 1], none where valid_HW is
-        False.
+        """The local features of an image.
+
+        grey_11HW: float32 in [0, 1], sides a multiple of size_multiple_px.
+        count: of features, at most.
+        valid_HW: bool; there are none at False pixels.
         """

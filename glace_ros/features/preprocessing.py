@@ -1,4 +1,4 @@
-"""Image -> what the coordinate head takes: one code for the image, one descriptor per patch.
+"""Image -> its local features: distortion, grey and working size on the way.
 
 Mapping and localization both come through here, so that a robot sees what the map was made of.
 """
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from glace_ros.features.local_features import LocalEncoder, LocalFeatures
@@ -26,7 +25,13 @@ def encode_image(
     short_side_px: int,
     patches: int,
 ) -> tuple[LocalFeatures, Camera]:
-    """The image's best patches, and the pinhole camera in whose pixels they are given.
+    """The image's best local features, and the pinhole camera in whose pixels they are given.
+
+    encoder: makes them.
+    image_rgb_hwc: as the camera made it, distortion and all.
+    camera: of the image.
+    short_side_px: working size.
+    patches: features, at most.
 
     Raises ValueError where image and camera differ in size.
     """
@@ -38,6 +43,11 @@ def grey_as_encoded(
     encoder: LocalEncoder, image_rgb_hwc: NDArray[np.uint8], camera: Camera, short_side_px: int
 ) -> tuple[NDArray[np.uint8], Camera]:
     """The undistorted image in grey, of a size that the encoder takes, and its pinhole camera.
+
+    encoder: whose `size_multiple_px` and `enlarges` count.
+    image_rgb_hwc: as the camera made it, distortion and all.
+    camera: of the image.
+    short_side_px: working size.
 
     Raises ValueError where image and camera differ in size.
     """
@@ -58,11 +68,13 @@ def working_size(
     *,
     enlarge: bool = False,
 ) -> tuple[int, int]:
-    """(width, height) at which an image is encoded.
+    """(width, height) in pixels at which an image is encoded. The two axes' factors differ
+    slightly: `Camera.scaled_to` knows both.
 
-    The short side becomes `short_side_px` (480 px in the paper), portrait and landscape alike, and
-    both sides multiples of multiple_px. Without `enlarge` nothing gets larger, beyond rounding. The
-    two axes' factors differ slightly: `Camera.scaled_to` knows both.
+    width_px, height_px: of the image; portrait and landscape are alike.
+    short_side_px: what the short side becomes (480 px in the paper).
+    multiple_px: of which both sides are multiples.
+    enlarge: without it nothing gets larger, beyond rounding.
     """
     factor = short_side_px / min(width_px, height_px)
     factor = factor if enlarge else min(1.0, factor)
@@ -82,6 +94,10 @@ def grey_at_working_size(
     enlarge: bool = False,
 ) -> tuple[NDArray[np.uint8], Camera]:
     """The undistorted image in grey at its working size, and the pinhole camera that fits it.
+
+    image_rgb_hwc: as the camera made it, distortion and all.
+    camera: of the image.
+    short_side_px, multiple_px, enlarge: as `working_size` takes them.
 
     Raises ValueError where image and camera differ in size.
     """

@@ -2,7 +2,7 @@
 
 The retrieval branch of R2Former (Zhu et al., CVPR 2023): a distilled vision transformer DeiT-S/16
 (Touvron et al., ICML 2021) for images of 480x640, whose class and distillation tokens each give a
-code; the image's is their mean. It sees colours, and only images as they were recorded.
+descriptor; the image's is their mean. It sees colours, and only images as they were recorded.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch import nn
 from torch.nn import functional
 
 from glace_ros.errors import WeightsError
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from glace_ros.features.encoder_names import NetworkName
+
+# of the published training: size of its images, side of a token's patch, all in pixels
 _HEIGHT, _WIDTH, _PATCH = 480, 640, 16
+# of DeiT-S
 _CHANNELS, _HEADS, _LAYERS = 384, 6, 12
 _PREFIX = "module.backbone."
 # of the ImageNet photographs that the transformer was first trained on
@@ -77,7 +77,9 @@ class _Layer(nn.Module):
 
 
 class R2FormerNetwork(nn.Module):
-    """(1, 3, 480, 640) normalised RGB -> the unit-norm code (1, channels).
+    """(1, 3, 480, 640) normalised RGB -> the unit-norm global descriptor (1, channels).
+
+    channels: G of a descriptor.
 
     The layers are called as in the published file, so that its tensors fit.
     """
@@ -104,13 +106,18 @@ class R2FormerNetwork(nn.Module):
 
 
 class R2FormerEncoder:
-    """One checkpoint on one device. channels: length of the code."""
+    """One checkpoint on one device.
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "r2former:FILE". Raises WeightsError where FILE is no checkpoint of R2Former."""
-        self.name, self.device = name, device
-        self.weights_hash = weights_hash(name)
-        path = weights_path(name)
+    name: the text of a NetworkName.
+    channels: G, length of a descriptor.
+    weights_hash: SHA-256 of the checkpoint, in hex digits.
+    """
+
+    def __init__(self, network: NetworkName, device: torch.device) -> None:
+        """network: "r2former:FILE". Raises WeightsError where FILE is no checkpoint of R2Former."""
+        self.name, self.device = str(network), device
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         content = read_checkpoint(path).get("model_state_dict")
         if not isinstance(content, dict):
             raise WeightsError(f"{path} is no checkpoint of R2Former: it has no 'model_state_dict'")
@@ -129,7 +136,10 @@ class R2FormerEncoder:
 
     @torch.inference_mode()
     def encode(self, image_rgb_hwc: NDArray[np.uint8]) -> torch.Tensor:
-        """The unit-norm code (channels,) of an image without distortion, stretched to 480x640."""
+        """The unit-norm global descriptor (G,).
+
+        image_rgb_hwc: without distortion; it is stretched to 480x640.
+        """
         rgb_hwc = torch.from_numpy(np.ascontiguousarray(image_rgb_hwc)).to(self.device)
         rgb_chw = (rgb_hwc.permute(2, 0, 1).float() / 255.0 - self._mean_31) / self._std_31
         # without smoothing before it shrinks: so the weights were trained

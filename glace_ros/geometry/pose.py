@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Pose:
     """A rigid transform `target_from_source`: p_target = rotation_33 @ p_source + translation_3.
 
-    rotation_33: float64 (3, 3), a rotation matrix; translation_3: float64 (3,), metres.
+    rotation_33: float64 (3, 3), a rotation matrix.
+    translation_3: float64 (3,), metres.
     """
 
     rotation_33: NDArray[np.float64]
@@ -31,8 +32,10 @@ class Pose:
 
     @staticmethod
     def from_quaternion(translation_3: ArrayLike, quaternion_xyzw: ArrayLike) -> Pose:
-        """From metres and an (x, y, z, w) quaternion of any non-zero norm.
+        """From a position and a quaternion.
 
+        translation_3: metres.
+        quaternion_xyzw: of any non-zero norm.
         Raises ValueError where a number is not finite or the quaternion is (nearly) zero.
         """
         translation_3 = np.array(translation_3, dtype=np.float64).reshape(3)
@@ -47,7 +50,11 @@ class Pose:
 
     @staticmethod
     def from_rotation_vector(translation_3: ArrayLike, rotation_vector_3: ArrayLike) -> Pose:
-        """From metres and a rotation vector (axis times angle in radians)."""
+        """From a position and a rotation vector.
+
+        translation_3: metres.
+        rotation_vector_3: axis times angle in radians.
+        """
         return Pose(
             Rotation.from_rotvec(np.asarray(rotation_vector_3, dtype=np.float64)).as_matrix(),
             np.array(translation_3, dtype=np.float64).reshape(3),

@@ -1,4 +1,7 @@
-"""The tree of coordinate frames over time: the same one for a bag and for the live node."""
+"""The tree of coordinate frames over time: the same one for a bag and for the live node.
+
+Not tf2's buffer, which comes with ROS only and keeps the last seconds, not a recording.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,11 @@ import numpy as np
 
 from glace_ros.errors import GlaceError
 from glace_ros.geometry.pose import Pose, interpolate
+from glace_ros.geometry.timed_transforms import TimedTransforms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Stamps that went through a float64 of seconds differ by this much and mean the same instant.
-SAME_INSTANT_NS = 1_000
 # A parent that has been silent for so long has given its child away.
 REPARENT_AFTER_NS = 1_000_000_000
 
@@ -34,83 +36,6 @@ class TransformError(GlaceError):
         self.reason = reason
 
 
-class TimedTransforms:
-    """The samples of one parent_from_child over time, in arrays that grow (104 bytes a sample).
-
-    history_ns: samples older than this before the newest are dropped; None keeps all.
-    Not thread-safe by itself.
-    """
-
-    def __init__(self, history_ns: int | None = None) -> None:
-        self._history_ns = history_ns
-        self._stamps_n = np.empty(16, dtype=np.int64)
-        self._poses_n34 = np.empty((16, 3, 4))
-        self._start, self._end = 0, 0
-
-    def __len__(self) -> int:
-        return self._end - self._start
-
-    @property
-    def stamps_n(self) -> NDArray[np.int64]:
-        """The stamps in ns, ascending: a view that is valid until the next `add`."""
-        return self._stamps_n[self._start : self._end]
-
-    def add(self, stamp_ns: int, pose: Pose) -> bool:
-        """Keeps the sample; False where it is a repeated stamp (the first one stays, as in tf2)
-        or older than the history."""
-        at = self._end
-        if len(self) and stamp_ns <= self._stamps_n[self._end - 1]:
-            at = self._start + int(np.searchsorted(self.stamps_n, stamp_ns))
-            if self._stamps_n[at] == stamp_ns or self._is_too_old(stamp_ns):
-                return False
-        if self._end == len(self._stamps_n):
-            at -= self._make_room()
-        self._stamps_n[at + 1 : self._end + 1] = self._stamps_n[at : self._end]
-        self._poses_n34[at + 1 : self._end + 1] = self._poses_n34[at : self._end]
-        self._stamps_n[at] = stamp_ns
-        self._poses_n34[at, :, :3] = pose.rotation_33
-        self._poses_n34[at, :, 3] = pose.translation_3
-        self._end += 1
-        while self._is_too_old(int(self._stamps_n[self._start])):
-            self._start += 1
-        return True
-
-    def _is_too_old(self, stamp_ns: int) -> bool:
-        return (
-            self._history_ns is not None
-            and stamp_ns < int(self._stamps_n[self._end - 1]) - self._history_ns
-        )
-
-    def _make_room(self) -> int:
-        """Moves the samples to the front of arrays with room; returns by how far they moved."""
-        count, moved = len(self), self._start
-        capacity = max(16, 2 * count)
-        for name in ("_stamps_n", "_poses_n34"):
-            old = getattr(self, name)
-            new = np.empty((capacity, *old.shape[1:]), dtype=old.dtype)
-            new[:count] = old[self._start : self._end]
-            setattr(self, name, new)
-        self._start, self._end = 0, count
-        return moved
-
-    def neighbours(self, stamp_ns: int) -> tuple[int, int]:
-        """Indices into `stamps_n` of the samples before and after; equal at a sample's own stamp.
-
-        Before the first sample the left one is -1; after the last the right one is len(self).
-        """
-        stamps_n = self.stamps_n
-        right = int(np.searchsorted(stamps_n, stamp_ns))
-        for index in (right, right - 1):
-            if 0 <= index < len(self) and abs(int(stamps_n[index]) - stamp_ns) <= SAME_INSTANT_NS:
-                return index, index
-        return right - 1, right
-
-    def pose(self, index: int) -> Pose:
-        """The sample at an index into `stamps_n`."""
-        pose_34 = self._poses_n34[self._start + index]
-        return Pose(pose_34[:, :3].copy(), pose_34[:, 3].copy())
-
-
 @dataclass
 class _Edge:
     """The link from a child frame to its parent: static, or with samples over time."""
@@ -123,9 +48,9 @@ class _Edge:
 class TransformTree:
     """Who is where: add transforms as they come, look them up at an exposure time.
 
-    history_s: how far back timed transforms are kept (None: all of them, for a bag).
-    max_gap_s: between two samples further apart nothing is interpolated (None: always).
     Every method may be called from any thread. Frame names lose ROS 1's leading slash.
+    history_s: how far back timed transforms are kept; None: all of them, for a bag.
+    max_gap_s: between two samples further apart nothing is interpolated; None: always.
     """
 
     def __init__(self, history_s: float | None = None, max_gap_s: float | None = None) -> None:
@@ -135,8 +60,11 @@ class TransformTree:
         self._lock = RLock()
 
     def add(self, parent: str, child: str, stamp_ns: int, pose: Pose) -> None:
-        """A sample of /tf: `pose` is parent_from_child at `stamp_ns`, in any order.
+        """A sample of /tf, in any order.
 
+        parent, child: frames.
+        stamp_ns: its time.
+        pose: parent_from_child.
         Raises TransformError where it contradicts the tree: a loop, a child that another parent
         still moves, a transform that is static already. The tree then stays as it was.
         """
@@ -150,8 +78,10 @@ class TransformTree:
             edge.samples.add(stamp_ns, pose)
 
     def add_static(self, parent: str, child: str, pose: Pose) -> None:
-        """A transform of /tf_static: `pose` is parent_from_child, at all times; newer replaces.
+        """A transform of /tf_static, for all times; a newer one replaces it.
 
+        parent, child: frames.
+        pose: parent_from_child.
         Raises TransformError as `add` does.
         """
         with self._lock:
@@ -169,8 +99,10 @@ class TransformTree:
             self._edges.clear()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
-        """target_from_source at `stamp_ns`, interpolated; never extrapolated, never made up.
+        """target_from_source at one time, interpolated; never extrapolated, never made up.
 
+        target, source: frames.
+        stamp_ns: the time, of exposure.
         Raises TransformError naming the link that is missing at that time, as parent->child.
         """
         target, source = _plain(target), _plain(source)
@@ -187,9 +119,10 @@ class TransformTree:
         return target_from_source
 
     def latest_stamp_ns(self, target: str, source: str) -> int | None:
-        """The newest time at which `lookup` can answer; None where the way is static throughout.
+        """The newest time at which `lookup` can answer; None where all links between are static.
 
-        Raises TransformError where the two frames are not connected.
+        target, source: frames.
+        Raises TransformError where the two are not connected.
         """
         with self._lock:
             paths = self._paths(_plain(target), _plain(source))
@@ -198,9 +131,9 @@ class TransformTree:
         return min(stamps, default=None)
 
     def path(self, target: str, source: str) -> list[str]:
-        """The frames on the way from `source` to `target`, both included.
+        """The frames that lead from `source` to `target`, both included.
 
-        Raises TransformError where the two frames are not connected.
+        Raises TransformError where the two are not connected.
         """
         target, source = _plain(target), _plain(source)
         with self._lock:

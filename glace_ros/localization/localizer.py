@@ -10,7 +10,7 @@ import numpy as np
 
 from glace_ros.device import choose_device
 from glace_ros.errors import WeightsError
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
@@ -72,8 +72,8 @@ class Localizer:
         )
         self.scene_map = scene_map.to(self.device)
         self._r2former: R2FormerEncoder | None = None
-        if codes := r2former_part(metadata.global_encoder):
-            self._r2former = R2FormerEncoder(codes, self.device)
+        if network := GlobalEncoderName.parse(metadata.global_encoder).r2former:
+            self._r2former = R2FormerEncoder(network, self.device)
             _check_channels(
                 metadata.global_encoder, self._r2former.channels, metadata.head.global_channels
             )

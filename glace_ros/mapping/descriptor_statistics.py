@@ -1,9 +1,8 @@
-"""Feature diffusion: noise on the global codes that lets co-visible views train together.
+"""How well global descriptors tell co-visible views, and how strong a diffusion that suggests.
 
-Paper section 3.2: Gaussian noise on every dimension, then back to the unit sphere. The right
-sigma depends on the descriptor, so it is measured: the noise should turn a code about as far as
-two co-visible views differ, and not so far that unrelated views mix. Beside it, the codes of
-co-visible views themselves (R-SCoRe, CVPR 2025).
+The paper's sigma (section 3.2) is for its own descriptor. Here it is measured: the noise should
+turn a descriptor about as far as those of two co-visible views differ (the paper's figure 3), and
+not so far that unrelated views mix.
 """
 
 from __future__ import annotations
@@ -15,21 +14,29 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from glace_ros.geometry.covisibility import are_covisible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glace_ros.geometry.pose import Pose
 
 ANGLE_MAX_DEG = 58.0
-"""What the paper's sigma = 0.1 in 256 dimensions turns a code by."""
+"""What the paper's sigma = 0.1 in 256 dimensions turns a descriptor by."""
 
 
 MOST_VIEWS = 2000
+"""That is two million pairs."""
 
 
 @dataclass(frozen=True)
 class DescriptorStatistics:
-    """How well the angle between two codes tells co-visible pairs of views from others."""
+    """How well the angle between two descriptors tells co-visible pairs of views from others.
+
+    covisible_deg, other_deg: mean angle of either kind of pair.
+    auc: chance that a co-visible pair has the smaller angle.
+    sigma: of the diffusion that this suggests, standard deviation in each dimension.
+    """
 
     covisible_deg: float
     other_deg: float
@@ -38,8 +45,11 @@ class DescriptorStatistics:
 
 
 class DescriptorPairs(NamedTuple):
-    """Pairs of views (p of them): angle_deg_p between their codes of so many channels, and whether
-    they are co-visible.
+    """Pairs of views, p of them.
+
+    angle_deg_p: between their global descriptors.
+    covisible_p: whether they are co-visible.
+    channels: of a descriptor.
     """
 
     angle_deg_p: NDArray[np.float64]
@@ -47,8 +57,10 @@ class DescriptorPairs(NamedTuple):
     channels: int
 
     def statistics(self) -> DescriptorStatistics | None:
-        """None where there is no pair of either kind. sigma = tan(theta) / sqrt(G) turns a code by
-        about theta = the mean angle of co-visible pairs, at most ANGLE_MAX_DEG.
+        """None where there is no pair of either kind.
+
+        sigma = tan(theta) / sqrt(G) turns a descriptor by about theta = the mean angle of
+        co-visible pairs, at most ANGLE_MAX_DEG.
         """
         if not self.covisible_p.any() or self.covisible_p.all():
             return None
@@ -70,28 +82,31 @@ def descriptor_pairs(
     distance_m: float = 1.0,
     angle_deg: float = 30.0,
 ) -> DescriptorPairs:
-    """All pairs of views; co-visible are those within distance_m and angle_deg of each other.
+    """All pairs of views, of a sample of them where there are more than MOST_VIEWS.
 
+    descriptors_nG: global ones, of unit norm.
+    map_from_camera: of each view.
     held_out_n: where given, only pairs of such a view and another count.
+    distance_m, angle_deg: within both of these of each other two views are co-visible.
     """
     # pairs grow with the square: a sample of a long recording says the same
-    every = -(-len(descriptors_nG) // MOST_VIEWS)
+    every = math.ceil(len(descriptors_nG) / MOST_VIEWS)
     descriptors_nG, map_from_camera = descriptors_nG[::every], map_from_camera[::every]
     held_out_n = None if held_out_n is None else held_out_n[::every]
-    positions_n3 = np.stack([pose.translation_3 for pose in map_from_camera])
-    axes_n3 = np.stack([pose.rotation_33[:, 2] for pose in map_from_camera])
     first_p, second_p = np.triu_indices(len(descriptors_nG), 1)
     if held_out_n is not None:
         apart_p = held_out_n[first_p] != held_out_n[second_p]
         first_p, second_p = first_p[apart_p], second_p[apart_p]
-    near_p = np.linalg.norm(positions_n3[first_p] - positions_n3[second_p], axis=1) < distance_m
-    aligned_p = (axes_n3[first_p] * axes_n3[second_p]).sum(1) > math.cos(math.radians(angle_deg))
+    covisible_p = are_covisible(map_from_camera, first_p, second_p, distance_m, angle_deg)
     cosine_p = (descriptors_nG[first_p] * descriptors_nG[second_p]).sum(1)
     angle_p = np.degrees(np.arccos(np.clip(cosine_p, -1.0, 1.0)))
-    return DescriptorPairs(angle_p, near_p & aligned_p, descriptors_nG.shape[1])
+    return DescriptorPairs(angle_p, covisible_p, descriptors_nG.shape[1])
 
 
 def _auc(small_n: NDArray[np.float64], large_n: NDArray[np.float64]) -> float:
-    """Chance that a value of the first is below one of the second (Mann-Whitney U)."""
+    """Chance that a value of the first is below one of the second (Mann-Whitney U).
+
+    Not scipy's or scikit-learn's: these count a tie as half, and are no shorter.
+    """
     ranks_n = np.searchsorted(np.sort(large_n), small_n, side="right")
     return float(1.0 - ranks_n.mean() / len(large_n))

@@ -1,10 +1,10 @@
-"""Global codes of a recording: the encoder learned from its views, their codes, and how strongly
-training diffuses them.
+"""Global descriptors of a recording (section 3.2 of the paper): the encoder learned from its views,
+their descriptors, and how strongly training diffuses them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from glace_ros.errors import MappingError
 from glace_ros.features.descriptor_centres import DescriptorCentres
-from glace_ros.features.encoder_names import encoder_parts, r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.geometry.covisibility import covisible_views
 from glace_ros.mapping.descriptor_statistics import (
@@ -28,15 +28,22 @@ if TYPE_CHECKING:
 
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.mapping.resume.encoding_journal import Cached
+    from glace_ros.mapping.views.mapping_views import MappingViews
 
 _VLAD = "vlad."
 
 
 @dataclass(frozen=True, eq=False)
 class GlobalDescriptors:
-    """name: of the encoder, as a map file has it. encoder: what the map file holds of it; None
-    where each image has its code from the user's own weights alone. codes_vG: float32, one for each
-    view. neighbours_vk: indices of co-visible views whose codes a view may be trained with.
+    """One for each view, and where they are from.
+
+    name: of the encoder, as a map file has it.
+    encoder: what the map file holds of it; None where each image has its descriptor from the user's
+    own weights alone.
+    descriptors_vG: float32, of unit norm.
+    neighbours_vk: indices of co-visible views whose descriptors a view may be trained with.
     statistics: None where no two views are co-visible, or all are.
     """
 
@@ -57,8 +64,14 @@ class GlobalDescriptors:
         *,
         neighbour_descriptors: bool,
     ) -> GlobalDescriptors:
-        """name: "vlad", or "kmeans:K" for the paper's K codes. Raises MappingError for another."""
-        clusters = _clusters(name)
+        """By an encoder that is learned from the recording itself.
+
+        features: of each view, unaugmented.
+        origin_3: of the map, in metres.
+        name: "vlad", or "kmeans:K" for K descriptors in all (the paper's table 6).
+        Raises MappingError for another name.
+        """
+        clusters = GlobalEncoderName.parse(name).clusters
         # through fp16, as the file will have it
         encoder = VladEncoder.learn(features, map_from_camera, config, seed).map_tensors(_rounded)
         descriptors_vG = torch.stack([encoder.encode(view) for view in features])
@@ -85,32 +98,31 @@ class GlobalDescriptors:
         *,
         neighbour_descriptors: bool,
     ) -> GlobalDescriptors:
-        """From the images' own codes, by an encoder that learned nothing from this recording.
+        """From the images' own descriptors, by an encoder that learned nothing from this recording.
 
-        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the paper's K codes.
+        name: "r2former:FILE", or "kmeans:K+r2former:FILE" for the nearest of K centres (table 6).
         """
-        neighbours_vk, centres, clusters = None, None, _clusters(name)
+        neighbours_vk, centres, encoder = None, None, GlobalEncoderName.parse(name)
         statistics = descriptor_pairs(descriptors_vG.numpy(), map_from_camera).statistics()
-        if clusters:
-            learned = DescriptorCentres.learn(
-                descriptors_vG, min(clusters, len(descriptors_vG)), seed
-            )
+        if encoder.clusters:
+            clusters = min(encoder.clusters, len(descriptors_vG))
+            learned = DescriptorCentres.learn(descriptors_vG, clusters, seed)
             centres = learned.map_tensors(_rounded)
             descriptors_vG = torch.stack(
                 [centres.nearest(descriptor_G) for descriptor_G in descriptors_vG]
             )
-            name = f"{centres.name}+{r2former_part(name)}"
+            name = str(replace(encoder, clusters=clusters))
         elif neighbour_descriptors:
             neighbours_vk = torch.from_numpy(covisible_views(map_from_camera, seed))
         return GlobalDescriptors(name, centres, descriptors_vG, neighbours_vk, statistics)
 
     @property
     def channels(self) -> int:
-        """Length of a code."""
+        """Length of a descriptor."""
         return int(self.descriptors_vG.shape[1])
 
     def sigma(self, wanted: float) -> float:
-        """Of the diffusion: 0 for clustered codes, measured where wanted is negative. Raises
+        """Of the diffusion: 0 for clustered descriptors, measured where wanted is negative. Raises
         MappingError where it cannot be.
         """
         if self.encoder and self.encoder.centres_kG is not None:
@@ -151,6 +163,38 @@ class GlobalDescriptors:
         )
 
 
+def global_descriptors_of(
+    views: MappingViews,
+    descriptors_vG: torch.Tensor | None,
+    origin_3: NDArray[np.float64],
+    config: MapBuilderConfig,
+    cached: Cached,
+) -> GlobalDescriptors | None:
+    """Those of a recording as config wants them; None where it wants none.
+
+    descriptors_vG: where an encoder with weights of its own gave them; None = to be learned.
+    origin_3: of the map, in metres.
+    cached: asked for what was learned already.
+    Raises MappingError for a global encoder that is unknown.
+    """
+    name, seed, neighbours = config.global_encoder, config.seed, config.neighbour_descriptors
+    poses = views.map_from_camera
+    if name == "none":
+        return None
+    if descriptors_vG is not None:
+        return GlobalDescriptors.given(
+            descriptors_vG, poses, name, seed, neighbour_descriptors=neighbours
+        )
+
+    def learn() -> dict[str, torch.Tensor]:
+        features = [view.features for view in views]
+        return GlobalDescriptors.learn(
+            features, poses, origin_3, name, config.vlad, seed, neighbour_descriptors=neighbours
+        ).tensors()
+
+    return GlobalDescriptors.from_tensors(cached("codes", learn), config.vlad.patches)
+
+
 def unseen_pairs(
     features: Sequence[LocalFeatures],
     map_from_camera: Sequence[Pose],
@@ -161,9 +205,9 @@ def unseen_pairs(
 ) -> DescriptorPairs:
     """Of views that a VLAD encoder was not learned from: a query is none of those either."""
     held_out_n = np.arange(len(features)) % 4 == 2
-    kept = np.flatnonzero(~held_out_n)
+    others = np.flatnonzero(~held_out_n)
     encoder = VladEncoder.learn(
-        [features[i] for i in kept], [map_from_camera[i] for i in kept], config, seed
+        [features[i] for i in others], [map_from_camera[i] for i in others], config, seed
     )
     descriptors_vG = torch.stack([encoder.encode(view) for view in features])
     return descriptor_pairs(
@@ -173,15 +217,3 @@ def unseen_pairs(
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.half().float()
-
-
-def _clusters(name: str) -> int:
-    """K of "kmeans:K", also of R2Former's codes; 0 for codes as they are."""
-    kind, _, count = encoder_parts(name)[0].partition(":")
-    if name == "vlad" or r2former_part(name) == name:
-        return 0
-    if kind == "kmeans" and count.isdecimal() and int(count) > 0:
-        return int(count)
-    raise MappingError(
-        f"the global encoder '{name}' is unknown: use vlad, none, kmeans:K or r2former:FILE"
-    )

@@ -31,22 +31,24 @@ _TWIN_COSINES = 0.6, 1.0
 
 @dataclass(frozen=True)
 class LandmarkConfig:
-    """most: landmarks of a map, 0 = none. min_views: that must have placed a corner.
-
-    radius_px: patches this near to each other, seen from their views, may be one corner, at most
-    radius_max_m apart; min_cosine of their descriptors. twin_views: so many views less a corner
-    counts with a perfect twin apart_m away, which tells nobody where he is. observations: patches
-    looked at, a random sample of more: bounds the memory for long recordings.
-    """
+    """Which triangulated keypoints are landmarks."""
 
     most: int = 30_000
+    """Landmarks of a map, 0 = none."""
     min_views: int = 2
+    """That must have triangulated a keypoint."""
     radius_px: float = 2.0
+    """Patches this near to each other, seen from their views, may be one keypoint."""
     radius_max_m: float = 0.08
+    """No farther apart than this, however far their views are."""
     min_cosine: float = 0.75
+    """Of the descriptors of patches of one keypoint."""
     twin_views: float = 3.0
+    """So many views less a keypoint counts with a perfect twin, which tells nobody where he is."""
     apart_m: float = APART_M
+    """From where on a keypoint that looks the same is a twin."""
     observations: int = 1_500_000
+    """Patches looked at, a random sample of more: bounds the memory for long recordings."""
 
 
 class _Observations(NamedTuple):

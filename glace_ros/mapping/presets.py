@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.landmark_selection import LandmarkConfig
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.training.reprojection_loss import ReprojectionLossConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
@@ -70,15 +70,15 @@ def preset(name: str) -> MapBuilderConfig:
 
 
 def with_global_encoder(config: MapBuilderConfig, name: str) -> MapBuilderConfig:
-    """A preset with that encoder. The paper's diffuse its own codes by the paper's sigma, and
-    augment every view, but for the codes that are learned of the plain ones.
+    """A preset with that encoder. The paper's diffuse its own descriptors by the paper's sigma,
+    and augment every view, but for the descriptors that are learned from the plain ones.
     """
     config = replace(config, global_encoder=name)
     if config.preset not in PAPER:
         return config
-    learned = name != "none" and r2former_part(name) is None
+    encoder = GlobalEncoderName.parse(name)
     return replace(
         config,
-        sigma=_SIGMA if name.startswith("r2former:") else config.sigma,
-        augmentation=replace(config.augmentation, plain_first=learned),
+        sigma=_SIGMA if encoder.r2former and not encoder.clusters else config.sigma,
+        augmentation=replace(config.augmentation, plain_first=encoder.source == "vlad"),
     )

@@ -1,4 +1,4 @@
-"""What ranks tell each other of their shares: patches for triangulation, points for landmarks.
+"""What ranks tell each other of their parts: patches for triangulation, points for landmarks.
 
 Everything else that they have in common, poses and intrinsics, each reads from the recording.
 """

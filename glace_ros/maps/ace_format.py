@@ -1,4 +1,5 @@
-"""Maps as the published code saves them (ACE's and GLACE's `MAP.pt`), read and written.
+"""Maps as the published code saves them (ACE's and GLACE's `MAP.pt`): what they hold, and reading
+them. Writing them is ace_export.
 
 Such a file is the state dict of a head of 1x1 convolutions in fp16, without the encoders, and
 without anything that says where it is from: no frame, no camera, no accuracy. Reading one runs no
@@ -32,49 +33,71 @@ if TYPE_CHECKING:
     from glace_ros.features.r2former_encoder import R2FormerEncoder
 
 SHORT_SIDE_PX = 480
-_SCALES = tuple(vars(HomogeneousScale()))
+"""Working size of images in the published code."""
+SCALES = tuple(vars(HomogeneousScale()))
+"""Tensors of the homogeneous coordinates, where a map has them."""
 _LAYERS = {"first.layer1": "res3_conv1", "first.layer2": "res3_conv2", "first.layer3": "res3_conv3",
            "first.skip": "head_skip", "fc1": "fc1", "fc2": "fc2", "fc3": "fc3",
            "cluster_logits": "fcc"}  # fmt: skip
 
 
+def official_name(name: str) -> str:
+    """What the published files call a tensor of ours: "blocks.2.layer1.weight" -> "2c0.weight"."""
+    layer, kind = name.rsplit(".", 1)
+    if block := re.fullmatch(r"blocks\.(\d+)\.layer(\d)", layer):
+        return f"{block[1]}c{int(block[2]) - 1}.{kind}"
+    return f"{_LAYERS[layer]}.{kind}"
+
+
+def centres_name(shape: CoordinateHeadConfig) -> str:
+    """What the published files call the position decoder's centres."""
+    return "centers" if shape.clusters > 1 else "mean"
+
+
 def read_official_map(
-    path: Path, local: LocalEncoder, codes: R2FormerEncoder | None = None
+    path: Path, local: LocalEncoder, r2former: R2FormerEncoder | None = None
 ) -> SceneMap:
-    """The published map as one of ours: the same points from the same features. It is not judged,
-    and its frames and camera are unknown.
+    """The published map as one of ours: the same points from the same features. It is not
+    validated, and its frames and camera are unknown.
+
+    path: of MAP.pt.
+    local: the encoder that it was trained with.
+    r2former: the global encoder that it was trained with; None for maps of ACE.
 
     Raises MapFileError, one sentence, where the file is no such map, or the encoders are not those
     that it takes.
     """
     tensors = read_checkpoint(path, MapFileError)
     shape = _shape(tensors, path, local.channels)
-    _check_descriptors(path, shape.global_channels, codes)
+    _check_descriptors(path, shape.global_channels, r2former)
     head = CoordinateHead(shape)
-    expected = {name: _official_name(name) for name in head.state_dict() if name != "centres_k3"}
-    known = {*expected.values(), *(_SCALES if shape.scale else ()), _centres_name(shape)}
+    expected = {name: official_name(name) for name in head.state_dict() if name != "centres_k3"}
+    known = {*expected.values(), *(SCALES if shape.scale else ()), centres_name(shape)}
     if unknown := sorted(set(tensors) - known):
         raise _no_map(path, f"it has '{unknown[0]}' besides")
-    state = {"centres_k3": _tensor(tensors, _centres_name(shape), path).reshape(-1, 3)}
+    state = {"centres_k3": _tensor(tensors, centres_name(shape), path).reshape(-1, 3)}
     for name, official in expected.items():
         wanted, found = head.state_dict()[name], _tensor(tensors, official, path)
         if found.shape != (*wanted.shape, *([1, 1] if wanted.dim() == 2 else [])):
             raise _no_map(path, f"'{official}' has the wrong shape, {list(found.shape)}")
         state[name] = found.reshape(wanted.shape)
     head.load_state_dict(state)
-    return SceneMap(_metadata(path, shape, local, codes), [head], None)
+    return SceneMap(_metadata(path, shape, local, r2former), [head], None)
 
 
 def read_official_ensemble(
-    paths: Sequence[Path], local: LocalEncoder, codes: R2FormerEncoder | None = None
+    paths: Sequence[Path], local: LocalEncoder, r2former: R2FormerEncoder | None = None
 ) -> SceneMap:
     """Published maps of parts of one scene, in one frame, as one map with so many heads.
+
+    paths: of each MAP.pt.
+    local, r2former: as `read_official_map` takes them.
 
     Raises MapFileError as `read_official_map` does, and where their networks are not alike.
     """
     if len(paths) > MOST_HEADS:
         raise MapFileError(f"{len(paths)} maps: one map holds {MOST_HEADS} heads at most")
-    maps = [read_official_map(path, local, codes) for path in paths]
+    maps = [read_official_map(path, local, r2former) for path in paths]
     metadata = maps[0].metadata
     for path, other in zip(paths, maps, strict=True):
         if other.metadata.head != metadata.head:
@@ -85,53 +108,6 @@ def read_official_ensemble(
     names = ", ".join(path.name for path in paths)
     metadata = replace(metadata, heads=len(maps), training={"imported_from": names})
     return SceneMap(metadata, [head for other in maps for head in other.heads], None)
-
-
-def official_paths(path: Path, heads: int) -> list[Path]:
-    """Where the published maps of so many heads go: MAP.pt, or MAP_0.pt, MAP_1.pt, ..."""
-    if heads == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}_{index}{path.suffix}") for index in range(heads)]
-
-
-def write_official_map(scene_map: SceneMap, path: Path) -> float:
-    """The map as the published code reads it, a file of `official_paths` for each head; by how many
-    metres fp16 moves its centres at most.
-
-    Raises MapFileError where that code cannot have such a map, or the file cannot be written.
-    """
-    needs = _what_it_lacks(scene_map.metadata)
-    if needs:
-        raise MapFileError(f"the map cannot be exported: {needs}")
-    paths = official_paths(path, len(scene_map.heads))
-    return max(
-        _write_head(head.cpu(), scene_map.metadata, own)
-        for head, own in zip(scene_map.heads, paths, strict=True)
-    )
-
-
-def _write_head(head: CoordinateHead, metadata: MapMetadata, path: Path) -> float:
-    state, shape = {}, metadata.head
-    for name, tensor in head.state_dict().items():
-        if name != "centres_k3":
-            size = (*tensor.shape, 1, 1) if tensor.dim() == 2 else tensor.shape
-            state[_official_name(name)] = tensor.reshape(size).half()
-    for name in _SCALES if shape.scale else ():
-        state[name] = torch.tensor([getattr(shape.scale, name)]).half()
-    centres_k3 = head.centres_k3.double() + torch.tensor(metadata.origin_m, dtype=torch.float64)
-    rounded_k3 = centres_k3.half()
-    if not torch.isfinite(rounded_k3).all():
-        raise MapFileError(
-            "the map cannot be exported: published maps keep positions in fp16, which ends at "
-            "65 km from the frame's origin"
-        )
-    size = (1, shape.clusters, 3, 1, 1) if shape.clusters > 1 else (1, 3, 1, 1)
-    state[_centres_name(shape)] = rounded_k3.reshape(size)
-    try:
-        torch.save(state, path)
-    except (OSError, RuntimeError) as error:
-        raise MapFileError(f"{path} cannot be written: {error}") from error
-    return float((rounded_k3.double() - centres_k3).norm(dim=1).max())
 
 
 def _shape(
@@ -148,7 +124,7 @@ def _shape(
         )
     scale = None
     if outputs == 4:
-        values = {name: _tensor(tensors, name, path).flatten() for name in _SCALES}
+        values = {name: _tensor(tensors, name, path).flatten() for name in SCALES}
         if any(len(value) != 1 or not value > 0 for value in values.values()):
             raise _no_map(path, "its homogeneous scale is not of positive numbers")
         scale = HomogeneousScale(**{name: float(value) for name, value in values.items()})
@@ -172,7 +148,7 @@ def _shape(
 
 
 def _metadata(
-    path: Path, shape: CoordinateHeadConfig, local: LocalEncoder, codes: R2FormerEncoder | None
+    path: Path, shape: CoordinateHeadConfig, local: LocalEncoder, r2former: R2FormerEncoder | None
 ) -> MapMetadata:
     return MapMetadata(
         map_frame="", base_frame="", camera_frame="", image_topic="", camera_info_topic="",
@@ -180,52 +156,26 @@ def _metadata(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         preset="imported", seed=0,
         local_encoder=local.name, local_encoder_hash=local.weights_hash,
-        global_encoder=codes.name if codes else "none",
-        global_encoder_hash=codes.weights_hash if codes else "",
+        global_encoder=r2former.name if r2former else "none",
+        global_encoder_hash=r2former.weights_hash if r2former else "",
         vlad_patches=0, sigma=0.0, short_side_px=SHORT_SIDE_PX, origin_m=(0.0, 0.0, 0.0),
         head=shape, training={"imported_from": path.name},
     )  # fmt: skip
 
 
-def _check_descriptors(path: Path, channels: int, codes: R2FormerEncoder | None) -> None:
-    if codes is None and channels:
+def _check_descriptors(path: Path, channels: int, r2former: R2FormerEncoder | None) -> None:
+    if r2former is None and channels:
         raise MapFileError(
             f"the map {path} takes a global code of {channels} numbers besides the features: name "
             "the encoder that gave it, --global r2former:FILE"
         )
-    if codes is not None and codes.channels != channels:
+    if r2former is not None and r2former.channels != channels:
         takes = f"one of {channels} numbers" if channels else "none"
         raise MapFileError(
-            f"the global encoder '{codes.name}' gives a code of {codes.channels} numbers, the map "
-            f"{path} takes {takes}: " + ("name another" if channels else "leave out --global")
+            f"the global encoder '{r2former.name}' gives a code of {r2former.channels} numbers, "
+            f"the map {path} takes {takes}: "
+            + ("name another" if channels else "leave out --global")
         )
-
-
-def _what_it_lacks(metadata: MapMetadata) -> str:
-    """Why the published code could not use a map like this; empty where it could."""
-    if not metadata.local_encoder.startswith("ace:") or metadata.head.scaled_inputs:
-        return (
-            f"it was made with the local encoder '{metadata.local_encoder}', and published maps "
-            "are of ACE's (build it with --local-encoder ace:FILE)"
-        )
-    if metadata.global_encoder != "none" and not metadata.global_encoder.startswith("r2former:"):
-        return (
-            f"its global codes are '{metadata.global_encoder}', which the published code does not "
-            "know (build it with --global-encoder none or r2former:FILE)"
-        )
-    return ""
-
-
-def _official_name(name: str) -> str:
-    """ "blocks.2.layer1.weight" -> "2c0.weight"."""
-    layer, kind = name.rsplit(".", 1)
-    if block := re.fullmatch(r"blocks\.(\d+)\.layer(\d)", layer):
-        return f"{block[1]}c{int(block[2]) - 1}.{kind}"
-    return f"{_LAYERS[layer]}.{kind}"
-
-
-def _centres_name(shape: CoordinateHeadConfig) -> str:
-    return "centers" if shape.clusters > 1 else "mean"
 
 
 def _tensor(tensors: dict[str, torch.Tensor], name: str, path: Path) -> torch.Tensor:

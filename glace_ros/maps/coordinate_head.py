@@ -1,4 +1,4 @@
-"""Coordinate head: [global code | local descriptor] of a patch -> its point in the map.
+"""Coordinate head: [global | local descriptor] of a local feature -> its point in the map.
 
 The residual MLP of the paper (section 3.2, layout in ACE, CVPR 2023) with the position decoder of
 section 3.3: K-means centres of the mapping cameras, mixed by a softmax, plus an offset in
@@ -24,14 +24,19 @@ class HomogeneousScale:
     """Bounds of 1 / w: how far a point may lie from its centre, relative to `d` (ACE, supplement).
 
     Named as in the published files, whose fp16 numbers are not quite each other's inverses: the
-    network computes with the last three. h_beta: makes w_hat = 0 give w = 1.
+    network computes with the last three.
     """
 
     max_scale: float = 4.0
+    """The largest 1 / w."""
     min_scale: float = 0.01
+    """The smallest 1 / w."""
     max_inv_scale: float = 0.25
+    """The smallest w: the inverse of max_scale."""
     min_inv_scale: float = 100.0
+    """The largest w: the inverse of min_scale."""
     h_beta: float = math.log(2.0) / 0.75
+    """Of the softplus that makes w: log 2 / (1 - max_inv_scale), so that w_hat = 0 gives w = 1."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for numbers that give no finite positive w."""
@@ -41,27 +46,31 @@ class HomogeneousScale:
 
 @dataclass(frozen=True)
 class CoordinateHeadConfig:
-    """Shape of the network: everything that is needed to rebuild it around loaded weights.
-
-    global_channels may be 0 (no global code). blocks: residual blocks after the first.
-    mlp_ratio: how much wider the second layer of each block and fc2 are. clusters: K.
-    scaled_inputs: see head_input. scale None: the last layer gives `y - centre` itself.
-    """
+    """Shape of the network: everything that is needed to rebuild it around loaded weights."""
 
     local_channels: int = 64
+    """C of a local descriptor."""
     global_channels: int = 32
+    """G of a global descriptor; 0 = there is none."""
     width: int = 256
+    """Of the layers."""
     blocks: int = 1
+    """Residual blocks after the first."""
     mlp_ratio: float = 1.0
+    """How much wider the second layer of each block and fc2 are."""
     clusters: int = 1
+    """K centres of the position decoder."""
     scaled_inputs: bool = True
+    """To unit variance: see head_input."""
     scale: HomogeneousScale | None = HomogeneousScale()
+    """Of the homogeneous coordinates; None: the last layer gives `y - centre` itself."""
 
 
 class ResidualBlock(nn.Module):
     """Three layers and a skip, which is linear only where the widths differ."""
 
     def __init__(self, channels_in: int, width: int, hidden: int) -> None:
+        """channels_in, width: of its input and output. hidden: of what its second layer gives."""
         super().__init__()
         self.layer1 = nn.Linear(channels_in, width)
         self.layer2 = nn.Linear(width, hidden)
@@ -78,11 +87,12 @@ class ResidualBlock(nn.Module):
 class CoordinateHead(nn.Module):
     """Points are metres relative to the map's float64 origin, which lives outside the network.
 
-    centres_k3: float32 (K, 3). The last layer, the division and the mix of the centres run in
-    float32 whatever autocast says: float16 would cost 8 mm at 10 m.
+    The last layer, the division and the mix of the centres run in float32 whatever autocast says:
+    float16 would cost 8 mm at 10 m.
     """
 
     centres_k3: torch.Tensor
+    """float32, of the position decoder: metres from the map's origin."""
 
     def __init__(self, config: CoordinateHeadConfig) -> None:
         super().__init__()
@@ -100,7 +110,10 @@ class CoordinateHead(nn.Module):
         self.register_buffer("centres_k3", torch.zeros(config.clusters, 3))
 
     def forward(self, input_nC: torch.Tensor) -> torch.Tensor:
-        """(n, global + local channels) -> float32 points (n, 3)."""
+        """Float32 points (n, 3), metres from the map's origin.
+
+        input_nC: global and local descriptors as `head_input` joins them.
+        """
         x_nC = self.first(input_nC)
         for block in self.blocks:
             x_nC = block(x_nC)
@@ -123,8 +136,8 @@ class CoordinateHead(nn.Module):
         """The same head on the CPU with the numbers that a map file keeps."""
         head, exact = CoordinateHead(self.config), set(self.full_precision_parameters())
         for name, tensor in self.state_dict().items():
-            kept = tensor.cpu() if name in exact else tensor.cpu().half().float()
-            head.state_dict()[name].copy_(kept)
+            rounded = tensor.cpu() if name in exact else tensor.cpu().half().float()
+            head.state_dict()[name].copy_(rounded)
         return head
 
     def full_precision_parameters(self) -> Iterator[str]:
@@ -142,8 +155,13 @@ def head_input(
     """[global | local] (n, G + C), each part scaled to unit variance per channel.
 
     Unit vectors of C numbers have a variance of 1 / C: a freshly initialised network would see
-    little but its own biases (docs/method.md has what the scale is worth). Not scaled: as they
-    are, for descriptors of no unit norm, and as the published networks take them.
+    little but its own biases (docs/method.md has what the scale is worth).
+
+    descriptors_nC: local ones.
+    descriptors_nG: global ones of the same features' images; None where the head takes none.
+    dtype: of the result.
+    scaled: without it as they are, for descriptors of no unit norm, and as the published networks
+    take them.
     """
     parts = [descriptors_nC] if descriptors_nG is None else [descriptors_nG, descriptors_nC]
     factors = [part.shape[1] ** 0.5 if scaled else 1.0 for part in parts]

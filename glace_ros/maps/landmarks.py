@@ -1,4 +1,4 @@
-"""Landmarks: the corners of a scene that many mapping views agree on, small enough for a map file.
+"""Landmarks: the keypoints of a scene that many mapping views agree on, few enough for a map file.
 
 The coordinate head says where a camera is; where a few hundred landmarks are in its view, they say
 it more exactly. 79 bytes each: a point, a 64-d descriptor of int8, and from where it was seen.
@@ -21,19 +21,24 @@ know the same border agree within it (docs/method.md).
 """
 
 MOST_OBLIQUE_COSINE = 0.5
-"""A corner seen from more than 60 degrees beside where the mapping camera stood looks another."""
+"""A keypoint seen from more than 60 degrees beside where the mapping camera stood looks another."""
+_NEAREST_M = 0.1
+"""Least depth of what a camera sees: nearer, and behind it, projections mean nothing."""
 
 
 class Landmarks:
     """What the file holds, and unit vectors made of it for matching.
 
-    points_l3: float32, metres from the map's origin. descriptors_lC, directions_l3 (from the point
-    to the mean of the cameras that saw it): float32, unit norm, through int8 as the file has them.
+    points_l3: float32, metres from the map's origin.
+    descriptors_lC: float32, unit norm, through int8 as the file has them.
+    directions_l3: from the point to the mean of the cameras that saw it; float32, unit norm,
+    through int8.
     """
 
     def __init__(
         self, points_l3: torch.Tensor, descriptors_lC: torch.Tensor, directions_l3: torch.Tensor
     ) -> None:
+        """descriptors_lC, directions_l3: of any length, or int8 as `tensors` gives them."""
         self.points_l3 = points_l3.float()
         self._descriptors_lC = _int8(descriptors_lC)
         self._directions_l3 = _int8(directions_l3)
@@ -42,8 +47,12 @@ class Landmarks:
 
     @staticmethod
     def from_tensors(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks:
-        """What `tensors` gave. channels: of a descriptor. Raises ValueError, or TypeError for other
-        names, where they are no landmarks.
+        """What `tensors` gave.
+
+        tensors: the constructor's arguments by name.
+        channels: C of a descriptor.
+
+        Raises ValueError, or TypeError for other names, where they are no landmarks.
         """
         if any(tensor.dim() != 2 for tensor in tensors.values()):
             raise ValueError("its landmarks are no lists of vectors")
@@ -77,7 +86,9 @@ class Landmarks:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(index (m,), pixels (m, 2)) of those that a camera at this pose would see.
 
-        map_from_camera: from the map's origin. margin_px: how far outside the image still counts.
+        map_from_camera: from the map's origin, metres.
+        camera: a pinhole.
+        margin_px: how far outside the image still counts.
         """
         device = self.points_l3.device
         rotation_33 = torch.from_numpy(map_from_camera.rotation_33).float().to(device)
@@ -92,7 +103,7 @@ class Landmarks:
         inside_l = ((pixels_l2 > -margin_px) & (pixels_l2 < size_2 + margin_px)).all(dim=1)
         facing_l = -(functional.normalize(to_point_l3, dim=1) * self.directions_l3).sum(dim=1)
         (index_m,) = torch.nonzero(
-            inside_l & (depth_l > 0.1) & (facing_l > MOST_OBLIQUE_COSINE), as_tuple=True
+            inside_l & (depth_l > _NEAREST_M) & (facing_l > MOST_OBLIQUE_COSINE), as_tuple=True
         )
         return index_m, pixels_l2[index_m]
 

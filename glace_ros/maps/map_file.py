@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from glace_ros.atomic_write import write_atomically
 from glace_ros.errors import MapFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT_VERSION = 1
+"""Of the header; another one is refused."""
 _FORMAT = "glace"
 
 
@@ -29,20 +30,19 @@ def write_map_file(path: Path, fields: dict[str, Any], tensors: dict[str, torch.
     header = {"version": FORMAT_VERSION, **fields}
     header["sha256"] = checksum(header, tensors)
     data = save(tensors, metadata={_FORMAT: json.dumps(header)})
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_atomically(path, data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MapFileError(f"the map {path} cannot be written: {error.strerror}") from error
     return len(data)
 
 
 def read_map_file(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """The fields and tensors of a file that is whole and as it was written. Raises MapFileError."""
+    """The fields and tensors of a file that is whole and as it was written.
+
+    Raises MapFileError, one sentence, for any other.
+    """
     _check_is_file(path)
     header, tensors = _read(path)
     version = header.pop("version", None)
@@ -60,7 +60,7 @@ def read_map_file(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def tensors_hash(tensors: dict[str, torch.Tensor]) -> str:
-    """Of names, types, shapes and bytes, in hex digits."""
+    """SHA-256 of names, types, shapes and bytes, in hex digits."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -70,7 +70,12 @@ def tensors_hash(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
-    """Of all that a pose depends on: an origin that was edited is as wrong as a weight."""
+    """SHA-256, in hex digits, of all that a pose depends on: an origin that was edited is as wrong
+    as a weight.
+
+    header: all fields; the checksum itself does not count.
+    tensors: by name.
+    """
     described = json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True)
     return hashlib.sha256(f"{described} {tensors_hash(tensors)}".encode()).hexdigest()
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glace_ros.features.encoder_names import check_name, r2former_part, without_folder
-from glace_ros.features.weights_file import check_weights, found_beside
+from glace_ros.errors import MappingError, WeightsError
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
+from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-_ENCODERS = ("local_encoder", "global_encoder")
 MOST_HEADS = 64
 """Of an ensemble. Each makes a query slower; the largest that the paper compares with has 50."""
 
@@ -25,30 +27,26 @@ class RecordingDescription:
     """What a map keeps of the recording it was made from."""
 
     map_frame: str
+    """Of the recorded poses, and of the map."""
     base_frame: str
+    """Of the robot."""
     camera_frame: str
+    """Of the images, optical axes."""
     image_topic: str
     camera_info_topic: str
     camera: Camera
+    """Intrinsics and distortion of the images."""
     bag_name: str
     bag_hash: str
+    """SHA-256 of the recording, in hex digits."""
 
 
 @dataclass(frozen=True)
 class MapMetadata:
     """Everything about a map that is not a tensor.
 
-    origin_m: of the map's local coordinates in map_frame, float64. map_frame, base_frame,
-    camera_frame, camera and the topics: as recorded; empty and None where the map's maker did not
-    say. local_encoder, global_encoder: of those with a file of the user's, "ENCODER:FILE", where
-    it was found; a map file has its name alone. short_side_px: working size of images
-    (features/image_tensors.py). sigma: of the feature diffusion. held_out: accuracy on images
-    that training never saw, None where the map was not judged; then the following are
-    unknown and have their neutral values. covariance_scale, landmark_covariance_scale: what the
-    solver's covariance has to be multiplied by to be true on these, of poses of the head and of
-    those that landmarks refined. min_inlier_ratio: of a pose that is accepted. max_rival: a pose in
-    another place may have this share of the best one's agreement before the image is ambiguous.
-    heads: networks of this shape, each of its own part of the scene; more than one is an ensemble.
+    The first eight are as in RecordingDescription; empty, and None for the camera, where the map's
+    maker did not say.
     """
 
     map_frame: str
@@ -60,49 +58,73 @@ class MapMetadata:
     bag_name: str
     bag_hash: str
     created: str
+    """When, ISO 8601 in UTC."""
     preset: str
+    """Of `--preset`, or "imported"."""
     seed: int
     local_encoder: str
+    """The text of a LocalEncoderName; a file of the user's is where it was found, or has no folder
+    where it was not. A map file has its name alone.
+    """
     local_encoder_hash: str
+    """SHA-256 of the weights, in hex digits."""
     global_encoder: str
+    """The text of a GlobalEncoderName, its file as the local encoder's."""
     vlad_patches: int
+    """Local features of an image that count for VLAD."""
     sigma: float
+    """Of the feature diffusion's noise on unit-norm global descriptors; 0 = there was none."""
     short_side_px: int
+    """Working size of images (features/preprocessing.py)."""
     origin_m: tuple[float, float, float]
+    """Of the map's local coordinates in map_frame, float64."""
     head: CoordinateHeadConfig
+    """Shape of each network."""
     held_out: dict[str, Any] | None = None
+    """Accuracy on images that training never saw; None where the map was not validated: then the
+    four that follow are unknown and have their neutral values.
+    """
     covariance_scale: float = 1.0
+    """What the solver's covariance of a head's pose has to be multiplied by to be true."""
     landmark_covariance_scale: float = 1.0
+    """The same of poses that landmarks refined."""
     min_inlier_ratio: float = 0.1
+    """Of a pose that is accepted: inliers / predicted points."""
     max_rival: float = 0.8
+    """Ratio of the second-best hypothesis's agreement to the best's, above which an image is
+    ambiguous.
+    """
     training: dict[str, Any] = field(default_factory=dict)
+    """What is told of it: steps, views, ratio of triangulated features; or where it is from."""
     global_encoder_hash: str = ""
+    """SHA-256 of R2Former's weights, in hex digits; empty for other encoders."""
     heads: int = 1
+    """Networks of this shape, each of its own part of the scene; more than one is an ensemble."""
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
-        check_name(self.local_encoder)
-        check_weights(self.local_encoder, self.local_encoder_hash)
-        if codes := r2former_part(self.global_encoder):
-            check_weights(codes, self.global_encoder_hash)
+        local = LocalEncoderName.parse(self.local_encoder)
+        check_weights(local.networks, self.local_encoder_hash)
+        if r2former := GlobalEncoderName.parse(self.global_encoder).r2former:
+            check_weights([r2former], self.global_encoder_hash)
 
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
         header = asdict(self)
         if self.heads == 1:
             del header["heads"]  # as files were before there were ensembles
-        for encoder in _ENCODERS:
-            header[encoder] = without_folder(header[encoder])
-        return header
+        return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
     def from_header(header: dict[str, Any], folder: Path) -> MapMetadata:
-        """What `as_header` gave; the encoders' files with where they are, seen from the map's
-        folder. Raises whatever wrong fields make Python raise, or ValueError.
+        """What `as_header` gave.
+
+        header: of a map file.
+        folder: of the map; the encoders' files are looked for from there.
+
+        Raises whatever wrong fields make Python raise, or ValueError.
         """
-        fields = dict(header)
-        for encoder in _ENCODERS:
-            fields[encoder] = found_beside(fields[encoder], folder)
+        fields = header | _encoders_with(header, lambda network: found_beside(network, folder))
         if fields["camera"] is not None:
             distortion = tuple(fields["camera"]["distortion"])
             fields["camera"] = Camera(**{**fields["camera"], "distortion": distortion})
@@ -117,6 +139,22 @@ class MapMetadata:
         if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:
             raise ValueError(f"its number of heads is not of 1 to {MOST_HEADS}")
         return metadata
+
+
+def _encoders_with(
+    header: dict[str, Any], change: Callable[[NetworkName], NetworkName]
+) -> dict[str, str]:
+    """The names of a header's encoders with their networks changed. An unknown name stays as it is:
+    who needs the encoder says so.
+    """
+    changed = {}
+    with suppress(WeightsError):
+        local = LocalEncoderName.parse(header["local_encoder"])
+        changed["local_encoder"] = str(local.with_networks(change))
+    with suppress(MappingError):
+        of_image = GlobalEncoderName.parse(header["global_encoder"])
+        changed["global_encoder"] = str(of_image.with_networks(change))
+    return changed
 
 
 NOT_VALIDATED = (

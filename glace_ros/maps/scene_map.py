@@ -1,4 +1,4 @@
-"""A map: its networks, codes and landmarks, as they are in memory and as tensors of its file.
+"""A map: its networks, global encoder and landmarks, in memory and as tensors of its file.
 
 Weights are fp16, the position decoder's centres fp32, the map's origin float64: a map in UTM
 coordinates keeps its millimetres.
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from glace_ros.errors import MapFileError
+from glace_ros.errors import MapFileError, MappingError
 from glace_ros.features.descriptor_centres import DescriptorCentres
-from glace_ros.features.encoder_names import r2former_part
+from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.maps.coordinate_head import CoordinateHead, head_input
 from glace_ros.maps.landmarks import Landmarks
@@ -24,17 +24,21 @@ from glace_ros.maps.map_metadata import MapMetadata
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_GLOBAL, _LANDMARKS = "global.", "landmarks."
 _MAX_PARAMETERS = 200_000_000
+"""Of all heads of a file: about 400 MB. A header that asks for more is damaged, not large."""
 
 
 class SceneMap:
-    """A trained scene: metadata, coordinate heads, global encoder (None: no global code), landmarks
-    (None: poses are those of the heads). global_encoder: one that the file holds; "r2former:FILE"
-    is made by who encodes images, and CodeCentres stand for its codes. heads: one, or an ensemble,
-    each of which knows its own part of the scene.
+    """A trained scene.
 
-    map_id: twelve hex digits of the tensors' hash; file_bytes: size of the file it was loaded
-    from or saved to.
+    metadata: what is known of it besides.
+    heads: one, or an ensemble, each of which knows its own part of the scene.
+    global_encoder: what the file holds of it: VLAD, or the centres of R2Former's clustered
+    descriptors. R2Former itself is made by who encodes images. None: there is nothing to hold.
+    landmarks: None: poses are those of the heads alone.
+    map_id: twelve hex digits of the tensors' hash.
+    file_bytes: size of the file it was loaded from or saved to.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class SceneMap:
         global_encoder: VladEncoder | DescriptorCentres | None,
         landmarks: Landmarks | None = None,
     ) -> None:
+        """Raises ValueError for another number of heads than metadata have."""
         if len(heads) != metadata.heads:
             raise ValueError(f"{len(heads)} heads where the metadata say {metadata.heads}")
         self.metadata = metadata
@@ -60,8 +65,12 @@ class SceneMap:
         descriptor_G: torch.Tensor | None,
         head: int | None = None,
     ) -> torch.Tensor:
-        """Float32 points (heads, n, 3) of an image's patches by each head, or (1, n, 3) by one
-        alone, metres from `metadata.origin_m`.
+        """Float32 points (heads, n, 3) of an image's local features by each head, or (1, n, 3) by
+        one alone, metres from `metadata.origin_m`.
+
+        descriptors_nC: of the local features.
+        descriptor_G: of the image; None where the map takes none.
+        head: index of the one to query; None = all.
         """
         descriptors_nG = (
             None if descriptor_G is None else descriptor_G.expand(len(descriptors_nC), -1)
@@ -72,8 +81,10 @@ class SceneMap:
         return torch.stack([each(input_nC) for each in heads])
 
     def head_of(self, position_3: torch.Tensor) -> int:
-        """The head that was trained where a mapping camera stood, metres from `metadata.origin_m`:
-        the one with the nearest centre.
+        """Index of the head that was trained where a mapping camera stood: the one with the
+        nearest centre.
+
+        position_3: of the camera, metres from `metadata.origin_m`.
         """
         away_h = [(head.centres_k3 - position_3).norm(dim=1).min() for head in self.heads]
         return int(torch.stack(away_h).argmin())
@@ -128,10 +139,10 @@ class SceneMap:
                 tensors[f"{prefix}{name}"] = tensor.detach().cpu().to(kind).contiguous()
         if self.global_encoder is not None:
             for name, tensor in self.global_encoder.tensors().items():
-                tensors[f"global.{name}"] = tensor.detach().cpu().half().contiguous()
+                tensors[f"{_GLOBAL}{name}"] = tensor.detach().cpu().half().contiguous()
         if self.landmarks is not None:
             for name, tensor in self.landmarks.tensors().items():
-                tensors[f"landmarks.{name}"] = tensor.detach().cpu().contiguous()
+                tensors[f"{_LANDMARKS}{name}"] = tensor.detach().cpu().contiguous()
         return tensors
 
 
@@ -152,29 +163,15 @@ def _rebuild(fields: dict[str, Any], tensors: dict[str, torch.Tensor], folder: P
     if not 0 < metadata.heads * parameters < _MAX_PARAMETERS:
         raise ValueError("its network has an impossible size")
     heads = _rebuild_heads(metadata, tensors)
-    global_encoder: VladEncoder | DescriptorCentres | None = None
-    if metadata.global_encoder.startswith("r2former:"):
-        if shape.global_channels == 0:
-            raise ValueError("its network takes no global code")
-    elif metadata.global_encoder != "none":
-        parts = {k[7:]: v.float() for k, v in tensors.items() if k.startswith("global.")}
-        if codes := r2former_part(metadata.global_encoder):
-            global_encoder, of_descriptors = DescriptorCentres(**parts), f"+{codes}"
-        else:
-            global_encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
-            of_descriptors = ""
-        if global_encoder.name + of_descriptors != metadata.global_encoder:
-            raise ValueError(f"its global encoder '{metadata.global_encoder}' is unknown")
-        if global_encoder.channels != shape.global_channels:
-            raise ValueError("its global code has another length than its network takes")
-    parts = {k[10:]: v for k, v in tensors.items() if k.startswith("landmarks.")}
+    global_encoder = _rebuild_global_encoder(metadata, tensors)
+    parts = {k.removeprefix(_LANDMARKS): v for k, v in tensors.items() if k.startswith(_LANDMARKS)}
     landmarks = Landmarks.from_tensors(parts, shape.local_channels) if parts else None
     return SceneMap(metadata, heads, global_encoder, landmarks)
 
 
 def _rebuild_heads(metadata: MapMetadata, tensors: dict[str, torch.Tensor]) -> list[CoordinateHead]:
     prefixes = _head_prefixes(metadata.heads)
-    known = (*prefixes, "global.", "landmarks.")
+    known = (*prefixes, _GLOBAL, _LANDMARKS)
     if unknown := sorted(name for name in tensors if not name.startswith(known)):
         raise ValueError(f"the tensor {unknown[0]} belongs to no part of it")
     heads = []
@@ -185,3 +182,34 @@ def _rebuild_heads(metadata: MapMetadata, tensors: dict[str, torch.Tensor]) -> l
         )
         heads.append(head)
     return heads
+
+
+def _rebuild_global_encoder(
+    metadata: MapMetadata, tensors: dict[str, torch.Tensor]
+) -> VladEncoder | DescriptorCentres | None:
+    unknown = f"its global encoder '{metadata.global_encoder}' is unknown"
+    try:
+        name = GlobalEncoderName.parse(metadata.global_encoder)
+    except MappingError as error:
+        raise ValueError(unknown) from error
+    channels = metadata.head.global_channels
+    if name.r2former and not name.clusters:  # whoever encodes images makes it
+        if channels == 0:
+            raise ValueError("its network takes no global code")
+        return None
+    if name.source == "none":
+        return None
+    parts = {
+        k.removeprefix(_GLOBAL): v.float() for k, v in tensors.items() if k.startswith(_GLOBAL)
+    }
+    encoder: VladEncoder | DescriptorCentres
+    if name.r2former:
+        encoder = DescriptorCentres(**parts)
+    else:
+        encoder = VladEncoder(**parts, patches=int(metadata.vlad_patches))
+    clusters = 0 if encoder.centres_kG is None else len(encoder.centres_kG)
+    if str(replace(name, clusters=clusters)) != metadata.global_encoder:
+        raise ValueError(unknown)
+    if encoder.channels != channels:
+        raise ValueError("its global code has another length than its network takes")
+    return encoder

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glace_ros.atomic_write import partial_of, write_atomically
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
 from glace_ros.node.saved_pose import SavedPose, SavedPoseError
 from glace_ros.node.transition_log import TransitionLog
@@ -33,7 +33,6 @@ class SavedPoseFile:
 
     def __init__(self, path: Path, log: Any) -> None:
         self.path, self._log = path, log
-        self._partial = path.with_name(path.name + ".partial")
         self._transitions = TransitionLog()
         self._newest: SavedPose | None = None
         self._written: SavedPose | None = None
@@ -63,8 +62,8 @@ class SavedPoseFile:
         try:
             if self.path.is_dir():
                 raise IsADirectoryError(0, "it is a folder")
-            self._partial.open("ab").close()
-            self._partial.unlink()
+            partial_of(self.path).open("ab").close()
+            partial_of(self.path).unlink()
         except OSError as error:
             self._say(error)
 
@@ -89,12 +88,7 @@ class SavedPoseFile:
                 self._say(error)
 
     def _write(self, pose: SavedPose) -> None:
-        """The file as a whole or not at all, whenever the process or the power ends."""
-        with self._partial.open("w", encoding="utf-8") as file:
-            file.write(pose.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        self._partial.replace(self.path)
+        write_atomically(self.path, pose.to_json())
         self._written = pose
         if self._transitions.leave("write"):
             self._log.info(f"The pose is saved again in {self.path}.")

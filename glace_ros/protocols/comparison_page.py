@@ -18,8 +18,10 @@ MEASURED = "measured here"
 
 
 class ComparedRow(NamedTuple):
-    """Cells as they are shown. from_: where the figures are from, MEASURED or a paper's table.
-    figures: one for each column of the table, empty where there is none.
+    """Cells as they are shown.
+
+    from_: where the metrics are from, MEASURED or a paper's table.
+    metrics: one for each column of the table, empty where there is none.
     """
 
     system: str
@@ -37,7 +39,10 @@ class ComparedRow(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A table. unit: of the figures."""
+    """A table of the paper with our row.
+
+    unit: of the metrics.
+    """
 
     title: str
     unit: str

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glace_ros.command_line.child_process import child_process
+from glace_ros.command_line.output_files import write_json
 from glace_ros.errors import GlaceError
 
 if TYPE_CHECKING:
@@ -22,8 +23,15 @@ class BenchmarkError(GlaceError):
 
 
 class Job(NamedTuple):
-    """One map. name: its files are called so. scene: a scene folder, or a list of rooms. folders:
-    the scene folders. build, device: what the programs are told besides.
+    """One map.
+
+    name: its files are called so.
+    variant: the folder that they are in; empty where there is one kind of map only.
+    scene: a scene folder, or a list of rooms.
+    folders: the scene folders.
+    build: what `build_map` is told besides.
+    device: what both programs are told.
+    submission: whether `evaluate` writes poses for visuallocalization.net.
     """
 
     name: str
@@ -35,7 +43,7 @@ class Job(NamedTuple):
     submission: bool = False
 
     def options(self) -> dict[str, Any]:
-        """All that decides the figures."""
+        """All that decides the metrics."""
         return {
             "build_map": list(self.build),
             "device": self.device,
@@ -46,8 +54,11 @@ class Job(NamedTuple):
 
 
 class FinishedJob(NamedTuple):
-    """build, evaluate: the figures that the programs wrote. resumed: the mapping was interrupted,
-    so its time is that of its last part.
+    """A map that was built and asked.
+
+    job: which one.
+    build, evaluate: the metrics that the programs wrote.
+    resumed: the mapping was interrupted, so its time is that of its last part.
     """
 
     job: Job
@@ -57,8 +68,11 @@ class FinishedJob(NamedTuple):
 
 
 def run_jobs(jobs: Sequence[Job], output: Path, console: Console) -> list[FinishedJob]:
-    """Each job's figures; those that are in `output` already are taken from there.
+    """Each job's metrics; those that are in `output` already are taken from there.
 
+    jobs: in the order of the work.
+    output: folder of the maps and of what is done.
+    console: is told of each job.
     Raises GlaceError where they are of other options, BenchmarkError where a program fails.
     """
     records = [_Record(output, job) for job in jobs]  # before hours of work, not after
@@ -78,8 +92,9 @@ def run_jobs(jobs: Sequence[Job], output: Path, console: Console) -> list[Finish
 
 
 class _Record:
-    """What is kept of a job. content: options, resumed, and of the programs that ended well their
-    figures.
+    """What is kept of a job.
+
+    content: options, resumed, and the metrics of the programs that ended well.
     """
 
     def __init__(self, output: Path, job: Job) -> None:
@@ -106,11 +121,9 @@ class _Record:
 
     def save(self) -> None:
         """As a whole or not at all."""
-        partial = self.path.with_name(self.path.name + ".partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
-            partial.replace(self.path)
+            write_json(self.path, self.content)
         except OSError as error:
             raise GlaceError(f"{self.path} cannot be written: {error.strerror}") from error
 
@@ -148,7 +161,7 @@ def _run(record: _Record) -> None:
 
 
 def _program(record: _Record, subcommand: str, arguments: list[str]) -> None:
-    """Runs it and keeps its figures."""
+    """Runs it and keeps its metrics."""
     metrics = record.metrics(subcommand)
     metrics.unlink(missing_ok=True)
     with child_process(subcommand, [*arguments, "--json", str(metrics)]) as process:

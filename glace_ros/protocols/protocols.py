@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.datasets.data_sets import aachen_of, cambridge_of, seven_scenes_of, twelve_scenes_of
@@ -34,9 +35,14 @@ ABLATIONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class Protocol(NamedTuple):
-    """folders: of the scenes, each with the data set that `glace prepare` makes it from. one_map:
-    of all the scenes. table: the paper's, with no systems where it has none. column: the one that
-    ours belongs into, empty where each scene has its own.
+    """What a table of the paper compares.
+
+    folders: of the scenes, each with the data set that `glace prepare` makes it from.
+    one_map: whether all scenes are in one map.
+    sfm: whether the poses are those of structure from motion.
+    preset: of `build_map`.
+    table: the paper's, with no systems where it has none.
+    column: the one that ours belongs into, empty where each scene has its own.
     """
 
     name: str
@@ -75,33 +81,38 @@ class Protocol(NamedTuple):
                     )
 
 
-def protocol(name: str, sfm: bool, ablation: bool) -> Protocol:
-    """One of PROTOCOLS. sfm: with the poses of structure from motion, which 7- and 12-Scenes have.
-    ablation: with the table of the variants. Raises GlaceError where there is no such thing.
+def protocol(name: str, *, sfm: bool, ablation: bool) -> Protocol:
+    """One of PROTOCOLS.
+
+    name: its key.
+    sfm: with the poses of structure from motion, which 7- and 12-Scenes have.
+    ablation: with the table of the variants.
+    Raises GlaceError where there is no such thing.
     """
     data_sets, indoor = _DATA_SETS[name], name not in ("cambridge", "aachen-day")
     if sfm and not indoor:
         raise GlaceError(f"--sfm: {name} has one kind of poses only, leave it out")
     if ablation and name not in ABLATIONS:
         raise GlaceError(f"--ablation: the paper has none of {name}, but of cambridge and of i19")
-    folders = {folder: data_set for data_set in data_sets for folder in _folders(data_set, sfm)}
+    folders = {folder: data_set for data_set in data_sets for folder in _folders(data_set, sfm=sfm)}
+    made = partial(Protocol, name, folders, sfm=sfm)
     poses = "SfM" if sfm else "D-SLAM"
     if name in ("7scenes", "12scenes"):
         column = f"{name.replace('scenes', '-Scenes')}, {poses}"
-        return Protocol(name, folders, False, sfm, "paper-7scenes", reported.TABLE_1, column)
+        return made(one_map=False, preset="paper-7scenes", table=reported.TABLE_1, column=column)
     if name in ("i7", "i12", "i19"):
         table = reported.TABLE_3 if sfm else reported.TABLE_2
         table = reported.FIGURE_6 if ablation else table
         if name == "i7":
             table = ReportedTable("", reported.RECALL, (name,), ())
-        return Protocol(name, folders, True, sfm, "paper-rooms", table, name)
+        return made(one_map=True, preset="paper-rooms", table=table, column=name)
     if name == "cambridge":
         table = reported.TABLE_6 if ablation else reported.TABLE_4
-        return Protocol(name, folders, False, sfm, "paper-cambridge", table, "")
-    return Protocol(name, folders, False, sfm, "paper-aachen", reported.TABLE_5, "")
+        return made(one_map=False, preset="paper-cambridge", table=table, column="")
+    return made(one_map=False, preset="paper-aachen", table=reported.TABLE_5, column="")
 
 
-def _folders(data_set: str, sfm: bool) -> list[str]:
+def _folders(data_set: str, *, sfm: bool) -> list[str]:
     scenes = {
         "7scenes": seven_scenes_of(None),
         "12scenes": twelve_scenes_of(None),

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 
 class System(NamedTuple):
-    """A row. depth: maps with a mesh or depth maps, or None where the table does not say."""
+    """A row.
+
+    depth: maps with a mesh or depth maps, or None where the table does not say.
+    """
 
     name: str
     map_size: str
@@ -18,7 +21,11 @@ class System(NamedTuple):
 
 
 class ReportedTable(NamedTuple):
-    """unit: of the figures. columns: what each of a row's figures is of."""
+    """A table of the paper, or a part of it.
+
+    unit: of the metrics.
+    columns: what each of a row's metrics is of.
+    """
 
     source: str
     unit: str

@@ -123,7 +123,7 @@ def _rows_of(done: FinishedJob, unit: str) -> list[ComparedRow]:
 
 
 def _rooms(done: FinishedJob) -> dict[str, dict[str, Any]]:
-    """Figures by room of a list, else of the scene."""
+    """Metrics by room of a list, else of the scene."""
     rooms = done.evaluate.get("rooms") or {done.job.name: done.evaluate}
     return {name.split("/")[-1]: metrics for name, metrics in rooms.items()}
 
@@ -132,8 +132,8 @@ def _name(done: FinishedJob) -> str:
     return "/".join(filter(None, (done.job.variant, done.job.name)))
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"
+def _percent(ratio: float | None) -> str:
+    return "" if ratio is None else f"{100 * ratio:.1f}"
 
 
 def _median(scenes: Sequence[dict[str, Any]]) -> str:

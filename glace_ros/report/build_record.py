@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.localizer import Localizer
-    from glace_ros.mapping.training.map_trainer import TrainingProgress
+    from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.rejection import Rejection

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
-from glace_ros.features.encoder_names import without_folder
+from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.report.build_record import recorded_trajectory, recording_start_ns, views_of
 from glace_ros.report.coverage import (
     CoverageConfig,
@@ -178,7 +178,11 @@ def map_report(
 def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
     """What it is made from, in words."""
     info, camera = reader.info, reader.info.camera
-    encoders = (metadata.local_encoder, metadata.global_encoder)
+    encoders = (
+        LocalEncoderName.parse(metadata.local_encoder),
+        GlobalEncoderName.parse(metadata.global_encoder),
+    )
+    names = [str(name.with_networks(NetworkName.without_folder)) for name in encoders]
     return [
         (info.kind, str(info.path)),
         ("poses", f"{info.pose_source}: {info.pose_source_why}"),
@@ -187,7 +191,7 @@ def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
         (f"images in the {info.kind}", str(info.image_count)),
         ("preset", metadata.preset),
-        ("encoders", ", ".join(map(without_folder, encoders))),
+        ("encoders", ", ".join(names)),
         ("heads", str(metadata.heads)),
         ("training steps", str(metrics["steps"])),
         ("made", metadata.created),

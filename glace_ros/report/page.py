@@ -16,6 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from glace_ros.atomic_write import write_output
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,7 +66,7 @@ class Page:
 
 def write_page(path: Path, page: Page) -> None:
     """Writes the page."""
-    path.write_text(page_html(page), encoding="utf-8")
+    write_output(path, page_html(page))
 
 
 def page_html(page: Page) -> str:

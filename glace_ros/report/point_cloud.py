@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.atomic_write import write_output
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def write_ply(path: Path, cloud: PointCloud) -> None:
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}"]
     header += [f"property double {name}" for name in _FIELDS[0]]
     header += [f"property uchar {name}" for name in _FIELDS[1]]
-    path.write_bytes("\n".join([*header, "end_header\n"]).encode() + vertices.tobytes())
+    write_output(path, "\n".join([*header, "end_header\n"]).encode() + vertices.tobytes())
 
 
 CLOSE_RATIO = 1.0 / 80.0

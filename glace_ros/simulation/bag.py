@@ -70,9 +70,15 @@ class RobotConfig:
 class BagConfig:
     """What is recorded and how.
 
-    jpeg_quality: 0 records raw rgb8 images instead. with_map_frame: /tf holds a true map -> odom,
-    as after a mapping run with SLAM. with_truth: /ground_truth/pose. duration_s: ends the drive
-    early.
+    camera, robot: what photographs, and where it sits.
+    noise: of the odometry.
+    image_rate_hz, odometry_rate_hz: how often each comes.
+    jpeg_quality: 0 records raw rgb8 images instead.
+    with_map_frame: /tf holds a true map -> odom, as after a mapping run with SLAM.
+    with_truth: records /ground_truth/pose.
+    duration_s: ends the drive early.
+    start_ns: stamp of the drive's start.
+    seed: of the pictures' and the odometry's noise, and of the images' stamps.
     """
 
     camera: Camera = DEMO_CAMERA

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.simulation import furniture, pictures, textures
+from glace_ros.simulation import furniture, lettering, pictures, textures, wall_hangings
+from glace_ros.simulation.furnishings import FURNISHINGS
 from glace_ros.simulation.panels import Panel, Placement, Scene
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ _PAINTS: tuple[Colour, ...] = (
 class BuildingConfig:
     """The building's plan. Lengths in metres.
 
-    rooms: how many, in a row. look_alike: every room has the same walls, furniture and
-    pictures, so that only what is seen through its door tells it from the others.
+    rooms: how many, in a row.
+    look_alike: every room has the same walls, furniture and pictures, so that only what is seen
+        through its door tells it from the others.
     texels_per_m: detail of the textures.
+    seed: of the textures and of where things are.
     """
 
     rooms: int = 2
@@ -72,7 +75,7 @@ def build(config: BuildingConfig) -> Building:
     ground = Placement(scene, 0.0, 0.0, 0, config.texels_per_m)
     _corridor(ground, config, np.random.default_rng([config.seed, 0]))
     for room in range(config.rooms):
-        kind = 0 if config.look_alike else room % len(_FURNISHINGS)
+        kind = 0 if config.look_alike else room % len(FURNISHINGS)
         rng = np.random.default_rng([config.seed, 1 if config.look_alike else 1 + room])
         left_m = room * config.room_width_m + _WALL_M / 2
         place = ground.at(left_m, config.corridor_width_m + _WALL_M)
@@ -94,7 +97,7 @@ def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -
     for side, length_m, paint, has_door in shell:
         doors_m = [length_m / 2] if has_door else []
         wall(side, length_m, config.height_m, doors_m, paint)
-    _FURNISHINGS[kind](place, rng, width_m, depth_m)
+    FURNISHINGS[kind](place, rng, width_m, depth_m)
 
 
 def _corridor(place: Placement, config: BuildingConfig, rng: Generator) -> None:
@@ -106,8 +109,8 @@ def _corridor(place: Placement, config: BuildingConfig, rng: Generator) -> None:
     wall(place.at(length_m, 0, 2), length_m, config.height_m, [], paint)
     for x_m, y_m, turns in ((length_m, width_m, 3), (0.0, 0.0, 1)):
         wall(place.at(x_m, y_m, turns), width_m, config.height_m, [], paint)
-    furniture.front_door(place.at(0, width_m / 2, 1), rng)
-    furniture.window(place.at(length_m, width_m / 2, 3), rng)
+    wall_hangings.front_door(place.at(0, width_m / 2, 1), rng)
+    wall_hangings.window(place.at(length_m, width_m / 2, 3), rng)
     furniture.cabinet(place.at(length_m, width_m / 2, 3), rng, (1.1, 0.35, 0.8))
     for room in range(config.rooms):
         _corridor_bay(place.at(room * config.room_width_m, 0), config, rng, room)
@@ -120,72 +123,17 @@ def _corridor_bay(place: Placement, config: BuildingConfig, rng: Generator, room
         furniture.coats(place.at(0.45 * bay_m, 0, 2), rng)
     else:
         furniture.cabinet(place.at(0.4 * bay_m, 0, 2), rng, (1.2, 0.3, 0.85))
-    for share in (0.04, 0.14, 0.24, 0.72, 0.83, 0.94):
+    for ratio in (0.04, 0.14, 0.24, 0.72, 0.83, 0.94):
         size_m = (float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.35, 0.5)))
-        furniture.picture(place.at(share * bay_m, 0, 2), rng, size_m, rng.uniform(0.7, 1.3))
-    for share in (0.05, 0.16, 0.28, 0.72, 0.83, 0.94):
+        wall_hangings.picture(place.at(ratio * bay_m, 0, 2), rng, size_m, rng.uniform(0.7, 1.3))
+    for ratio in (0.05, 0.16, 0.28, 0.72, 0.83, 0.94):
         size_m = (float(rng.uniform(0.5, 1.0)), float(rng.uniform(0.35, 0.5)))
-        furniture.picture(place.at(share * bay_m, width_m), rng, size_m, rng.uniform(0.6, 1.3))
+        wall_hangings.picture(place.at(ratio * bay_m, width_m), rng, size_m, rng.uniform(0.6, 1.3))
     furniture.rug(place.at(0.5 * bay_m, 0.55 * width_m), rng, (0.8, 1.6))
-
-
-def _living_room(place: Placement, rng: Generator, width_m: float, depth_m: float) -> None:
-    furniture.sofa(place.at(width_m, 0.56 * depth_m, 3), rng)
-    furniture.book_case(place.at(0, 0.36 * depth_m, 1), rng, 1.6, 1.95)
-    furniture.television(place.at(0.36 * width_m, depth_m), rng)
-    furniture.window(place.at(0.78 * width_m, depth_m), rng)
-    furniture.boxes(place.at(width_m - 0.35, depth_m - 0.05), rng)
-    furniture.cabinet(place.at(0, 0.82 * depth_m, 1), rng, (0.7, 0.4, 0.7))
-    furniture.rug(place.at(0.5 * width_m, 0.5 * depth_m), rng, (1.7, 2.3))
-    furniture.cabinet(place.at(0.16 * width_m, 0, 2), rng, (0.7, 0.35, 1.0))
-    _hang_pictures(place, rng, width_m, depth_m, (0.62, 0.82, 0.14), (0.72, 0.9))
-
-
-def _study(place: Placement, rng: Generator, width_m: float, depth_m: float) -> None:
-    furniture.desk(place.at(0.3 * width_m, depth_m), rng)
-    furniture.window(place.at(0.74 * width_m, depth_m), rng)
-    furniture.book_case(place.at(width_m, 0.66 * depth_m, 3), rng, 1.9, 1.7)
-    furniture.whiteboard(place.at(0, 0.45 * depth_m, 1), rng)
-    furniture.cabinet(place.at(0, 0.45 * depth_m, 1), rng, (1.5, 0.4, 0.5))
-    furniture.boxes(place.at(0.86 * width_m, 0.06, 2), rng)
-    furniture.cabinet(place.at(0.74 * width_m, depth_m), rng, (1.2, 0.35, 0.6))
-    furniture.rug(place.at(0.52 * width_m, 0.42 * depth_m), rng, (1.9, 1.6))
-    furniture.pin_board(place.at(0.17 * width_m, 0, 2), rng)
-    _hang_pictures(place, rng, width_m, depth_m, (0.2, 0.32), (0.78, 0.92))
-
-
-def _bedroom(place: Placement, rng: Generator, width_m: float, depth_m: float) -> None:
-    furniture.bed(place.at(width_m - 0.75, depth_m), rng)
-    furniture.cabinet(place.at(0.3 * width_m, depth_m), rng, (1.1, 0.5, 2.0))
-    furniture.window(place.at(0.62 * width_m, depth_m), rng)
-    furniture.cabinet(place.at(0, 0.4 * depth_m, 1), rng, (1.3, 0.4, 0.8))
-    furniture.book_case(place.at(0.83 * width_m, 0, 2), rng, 0.9, 1.4)
-    furniture.rug(place.at(0.4 * width_m, 0.45 * depth_m), rng, (1.8, 1.4))
-    _hang_pictures(place, rng, width_m, depth_m, (0.2, 0.62, 0.8), (0.3, 0.55, 0.85))
-
-
-def _hang_pictures(
-    place: Placement,
-    rng: Generator,
-    width_m: float,
-    depth_m: float,
-    right_shares: tuple[float, ...],
-    left_shares: tuple[float, ...],
-) -> None:
-    """Posters on the right and left walls, and to both sides of the door."""
-    spots = [place.at(width_m, share * depth_m, 3) for share in right_shares]
-    spots += [place.at(0, share * depth_m, 1) for share in left_shares]
-    spots += [place.at(share * width_m, 0, 2) for share in (0.08, 0.27, 0.73, 0.9)]
-    for spot in spots:
-        size_m = (float(rng.uniform(0.45, 0.9)), float(rng.uniform(0.4, 0.7)))
-        furniture.picture(spot, rng, size_m, rng.uniform(0.8, 1.45))
 
 
 PLAIN = ("plaster", "plaster", "paper")
 _RICH = ("mural", "mural", "brick")
-_FURNISHINGS: tuple[Callable[[Placement, Generator, float, float], None], ...] = (
-    _living_room, _study, _bedroom,
-)  # fmt: skip
 
 
 def wall_paint(
@@ -199,7 +147,7 @@ def wall_paint(
         return lambda shape_px: textures.brick(rng, shape_px, texels_per_m, (158, 92, 72))
     if kind == "plaster":
         return lambda shape_px: textures.plaster(rng, shape_px, texels_per_m, colour)
-    ink = pictures.random_colour(rng, 60, 150)
+    ink = lettering.random_colour(rng, 60, 150)
     return lambda shape_px: textures.wallpaper(rng, shape_px, texels_per_m, colour, ink)
 
 
@@ -267,5 +215,5 @@ def floor_and_ceiling(
         lit = np.full((40, 80, 3), 250, dtype=np.uint8)
         place.scene.rectangle(
             place.point(x_m - 0.4, depth_m / 2 - 0.15, config.height_m - 0.02),
-            place.vector(0.8, 0, 0), place.vector(0, 0.3, 0), lit, True,
+            place.vector(0.8, 0, 0), place.vector(0, 0.3, 0), lit, glows=True,
         )  # fmt: skip

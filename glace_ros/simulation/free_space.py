@@ -53,7 +53,8 @@ class FreeSpace:
         while cells[-1] != start:
             cells.append(int(before[cells[-1]]))
         places_n2 = self._centre(np.stack(np.unravel_index(cells[::-1], self._shape), axis=1))
-        # a grid knows eight directions only: smooth its corners away, but not its ends
+        # A grid knows eight directions only: smooth its corners away, but not its ends. (Not with
+        # scipy's uniform_filter1d: its running sum rounds otherwise, and every drive would change.)
         padded = np.pad(places_n2, ((4, 4), (0, 0)), mode="edge")
         smooth = np.stack([padded[i : i + len(places_n2)] for i in range(9)]).mean(axis=0)
         return np.concatenate([places_n2[:1], smooth[1:-1], places_n2[-1:]])

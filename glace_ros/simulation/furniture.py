@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.simulation import pictures, textures
+from glace_ros.simulation import lettering, pictures, textures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,7 @@ def cabinet(
     place: Placement,
     rng: Generator,
     size_m: tuple[float, float, float],
+    *,
     solid: bool = True,
     things: Generator | None = None,
 ) -> None:
@@ -127,7 +128,9 @@ def television(place: Placement, rng: Generator) -> None:
     """A television on a low chest."""
     cabinet(place, rng, (1.5, 0.42, 0.45))
     picture = pictures.landscape(rng, place.texels(0.62, 1.1, 1.5))
-    place.box((-0.55, -0.24, 0.78), (0.55, -0.18, 1.4), _black, picture, True, solid=False)
+    place.box(
+        (-0.55, -0.24, 0.78), (0.55, -0.18, 1.4), _black, picture, front_glows=True, solid=False
+    )
 
 
 def _black(shape_px: tuple[int, int]) -> Image:
@@ -143,7 +146,9 @@ def desk(
     place.box((half - 0.45, -0.65, 0.0), (half - 0.03, -0.03, 0.70), material, solid=False)
     place.box((-half + 0.02, -0.68, 0.0), (-half + 0.07, -0.02, 0.70), material, solid=False)
     monitor = pictures.screen(things or rng, place.texels(0.36, 0.6, 1.8))
-    place.box((-0.35, -0.24, 0.84), (0.25, -0.2, 1.2), _black, monitor, True, solid=False)
+    place.box(
+        (-0.35, -0.24, 0.84), (0.25, -0.2, 1.2), _black, monitor, front_glows=True, solid=False
+    )
     place.box((-0.1, -0.23, 0.74), (0.0, -0.2, 0.84), _black, solid=False)
     _clutter(place, things or rng, (0.3, half), (-0.5, -0.1), 0.74)
     cloth = clothed(rng)
@@ -178,7 +183,7 @@ def _cardboard(rng: Generator, shape_px: tuple[int, int]) -> Image:
     height, width = shape_px
     label = pictures.poster(rng, (max(16, height // 3), max(16, width // 3)))
     top, left = int(rng.uniform(0.1, 0.55) * height), int(rng.uniform(0.1, 0.55) * width)
-    pictures.paste(image, label, top, left)
+    lettering.paste(image, label, top, left)
     image[max(0, height // 2 - 4) : height // 2 + 4] = (206, 184, 142)
     return image
 
@@ -198,61 +203,12 @@ def coats(place: Placement, rng: Generator, width_m: float = 1.2) -> None:
         left_m = right_m + 0.04
 
 
-def picture(
-    place: Placement, rng: Generator, size_m: tuple[float, float], middle_m: float = 1.35
-) -> None:
-    """A poster (height, width) on the wall, its centre at `middle_m`."""
-    image = pictures.poster(rng, place.texels(*size_m, 1.6))
-    _hang(place, image, size_m, middle_m, before_m=rng.uniform(0.01, 0.03))
-
-
-def whiteboard(place: Placement, rng: Generator) -> None:
-    """A whiteboard of 1.6 x 1.0 m."""
-    _hang(place, pictures.whiteboard(rng, place.texels(1.0, 1.6, 1.3)), (1.0, 1.6), 1.3)
-
-
-def pin_board(place: Placement, rng: Generator) -> None:
-    """A cork board of 1.3 x 0.9 m."""
-    _hang(place, pictures.pin_board(rng, place.texels(0.9, 1.3, 1.3)), (0.9, 1.3), 1.25)
-
-
-def window(place: Placement, rng: Generator) -> None:
-    """A window of 1.3 x 1.2 m that shines."""
-    _hang(place, pictures.window(rng, place.texels(1.2, 1.3)), (1.2, 1.3), 1.55, True)
-
-
-def front_door(place: Placement, rng: Generator) -> None:
-    """A closed door of 0.9 x 2 m."""
-    colour = WOODS[int(rng.integers(len(WOODS)))]
-    image = pictures.door(rng, place.texels(2.0, 0.9), place.texels_per_m, colour)
-    _hang(place, image, (2.0, 0.9), 1.0)
-
-
-def _hang(
-    place: Placement,
-    image: Image,
-    size_m: tuple[float, float],
-    middle_m: float,
-    glows: bool = False,
-    before_m: float = 0.008,
-) -> None:
-    """before_m: how far before the wall; never the same twice, lest pictures share a plane."""
-    height_m, width_m = size_m
-    top_m = middle_m + height_m / 2
-    place.upright(-width_m / 2, -before_m, top_m, width_m, height_m, image, glows)
-
-
-def doorway(place: Placement, rng: Generator) -> None:
-    """An open door of 0.95 x 2.05 m: what lies behind it, lit."""
-    _hang(place, pictures.landscape(rng, place.texels(2.05, 0.95)), (2.05, 0.95), 1.025, True)
-
-
 def lamp(place: Placement, height_m: float) -> None:
     """A lamp of 0.3 x 0.3 m that shines down from a height."""
     lit = np.full((24, 24, 3), 250, dtype=np.uint8)
     corner_3 = place.point(-0.15, -0.15, height_m)
     across_3, down_3 = place.vector(0.3, 0, 0), place.vector(0, 0.3, 0)
-    place.scene.rectangle(corner_3, across_3, down_3, lit, True)
+    place.scene.rectangle(corner_3, across_3, down_3, lit, glows=True)
 
 
 def rug(place: Placement, rng: Generator, size_m: tuple[float, float]) -> None:

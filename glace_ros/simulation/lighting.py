@@ -66,7 +66,7 @@ def _openness(
     normals_n3: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """The share of directions, by their cosine, in which nothing is near; in [0, 1]."""
+    """(n,) ratio of the directions, weighted by their cosine, in which nothing is near."""
     open_n = np.zeros(len(points_n3))
     for _ in range(_CORNER_RAYS):
         sphere_n3 = rng.standard_normal((len(points_n3), 3))

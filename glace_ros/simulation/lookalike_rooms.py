@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.simulation import furniture
+from glace_ros.simulation import furniture, wall_hangings
 from glace_ros.simulation.building import (
     PLAIN,
     Building,
@@ -36,9 +36,15 @@ _LINK_FROM_OPTICAL_33 = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0,
 class LookAlikeRoomsConfig:
     """One room's shape, and how it is photographed by a camera in somebody's hand.
 
-    side_m: of the square floor. pitch_m: of the grid on which rooms lie. notes: small papers on
-    the walls that no other room has. mapping, queries: images. apart_m, apart_deg: by how much
-    each query differs from every mapping image, in both.
+    side_m: of the square floor.
+    height_m: of the ceiling.
+    pitch_m: of the grid on which rooms lie.
+    notes: small papers on the walls that no other room has.
+    mapping, queries: images of a room.
+    apart_m, apart_deg: by how much each query differs from every mapping image, in both.
+    texels_per_m: detail of the textures.
+    camera: of all images.
+    seed: of the textures, the poses and the pictures' noise.
     """
 
     side_m: float = 3.2
@@ -76,7 +82,7 @@ def build_room(config: LookAlikeRoomsConfig, room: int) -> Building:
     for _ in range(config.notes):
         side = walls[int(own.integers(4))]
         spot = side.at(own.uniform(0.2, side_m - 0.2), -0.03 - own.uniform(0, 0.01))
-        furniture.picture(spot, own, (own.uniform(0.2, 0.3), 0.2), own.uniform(1.1, 1.9))
+        wall_hangings.picture(spot, own, (own.uniform(0.2, 0.3), 0.2), own.uniform(1.1, 1.9))
     furniture.lamp(place.at(*own.uniform(0.6, side_m - 0.6, 2)), config.height_m - 0.03)
     return Building(shape, scene.panels, np.array(scene.obstacles).reshape(-1, 4))
 
@@ -87,18 +93,18 @@ def _furnish(
     """alike: draws what all rooms share; own: what this one has alone."""
     back, right, front, left = walls
     middle_m = side_m / 2
-    furniture.window(back.at(middle_m, 0), own)
+    wall_hangings.window(back.at(middle_m, 0), own)
     furniture.cabinet(back.at(middle_m, 0), alike, (1.6, 0.35, 0.75), things=own)
     furniture.desk(right.at(middle_m, 0), alike, things=own)
     furniture.book_case(left.at(middle_m, 0), alike, 1.6, 1.7, things=own)
-    furniture.doorway(front.at(0.32 * side_m, 0), own)
-    furniture.pin_board(front.at(0.74 * side_m, 0), alike)
+    wall_hangings.doorway(front.at(0.32 * side_m, 0), own)
+    wall_hangings.pin_board(front.at(0.74 * side_m, 0), alike)
     furniture.boxes(left.at(0.12 * side_m, 0), own)
     furniture.rug(front.at(middle_m, -middle_m), alike, (1.5, 1.9))
-    for side, share in ((back, 0.1), (back, 0.9), (right, 0.13), (right, 0.4), (right, 0.82),
+    for side, ratio in ((back, 0.1), (back, 0.9), (right, 0.13), (right, 0.4), (right, 0.82),
                         (left, 0.87), (front, 0.085)):  # fmt: skip
         size_m = (float(alike.uniform(0.5, 0.8)), float(alike.uniform(0.35, 0.5)))
-        furniture.picture(side.at(share * side_m, 0), alike, size_m, alike.uniform(1.4, 1.7))
+        wall_hangings.picture(side.at(ratio * side_m, 0), alike, size_m, alike.uniform(1.4, 1.7))
 
 
 def room_origin_m(config: LookAlikeRoomsConfig, room: int, rooms: int) -> NDArray[np.float64]:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 class OdometryNoise:
     """Errors of odometry. Zero everywhere gives the truth.
 
-    distance_scale: relative error of every length (a worn tyre). distance_per_root_m: random error
-    after one metre, metres. yaw_per_m_rad: the turn that comes with every metre (unequal tyres).
-    yaw_per_root_m_rad, yaw_per_root_rad: random error of the heading after one metre, one radian.
+    distance_scale: relative error of every length (a worn tyre).
+    distance_per_root_m: random error after one metre, metres.
+    yaw_per_m_rad: the turn that comes with every metre (unequal tyres).
+    yaw_per_root_m_rad: random error of the heading after one metre.
+    yaw_per_root_rad: random error of the heading after a turn of one radian.
     """
 
     distance_scale: float = 0.01

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class Panel:
     """A rectangle in the map frame (metres), seen from the side of `normal_3`.
 
-    corner_3: its upper left corner as the onlooker sees it; across_3: its upper edge, to the
-    onlooker's right; down_3: its left edge. The texture's first row runs along the upper edge.
+    corner_3: its upper left corner as the onlooker sees it.
+    across_3: its upper edge, to the onlooker's right.
+    down_3: its left edge.
+    texture_hwc: uint8 RGB; the first row runs along the upper edge.
     glows: shines by itself (lamp, screen, window), so that shadows leave it alone.
     """
 
@@ -51,6 +53,7 @@ class Panel:
 class Scene:
     """Panels, and the places that a robot cannot drive through.
 
+    panels: what is seen.
     obstacles: rectangles (x0, y0, x1, y1) on the floor, metres.
     """
 
@@ -63,9 +66,10 @@ class Scene:
         across_3: ArrayLike,
         down_3: ArrayLike,
         texture_hwc: Image,
+        *,
         glows: bool = False,
     ) -> None:
-        """Adds one panel."""
+        """Adds one panel; see `Panel`."""
         corner, across, down = (
             np.asarray(v, dtype=np.float64) for v in (corner_3, across_3, down_3)
         )
@@ -115,15 +119,24 @@ class Placement:
         width_m: float,
         height_m: float,
         texture_hwc: Image,
+        *,
         glows: bool = False,
     ) -> None:
-        """A vertical panel that faces -y (toward the onlooker)."""
+        """Adds a vertical panel that faces -y (toward the onlooker).
+
+        left_m: x of its left edge.
+        y_m: y of all of it.
+        top_m: height of its upper edge.
+        width_m, height_m: its size.
+        texture_hwc: uint8 RGB, stretched to that size.
+        glows: whether it shines by itself.
+        """
         self.scene.rectangle(
             self.point(left_m, y_m, top_m),
             self.vector(width_m, 0, 0),
             self.vector(0, 0, -height_m),
             texture_hwc,
-            glows,
+            glows=glows,
         )
 
     def box(
@@ -132,11 +145,17 @@ class Placement:
         high_3: tuple[float, float, float],
         material: Callable[[tuple[int, int]], Image],
         front: Image | None = None,
+        *,
         front_glows: bool = False,
         solid: bool = True,
     ) -> None:
-        """A box from its low to its high corner; `material` draws each face, `front` the one to -y.
+        """Adds a box.
 
+        low_3: its corner of least x, y, z in metres, in the own frame.
+        high_3: the opposite corner.
+        material: makes an image of (height, width) pixels for each face.
+        front: image of the face to -y; None: of the material too.
+        front_glows: whether that face shines by itself.
         solid: whether a robot has to drive around it.
         """
         (x0, y0, z0), (x1, y1, z1) = low_3, high_3
@@ -149,7 +168,7 @@ class Placement:
         )
         for x, y, turns, length_m, picture, glows in sides:
             face = material(self.texels(height_m, length_m)) if picture is None else picture
-            self.at(x, y, turns).upright(0, 0, z1, length_m, height_m, face, glows)
+            self.at(x, y, turns).upright(0, 0, z1, length_m, height_m, face, glows=glows)
         self.scene.rectangle(
             self.point(x0, y1, z1),
             self.vector(width_m, 0, 0),

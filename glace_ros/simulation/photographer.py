@@ -31,8 +31,10 @@ _renderer: Renderer | None = None
 class Photographer:
     """Takes photographs in one building. Context manager: ends its processes.
 
+    building: what is photographed.
+    sensor: what the camera adds; None: the default.
     workers: processes beside this one; 0 renders here, None takes one for each core. Pictures do
-    not depend on it: each has a random generator of its own.
+        not depend on it: each has a random generator of its own.
     """
 
     def __init__(

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 class Hits:
     """The first panel along each of n rays.
 
-    panel_n: its index, or -1 where a ray leaves the building. distance_n: in lengths of the ray's
-    direction. row_n, column_n: fractions in [0, 1] of the way down and across the panel.
+    panel_n: its index, or -1 where a ray leaves the building.
+    distance_n: in lengths of the ray's direction.
+    row_n, column_n: fractions in [0, 1] of the panel's height and width.
+    cosine_n: of the angle between the ray and the panel's normal, not negative.
     """
 
     panel_n: NDArray[np.int64]

@@ -26,10 +26,14 @@ _SUBPIXELS = 2
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """What a real camera adds to the light. Noise in grey values of 255.
+    """What a real camera adds to the light.
 
-    mean_level: what automatic exposure aims at. exposure_spread: deviation of its log gain.
-    vignetting: loss of light in the corners. blur_px: deviation of the lens's point spread.
+    mean_level: grey value, of 255, that automatic exposure aims at.
+    exposure_spread: deviation of its log gain.
+    vignetting: ratio of the light that is lost in the corners.
+    blur_px: deviation of the lens's point spread.
+    shot_noise: deviation at a grey value of 1; it grows with the root.
+    read_noise: deviation in grey values.
     """
 
     mean_level: float = 118.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from glace_ros.atomic_write import replacing
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.simulation.lookalike_rooms import (
@@ -72,10 +73,8 @@ def _jpegs(
     ]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, jpegs_n=np.concatenate(jpegs), lengths_m=[len(j) for j in jpegs])
-        partial.replace(path)
     return jpegs
 
 

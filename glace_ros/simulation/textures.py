@@ -31,8 +31,12 @@ def fractal_noise(
 ) -> NDArray[np.float32]:
     """Noise (height, width) of mean 0 and deviation 1, like clouds or plaster.
 
-    coarsest_px: size of its largest blobs; each octave halves it and weighs `persistence` of the
-    one before. stretch: how much longer the blobs are in x, for grain.
+    rng: its source.
+    shape_px: height and width.
+    coarsest_px: size of its largest blobs; each octave halves it.
+    octaves: how many sizes of blobs, at most.
+    persistence: weight of each octave, relative to the one before.
+    stretch: how much longer the blobs are in x, for grain.
     """
     height, width = shape_px
     total = np.zeros(shape_px, dtype=np.float32)

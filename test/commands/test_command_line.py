@@ -529,7 +529,7 @@ def test_sigterm_ends_every_program_as_ctrl_c_does(words, at, tmp_path, monkeypa
     """And a SIGINT that follows, as of the program that started it, changes nothing more."""
     saved = []
 
-    def sigterm(*_):
+    def sigterm(*_, **__):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
@@ -571,7 +571,7 @@ def test_ctrl_c_during_a_real_training(bag, tmp_path):
         enough = cpu_seconds(process.pid) + 4.0
         while cpu_seconds(process.pid) < enough:
             assert process.poll() is None
-            time.sleep(0.2)
+            time.sleep(0.2)  # the kernel tells of no CPU time
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=300)
     finally:

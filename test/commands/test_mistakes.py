@@ -14,7 +14,8 @@ from support.published_networks import seeded
 
 from glace_ros.cli import main as glace
 from glace_ros.features.ace_encoder import AceNetwork
-from glace_ros.features.weights_file import weights_hash
+from glace_ros.features.encoder_names import NetworkName
+from glace_ros.features.weights_location import weights_hash
 
 MISTAKES = [
     # words, with the names of `places` in braces, and what the sentence must say
@@ -130,7 +131,7 @@ def places(tmp_path_factory) -> SimpleNamespace:
     (folder / "seven" / "chess").mkdir(parents=True)
     (folder / "empty").mkdir()
     (folder / "text.txt").write_text("hello\n")
-    tiny_map(local_encoder_hash=weights_hash("xfeat")).save(folder / "map.glace")
+    tiny_map(local_encoder_hash=weights_hash([NetworkName("xfeat")])).save(folder / "map.glace")
     whole = (folder / "map.glace").read_bytes()
     (folder / "cut.glace").write_bytes(whole[: len(whole) // 2])
     shapes = {name: tuple(part.shape) for name, part in AceNetwork().state_dict().items()}

@@ -14,6 +14,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from support.waiting import wait_until
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.demo.bag_player import BagPlayer
@@ -68,13 +69,6 @@ def graph(ros_domain_id):
     context.try_shutdown()
 
 
-def wait_for(condition, timeout_s=10.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     ("name", "image_type", "image_topic"),
     [
@@ -91,7 +85,7 @@ def test_everything_arrives_as_recorded_but_now(graph, bags, name, image_type, i
     received = {topic: [] for topic in types}
     for topic, message_type in types.items():
         graph.create_subscription(message_type, topic, received[topic].append, RELIABLE)
-    wait_for(lambda: all(player.subscribers(topic) for topic in types))
+    wait_until(lambda: all(player.subscribers(topic) for topic in types))
     before_ns = time.time_ns()
     played = player.play()
     took_s = (time.time_ns() - before_ns) * 1e-9
@@ -101,7 +95,7 @@ def test_everything_arrives_as_recorded_but_now(graph, bags, name, image_type, i
         assert played.messages == sum(topic.count for topic in bag.topics.values())
         # not faster than it was recorded, and not much slower even on a busy machine
         assert bag.duration_s - 0.05 < took_s < bag.duration_s + 5.0
-    wait_for(lambda: all(len(received[t]) == len(recorded[t]) for t in types))
+    wait_until(lambda: all(len(received[t]) == len(recorded[t]) for t in types))
     for topic in set(types) - {"/tf"}:
         moved = {
             stamp_to_ns(new.header.stamp) - stamp_to_ns(old.header.stamp)
@@ -129,7 +123,7 @@ def test_static_transforms_reach_those_who_come_late(graph, bags):
     player.play()
     late = []
     graph.create_subscription(TFMessage, "/tf_static", late.append, LATCHED)
-    wait_for(lambda: late)
+    wait_until(lambda: late)
     children = {transform.child_frame_id for transform in late[0].transforms}
     assert children == {"base_link", "camera_link", "camera_optical_frame"}
 

@@ -6,10 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -77,18 +77,15 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
     # a shell shows both as 130: it ended by itself, or by the signal while Python closed down
     assert process.wait(40) in (130, -signal.SIGINT)
-    deadline_s = time.monotonic() + 5.0
-    while left := {pid for pid in children if alive(pid)}:
-        assert time.monotonic() < deadline_s, f"still there: {left}"
-        time.sleep(0.1)
+    wait_until(lambda: not any(map(alive, children)), 5.0)
 
 
 def wait_for(condition, process: subprocess.Popen[str], timeout_s: float) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
+    def came():
         assert process.poll() is None, "the demo has ended"
-        assert time.monotonic() < deadline_s
-        time.sleep(0.1)
+        return condition()
+
+    wait_until(came, timeout_s)
 
 
 def test_ctrl_c_while_recording_leaves_nothing_behind_and_no_half_bag(folder, start):

@@ -13,17 +13,17 @@ from glace_ros.commands.build_map_config import map_builder_config
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.errors import GlaceError, WeightsError
 from glace_ros.features.ace_encoder import AceEncoder, AceNetwork, spread_order
-from glace_ros.features.encoder_names import without_folder
+from glace_ros.features.encoder_names import LocalEncoderName, NetworkName
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image, to_tensor, working_size
-from glace_ros.features.weights_file import check_weights, found_beside
+from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.map_metadata import RecordingDescription
@@ -135,7 +135,7 @@ def test_a_pickle_with_code_is_refused_and_runs_nothing(tmp_path):
     (tmp_path / "plain.pt").write_bytes(pickle.dumps({"conv1.weight": Malice(trace)}))
     for name in ("torch.pt", "plain.pt"):
         with pytest.raises(WeightsError, match=f"{name} is no file of weights alone") as caught:
-            AceEncoder(f"ace:{tmp_path / name}", CPU)
+            AceEncoder(NetworkName("ace", str(tmp_path / name)), CPU)
         assert "\n" not in str(caught.value)
         assert caught.value.exit_code == 5
     assert not trace.exists()
@@ -146,7 +146,7 @@ def test_a_wrong_file_is_named(tmp_path, weights_path):
         path = tmp_path / "wrong.pt"
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
         with pytest.raises(WeightsError) as caught:
-            AceEncoder(f"ace:{path}", CPU)
+            AceEncoder(NetworkName("ace", str(path)), CPU)
         assert str(path) in str(caught.value)
         return str(caught.value)
 
@@ -158,32 +158,35 @@ def test_a_wrong_file_is_named(tmp_path, weights_path):
     assert "not finite" in refusal(whole | {"conv2.bias": torch.full((64,), torch.nan)})
     assert "'more.bias' besides" in refusal(whole | {"more.bias": torch.zeros(1)})
     with pytest.raises(WeightsError, match="there are no weights .*nothing.pt"):
-        AceEncoder(f"ace:{tmp_path / 'nothing.pt'}", CPU)
+        AceEncoder(NetworkName("ace", str(tmp_path / "nothing.pt")), CPU)
     with pytest.raises(WeightsError, match="name the file"):
         local_encoder("ace:", CPU)
 
 
 def test_a_map_names_the_file_but_not_its_folder(tmp_path, monkeypatch, encoder, weights_path):
-    assert without_folder(f"ace:{weights_path}") == "ace:ace_encoder.pt"
-    assert without_folder("xfeat") == found_beside("xfeat", tmp_path) == "xfeat"
-    assert found_beside("ace:ace_encoder.pt", weights_path.parent) == f"ace:{weights_path}"
+    xfeat, bare = NetworkName("xfeat"), NetworkName("ace", "ace_encoder.pt")
+    there = NetworkName("ace", str(weights_path))
+    assert there.without_folder() == bare
+    assert xfeat.without_folder() == found_beside(xfeat, tmp_path) == xfeat
+    assert found_beside(bare, weights_path.parent) == there
     # a map from elsewhere leads nowhere but beside itself
-    assert found_beside(f"ace:{weights_path}", tmp_path) == "ace:ace_encoder.pt"
+    assert found_beside(there, tmp_path) == bare
     with pytest.raises(WeightsError, match="put it beside the map, or .* GLACE_WEIGHTS"):
-        check_weights("ace:ace_encoder.pt", encoder.weights_hash)
+        check_weights([bare], encoder.weights_hash)
     monkeypatch.setenv("GLACE_WEIGHTS", str(weights_path.parent))
-    name = found_beside("ace:../elsewhere/ace_encoder.pt", tmp_path)
-    assert name == f"ace:{weights_path}"
-    check_weights(name, encoder.weights_hash)
+    network = found_beside(NetworkName("ace", "../elsewhere/ace_encoder.pt"), tmp_path)
+    assert network == there
+    check_weights([network], encoder.weights_hash)
     with pytest.raises(WeightsError, match=f"{weights_path} holds other weights"):
-        check_weights(name, "0" * 64)
+        check_weights([network], "0" * 64)
 
 
-@pytest.mark.parametrize("name", ["ace:" + "x" * 300, "ace:a\0b", "ace:..", "ace:"])
-def test_a_name_that_is_none_is_not_found(tmp_path, name):
-    assert found_beside(name, tmp_path) == without_folder(name)
+@pytest.mark.parametrize("file", ["x" * 300, "a\0b", "..", ""])
+def test_a_name_that_is_none_is_not_found(tmp_path, file):
+    network = NetworkName("ace", file)
+    assert found_beside(network, tmp_path) == network.without_folder()
     with pytest.raises(WeightsError):
-        check_weights(found_beside(name, tmp_path), "0" * 64)
+        check_weights([found_beside(network, tmp_path)], "0" * 64)
 
 
 @pytest.mark.slow
@@ -200,24 +203,26 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
         head=CoordinateHeadConfig(width=16),
     )
     builder = MapBuilder(config, CPU)
-    builder.encode(
+    images = (
         PosedImage(
             stamp, rng.integers(0, 255, (48, 64, 3), dtype=np.uint8), camera,
             Pose(np.eye(3), np.array([0.1 * stamp, 0.0, 0.0])),
         )
         for stamp in range(12)
     )  # fmt: skip
-    builder.prepare()
-    builder.train()
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    encoded = builder.encode(images, builder.no_views())
+    prepared = builder.prepare(encoded)
+    trained = builder.train(prepared)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert scene_map.landmarks is None
     assert scene_map.metadata.head.local_channels == 512
     assert scene_map.metadata.local_encoder == f"ace:{weights_path}"
     words, channels = scene_map.global_encoder.vocabulary_wC.shape
     assert (words, channels) == (16, 512)
-    features = scene_map.global_encoder.encode(builder.encoded.views[0].features)
+    features = scene_map.global_encoder.encode(encoded.views[0].features)
     assert torch.isfinite(features).all()
     path = weights_path.parent / "map.glace"
     scene_map.save(path)
@@ -255,11 +260,13 @@ def test_both_encoders_together_look_where_xfeat_does(weights_path, encoder):
         assert torch.allclose(descriptor_C[64:], expected_C, atol=1e-3)
     # the hash is of both, and a map finds the file
     assert both.weights_hash not in (encoder.weights_hash, XFeatEncoder(CPU).weights_hash)
-    check_weights(both.name, both.weights_hash)
+    name = LocalEncoderName.parse(both.name)
+    check_weights(name.networks, both.weights_hash)
     with pytest.raises(WeightsError, match="other weights"):
-        check_weights(both.name, encoder.weights_hash)
-    assert without_folder(both.name) == "xfeat+ace:ace_encoder.pt"
-    assert found_beside("xfeat+ace:ace_encoder.pt", weights_path.parent) == both.name
+        check_weights(name.networks, encoder.weights_hash)
+    bare = name.with_networks(NetworkName.without_folder)
+    assert str(bare) == "xfeat+ace:ace_encoder.pt"
+    assert bare.with_networks(lambda each: found_beside(each, weights_path.parent)) == name
 
 
 def test_landmarks_are_refused_for_an_encoder_of_cells():

@@ -7,7 +7,7 @@ import torch
 from support.core_scenes import centroid, dots, patchwork, rgb
 
 from glace_ros.errors import WeightsError
-from glace_ros.features.global_encoder import VladConfig, VladEncoder, _projection
+from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import (
@@ -16,6 +16,7 @@ from glace_ros.features.preprocessing import (
     to_tensor,
     working_size,
 )
+from glace_ros.features.vlad_learning import projection
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera, cell_centres
 from glace_ros.geometry.covisibility import covisible_pairs
@@ -219,8 +220,8 @@ def test_the_projection_drops_what_changes_between_views_of_one_place():
     vlads_nd = (vlads_nd - vlads_nd.mean(axis=0)).astype(np.float32)
     pairs_p2 = np.array([(a, b) for a in range(48) for b in range(a) if place_n[a] == place_n[b]])
     config = VladConfig(channels=1, shrinkage=0.01)
-    with_poses_1d = _projection(vlads_nd, pairs_p2, config)
-    without_1d = _projection(vlads_nd, pairs_p2[:0], config)
+    with_poses_1d = projection(vlads_nd, pairs_p2, config.channels, config.shrinkage)
+    without_1d = projection(vlads_nd, pairs_p2[:0], config.channels, config.shrinkage)
     assert abs(with_poses_1d[0]).argmax() == 1
     assert abs(without_1d[0]).argmax() == 0
 

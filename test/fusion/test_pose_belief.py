@@ -32,7 +32,7 @@ def test_odometry_carries_the_errors_of_position_and_heading_along():
     truth, covariance_66 = Pose.from_planar(5.0, 6.0, 1.0), covariance(1)
     belief = PoseBelief(truth, covariance_66, ODOM_THEN).carried_to(ODOM_THEN @ WAY, EXACT)
     assert belief.map_from_base.distance_m(truth @ WAY) < 1e-9
-    errors_n6 = rng.multivariate_normal(np.zeros(6), covariance_66, 20_000)
+    errors_n6 = rng.multivariate_normal(np.zeros(6), covariance_66, 10_000)  # known to 1 %
     ends_n6 = np.stack([belief.error_of(moved(truth, error_6) @ WAY) for error_6 in errors_n6])
     spread_66 = np.cov(ends_n6.T)
     scale_66 = np.sqrt(np.outer(spread_66.diagonal(), spread_66.diagonal()))
@@ -63,8 +63,7 @@ def test_fixes_of_a_standing_robot_average_out():
     scores = []
     for _ in range(60):
         belief = None
-        for _ in range(25):
-            error_6 = rng.multivariate_normal(np.zeros(6), covariance_66)
+        for error_6 in rng.multivariate_normal(np.zeros(6), covariance_66, 25):
             fix = moved(truth, error_6)
             belief = (
                 belief.corrected_by(fix, covariance_66, EXACT)
@@ -102,12 +101,13 @@ def test_sigmas_are_as_rare_as_those_of_one_normal_number(freedoms):
             each *= mask_66
             each += np.diag([0, 0, 1e-4, 1e-4, 1e-4, 0])
     truth = Pose.from_planar(1.0, 2.0, 0.5)
+    free_6 = np.isin(np.arange(6), numbers)
+    ours_n6, theirs_n6 = (
+        np.where(free_6, rng.multivariate_normal(np.zeros(6), covariance_66, 2000), 0.0)
+        for covariance_66 in (ours_66, theirs_66)
+    )
     found = []
-    for _ in range(2000):
-        ours, theirs = (
-            np.where(np.isin(np.arange(6), numbers), rng.multivariate_normal(np.zeros(6), c), 0.0)
-            for c in (ours_66, theirs_66)
-        )
+    for ours, theirs in zip(ours_n6, theirs_n6, strict=True):
         belief = PoseBelief(moved(truth, ours), ours_66, None)
         found.append(belief.sigmas_to(moved(truth, theirs), theirs_66, freedoms))
     assert kstest(found, "halfnorm").statistic < 0.04

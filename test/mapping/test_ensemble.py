@@ -39,7 +39,9 @@ from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.presets import preset
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
 from glace_ros.mapping.training.head_training import train_heads
-from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig, TrainingProgress
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
+from glace_ros.mapping.training.schedule import TrainingProgress
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.map_metadata import MOST_HEADS, RecordingDescription
@@ -289,21 +291,23 @@ def test_the_builder_gives_each_group_a_head_and_a_centre_of_its_own(tmp_path):
         head=replace(config.head, width=16, clusters=3),
         buffer=replace(config.buffer, patches=20, short_side_px=96, samples=26 * 60),
     )  # fmt: skip
-    builder = MapBuilder(config, CPU, image_count=26)
+    builder = MapBuilder(config, CPU)
     pictures = [rgb(patchwork(128, 96, seed=seed)) for seed in (0, 1)]
-    builder.encode(
+    images = (
         PosedImage(stamp, np.roll(pictures[stamp >= 12], -2 * stamp, axis=1), CAMERA,
                    Pose(np.eye(3), np.array([0.05 * stamp + 8.0 * (stamp >= 12), 0.0, 0.0])))
         for stamp in range(26)
     )  # fmt: skip
-    builder.prepare()
+    encoded = builder.encode(images, builder.no_views(26))
+    prepared = builder.prepare(encoded)
     told = []
-    builder.train(on_progress=told.append)
-    scene_map = builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", CAMERA, "bag", "0" * 64)
+    trained = builder.train(prepared, on_progress=told.append)
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", CAMERA, "bag", "0" * 64
     )
+    scene_map = builder.scene_map(prepared, trained, description)
     assert scene_map.metadata.heads == 2
-    assert builder.steps == scene_map.metadata.training["steps"] == 8
+    assert trained.steps == scene_map.metadata.training["steps"] == 8
     near_k, far_k = sorted(
         (
             head.centres_k3[:, 0].numpy() + scene_map.metadata.origin_m[0]
@@ -317,9 +321,9 @@ def test_the_builder_gives_each_group_a_head_and_a_centre_of_its_own(tmp_path):
     assert far_k.min() > 8.59
     weights = [head.fc1.weight for head in scene_map.heads]
     assert not torch.equal(*weights)
-    builder.config = replace(config, ensemble=3)
+    too_many = MapBuilder(replace(config, ensemble=3), CPU)
     with pytest.raises(MappingError, match="one has . views, and a head needs 10"):
-        builder.prepare()
+        too_many.prepare(encoded)
     scene_map.save(tmp_path / "map.glace")
     assert SceneMap.load(tmp_path / "map.glace").map_id == scene_map.map_id
 

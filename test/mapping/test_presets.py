@@ -181,17 +181,17 @@ def wall():
 def built(config):
     """A map of 12 pictures of one wall."""
     picture_hwc, camera = wall()
-    builder = MapBuilder(config, CPU, image_count=12)
-    builder.encode(
+    builder = MapBuilder(config, CPU)
+    images = (
         PosedImage(stamp, np.roll(picture_hwc, -2 * stamp, axis=1), camera,
                    Pose(np.eye(3), np.array([0.05 * stamp, 0.0, 0.0])))
         for stamp in range(12)
     )  # fmt: skip
-    builder.prepare()
-    builder.train()
-    return builder.scene_map(
-        RecordingDescription("map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64)
+    prepared = builder.prepare(builder.encode(images, builder.no_views(12)))
+    description = RecordingDescription(
+        "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
+    return builder.scene_map(prepared, builder.train(prepared), description)
 
 
 def test_the_papers_diffusion_goes_with_the_papers_codes():

@@ -95,7 +95,7 @@ def _train(ranks: Ranks, folder) -> None:
         found["refused"] = str(error)
     # the first rank's clock decides for both
     timed = world.trainer(share_of(world, ranks), ranks=ranks, iterations=10**9)
-    if ranks.rank == 1:
+    if ranks.rank == 1:  # the slower one
         timed._take_step = lambda: (time.sleep(0.002), type(timed)._take_step(timed))[1]
     timed.train(seconds=1.5 if ranks.rank == 0 else 1e6)
     found["timed_steps"] = torch.tensor(timed.step)

@@ -9,12 +9,8 @@ from support.core_scenes import tiny_map
 from support.published_networks import GOLDEN, HEADS, head_inputs, official_head
 
 from glace_ros.errors import MapFileError
-from glace_ros.maps.ace_format import (
-    official_paths,
-    read_official_ensemble,
-    read_official_map,
-    write_official_map,
-)
+from glace_ros.maps.ace_export import official_paths, write_official_map
+from glace_ros.maps.ace_format import read_official_ensemble, read_official_map
 from glace_ros.maps.scene_map import SceneMap
 
 

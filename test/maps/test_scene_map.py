@@ -21,7 +21,7 @@ from support.map_bytes import (
     taken_apart,
 )
 
-from glace_ros.errors import MapFileError
+from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
@@ -110,6 +110,26 @@ def test_the_centres_of_clustered_codes_travel_too(tmp_path):
     header, tensors = taken_apart(data)
     wrong = resigned(header | {"global_encoder": "kmeans:4"}, tensors)
     assert "'kmeans:4' is unknown" in refused_bytes(tmp_path, wrong)
+
+
+def test_an_unknown_global_encoder_is_named(tmp_path, whole):
+    header, tensors = taken_apart(whole)
+    for name in ("netvlad", "kmeans:0+r2former:a.pth"):
+        said = refused_bytes(tmp_path, resigned(header | {"global_encoder": name}, tensors))
+        assert f"its global encoder '{name}' is unknown" in said
+
+
+def test_an_unknown_local_encoder_is_named_where_it_is_needed(tmp_path, whole):
+    """Not before: what else a map of another version says can be read without it."""
+    header, tensors = taken_apart(whole)
+    path = tmp_path / "map.glace"
+    path.write_bytes(resigned(header | {"local_encoder": "sift"}, tensors))
+    scene_map = SceneMap.load(path)
+    assert scene_map.metadata.local_encoder == "sift"
+    with pytest.raises(WeightsError, match="the local encoder 'sift' is unknown; there are: xfeat"):
+        scene_map.metadata.check_encoders()
+    scene_map.save(path)
+    assert SceneMap.load(path).metadata == scene_map.metadata
 
 
 def test_far_from_the_origin_a_reloaded_map_does_not_move(tmp_path):

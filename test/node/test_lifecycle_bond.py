@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,8 @@ pytest.importorskip("bond.msg", reason="the messages of bond are not built: run 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from support.fake_localizer_process import SLEEP
-from support.robot import NodeProcess, Robot, odometry_at, wait_until
+from support.robot import NodeProcess, Robot, odometry_at
+from support.waiting import holds, let_pass, wait_until
 
 from glace_ros.geometry.pose import Pose
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ros
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
 
 
-@pytest.fixture
+@pytest.fixture  # for one test alone, which kills it or needs it fresh
 def node(tmp_path, ros_domain_id, request):
     node = NodeProcess(tmp_path, *getattr(request, "param", ()))
     yield node
@@ -47,8 +47,7 @@ def test_a_bond_is_formed_and_broken_in_two_rounds_of_the_lifecycle(robot, node)
     for _ in range(2):
         manager = ManagerEnd(robot)
         assert robot.transition(Transition.TRANSITION_CONFIGURE)
-        time.sleep(0.5)
-        assert manager.heard == []  # inactive
+        assert holds(lambda m=manager: m.heard == [], 0.5)  # inactive
         assert robot.transition(Transition.TRANSITION_ACTIVATE)
         wait_until(lambda m=manager: m.beats() >= 5)
         message = manager.heard[-1][1]
@@ -57,8 +56,7 @@ def test_a_bond_is_formed_and_broken_in_two_rounds_of_the_lifecycle(robot, node)
         node.wait_for("Bond formed with the lifecycle manager.")
         assert robot.transition(Transition.TRANSITION_DEACTIVATE)
         wait_until(manager.is_broken)
-        time.sleep(0.5)
-        assert manager.is_broken()  # and no heartbeat comes after it
+        assert holds(manager.is_broken, 0.5)  # and no heartbeat comes after it
         assert robot.transition(Transition.TRANSITION_CLEANUP)
         assert len(manager.instances()) == 1
         instances += manager.instances()
@@ -69,7 +67,8 @@ def test_a_bond_is_formed_and_broken_in_two_rounds_of_the_lifecycle(robot, node)
     assert "Traceback" not in node.log()
 
 
-def test_heartbeats_go_on_during_a_slow_inference_and_a_deactivation_is_said_at_once(robot, node):
+def test_heartbeats_go_on_during_a_slow_inference_and_a_deactivation_is_said_at_once(live):
+    robot, node = live
     manager = ManagerEnd(robot)
     robot.activate()
     robot.publish_static()
@@ -78,10 +77,9 @@ def test_heartbeats_go_on_during_a_slow_inference_and_a_deactivation_is_said_at_
     for odometry_ns in (stamp_ns - 1, stamp_ns + 1):
         robot.publish_odometry(odometry_ns, odometry_at(odometry_ns))
     robot.publish_image(stamp_ns, MAP_FROM_ODOM @ odometry_at(stamp_ns), SLEEP)  # 3 s
-    time.sleep(0.5)
+    node.wait_for_sleep()
     before, poses = manager.beats(), len(robot.poses)
-    time.sleep(1.0)
-    assert manager.beats() - before >= 5  # 10 Hz
+    wait_until(lambda: manager.beats() - before >= 5, 1.0)  # 10 Hz
     deactivation = robot.change_state.call_async(_request(Transition.TRANSITION_DEACTIVATE))
     wait_until(manager.is_broken)
     assert not deactivation.done()  # it waits for the image
@@ -140,14 +138,14 @@ def test_a_killed_node_falls_silent_without_a_goodbye(robot, node):
     assert all(message.active for _, message in manager.heard)
 
 
-def test_a_manager_s_goodbye_is_answered_and_the_node_works_on(robot, node):
+def test_a_manager_s_goodbye_is_answered_and_the_node_works_on(live):
+    robot, node = live
     manager = ManagerEnd(robot)
     robot.activate()
     node.wait_for("Bond formed with the lifecycle manager.")
     manager.say_goodbye()
     wait_until(manager.is_broken)
-    time.sleep(0.5)
-    assert manager.is_broken()
+    assert holds(manager.is_broken, 0.5)
     assert robot.state() == "active"
     robot.publish_static()
     robot.drive(MAP_FROM_ODOM, 1.0)
@@ -159,7 +157,8 @@ def test_a_manager_s_goodbye_is_answered_and_the_node_works_on(robot, node):
     assert successor.instances().isdisjoint(manager.instances())
 
 
-def test_neither_other_bonds_nor_the_manager_s_silence_break_it(robot, node):
+def test_neither_other_bonds_nor_the_manager_s_silence_break_it(live):
+    robot, node = live
     manager, of_map_server = ManagerEnd(robot), ManagerEnd(robot, "map_server")
     stranger = ManagerEnd(robot)
     stranger._timer.cancel()
@@ -168,7 +167,9 @@ def test_neither_other_bonds_nor_the_manager_s_silence_break_it(robot, node):
     of_map_server.say_goodbye()
     stranger.say_goodbye()
     manager._timer.cancel()  # without a goodbye
-    time.sleep(1.0)
+    let_pass(
+        1.0, "the goodbyes and the silence are in the past: a node that minds none says nothing"
+    )
     manager.heard.clear()
     wait_until(lambda: manager.beats() >= 5)
     assert not manager.is_broken()

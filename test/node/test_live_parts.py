@@ -14,6 +14,7 @@ pytest.importorskip("tf2_msgs")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
 from geometry_msgs.msg import TransformStamped
+from support.waiting import holds, let_pass, wait_until
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.pose import Pose
@@ -59,13 +60,12 @@ def test_the_worker_keeps_to_its_rate_and_clear_drops_what_waits():
     began = time.monotonic()
     while time.monotonic() - began < 1.0:
         worker.offer(0)
-        time.sleep(0.002)
+        time.sleep(0.002)  # a camera's rate
     assert 15 <= len(times) <= 21
     worker.offer(1)
     worker.clear()
     before = len(times)
-    time.sleep(0.2)
-    assert len(times) <= before + 1
+    assert holds(lambda: len(times) <= before + 1, 0.2)
     worker.stop()
 
 
@@ -79,16 +79,14 @@ def test_a_hurried_worker_takes_the_newest_job_once_and_then_keeps_to_its_rate()
     worker.hurry()
     wait_until(lambda: done == [0, 2])
     worker.offer(3)
-    time.sleep(0.3)
-    assert done == [0, 2]
+    assert holds(lambda: done == [0, 2], 0.3)
     worker.clear()
     worker.hurry()  # where none waits, it is the next one
-    time.sleep(0.1)
+    let_pass(0.1, "a worker without a job gives no sign")
     worker.offer(4)
     wait_until(lambda: done == [0, 2, 4])
     worker.offer(5)
-    time.sleep(0.3)
-    assert done == [0, 2, 4]
+    assert holds(lambda: done == [0, 2, 4], 0.3)
     worker.stop()
 
 
@@ -154,9 +152,9 @@ def test_a_lookup_waits_for_the_transform_that_is_on_its_way(node, listener):
         listener.lookup("odom", "base", 3 * NS // 2)
 
     def robot():
-        time.sleep(0.2)
+        let_pass(0.2, "who waits for a transform gives no sign")
         node.hear("/tf", "odom", "other", 2 * NS, Pose.identity())  # not yet
-        time.sleep(0.1)
+        let_pass(0.1, "who waits on gives no sign")
         node.hear("/tf", "odom", "base", 2 * NS, Pose.from_planar(3.0, 0.0, 0.0))
 
     Thread(target=robot).start()
@@ -238,10 +236,3 @@ def test_a_condition_is_said_when_it_begins(monkeypatch):
     now[0] += 6.0
     enter("dark")
     assert said == ["blurred", "dark"]
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 5.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

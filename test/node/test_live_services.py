@@ -18,9 +18,10 @@ from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty, Trigger
-from support.fake_localizer_process import OTHER_MAP_M, REJECT, SLEEP
+from support.fake_localizer_process import AWAKE, OTHER_MAP_M, REJECT, SLEEP
 from support.random_map import random_map
-from support.robot import NodeProcess, Robot, odometry_at, stamp_of, wait_until
+from support.robot import NodeProcess, Robot, odometry_at, stamp_of
+from support.waiting import holds, let_pass, wait_until
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
@@ -90,7 +91,7 @@ def test_relocalize_forgets_and_answers_after_the_next_fix(live):
     robot.track()
     answer = robot.relocalize()
     node.wait_for("All fixes are forgotten: ~/relocalize was called.")
-    time.sleep(0.3)
+    let_pass(0.3, "what was sent before may still be on its way")
     robot.forget_what_came()
     robot.drive(ELSEWHERE, 2.0, REJECT)
     assert not answer.done()
@@ -111,7 +112,7 @@ def test_relocalize_forgets_and_answers_after_the_next_fix(live):
 
 
 def test_an_image_from_before_the_call_is_no_answer(live):
-    robot, _ = live
+    robot, node = live
     robot.activate(relocalize_timeout=120.0, **PATIENT)
     robot.publish_static()
     robot.track()
@@ -119,12 +120,11 @@ def test_an_image_from_before_the_call_is_no_answer(live):
     for stamp_ns in (before_ns - 1, before_ns + 1):
         robot.publish_odometry(stamp_ns, odometry_at(stamp_ns))
     robot.publish_image(before_ns, MAP_FROM_ODOM @ odometry_at(before_ns), SLEEP)
-    time.sleep(0.5)  # it is being worked on
+    node.wait_for_sleep()  # it is being worked on
     answer = robot.relocalize()
     robot.poses.clear()
-    time.sleep(4.0)  # it is done with
-    assert not answer.done()
-    assert robot.poses == []
+    node.wait_for(AWAKE)  # it is done with
+    assert holds(lambda: not answer.done() and robot.poses == [], 1.0)
     robot.track(ELSEWHERE)
     assert answer_of(answer).success
     assert all(stamp_of(pose) > before_ns for pose in robot.poses)
@@ -162,7 +162,7 @@ def test_after_a_time_out_the_reason_is_the_true_one(live):
     node.forget_log()
     answer = robot.relocalize()
     node.wait_for("~/relocalize was called.")
-    time.sleep(1.0)
+    let_pass(1.0, "the image must still be slept over when the 3 s are up")
     robot.publish_camera_info(robot.now_ns())
     robot.publish_image(robot.now_ns(), None, SLEEP)
     assert answer_of(answer).message == (
@@ -174,8 +174,7 @@ def test_who_waits_is_told_of_the_deactivation(live):
     robot, node = live
     robot.activate(relocalize_timeout=120.0)
     answers = [robot.relocalize() for _ in range(2)]
-    node.wait_for("~/relocalize was called.")
-    time.sleep(0.5)
+    wait_until(lambda: node.log().count("~/relocalize was called.") == 2)
     assert robot.transition(Transition.TRANSITION_DEACTIVATE)
     for answer in answers:
         assert not answer_of(answer).success
@@ -218,7 +217,7 @@ def test_reinitialize_forgets_all_fixes_until_the_next(live):
     robot.track()
     robot.call("reinitialize_global_localization")
     node.wait_for("All fixes are forgotten: reinitialize_global_localization was called.")
-    time.sleep(0.3)
+    let_pass(0.3, "what was sent before may still be on its way")
     assert robot.statuses[-1].state == LocalizationStatus.UNLOCALIZED
     robot.forget_what_came()
     robot.drive(MAP_FROM_ODOM, 1.0, REJECT)

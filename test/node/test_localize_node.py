@@ -25,8 +25,8 @@ from support.robot import (
     NS,
     odometry_at,
     stamp_of,
-    wait_until,
 )
+from support.waiting import holds, let_pass, wait_until
 
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.local_encoder import local_encoder
@@ -122,11 +122,7 @@ def test_without_odometry_no_pose_and_a_sentence(live):
     robot.activate()
     robot.publish_static()
     robot.publish_odometry(robot.now_ns(), odometry_at(robot.now_ns()))
-    time.sleep(0.5)
-    for _ in range(5):
-        robot.publish_camera_info(robot.now_ns())
-        robot.publish_image(robot.now_ns())
-        time.sleep(0.3)
+    robot.photograph(5, 0.3)
     node.wait_for("No odom->base_footprint at image time (latest is 0.")
     assert robot.poses == []
     assert robot.transforms == []
@@ -148,10 +144,7 @@ def test_without_tf_broadcast_a_pose_needs_no_odometry(live):
     robot.activate(tf_broadcast=False, two_d_mode=False)
     robot.publish_static()
     truth = Pose.from_rotation_vector([1.0, 2.0, 0.3], [0.05, -0.1, 0.4])
-    for _ in range(8):
-        robot.publish_camera_info(robot.now_ns())
-        robot.publish_image(robot.now_ns(), truth)
-        time.sleep(0.2)
+    robot.photograph(8, 0.2, truth)
     pose = pose_from_message(robot.poses[-1].pose.pose)
     assert pose.distance_m(truth) < 1e-9
     assert pose.angle_rad(truth) < 1e-9
@@ -161,7 +154,7 @@ def test_without_tf_broadcast_a_pose_needs_no_odometry(live):
 def test_two_rounds_of_the_lifecycle_and_answers_during_inference(robot, start):
     node = start()
     assert robot.state() == "unconfigured"
-    for _ in range(2):
+    for times in (1, 2):
         assert robot.transition(Transition.TRANSITION_CONFIGURE)
         assert robot.state() == "inactive"
         robot.publish_static()
@@ -171,8 +164,8 @@ def test_two_rounds_of_the_lifecycle_and_answers_during_inference(robot, start):
         robot.wait_for_listeners()
         robot.drive(MAP_FROM_ODOM, 1.0)
         wait_until(lambda: robot.transforms)
-        robot.publish_image(robot.now_ns(), None, SLEEP)  # 4 s
-        time.sleep(0.5)
+        robot.publish_image(robot.now_ns(), None, SLEEP)  # 3 s
+        node.wait_for_sleep(times)
         began_s = time.monotonic()
         assert robot.state() == "active"
         assert time.monotonic() - began_s < 1.0
@@ -188,7 +181,7 @@ def test_two_rounds_of_the_lifecycle_and_answers_during_inference(robot, start):
 
 
 def test_the_newest_image_wins_and_an_image_that_sleeps_loses_no_transforms(live):
-    robot, _ = live
+    robot, node = live
     robot.activate(max_rate=60.0)
     robot.publish_static()
     robot.drive(MAP_FROM_ODOM, 1.0)
@@ -196,7 +189,7 @@ def test_the_newest_image_wins_and_an_image_that_sleeps_loses_no_transforms(live
     for stamp_ns in (sleeper_ns - 1, sleeper_ns + 1):
         robot.publish_odometry(stamp_ns, odometry_at(stamp_ns))
     robot.publish_image(sleeper_ns, None, SLEEP)
-    time.sleep(0.3)  # until it is worked on: a newer one would take its place
+    node.wait_for_sleep()  # a newer one would take its place
     before = len(robot.transforms)
     began_ns = last_ns = robot.now_ns()
     for _ in range(45):  # while it sleeps
@@ -204,7 +197,7 @@ def test_the_newest_image_wins_and_an_image_that_sleeps_loses_no_transforms(live
         robot.publish_odometry(last_ns - 1, odometry_at(last_ns - 1))
         robot.publish_odometry(last_ns + 1, odometry_at(last_ns + 1))
         robot.publish_image(last_ns, MAP_FROM_ODOM @ odometry_at(last_ns))
-        time.sleep(0.1)
+        time.sleep(0.1)  # a camera's rate
     assert len(robot.transforms) - before > 50  # 20 Hz, from the timer
     wait_until(lambda: stamp_of(robot.poses[-1]) == last_ns)
     asleep = (began_ns, began_ns + round((SLEEP_S - 0.6) * NS))
@@ -230,7 +223,7 @@ def test_a_late_joiner_gets_the_last_pose(live):
     robot.publish_static()
     robot.drive(MAP_FROM_ODOM, 1.0)
     late = []
-    time.sleep(0.5)
+    let_pass(0.5, "the last image may be worked on, or have been replaced: nobody tells which")
     robot.node.create_subscription(type(robot.poses[-1]), "pose", late.append, LATCHED)
     wait_until(lambda: late)
     assert late == robot.poses[-1:]
@@ -324,8 +317,7 @@ def test_degraded_then_lost_then_found(live):
     assert "s; stopping map->odom" in node.log()
     assert robot.statuses[-1].state == LocalizationStatus.LOST
     robot.transforms.clear()
-    time.sleep(0.3)
-    assert robot.transforms == []
+    assert holds(lambda: robot.transforms == [], 0.3)
     robot.drive(MAP_FROM_ODOM, 1.0)
     node.wait_for("Tracking again after ")
     assert robot.transforms != []
@@ -341,7 +333,7 @@ def test_a_clock_that_jumps_back_clears_everything(robot, start):
     wait_until(lambda: robot.transforms)
     robot.simulate_clock(50 * NS)
     node.wait_for("The clock jumped back by ")
-    time.sleep(0.2)
+    let_pass(0.2, "what was sent before may still be on its way")
     robot.transforms.clear()
     robot.poses.clear()
     robot.drive(MAP_FROM_ODOM, 0.5, REJECT)
@@ -410,9 +402,7 @@ def test_missing_camera_info_is_said(live):
     robot, node = live
     robot.activate()
     robot.publish_static()
-    for _ in range(3):
-        robot.publish_image(robot.now_ns())
-        time.sleep(0.3)
+    robot.photograph(3, 0.3, info=False)
     node.wait_for("No camera_info on /camera_info yet.")
 
 
@@ -541,10 +531,10 @@ def test_ctrl_c_during_inference_is_exit_code_0(robot, start, times):
     robot.publish_static()
     robot.drive(MAP_FROM_ODOM, 0.5)
     robot.publish_image(robot.now_ns(), None, SLEEP)
-    time.sleep(0.5)
-    for _ in range(times - 1):  # launch sends it again
+    node.wait_for_sleep()
+    for _ in range(times - 1):
         node.process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        let_pass(0.2, "launch sends it again after a moment, whatever the node does")
     assert node.interrupt() == 0
     assert "Traceback" not in node.log()
 

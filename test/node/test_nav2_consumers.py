@@ -14,7 +14,8 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 from glace_ros.msg import LocalizationStatus
 from rosgraph_msgs.msg import Clock
 from support.fake_localizer_process import REJECT, SLEEP
-from support.robot import NS, NodeProcess, Robot, odometry_at, stamp_of, wait_until
+from support.robot import NS, NodeProcess, Robot, odometry_at, stamp_of
+from support.waiting import let_pass, wait_until
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.node.conversions import (
@@ -43,7 +44,7 @@ def test_a_costmap_s_latest_common_time_of_map_and_base_stays_young(robot):
     for step in range(200):
         now_ns = robot.now_ns()
         robot.publish_odometry(now_ns, odometry_at(now_ns))
-        time.sleep(0.03)
+        time.sleep(0.03)  # wheels tell at 30 Hz
         common_ns = min(now_ns, stamp_of(robot.transforms[-1]))
         ages_s.append((robot.now_ns() - common_ns) / NS)
         if step % 20 == 10:  # a network that is slow or finds nothing does not age it
@@ -80,7 +81,7 @@ def test_a_second_of_latency_costs_the_odometry_s_drift_of_that_time_and_no_more
             late_ns = now_ns - NS
             robot.publish_camera_info(late_ns)
             robot.publish_image(late_ns, truth_at(late_ns))
-        time.sleep(0.02)
+        time.sleep(0.02)  # wheels tell at 50 Hz
         if len(robot.poses) > 1 and robot.transforms:
             map_from_odom = pose_from_transform(robot.transforms[-1].transform)
             now_ns = robot.now_ns()
@@ -157,11 +158,11 @@ def test_a_controller_s_look_up_at_the_present_never_extrapolates(simulated):
 def test_a_paused_clock_pauses_the_transforms_and_loses_nothing(simulated):
     robot, clock, node = simulated
     clock.wait_until(lambda: stamp_of(robot.transforms[-1]) >= clock.now_ns)
-    time.sleep(0.5)
+    let_pass(0.5, "what was sent before may still be on its way")
     before, poses = len(robot.transforms), len(robot.poses)
     for _ in range(30):  # longer than lost_timeout by the wall clock
         clock.tell()
-        time.sleep(0.1)
+        time.sleep(0.1)  # it is the wall clock that goes on
     assert len(robot.transforms) == before
     assert len(robot.poses) == poses
     assert robot.state() == "active"
@@ -198,7 +199,7 @@ def test_every_pose_is_one_that_a_filter_takes(robot, two_d_mode):
                 stamp_ns, Pose.from_rotation_vector(random.normal(size=3), rotation)
             )
             sent += 1
-        time.sleep(0.05)
+        time.sleep(0.05)  # a camera's rate
     wait_until(lambda: len(robot.poses) > 40)
     assert len(robot.poses) < sent  # those out of order were refused
     stamps = [stamp_of(message) for message in robot.poses]

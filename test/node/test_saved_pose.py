@@ -21,7 +21,8 @@ from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
 from support.core_scenes import poses
 from support.fake_localizer_process import REJECT
-from support.robot import odometry_at, stamp_of, wait_until
+from support.robot import odometry_at, stamp_of
+from support.waiting import let_pass, wait_until
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.node.conversions import pose_from_message, pose_from_transform
@@ -195,7 +196,7 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
     node.wait_for(f"Saved pose x={x_m:.2f} y={y_m:.2f}", 150.0)
     robot.wait_for_listeners()
     robot.publish_static()
-    time.sleep(0.5)
+    let_pass(0.5, "what was sent before may still be on its way")
     for came in (robot.poses, robot.transforms, robot.statuses):
         came.clear()
     while not any(status.rejection_reason for status in robot.statuses):
@@ -205,7 +206,7 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
     elsewhere = Pose.from_planar(300.0, 0.0, 0.0)
     while "sigma from the prediction (1/3 toward" not in robot.rejections():
         robot.drive(elsewhere, 0.15)
-        time.sleep(0.5)  # until it is looked at: three of them would be a consensus
+        let_pass(0.5, "one of each drive may be looked at: three of them would be a consensus")
     assert robot.poses == []
     # its wheels have counted on meanwhile, but it stands where it stood
     began_ns = robot.now_ns()
@@ -219,8 +220,8 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
     assert pose_from_transform(transform.transform).distance_m(here) < 0.05
 
     assert robot.transition(Transition.TRANSITION_DEACTIVATE)
-    time.sleep(0.3)
-    assert SavedPose.from_json(path.read_text()).stamp_ns == stamp_of(robot.poses[-1])
+    written_ns = SavedPose.from_json(path.read_text()).stamp_ns
+    wait_until(lambda: written_ns == stamp_of(robot.poses[-1]))
 
 
 @pytest.mark.ros

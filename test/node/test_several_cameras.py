@@ -252,9 +252,9 @@ class TwoCameraRobot(Robot):
             for name, what in (("front", front), ("rear", rear)):
                 if what is not None:
                     self.publish_of(name, stamp_ns, image_bytes(truth @ BASE_FROM[name], what))
-            time.sleep(0.03)
+            time.sleep(0.03)  # odometry comes a little later, as on robots
             self.publish_odometry(stamp_ns + NS // 100, robot_odometry_at(stamp_ns + NS // 100))
-            time.sleep(1.0 / hz - 0.03)
+            time.sleep(1.0 / hz - 0.03)  # the cameras' rate
 
     def publish_of(self, name, stamp_ns, pixels):
         publisher = getattr(self, name)

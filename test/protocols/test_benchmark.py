@@ -102,7 +102,7 @@ def benchmark(tmp_path, capsys):
 
 def scene_folders(tmp_path, name: str, sfm: bool = False) -> list[str]:
     """As far as the stand-ins read them."""
-    folders = list(protocol(name, sfm, False).folders)
+    folders = list(protocol(name, sfm=sfm, ablation=False).folders)
     for folder in folders:
         for split in ("train", "test"):
             (tmp_path / "data" / folder / split / "rgb").mkdir(parents=True)
@@ -337,7 +337,7 @@ def test_a_scene_that_is_not_there_is_named_with_the_command_that_makes_it(
     folders = scene_folders(tmp_path, name)
     missing = tmp_path / "data" / folders[-1] / "test"
     (missing / "rgb").rmdir()
-    data_set = protocol(name, False, False).folders[folders[-1]]
+    data_set = protocol(name, sfm=False, ablation=False).folders[folders[-1]]
     words = benchmark(name, code=2)
     assert f"{missing} is not there: make it with 'glace prepare {data_set} SRC " in words
     assert not programs.calls

@@ -35,6 +35,12 @@ def renderer(building):
 
 
 @pytest.fixture(scope="module")
+def photographer(building):
+    with Photographer(building, workers=0) as photographer:
+        yield photographer
+
+
+@pytest.fixture(scope="module")
 def trajectory(building):
     return drive.drive(building, drive.query_route(building, seed=5))
 
@@ -200,13 +206,12 @@ def test_odometry_drifts_with_the_distance_by_the_chosen_amount(trajectory):
 
 
 @pytest.mark.parametrize("jpeg_quality", [90, 0], ids=["jpeg", "raw"])
-def test_the_bag_read_back_gives_the_true_poses(tmp_path, building, trajectory, jpeg_quality):
+def test_the_bag_read_back_gives_the_true_poses(tmp_path, photographer, trajectory, jpeg_quality):
     config = BagConfig(
         camera=CAMERA, image_rate_hz=4.0, odometry_rate_hz=100.0, jpeg_quality=jpeg_quality,
         with_map_frame=True, with_truth=True, duration_s=3.0,
     )  # fmt: skip
-    with Photographer(building, workers=0) as photographer:
-        write_bag(tmp_path / "bag", trajectory, photographer, config)
+    write_bag(tmp_path / "bag", trajectory, photographer, config)
     for source in ("tf:map", "/ground_truth/pose"):
         with RecordingReader(tmp_path / "bag", pose_source=source) as reader:
             assert reader.info.map_frame == "map"
@@ -234,9 +239,8 @@ def test_a_bag_has_equal_bytes_for_equal_seeds(tmp_path, building, trajectory):
     assert one != other
 
 
-def test_the_query_bag_keeps_the_truth_out_of_tf(tmp_path, building, trajectory):
+def test_the_query_bag_keeps_the_truth_out_of_tf(tmp_path, photographer, trajectory):
     config = BagConfig(camera=CAMERA, with_truth=True, duration_s=1.5)
-    with Photographer(building, workers=0) as photographer:
-        write_bag(tmp_path / "bag", trajectory, photographer, config)
+    write_bag(tmp_path / "bag", trajectory, photographer, config)
     with RecordingReader(tmp_path / "bag") as reader:
         assert reader.info.map_frame == "odom"

@@ -25,6 +25,7 @@ from glace_ros.rejection import Rejection, RejectionCode
 HEIGHT, WIDTH = 24, 32
 POSE, REJECT, RAISE, SLEEP, FULL, BREAK, HANG = map(float, range(7))
 SLEEP_S = 3.0
+ASLEEP, AWAKE = "the fake localizer sleeps", "the fake localizer is awake"
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 9e-4, 1e-5, 4e-5, 9e-5])
 PIXELS_M2 = np.array([[4.0, 14.0], [12.0, 14.0], [20.0, 14.0], [28.0, 14.0]])
 ERRORS_M = np.array([0.0, 2.0, 5.0, 10.0])  # px, by which the points' v is too large
@@ -63,7 +64,9 @@ class FakeLocalizer:
                 RejectionCode.FEW_INLIERS, inliers=9, points=1000, needed_inliers=50, seconds=0.01
             )
         if what == SLEEP:
+            print(ASLEEP, flush=True)  # so that a test need not guess when it has begun
             time.sleep(SLEEP_S)
+            print(AWAKE, flush=True)
         if what == HANG:
             Event().wait()
         pose = Pose.from_quaternion(np.array([x, y, z]) + self._moved_3, quaternion_xyzw)

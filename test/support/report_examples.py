@@ -13,7 +13,7 @@ from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate
-from glace_ros.mapping.training.map_trainer import TrainingProgress
+from glace_ros.mapping.training.schedule import TrainingProgress
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.report.build_record import BuildRecord, views_of

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import cv2
@@ -29,7 +29,8 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from support.fake_localizer_process import HEIGHT, POSE, WIDTH, image_bytes
+from support.fake_localizer_process import ASLEEP, HEIGHT, POSE, WIDTH, image_bytes
+from support.waiting import let_pass, wait_until
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.camera import Camera
@@ -51,15 +52,6 @@ STATIC = QoSProfile(
 # a camera 0.2 m ahead of the base and 0.5 m above it, looking ahead (optical axes: z forward)
 BASE_FROM_CAMERA = Pose.from_quaternion([0.2, 0.0, 0.5], [-0.5, 0.5, -0.5, 0.5])
 NS = 1_000_000_000
-
-
-def wait_until(condition: Any, timeout_s: float = 40.0) -> Any:
-    """What `condition` returns once it is true; fails the test where it never is."""
-    deadline = time.monotonic() + timeout_s
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.02)
-    return result
 
 
 def camera_info_message() -> CameraInfo:
@@ -150,7 +142,7 @@ class Robot:
         if self._clock is None:
             self._clock = self.node.create_publisher(Clock, "/clock", 10)
             self.node.create_timer(0.01, self._publish_clock)
-        time.sleep(0.3)
+        let_pass(0.3, "nobody tells that the node has heard the time")
 
     def _publish_clock(self) -> None:
         self._clock.publish(Clock(clock=ns_to_stamp(self.now_ns())))
@@ -210,13 +202,16 @@ class Robot:
         for stamped in (info, message):
             stamped.header.frame_id, stamped.header.stamp = "camera", ns_to_stamp(stamp_ns)
         self._infos.publish(info)
-        time.sleep(0.05)
+        let_pass(0.05, "two topics: the image must not overtake what its camera is")
         self._images.publish(message)
 
     def drive(
         self, map_from_odom: Pose, seconds: float, what: float = POSE, hz: float = 10.0
     ) -> None:
-        """Drives a curve. Odometry comes 50 ms after the image that it belongs to, as on robots."""
+        """Drives a curve, as fast as a robot does.
+
+        Odometry comes 50 ms after the image that it belongs to, as on robots.
+        """
         for _ in range(round(seconds * hz)):
             stamp_ns = self.now_ns()
             self.publish_camera_info(stamp_ns)
@@ -226,6 +221,16 @@ class Robot:
             self.publish_odometry(stamp_ns + 30_000_000, odometry_at(stamp_ns + 30_000_000))
             time.sleep(1.0 / hz - 0.05)
 
+    def photograph(
+        self, count: int, period_s: float, map_from_base: Pose | None = None, info: bool = True
+    ) -> None:
+        """Takes images with a camera of that period, without odometry."""
+        for _ in range(count):
+            if info:
+                self.publish_camera_info(self.now_ns())
+            self.publish_image(self.now_ns(), map_from_base)
+            time.sleep(period_s)
+
     def wait_for_node(self) -> None:
         """Until images, TF and answers can go both ways."""
         assert self.get_state.wait_for_service(150.0)
@@ -233,11 +238,9 @@ class Robot:
         wait_until(self._answers)
 
     def _answers(self) -> bool:
-        future = self.get_state.call_async(GetState.Request())
-        deadline = time.monotonic() + 3.0
-        while not future.done() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return bool(future.done())
+        future, answered = self.get_state.call_async(GetState.Request()), Event()
+        future.add_done_callback(lambda _: answered.set())
+        return answered.wait(3.0)
 
     def wait_for_listeners(self) -> None:
         wait_until(
@@ -326,6 +329,10 @@ class NodeProcess:
         while sentence not in self.log():
             assert time.monotonic() < deadline, f"'{sentence}' is not in:\n{self.log()}"
             time.sleep(0.05)
+
+    def wait_for_sleep(self, times: int = 1) -> None:
+        """Until its localizer sleeps over an image, for the so-many-th time in the log."""
+        wait_until(lambda: self.log().count(ASLEEP) >= times)
 
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""

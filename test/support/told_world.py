@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from support.core_scenes import buffer_of, ring_of_views, seen_points, unit_rows
 
-from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, head_input
 
 CPU = torch.device("cpu")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,23 +19,29 @@ from safetensors.torch import save
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose, stack
-from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_atomically
+from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_saved
 from glace_ros.mapping.views.mapping_views import MappingView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from glace_ros.mapping.views.encoded_views import EncodedViews
+
+Cached = Callable[[str, Callable[[], dict[str, torch.Tensor]]], dict[str, torch.Tensor]]
+"""Gives the tensors of that name: those of an earlier run, or else what the function makes now."""
 
 _MOST_PATCHES = 400_000
 """About 60 MB: as much as is written at once, however fast the GPU."""
 
 
 class EncodingJournal:
-    """Files in `folder`. fingerprint: names bag and settings; only the same ones go on.
+    """Files in a folder. Construction looks at none: `restore` reads them, `remove` deletes them.
 
-    state: says, as JSON, where reading the bag stands; `restore` gives it back.
+    folder: made when the first file is due.
+    fingerprint: names recording and settings; only files of the same ones are gone on from.
+    encoded: what is saved and restored.
+    state: says, as JSON, where reading the recording stands; `restore` gives it back.
+    every_s: seconds of work between two files.
     """
 
     def __init__(
@@ -85,8 +92,8 @@ class EncodingJournal:
     def cached(
         self, name: str, make: Callable[[], dict[str, torch.Tensor]]
     ) -> dict[str, torch.Tensor]:
-        """What `make` gives for these views, or gave in an earlier run. Kept on disk if it took
-        long. Raises MappingError.
+        """What `make` gives for these views, or gave in an earlier run: a `Cached`. On disk if it
+        took long. Raises MappingError.
         """
         views = self._encoded.views
         header = {
@@ -205,4 +212,4 @@ class EncodingJournal:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MappingError(f"{self.folder} cannot be made: {error.strerror}") from error
-        write_atomically(self.folder / f"{name}.safetensors", save(tensors, header))
+        write_saved(self.folder / f"{name}.safetensors", save(tensors, header))

@@ -4,11 +4,11 @@ choice of settings.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from glace_ros.atomic_write import write_atomically
 from glace_ros.errors import MappingError
 
 if TYPE_CHECKING:
@@ -17,15 +17,11 @@ if TYPE_CHECKING:
     import torch
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_saved(path: Path, data: bytes) -> None:
     """The file as a whole or not at all; an older one stays until then. Raises MappingError."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_atomically(path, data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MappingError(
             f"the checkpoint {path} cannot be written: {error.strerror}; --resume goes on from the "
             "one before"

@@ -1,10 +1,8 @@
-"""What `--resume` goes on from, beside the map to be; and what is said where the memory or the disk
-is full.
-"""
+"""What `--resume` goes on from, beside the map to be."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import interruption_says
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
@@ -14,24 +12,32 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.mapping.views.encoded_views import EncodedViews
     from glace_ros.ranks import Ranks
     from glace_ros.recording.held_out import HeldOutImages
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
 
 class SavedWork:
-    """Puts the builder and the held-out images where an interrupted run left them, if asked to.
+    """The files of one build: a journal of what was encoded, and a checkpoint of training.
 
-    checkpoint: of training; rank 0 alone has one. position: where to go on reading.
+    Construction touches no file: call `start` before the first image.
+
+    output: the map to be; the files lie beside it.
+    fingerprint: names recording and settings; only files of the same ones are gone on from.
+    encoded: what the journal saves and restores.
+    resume: whether to go on from what is there.
+    every_s: seconds of work between two files.
+    journal: of this rank's views.
+    checkpoint: of training; rank 0 alone has one.
     """
 
     def __init__(
         self,
         output: Path,
-        mark: str,
+        fingerprint: str,
         reader: PosedImageReader,
-        builder: MapBuilder,
+        encoded: EncodedViews,
         held_out: HeldOutImages,
         ranks: Ranks,
         *,
@@ -39,23 +45,33 @@ class SavedWork:
         every_s: float,
     ) -> None:
         self._every_s = every_s
+        self._resume = resume
+        self._held_out = held_out
         path = output.with_name(output.name + ".checkpoint")
-        self.checkpoint = None if ranks.rank else TrainingCheckpoint(path, mark, resume=resume)
-        share = f"-{ranks.rank}of{ranks.count}" if ranks.count > 1 else ""
+        self.checkpoint = (
+            None if ranks.rank else TrainingCheckpoint(path, fingerprint, resume=resume)
+        )
+        part = f"-{ranks.rank}of{ranks.count}" if ranks.count > 1 else ""
         self.journal = EncodingJournal(
-            output.with_name(f"{output.name}.encoded{share}"),
-            f"{mark} {ranks}",
-            builder.encoded,
+            output.with_name(f"{output.name}.encoded{part}"),
+            f"{fingerprint} {ranks.rank} of {ranks.count}",
+            encoded,
             lambda: {"position": reader.position, "held_out": held_out.stamps_ns},
             every_s,
         )
-        saved = {}
-        if resume:
-            saved = self.journal.restore()
-        else:
+
+    def start(self) -> dict[str, Any] | None:
+        """Put views and held-out images where an interrupted run left them; where to go on reading.
+
+        Without `resume` the journal of an earlier run is deleted, and None returned: from the
+        start. Its checkpoint goes when training begins (`forget_unless_resumed`).
+        Raises MappingError for files of another recording, other settings, or damaged ones.
+        """
+        if not self._resume:
             self.journal.remove()
-        held_out.stamps_ns[:] = saved.get("held_out", [])
-        self.position = saved.get("position")
+        saved = self.journal.restore() if self._resume else {}
+        self._held_out.stamps_ns[:] = saved.get("held_out", [])
+        return saved.get("position")
 
     def before_training(self, seconds: float) -> None:
         """The work so far took so long: what is not saved yet is, if it is worth it."""

@@ -10,15 +10,27 @@ from __future__ import annotations
 import glob
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from safetensors.torch import save
 
-from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_atomically
-from glace_ros.mapping.training.map_trainer import restore, state_of
+from glace_ros.mapping.resume.saved_file import damaged, read_saved, write_saved
 
 if TYPE_CHECKING:
-    from glace_ros.mapping.training.map_trainer import MapTrainer
+    import torch
+
+
+class Resumable(Protocol):
+    """What a checkpoint is of: a map trainer, which knows this file and not the other way round."""
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        """(tensors on the CPU, progress): all that the rest of the training depends on."""
+
+    def restore(self, tensors: dict[str, torch.Tensor], progress: dict[str, float]) -> None:
+        """Go on from what `state` gave.
+
+        Raises KeyError, TypeError, ValueError or RuntimeError where that does not fit.
+        """
 
 
 class TrainingCheckpoint:
@@ -33,15 +45,15 @@ class TrainingCheckpoint:
         self._fingerprint = fingerprint
         self._resume = resume
 
-    def save(self, trainer: MapTrainer) -> None:
+    def save(self, trainer: Resumable) -> None:
         """Write the trainer's state; an older file stays whole until this one is. Raises
         MappingError.
         """
-        tensors, progress = state_of(trainer)
+        tensors, progress = trainer.state()
         header = {"fingerprint": self._fingerprint, "progress": json.dumps(progress)}
-        write_atomically(self.path, save(tensors, header))
+        write_saved(self.path, save(tensors, header))
 
-    def load(self, trainer: MapTrainer) -> bool:
+    def load(self, trainer: Resumable) -> bool:
         """Put the trainer where the file left off. False where there is nothing to go on from.
 
         Raises MappingError for a file of another bag, other settings or weights, or a damaged one.
@@ -50,7 +62,7 @@ class TrainingCheckpoint:
             return False
         tensors, header = read_saved(self.path, self._fingerprint)
         try:
-            restore(trainer, tensors, json.loads(header["progress"]))
+            trainer.restore(tensors, json.loads(header["progress"]))
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise damaged(self.path) from error
         return True

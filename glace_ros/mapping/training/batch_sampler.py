@@ -1,4 +1,7 @@
-"""Which samples a training step is made of."""
+"""Sampling: which patches a training step is made of (section 4.2 of the paper).
+
+The paper takes them evenly from the buffer; here those with a triangulated point are likelier.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,13 @@ if TYPE_CHECKING:
 
 
 class BatchSampler:
-    """Draws batches where the samples lie: nothing crosses to the CPU.
+    """Samples batches where the buffer lies: nothing crosses to the CPU.
 
-    point_preference: how much likelier a sample with a triangulated point is drawn than another.
-    of_view_v: bool (v,), whether a view's samples are drawn; None = all.
+    point_preference: how much likelier a patch with a triangulated point is sampled than another.
+    of_view_v: whether a view's patches are sampled; None = all.
+
+    Two even samplings rather than torch.multinomial, which reads all weights at each step, takes
+    2^24 of them at most (the paper's buffers have 16 million each), and would give other maps.
     """
 
     def __init__(
@@ -37,10 +43,10 @@ class BatchSampler:
         return self._count
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Rows of so many samples."""
+        """Rows (count,) of the buffer, int64, with repetition; those with a point come first."""
         weighted = self._point_preference * len(self._with_point_m)
-        share = weighted / (weighted + len(self) - len(self._with_point_m))
-        with_point = round(count * share)
+        ratio = weighted / (weighted + len(self) - len(self._with_point_m))
+        with_point = round(count * ratio)
         anywhere_n = self._randint(len(self), count - with_point, generator)
         if self._rows_n is not None:
             anywhere_n = self._rows_n[anywhere_n]

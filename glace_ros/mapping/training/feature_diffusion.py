@@ -1,4 +1,8 @@
-"""Feature diffusion: the noise that training adds to global codes."""
+"""Feature diffusion: the noise that training adds to global descriptors (section 3.2 of the paper).
+
+It makes a distribution of each view's descriptor, so wide that co-visible views overlap: the
+network then triangulates the points that they share, instead of telling the views apart.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,11 @@ from torch.nn import functional
 
 
 def diffuse(descriptors_nG: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
-    """Codes (n, G) with noise of standard deviation sigma per dimension, unit norm again."""
+    """Descriptors (n, G) with noise, of unit norm again; 0.0 leaves them as they are.
+
+    descriptors_nG: of unit norm.
+    sigma: standard deviation of the noise in each dimension.
+    """
     if sigma == 0.0:
         return descriptors_nG
     noise_nG = torch.randn(
@@ -26,7 +34,14 @@ def sample_descriptors(
     neighbours_vk: torch.Tensor | None,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Diffused codes (n, G) of these views; half of them a random neighbour's, where given."""
+    """Diffused global descriptors (n, G) of the views that samples are of.
+
+    descriptors_vG: of all views, of unit norm.
+    view_n: the view of each sample.
+    sigma: see `diffuse`.
+    neighbours_vk: where given, half of the samples get the descriptor of one of these instead
+    (beyond the paper, after R-SCoRe, CVPR 2025).
+    """
     if neighbours_vk is not None:
         columns = neighbours_vk.shape[1]
         column_n = torch.randint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from glace_ros.mapping.training.map_trainer import TrainingProgress
+from glace_ros.mapping.training.schedule import TrainingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TrainedHeads(NamedTuple):
-    """steps: of all heads together."""
+    """The networks of a map; steps: of all of them together."""
 
     heads: list[CoordinateHead]
     steps: int
@@ -29,11 +29,15 @@ def train_heads(
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     checkpoint: TrainingCheckpoint | None = None,
 ) -> TrainedHeads:
-    """Train so many heads, each for its part of the seconds (None: for its own iterations).
+    """Train one head after the other.
 
-    trainer_of: makes a head's trainer when its turn comes. seconds_left: for all of them, asked
-    when the first one's trainer is there, which takes a while. on_progress: of all heads together.
-    Each head has a checkpoint of its own; that of a head that is done lets `--resume` pass over it.
+    trainer_of: makes a head's trainer when its turn comes.
+    heads: how many.
+    seconds_left: for all of them, asked when the first one's trainer is there, which takes a while;
+    None = each for its own iterations.
+    on_progress: told of all heads together.
+    checkpoint: each head has one of its own; that of a head that is done lets `--resume` pass over
+    it.
     Raises what `MapTrainer.train` does.
     """
     if checkpoint:

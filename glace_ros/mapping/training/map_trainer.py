@@ -1,26 +1,34 @@
-"""Map trainer: a feature buffer and its views' codes -> a coordinate head.
+"""Map trainer: a feature buffer and its views' global descriptors -> a coordinate head.
 
-Paper section 3 and supplement: batches of patches from all over the recording, codes diffused
-anew at each step, AdamW under a one-cycle schedule. The schedule follows a clock where minutes are
-given, so that a busy machine takes fewer steps and not a longer time. Several ranks each draw their
-part of a batch from their own buffers and add up their gradients.
+The steps of the paper (GLACE, CVPR 2024), and where each is:
+
+- buffer (section 4.2): `mapping/views/feature_buffer.py`
+- sampling (4.2): `batch_sampler.py`
+- feature diffusion (3.2): `feature_diffusion.py`
+- position decoder (3.3): `maps/coordinate_head.py`, its centres `mapping/camera_groups.py`
+- loss (3.1, eq. 2 to 4): `reprojection_loss.py`
+- schedule (4.2: that of ACE): AdamW, and one cycle in `schedule.py`
+
+Where minutes are given the schedule follows a clock: a busy machine takes fewer steps, not longer.
+Several ranks each sample their part of a batch from their own buffers and add up their gradients.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
+from glace_ros.mapping.training.batch_parts import BatchParts
 from glace_ros.mapping.training.batch_sampler import BatchSampler
 from glace_ros.mapping.training.feature_diffusion import sample_descriptors
-from glace_ros.mapping.training.reprojection_loss import ReprojectionLossConfig, reprojection_loss
+from glace_ros.mapping.training.optimizer_tensors import load_optimizer_tensors, optimizer_tensors
+from glace_ros.mapping.training.reprojection_loss import reprojection_loss
+from glace_ros.mapping.training.schedule import TrainingProgress, one_cycle
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig, head_input
 from glace_ros.ranks import Ranks
 
@@ -31,57 +39,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
+    from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 
-_LOG = logging.getLogger(__name__)
-_SMALLEST_CHUNK = 64
-
-
-@dataclass(frozen=True)
-class MapTrainerConfig:
-    """One-cycle: learning_rate is reached at warm_up of the way from a 25th of it, and falls to
-    nothing.
-
-    batch: of all ranks together.
-    point_preference: how much likelier a sample with a triangulated point is drawn than another:
-    those without are mostly patches that no second view found again.
-    iterations: length of the schedule where no minutes are given.
-    """
-
-    batch: int = 1024
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.3
-    point_preference: float = 8.0
-    iterations: int = 6000
-    checkpoint_every_s: float = 20.0
-    seed: int = 0
-    loss: ReprojectionLossConfig = field(default_factory=ReprojectionLossConfig)
-
-
-class TrainingProgress(NamedTuple):
-    """Where training stands: done in [0, 1], steps taken, mean loss and inlier share of late."""
-
-    done: float
-    step: int
-    loss: float
-    inlier_ratio: float
-    seconds: float
-
-
-def one_cycle(progress: float, peak: float, warm_up: float) -> float:
-    """Learning rate at `progress` in [0, 1]: peak / 25 -> peak at warm_up -> peak / 250,000."""
-
-    def cosine(start: float, end: float, fraction: float) -> float:
-        return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * fraction))
-
-    if progress < warm_up:
-        return cosine(peak / 25, peak, progress / warm_up)
-    return cosine(peak, peak / 250_000, (progress - warm_up) / (1.0 - warm_up))
+_REPORT_STEPS = 20
+"""Steps between two looks at the loss: each waits for a GPU to be done with its queue."""
 
 
 class MapTrainer:
-    """Trains one head. `seconds_left` in `train` is asked once, when the schedule begins."""
+    """Trains one head.
+
+    head: the network, at any time as good as it is by then.
+    step: steps taken.
+    seconds: that these took, interruptions not counted.
+    done: how much of the schedule is behind, in [0, 1].
+    """
 
     def __init__(
         self,
@@ -96,9 +68,16 @@ class MapTrainer:
         ranks: Ranks | None = None,
         of_view_v: NDArray[np.bool_] | None = None,
     ) -> None:
-        """neighbours_vk: of each view, those whose codes stand in for its own; see draw_codes.
-        of_view_v: (v,) the views that the head is trained on; None = all. Raises MappingError
-        where a rank has no patch of them.
+        """Raises MappingError where a rank has no patch of the head's views.
+
+        descriptors_vG: float32, the global descriptor of each view; None = the head has none.
+        sigma: standard deviation of the feature diffusion, of each dimension.
+        centres_k3: of the position decoder, in metres from the buffer's origin.
+        device: where the buffer is.
+        neighbours_vk: of each view, those whose descriptors stand in for its own; see
+        `sample_descriptors`.
+        ranks: that train the head together.
+        of_view_v: the views that the head is trained on; None = all.
         """
         self.config = config
         self._neighbours_vk = None if neighbours_vk is None else neighbours_vk.to(device)
@@ -107,7 +86,7 @@ class MapTrainer:
         self._sigma = sigma
         self._device = device
         self._ranks = ranks = ranks or Ranks()
-        self._chunks = 1
+        self._parts = BatchParts(device)
         torch.manual_seed(config.seed)  # the same network on every rank
         self.head = CoordinateHead(head_config)
         self.head.centres_k3.copy_(centres_k3)
@@ -134,22 +113,18 @@ class MapTrainer:
         on_progress: Callable[[TrainingProgress], None] = lambda _: None,
         checkpoint: TrainingCheckpoint | None = None,
     ) -> CoordinateHead:
-        """Train for `seconds`, or for config.iterations where that is None. From a checkpoint it
-        goes on with the rest of the schedule, which takes its share of the seconds.
+        """Go through the schedule, or from a checkpoint through the rest of it.
 
+        seconds: that the whole schedule takes; None = config.iterations steps.
         checkpoint: of rank 0, whose clock also decides for all ranks.
         Raises MappingError where the loss stops being finite. KeyboardInterrupt passes through
         after the checkpoint is written.
         """
         if checkpoint:
             checkpoint.load(self)
-        if self._ranks.count > 1:
-            restore(self, *self._ranks.from_first(state_of(self)))
-            if self._ranks.rank > 0:
-                seed = self.config.seed + (self._ranks.rank << 32) + self.step
-                self._generator.manual_seed(seed)
-        start, done_before = time.perf_counter(), self.done
-        seconds_before, saved_at = self.seconds, time.perf_counter()
+        self._start_as_rank_0()
+        start = saved_at = time.perf_counter()
+        done_before, seconds_before = self.done, self.seconds
         try:
             while self.done < 1.0:
                 loss, inlier_ratio = self._take_step()
@@ -161,7 +136,7 @@ class MapTrainer:
                 else:
                     done = done_before + elapsed / max(seconds, 1.0)
                     self.done = min(1.0, self._ranks.number_from_first(done))
-                if self.step % 20 == 0:
+                if self.step % _REPORT_STEPS == 0:
                     self._report(loss, inlier_ratio, on_progress)
                 if checkpoint and time.perf_counter() - saved_at > self.config.checkpoint_every_s:
                     checkpoint.save(self)
@@ -172,83 +147,87 @@ class MapTrainer:
             raise
         return self.head
 
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """For the checkpoint."""
-        return self._optimizer
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        """(tensors on the CPU, progress): all that the rest of the training depends on."""
+        tensors = {f"head.{k}": v.detach().cpu() for k, v in self.head.state_dict().items()}
+        tensors |= optimizer_tensors(self._optimizer)
+        tensors["generator"] = self._generator.get_state()
+        progress = {"step": self.step, "seconds": self.seconds, "done": self.done}
+        return {k: v.contiguous() for k, v in tensors.items()}, progress
 
-    @property
-    def generator(self) -> torch.Generator:
-        """For the checkpoint."""
-        return self._generator
+    def restore(self, tensors: dict[str, torch.Tensor], progress: dict[str, float]) -> None:
+        """Go on from what `state` gave. Raises KeyError, TypeError, ValueError or RuntimeError for
+        that of another network.
+        """
+        self.head.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("head.")})
+        load_optimizer_tensors(self._optimizer, tensors)
+        self._generator.set_state(tensors["generator"])
+        self.step, self.seconds = int(progress["step"]), progress["seconds"]
+        self.done = progress["done"]
+
+    def _start_as_rank_0(self) -> None:
+        """Only rank 0 has the checkpoint; the others sample what it does not."""
+        if self._ranks.count > 1:
+            self.restore(*self._ranks.from_first(self.state()))
+        if self._ranks.rank > 0:
+            seed = self.config.seed + (self._ranks.rank << 32) + self.step
+            self._generator.manual_seed(seed)
 
     def _take_step(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(mean loss, inlier ratio) of the batch."""
+        # schedule: the learning rate of one cycle; the loss's clamp follows the same progress
         rate = one_cycle(self.done, self.config.learning_rate, self.config.warm_up)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        # sampling: several patches of the same point in a batch triangulate it (section 4.2)
         index_n = self._draw()
+        # feature diffusion: new noise in each step, so that the network cannot tell co-visible
+        # views apart by their descriptors (section 3.2)
         descriptors_nG = None
         if self._descriptors_vG is not None:
             view_n = self._buffer.samples.view_n[index_n]
             descriptors_nG = sample_descriptors(
                 self._descriptors_vG, view_n, self._sigma, self._neighbours_vk, self._generator
             )
-        while True:
-            try:
-                loss, inlier_ratio = self._gradients(index_n, descriptors_nG)
-                break
-            except torch.cuda.OutOfMemoryError:
-                if not self._take_smaller_chunks(len(index_n)):
-                    raise
+        loss, inlier_ratio = self._parts.fitting(
+            len(index_n), lambda parts: self._gradients(parts, index_n, descriptors_nG)
+        )
         self._ranks.sum_gradients(self.head.parameters())
         self._optimizer.step()
         return loss, inlier_ratio
 
     def _gradients(
-        self, index_n: torch.Tensor, descriptors_nG: torch.Tensor | None
+        self, parts: list[slice], index_n: torch.Tensor, descriptors_nG: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean loss, share of inliers) of this rank's samples, whose gradients are set to their
-        part in those of the whole batch.
+        """(mean loss, inlier ratio) of this rank's samples, whose gradients are set to their part
+        in those of the whole batch.
         """
         self._optimizer.zero_grad(set_to_none=True)
         loss, inlier_ratio = torch.zeros(2, device=self._device)
-        size = -(-len(index_n) // self._chunks)
-        for start in range(0, len(index_n), size):
-            part = slice(start, start + size)
-            chunk_loss, chunk_inliers = self._loss(
+        for part in parts:
+            part_loss, part_inliers = self._loss(
                 index_n[part], None if descriptors_nG is None else descriptors_nG[part]
             )
             count = len(index_n[part])
-            (chunk_loss * (count / self.config.batch)).backward()  # type: ignore[no-untyped-call]
-            loss += chunk_loss.detach() * (count / len(index_n))
-            inlier_ratio += chunk_inliers * (count / len(index_n))
+            (part_loss * (count / self.config.batch)).backward()  # type: ignore[no-untyped-call]
+            loss += part_loss.detach() * (count / len(index_n))
+            inlier_ratio += part_inliers * (count / len(index_n))
         return loss, inlier_ratio
 
     def _loss(
         self, index_n: torch.Tensor, descriptors_nG: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        # global and local encoding side by side (section 3.2, figure 2)
         input_nC = head_input(
             self._buffer.samples.descriptors_nC[index_n], descriptors_nG,
             scaled=self.head.config.scaled_inputs,
         )  # fmt: skip
         half = self._dtype == torch.bfloat16
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half):
-            predicted_n3 = self.head(input_nC)
+            predicted_n3 = self.head(input_nC)  # the position decoder is its last layer (eq. 8)
+        # loss: reprojection under a clamp that tightens (eq. 2 to 4)
         observed = self._buffer.observations(index_n)
         return reprojection_loss(predicted_n3, observed, self.done, self.config.loss)
-
-    def _take_smaller_chunks(self, count: int) -> bool:
-        """Halve the parts in which a batch of so many goes through the network, if that helps."""
-        if count // (2 * self._chunks) < _SMALLEST_CHUNK:
-            return False
-        self._chunks *= 2
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        _LOG.warning(
-            "the GPU's memory is full: a batch now goes through the network in %d parts",
-            self._chunks,
-        )
-        return True
 
     def _draw(self) -> torch.Tensor:
         """Rows of this rank's part of a batch."""
@@ -268,31 +247,3 @@ class MapTrainer:
         on_progress(
             TrainingProgress(self.done, self.step, value, float(inlier_ratio), self.seconds)
         )
-
-
-def state_of(trainer: MapTrainer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """(tensors on the CPU, progress): all that the rest of a training depends on."""
-    tensors = {f"head.{k}": v.detach().cpu() for k, v in trainer.head.state_dict().items()}
-    for index, state in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v.detach().cpu() for k, v in state.items()}
-    tensors["generator"] = trainer.generator.get_state()
-    progress = {"step": trainer.step, "seconds": trainer.seconds, "done": trainer.done}
-    return {k: v.contiguous() for k, v in tensors.items()}, progress
-
-
-def restore(
-    trainer: MapTrainer, tensors: dict[str, torch.Tensor], progress: dict[str, float]
-) -> None:
-    """Put a trainer into the state of `state_of`."""
-    head = {k[5:]: v for k, v in tensors.items() if k.startswith("head.")}
-    trainer.head.load_state_dict(head)
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    whole = trainer.optimizer.state_dict()
-    trainer.optimizer.load_state_dict({**whole, "state": state})
-    trainer.generator.set_state(tensors["generator"])
-    trainer.step, trainer.seconds = int(progress["step"]), progress["seconds"]
-    trainer.done = progress["done"]

@@ -1,8 +1,8 @@
 """What a predicted point is told about where it should be.
 
-Paper eq. 2-4: the dynamic tanh of the reprojection error, and a pull to 10 m depth for points
-that are behind the camera, too far, or wildly off. Beyond the paper: a patch whose corner was
-triangulated from the recorded poses is also told its place (docs/method.md has the figures).
+Section 3.1 of the paper, eq. 2 to 4: the dynamic tanh of the reprojection error, and a pull to 10 m
+depth for points that are behind the camera, too far, or wildly off. Beyond the paper: a patch whose
+corner was triangulated from the recorded poses is also told its place (docs/method.md).
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ if TYPE_CHECKING:
 
 DEPTH_MIN_M, DEPTH_MAX_M, DEPTH_INVALID_TARGET_M = 0.1, 1000.0, 10.0
 ERROR_MAX_PX = 1000.0
+"""The paper's set V of valid predictions, and where the others are pulled to (eq. 3)."""
 
 
 @dataclass(frozen=True)
 class ReprojectionLossConfig:
-    """tau_max_px, tau_min_px: the clamp of the tanh, falling over training (paper eq. 4).
-
-    error_norm: 1 as in the paper, 2 is independent of the camera's roll.
-    point_weight: weight of the triangulated points' error beside the reprojection error.
-    metres_weight: px per metre of a slope that never saturates, so that points far off come home.
-    near_m: points nearer than about this count less, their pixel errors being blown up by errors
-    of the recorded poses: weight z / sqrt(z^2 + near^2). 0 = off (paper).
-    """
+    """The paper's loss, and what is added to it."""
 
     tau_max_px: float = 50.0
+    """The clamp of the tanh at the start of training (eq. 4)."""
     tau_min_px: float = 1.0
+    """What is left of it at the end."""
     error_norm: int = 2
+    """Of the pixel error: 1 as in the paper, 2 is independent of the camera's roll."""
     point_weight: float = 1.0
+    """Of the triangulated points' error beside the reprojection error; 0 = off (paper)."""
     metres_weight: float = 0.1
+    """Pixels per metre of a slope that never saturates, so that points far off come home."""
     near_m: float = 0.0
+    """Points nearer than about this count less, their pixel errors being blown up by errors of the
+    recorded poses: weight z / sqrt(z^2 + near^2). 0 = off (paper)."""
 
 
 def tau_px(progress: float, config: ReprojectionLossConfig) -> float:
-    """The clamp at `progress` in [0, 1] (paper eq. 4)."""
+    """The clamp tau(t) at `progress` t in [0, 1] (eq. 4)."""
     return config.tau_max_px * math.sqrt(max(0.0, 1.0 - progress**2)) + config.tau_min_px
 
 
@@ -55,8 +56,11 @@ def reprojection_loss(
     progress: float,
     config: ReprojectionLossConfig,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(mean loss, share of valid predictions within 10 px) of float32 points (n, 3) in map
-    coordinates.
+    """(mean loss, ratio of valid predictions within 10 px).
+
+    predicted_n3: float32, in metres from the map's origin.
+    observed: what the cameras saw of the same patches.
+    progress: of training, in [0, 1].
     """
     tau = tau_px(progress, config)
     matrix_n34 = observed.camera_from_map_n34
@@ -65,7 +69,7 @@ def reprojection_loss(
     )
     depth_n = in_camera_n3[:, 2]
     focal_n2, centre_n2 = observed.intrinsics_n4[:, :2], observed.intrinsics_n4[:, 2:]
-    # clamped only so that invalid rows stay finite: their error is not used
+    # eq. 2, clamped only so that invalid rows stay finite: their error is not used
     projected_n2 = (
         focal_n2 * in_camera_n3[:, :2] / depth_n.clamp(min=DEPTH_MIN_M)[:, None] + centre_n2
     )
@@ -73,6 +77,7 @@ def reprojection_loss(
         projected_n2 - observed.pixels_n2, ord=config.error_norm, dim=1
     )
     valid_n = (depth_n > DEPTH_MIN_M) & (depth_n < DEPTH_MAX_M) & (error_n <= ERROR_MAX_PX)
+    # eq. 3: the valid by the tanh, the others by their distance from a point 10 m ahead
     ray_n3 = torch.cat(
         [(observed.pixels_n2 - centre_n2) / focal_n2, torch.ones_like(depth_n)[:, None]], dim=1
     )

@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """views: augmented copies of each image, 0 = none. plain_first: before them the image as it is,
-    of which triangulation and VLAD codes are made; False: it too is augmented (paper).
-
-    Paper: scale 1.5 (both ways), roll 15 deg, brightness and contrast 0.1. even_scale: all scales
-    are as likely (paper), else enlarging is as likely as making smaller.
-    """
+    """How images are varied. Scale, roll, brightness and contrast are the paper's."""
 
     views: int = 1
+    """Augmented copies of each image, 0 = none."""
     plain_first: bool = True
+    """Before them the image as it is, for triangulation and VLAD descriptors; False: it too is
+    augmented (paper)."""
     scale: float = 1.5
+    """The most that a view is enlarged or made smaller by."""
     roll_deg: float = 15.0
+    """The most that it is turned by, to either side."""
     brightness: float = 0.1
+    """The most that is added or taken away, as a ratio of white."""
     contrast: float = 0.1
+    """The most that contrast is raised or lowered by, as a ratio."""
     even_scale: bool = False
+    """All scales are as likely (paper), else enlarging is as likely as making smaller."""
 
 
 class AugmentedView(NamedTuple):

@@ -46,9 +46,8 @@ _VIEWS_ON_DEVICE = 256
 class EncodedViews:
     """Encodes mapping images as they stream by, and collects patches of each view.
 
-    views: all so far; placed: how many of them are triangulated. image_count: how many there are
-    at most, where that is known; exactly, where passes fill the buffer. r2former: gives each image
-    a code, before it is augmented.
+    views: all so far.
+    triangulated: how many of them are.
     """
 
     def __init__(
@@ -61,6 +60,13 @@ class EncodedViews:
         ranks: Ranks | None = None,
         r2former: R2FormerEncoder | None = None,
     ) -> None:
+        """Raises ValueError where passes fill the buffer and image_count is None.
+
+        image_count: how many there are at most, where that is known; exactly, where passes fill
+        the buffer.
+        ranks: that share the images.
+        r2former: gives each image a global descriptor, before it is augmented.
+        """
         self.config = config
         self._r2former = r2former
         self._ranks = ranks or Ranks()
@@ -80,7 +86,7 @@ class EncodedViews:
         self._seed = seed
 
     def add(self, image: PosedImage) -> None:
-        """Encode one image and its augmented views; of another rank's share, only note the pose.
+        """Encode one image and its augmented views; of another rank's part, only note the pose.
 
         image.map_from_camera must be there.
         """

@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureBufferConfig:
-    """patches: of each view, best first. short_side_px: working size of images.
-    drawn: those of augmented views at random, as likely as their scores say (paper, section 4.2).
-
-    max_bytes bounds the samples' memory: with more images, each gives fewer patches.
-    samples: the buffer is filled to so many by passes over the images, augmented anew (paper: 16
-    million in each process); 0: each image and its augmented views are taken once.
-    transfer_px: an augmented view's patch this near to a triangulated one is the same corner.
-    """
+    """Which patches there are to train on (section 4.2 of the paper)."""
 
     patches: int = 1000
+    """Of each view, best first."""
     short_side_px: int = 480
+    """Working size of images."""
     max_bytes: int = 2 << 30
+    """Bounds the samples' memory: with more images, each gives fewer patches."""
     samples: int = 0
+    """The buffer is filled to so many by passes over the images, augmented anew (paper: 16 million
+    in each process); 0: each image and its augmented views are taken once."""
     sampled: bool = False
+    """Patches of augmented views at random, as likely as their scores say (paper)."""
     transfer_px: float = 1.5
+    """An augmented view's patch this near to a triangulated one is the same keypoint."""
 
 
 class FeatureBuffer:

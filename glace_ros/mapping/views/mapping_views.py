@@ -7,6 +7,7 @@ read are slices of the same tensors. Memory that was not filled yet costs nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -25,8 +26,12 @@ _VIEWS_AT_ONCE = 500
 
 
 class MappingView(NamedTuple):
-    """One mapping image, encoded: its unaugmented patches and where they were seen from. code_G:
-    where an encoder of its own made one of the image.
+    """One mapping image, encoded.
+
+    features: its unaugmented patches.
+    map_from_camera: where they were seen from.
+    intrinsics_4: fx, fy, cx, cy in pixels of the working size, float32.
+    descriptor_G: the global one, where an encoder with weights of its own made it.
     """
 
     features: LocalFeatures
@@ -36,8 +41,13 @@ class MappingView(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """All patches. descriptors_nC fp16; pixels_n2 (recorded image, working size), points_n3,
-    fp32; view_n int32.
+    """All patches.
+
+    descriptors_nC: fp16.
+    pixels_n2: of the recorded image at working size, fp32.
+    view_n: which view they are of, int32.
+    points_n3: where they were triangulated, metres from the map's origin, fp32.
+    has_point_n: whether they were; else their point is arbitrary.
     """
 
     descriptors_nC: torch.Tensor
@@ -62,8 +72,10 @@ def patches_per_view(max_bytes: int, channels: int, copies: int, views: int, mos
 
 
 class BufferPasses(NamedTuple):
-    """Passes over so many images that take them `encodings` times in all, the last pass evenly
-    spread over them.
+    """Passes over the images of a recording, the last one evenly spread over them.
+
+    images: how many there are.
+    encodings: how many times they are taken in all.
     """
 
     images: int
@@ -72,7 +84,7 @@ class BufferPasses(NamedTuple):
     @property
     def most(self) -> int:
         """How many times an image is taken at most."""
-        return max(1, -(-self.encodings // max(1, self.images)))
+        return max(1, math.ceil(self.encodings / max(1, self.images)))
 
     def of(self, image: int) -> int:
         """How many times this image is taken: once at least."""
@@ -82,7 +94,7 @@ class BufferPasses(NamedTuple):
 
 class MappingViews(Sequence[MappingView]):
     """Views in the order in which they were appended; samples sorted by view, a view's own patches
-    before those of its augmented views, each best first or as drawn.
+    before those of its augmented views, each best first or as sampled.
 
     copies: 1 + augmented views of an image. patches: of each copy; falls when max_bytes are full.
     expected_views: where known, no more memory than these need is asked for. end: row behind the
@@ -154,13 +166,13 @@ class MappingViews(Sequence[MappingView]):
         end, step = 0, _VIEWS_AT_ONCE * self.copies
         for first in range(0, len(self._rows), step):
             block = self._rows[first : first + step]
-            kept = [(start, min(count, self.patches)) for start, count in block]
+            best = [(start, min(count, self.patches)) for start, count in block]
             index_n = torch.from_numpy(
-                np.concatenate([np.arange(start, start + count) for start, count in kept])
+                np.concatenate([np.arange(start, start + count) for start, count in best])
             )
             for tensor in tensors:
                 tensor[end : end + len(index_n)] = tensor[index_n]
-            for offset, (_, count) in enumerate(kept):
+            for offset, (_, count) in enumerate(best):
                 self._rows[first + offset] = (end, count)
                 end += count
         self.end = end
@@ -190,8 +202,8 @@ class MappingViews(Sequence[MappingView]):
     @property
     def descriptors_vG(self) -> torch.Tensor | None:
         """Of every view, where an encoder of its own made them; zeros for views of other ranks."""
-        codes = [descriptor_G for descriptor_G in self._descriptors_v if descriptor_G is not None]
-        return torch.stack(codes) if codes else None
+        given = [descriptor_G for descriptor_G in self._descriptors_v if descriptor_G is not None]
+        return torch.stack(given) if given else None
 
     def lend(self, features: list[LocalFeatures]) -> None:
         """Patches of views that have none here: what other ranks encoded. See share_exchange."""

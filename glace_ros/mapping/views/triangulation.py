@@ -1,9 +1,8 @@
-"""Explicit triangulation: corners matched between co-visible mapping views, placed by their poses.
+"""Explicit triangulation: keypoints matched between co-visible mapping views of known pose.
 
 The paper leaves triangulation to the network ("implicit", section 3.1). With recorded poses it
-costs
-seconds to do it outright for the corners that match, and the network then only has to remember
-places instead of discovering them: the same accuracy takes a fraction of the training.
+costs seconds to do it outright for the keypoints that match, and the network then only has to
+remember places instead of discovering them: the same accuracy takes a fraction of the training.
 """
 
 from __future__ import annotations
@@ -21,24 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TriangulationConfig:
-    """Which views are matched and which points are believed.
-
-    neighbours: views that each view is matched to. distance_m, angle_deg: how far they may be.
-    min_cosine: of two descriptors; the epipolar test and the agreement of
-    several views allow less than a matcher without poses would ask for.
-    epipolar_px, reprojection_px: in the encoded image. min_views: that agree, the view itself
-    counted.
-    min_parallax_deg: between the rays of the two outermost of these.
-    """
+    """Which views are matched and which points are believed."""
 
     neighbours: int = 16
+    """Views that each view is matched to."""
     distance_m: float = 1.5
+    """How far they may be from it."""
     angle_deg: float = 35.0
+    """How far they may be turned from it."""
     min_cosine: float = 0.65
+    """Of two descriptors; the epipolar test and the agreement of several views allow less than a
+    matcher without poses would ask for."""
     epipolar_px: float = 4.0
+    """From a match to its epipolar line, in the encoded image."""
     reprojection_px: float = 3.0
+    """From a match to the triangulated point, in the encoded image."""
     min_views: int = 3
+    """That agree, the view itself counted."""
     min_parallax_deg: float = 1.2
+    """Between the rays of the two outermost of these."""
 
 
 class View(NamedTuple):

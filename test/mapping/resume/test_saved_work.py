@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,16 +17,23 @@ from support.published_networks import seeded
 from support.small_builds import arguments, write_wall
 
 from glace_ros.commands.build_map import main as build_map
-from glace_ros.commands.build_map_config import fingerprint, map_builder_config
+from glace_ros.commands.build_map_config import build_request, weights_of
+from glace_ros.commands.build_map_fingerprint import fingerprint
 from glace_ros.commands.build_map_options import build_map_parser
+from glace_ros.errors import MappingError
 from glace_ros.evaluation import map_validation as map_judgement
 from glace_ros.features.ace_encoder import AceNetwork
+from glace_ros.features.local_features import LocalFeatures
+from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
+from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.mapping.training import map_trainer
 from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.mapping.views import encoded_views
 from glace_ros.mapping.views.encoded_views import EncodedViews
+from glace_ros.mapping.views.mapping_views import MappingView, MappingViews
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.ranks import Ranks
 from glace_ros.recording.held_out import HeldOutBlocks
 
 # a clock decides whether bfloat16 pays: a busy machine must not decide about a test
@@ -59,7 +67,7 @@ def killed_at(process: subprocess.Popen, cpu_s: float) -> bool:
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=60)
             return process.returncode == -signal.SIGKILL
-        time.sleep(0.02)
+        time.sleep(0.02)  # the kernel tells of no CPU time
     return False
 
 
@@ -89,7 +97,7 @@ def test_a_build_that_is_killed_again_and_again_ends_in_the_same_map(wall, tmp_p
         used_s = cpu_seconds(process.pid)
         if idle_s is None and used_s and (tmp_path / "whole.glace.encoded").is_dir():
             idle_s = used_s  # until then nothing could be saved
-        time.sleep(0.01)
+        time.sleep(0.01)  # the kernel tells of no CPU time
     assert process.returncode == 0, process.stderr.read()
     expected = SceneMap.load(whole)
     assert idle_s is not None
@@ -147,11 +155,15 @@ def test_a_disk_that_is_full_is_said_and_what_was_saved_is_gone_on_from(wall, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.glace"]
 
 
+@pytest.fixture(scope="module")
+def short_wall(tmp_path_factory):
+    return write_wall(tmp_path_factory.mktemp("bag") / "wall", 20)
+
+
 @pytest.fixture
-def small(tmp_path):
+def small(short_wall, tmp_path):
     """All views are co-visible here: there is no diffusion to be measured."""
-    wall = write_wall(tmp_path / "wall", 20)
-    return arguments(wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
+    return arguments(short_wall, tmp_path / "map.glace", "--iterations", 3, "--sigma", 0.1)
 
 
 def test_ctrl_c_while_encoding_names_what_was_saved(small, tmp_path, monkeypatch, capsys):
@@ -253,7 +265,7 @@ def test_a_signal_while_torch_is_imported_is_one_line(tmp_path, number):
     )  # fmt: skip
     while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
         assert process.poll() is None
-        time.sleep(0.01)
+        time.sleep(0.01)  # the kernel tells of no mapping
     process.send_signal(number)
     _, stderr = process.communicate(timeout=300)
     assert (process.returncode, stderr) == (130, "build_map: interrupted\n")
@@ -285,12 +297,65 @@ def test_weights_that_were_replaced_since_are_noticed(small, tmp_path, monkeypat
 def test_replaced_weights_of_global_codes_are_noticed(tmp_path):
     weights = tmp_path / "r2former.pth"
     words = ["--bag", "x", "--global-encoder", f"r2former:{weights}"]
-    args = build_map_parser(None).parse_args(words)
+    request = build_request(build_map_parser(None).parse_args(words))
     marks = []
     for content in (b"one", b"two", b"one"):
         weights.write_bytes(content)
-        marks.append(fingerprint(map_builder_config(args), args, "0" * 64))
+        marks.append(fingerprint(request, "0" * 64, weights_of(request.config)))
     assert marks[0] == marks[2] != marks[1]
+
+
+def work_beside(output: Path, resume: bool, held_out: list[int], encoded=None) -> SavedWork:
+    """Of a reader that stands at the seventh image; no patch is encoded."""
+    encoded = encoded or SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
+    return SavedWork(
+        output, "mine", SimpleNamespace(position={"image": 7}), encoded,
+        SimpleNamespace(stamps_ns=held_out), Ranks(), resume=resume, every_s=0.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def left_behind(tmp_path) -> list[Path]:
+    """What an earlier run saved: two files that nobody can read."""
+    folder = tmp_path / "map.glace.encoded"
+    folder.mkdir()
+    files = [folder / "encoded-00000000.safetensors", tmp_path / "map.glace.checkpoint"]
+    for file in files:
+        file.write_bytes(b"work")
+    return files
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_saved_work_touches_no_file_before_it_is_started(left_behind, tmp_path, resume):
+    work_beside(tmp_path / "map.glace", resume, [])
+    assert [file.read_bytes() for file in left_behind] == [b"work"] * 2
+
+
+def test_a_new_start_deletes_what_an_earlier_run_encoded(left_behind, tmp_path):
+    """Its checkpoint stays until training begins: an encoding that fails costs no training."""
+    held_out = [1, 2]
+    assert work_beside(tmp_path / "map.glace", False, held_out).start() is None
+    assert held_out == []
+    assert [file.exists() for file in left_behind] == [False, True]
+
+
+def test_a_resumed_start_deletes_nothing_it_cannot_read(left_behind, tmp_path):
+    with pytest.raises(MappingError, match="damaged"):
+        work_beside(tmp_path / "map.glace", True, []).start()
+    assert [file.read_bytes() for file in left_behind] == [b"work"] * 2
+
+
+def test_a_resumed_start_goes_on_where_the_files_end(tmp_path):
+    assert work_beside(tmp_path / "map.glace", True, []).start() is None
+    encoded = SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
+    patches = LocalFeatures(torch.rand(3, 64), torch.rand(3, 2), torch.rand(3))
+    encoded.views.append(MappingView(patches, Pose.from_planar(1.0, 2.0, 0.5), torch.rand(4)))
+    work_beside(tmp_path / "map.glace", False, [5, 9], encoded).journal.save()
+    held_out, again = [3], SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
+    work = work_beside(tmp_path / "map.glace", True, held_out, again)
+    assert work.start() == {"image": 7}
+    assert held_out == [5, 9]
+    assert torch.equal(again.views.samples.pixels_n2, patches.pixels_n2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from support.told_world import CPU, POINTS, STEPS, TARGET_3, VIEWS, World
 
 from glace_ros.errors import MappingError
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
-from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig, one_cycle
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
+from glace_ros.mapping.training.schedule import one_cycle
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
 

@@ -22,7 +22,8 @@ from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
-from glace_ros.mapping.training.map_trainer import MapTrainer, MapTrainerConfig
+from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.encoded_views import EncodedViews, _transfer
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
@@ -97,7 +98,7 @@ def test_batches_are_drawn_where_the_buffer_lies(buffer):
         MapTrainerConfig(batch=16), buffer, None, 0.0,
         CoordinateHeadConfig(global_channels=0, width=8), torch.zeros(1, 3), CPU,
     )  # fmt: skip
-    assert trainer.generator.device == buffer.samples.view_n.device
+    assert trainer._generator.device == buffer.samples.view_n.device
     drawn_n = trainer._draw()
     assert drawn_n.device == buffer.samples.view_n.device
     assert drawn_n.shape == (16,)

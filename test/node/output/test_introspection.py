@@ -23,7 +23,8 @@ from support.fake_localizer_process import (
     WIDTH,
     points_seen_from,
 )
-from support.robot import BASE_FROM_CAMERA, LATCHED, odometry_at, stamp_of, wait_until
+from support.robot import BASE_FROM_CAMERA, LATCHED, odometry_at, stamp_of
+from support.waiting import holds, wait_until
 from visualization_msgs.msg import Marker, MarkerArray
 
 from glace_ros.fusion.localization_state import LocalizationState
@@ -199,8 +200,7 @@ def test_coverage_is_where_the_map_was_recorded(live):
     robot.activate(**PATIENT)
     came, end = subscribe(robot, MarkerArray, "coverage", LATCHED)
     wait_until(lambda: came)
-    time.sleep(1.0)
-    assert len(came) == 1
+    assert holds(lambda: len(came) == 1, 1.0)
     end()
     late, _ = subscribe(robot, MarkerArray, "coverage", LATCHED)
     wait_until(lambda: late)
@@ -215,18 +215,16 @@ def test_coverage_is_where_the_map_was_recorded(live):
     assert robot.set_parameter("map", "/maps/blind.glace").successful
     wait_until(lambda: len(late) == 3)
     assert [m.action for m in late[2].markers] == [Marker.DELETEALL]
-    time.sleep(1.0)
     sentence = "The map blind.glace 89abcdef does not say where it was recorded"
-    assert node.log().count(sentence) == 1
+    node.wait_for(sentence)
+    assert holds(lambda: node.log().count(sentence) == 1, 1.0)
 
 
 def test_a_map_without_views_says_so_once_and_shows_nothing(live):
     robot, node = live
     robot.activate(map="/maps/blind.glace", **PATIENT)
-    time.sleep(1.0)
-    assert "does not say where it was recorded" not in node.log()  # nobody has asked
+    sentence = "does not say where it was recorded"
+    assert holds(lambda: sentence not in node.log(), 1.0)  # nobody has asked
     came, _ = subscribe(robot, MarkerArray, "coverage", LATCHED)
     node.wait_for("nothing is shown on /glace_localizer/coverage.")
-    time.sleep(1.0)
-    assert came == []
-    assert node.log().count("does not say where it was recorded") == 1
+    assert holds(lambda: came == [] and node.log().count(sentence) == 1, 1.0)

@@ -1,0 +1,96 @@
+"""What `build_map` says: on the recording, and of the map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from glace_ros.evaluation.metrics_table import map_size, metrics_table
+from glace_ros.recording.recording_summary import describe
+from glace_ros.report.map_report_files import report_paths
+from glace_ros.report.words import place, why_weak
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from glace_ros.evaluation.map_validation import MapValidation
+    from glace_ros.mapping.build_steps import Prepared, Trained
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.recording.held_out import HeldOutImages
+    from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.recording_summary import RecordingSummary
+    from glace_ros.report.map_report import MapReport
+
+
+def print_survey(summary: RecordingSummary, config: MapBuilderConfig) -> None:
+    """What a dry run found, on stdout."""
+    print(describe(summary))
+    steps = f"that of {config.trainer.iterations} training steps"
+    print("time:       ", f"{config.minutes:g} minutes (--minutes)" if config.minutes else steps)
+
+
+def print_source(console: Console, reader: PosedImageReader, device: torch.device) -> None:
+    """Which poses and images are used, and what is odd about them."""
+    info = reader.info
+    console.print(
+        f"poses: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
+        f"in {info.map_frame}; images: {info.image_topic}; on {device}",
+        highlight=False,
+    )
+    for note in reader.notes:
+        console.print(f"note: {note}", highlight=False)
+
+
+def print_left_out(
+    console: Console, reader: PosedImageReader, mapping: int, held_out: HeldOutImages
+) -> None:
+    """How the images are divided; mapping: how many the map is made of."""
+    left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
+    few = len(held_out) < len(held_out.stamps_ns)
+    console.print(
+        f"frames: {reader.info.image_count} recorded, {mapping} to map from, "
+        f"{len(held_out.stamps_ns)} held out"
+        + (f" ({len(held_out)} of them to judge it)" if few else "")
+        + (f"; left out: {left_out}" if left_out else ""),
+        highlight=False,
+    )
+
+
+def map_metrics(validation: MapValidation, prepared: Prepared, trained: Trained) -> dict[str, Any]:
+    """Metrics of the validation, and those of the map that was saved."""
+    scene_map = validation.scene_map
+    statistics = prepared.descriptors.statistics if prepared.descriptors else None
+    return {
+        **validation.metrics,
+        "map_bytes": scene_map.file_bytes,
+        "heads": len(scene_map.heads),
+        "samples_per_second": trained.samples_per_second,
+        "steps": trained.steps,
+        "landmarks": len(scene_map.landmarks) if scene_map.landmarks else 0,
+        "mapping_frames": len(prepared.buffer.views),
+        "points_share": prepared.triangulated_ratio,
+        "sigma": scene_map.metadata.sigma,
+        "codes": vars(statistics) if statistics else None,
+    }
+
+
+_REGIONS_PRINTED = 5
+
+
+def print_result(output: Path, metrics: dict[str, Any], report: MapReport | None) -> None:
+    """The held-out metrics on stdout, and where to record more."""
+    table = Table(title=f"{output.name}, held-out blocks", show_header=False)
+    for row in metrics_table(metrics):
+        table.add_row(*row)
+    table.add_row("map", f"{output}, {map_size(metrics)}")
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in metrics["seconds"].items())
+    table.add_row("time", seconds)
+    if report:
+        table.add_row("report", str(report_paths(output).html))
+        for region in report.regions[:_REGIONS_PRINTED]:
+            table.add_row("record more at", f"{place(region)}: {why_weak(region)}")
+    Console().print(table)

@@ -1,0 +1,127 @@
+"""What unfinished work depends on is written out by hand: no field may be forgotten."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glace_ros.commands import build_map_fingerprint
+from glace_ros.commands.build_map_config import BuildRequest, build_request
+from glace_ros.commands.build_map_fingerprint import NOT_OF_THE_MAP, fingerprint
+from glace_ros.commands.build_map_options import build_map_parser
+
+
+def request_of(*words: object) -> BuildRequest:
+    arguments = ["--bag", "drive", *map(str, words)]
+    return build_request(build_map_parser(None).parse_args(arguments))
+
+
+def name_of(request: BuildRequest, content: str = "0" * 64, weights=("a",)) -> str:
+    return fingerprint(request, content, weights)
+
+
+def paths(value: Any, path: str = "") -> Iterator[str]:
+    """Of all fields, those of configurations within configurations too."""
+    if not is_dataclass(value):
+        yield path
+        return
+    for field in fields(value):
+        yield from paths(getattr(value, field.name), f"{path}.{field.name}".removeprefix("."))
+
+
+def another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return Path("other") if value is None or isinstance(value, Path) else f"{value}x"
+
+
+def changed(value: Any, path: str) -> Any:
+    """The same but for the field at that path."""
+    name, _, rest = path.partition(".")
+    inner = getattr(value, name)
+    return replace(value, **{name: changed(inner, rest) if rest else another(inner)})
+
+
+REQUEST = request_of(
+    "--image-topic", "/image", "--camera-info-topic", "/info", "--pose-source", "p"
+)
+PATHS = list(paths(REQUEST))
+
+
+def test_all_configurations_are_looked_into():
+    """Of the request itself, of frames, of each step; none of them is off in this request."""
+    assert len(PATHS) > 70
+    assert {"holdout", "recording.scene", "selection.min_sharpness", "config.seed"} <= set(PATHS)
+    for inner in (
+        "head.scale.h_beta", "vlad.words", "buffer.patches", "augmentation.views",
+        "triangulation.min_views", "landmarks.most", "trainer.loss.near_m",
+    ):  # fmt: skip
+        assert f"config.{inner}" in PATHS
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_field_counts_or_is_said_not_to(path):
+    """A new field fails here until it is in one of the two lists."""
+    other = changed(REQUEST, path)
+    assert other != REQUEST
+    assert (name_of(other) == name_of(REQUEST)) == (path in NOT_OF_THE_MAP)
+
+
+def test_no_field_that_is_gone_is_said_not_to_count():
+    assert set(PATHS) >= NOT_OF_THE_MAP
+
+
+def test_recording_and_weights_count():
+    names = {
+        name_of(REQUEST), name_of(REQUEST, "1" * 64), name_of(REQUEST, weights=("b",)),
+        name_of(REQUEST, weights=("a", "b")),
+    }  # fmt: skip
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("config", ["triangulation", "head"])
+def test_a_step_that_is_left_out_counts(config):
+    off = {
+        "triangulation": replace(REQUEST.config, triangulation=None),
+        "head": replace(REQUEST.config, head=replace(REQUEST.config.head, scale=None)),
+    }[config]
+    assert name_of(replace(REQUEST, config=off)) != name_of(REQUEST)
+
+
+def test_what_may_change_between_two_runs():
+    """How long, with how much memory, where to and how often: not whether minutes count at all."""
+    plain = name_of(request_of("--minutes", 5))
+    for more in (
+        ("--minutes", 7), ("--output", "x.glace"), ("--json", "x.json"), ("--no-report",),
+        ("--resume",), ("--buffer-gb", 1), ("--checkpoint-every", 3), ("--device", "cpu"),
+    ):  # fmt: skip
+        assert name_of(request_of("--minutes", 5, *more)) == plain
+    for more in (("--seed", 1), ("--width", 64), ("--sigma", 0.2), ("--preset", "fast")):
+        assert name_of(request_of("--minutes", 5, *more)) != plain
+    default_iterations = request_of("--iterations", REQUEST.config.trainer.iterations)
+    assert name_of(default_iterations) != plain
+
+
+def test_a_new_version_is_another_name(monkeypatch):
+    before = name_of(REQUEST)
+    monkeypatch.setattr(build_map_fingerprint, "VERSION", build_map_fingerprint.VERSION + 1)
+    assert name_of(REQUEST) != before
+
+
+def test_a_renamed_field_leaves_the_name():
+    """The values are what counts, whatever the attributes are called by then."""
+
+    class Renamed:
+        def __init__(self, config) -> None:
+            self._config = config
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._config, name)
+
+    renamed = replace(REQUEST, config=Renamed(REQUEST.config))
+    assert repr(renamed) != repr(REQUEST)
+    assert name_of(renamed) == name_of(REQUEST)
