@@ -29,9 +29,14 @@ def spin(node: GlaceLocalizer) -> None:
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while rclpy.ok() and not node.broken:
-        executor.spin_once()
-    executor.remove_node(node)
+    try:
+        while rclpy.ok() and not node.broken:
+            executor.spin_once()
+        executor.remove_node(node)
+    finally:
+        # Collected without this, in a cycle with a service that still waits, it destroys its guard
+        # after the guard itself did: a traceback in the log, or none, as the collector goes.
+        executor.shutdown(timeout_sec=0)
 
 
 def main(
