@@ -65,11 +65,11 @@ class LocalizationServices:
 
     def on_fix(self, fix: Fix, estimate: PoseEstimate) -> None:
         """To be called with each accepted fix, from any thread."""
-        self._answer(True, f"Fix at {describe_fix(fix, estimate)}.")
+        self._answer(f"Fix at {describe_fix(fix, estimate)}.", success=True)
 
     def on_deactivate(self) -> None:
         """To be called when no more fixes will come."""
-        self._answer(False, DEACTIVATED)
+        self._answer(DEACTIVATED, success=False)
 
     async def _relocalize(self, _: Trigger.Request, response: Trigger.Response) -> Any:
         live = self._live()
@@ -101,7 +101,7 @@ class LocalizationServices:
             self._waiting.remove(answer)
         answer.set_result((False, f"No fix within {timeout_s:g} s. {live.why_no_fix()}"))
 
-    def _answer(self, success: bool, message: str) -> None:
+    def _answer(self, message: str, *, success: bool) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for answer in waiting:
