@@ -37,8 +37,8 @@ from tf2_msgs.msg import TFMessage
 from benchmark.__main__ import OFFICE, REPO
 from glace_ros.demo.live_run import LocalizerProcess, running_localizer
 from glace_ros.geometry.pose import Pose, interpolate
-from glace_ros.node.conversions import ns_to_stamp
 from glace_ros.node.output.publishers import LATCHED
+from glace_ros.node.ros_interface.conversions import ns_to_stamp
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.rejection import RejectionCode
 from glace_ros.ros_messages.reading import pose_from_transform

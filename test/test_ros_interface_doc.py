@@ -19,7 +19,7 @@ from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.commands.evaluate import _parser as evaluate_parser
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS, summarize_frames
 from glace_ros.node.localizing.base_locator import kind_of
-from glace_ros.node.parameters import PARAMETERS
+from glace_ros.node.ros_interface.parameters import PARAMETERS
 from glace_ros.rejection import RejectionCode
 
 REPO = Path(__file__).resolve().parents[1]

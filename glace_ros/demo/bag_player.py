@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from glace_ros.errors import RecordingError
-from glace_ros.node.conversions import ns_to_stamp
+from glace_ros.node.ros_interface.conversions import ns_to_stamp
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.ros_messages.reading import stamp_to_ns
 

@@ -15,7 +15,6 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 
 from glace_ros.fusion.localization_state import LocalizationState
-from glace_ros.node.conversions import pose_with_covariance
 from glace_ros.node.input.camera_input import CameraInput
 from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.localizing.base_locator import BaseLocator
@@ -25,6 +24,7 @@ from glace_ros.node.output.introspection import Introspection
 from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
 from glace_ros.node.output.status import input_values
 from glace_ros.node.output.status_reports import LiveReports
+from glace_ros.node.ros_interface.conversions import pose_with_covariance
 from glace_ros.node.saved_pose_file import PoseMemory
 from glace_ros.rejection import RejectionCode
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from glace_ros.node.localizing.localization_run import RunReport
     from glace_ros.node.localizing.localizing_thread import Outcome
     from glace_ros.node.output.publishers import Publishers
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 

@@ -17,13 +17,13 @@ from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 from glace_ros.node.map_switch import MapSwitch
 from glace_ros.node.output.publishers import Publishers
 from glace_ros.node.parameter_server import ParameterServer
+from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.node.services import LocalizationServices
-from glace_ros.node.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
     ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
 

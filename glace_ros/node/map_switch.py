@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rclpy.guard_condition import GuardCondition
     from rclpy.node import Node
 
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rcl_interfaces.msg import SetParametersResult
 
 from glace_ros.errors import GlaceError
-from glace_ros.node.parameter_checks import checked, descriptor, from_values
-from glace_ros.node.parameters import PARAMETERS, LocalizeParameters, ParameterError
+from glace_ros.node.ros_interface.parameter_checks import checked, descriptor, from_values
+from glace_ros.node.ros_interface.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from glace_ros.atomic_write import partial_of, write_atomically
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
+from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.node.saved_pose import SavedPose, SavedPoseError
-from glace_ros.node.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.geometry.pose import Pose
     from glace_ros.node.localizing.loaded_map import LoadedMap
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 PERIOD_S = 5.0  # between two writes
 LARGEST_BYTES = 65_536  # of a file that is read: 40 times what is written

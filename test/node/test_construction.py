@@ -26,7 +26,7 @@ from glace_ros.node.localizing.loaded_map import LoadedMap
 from glace_ros.node.localizing.localizing_thread import LocalizingThread
 from glace_ros.node.map_switch import MapSwitch
 from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
-from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
 from glace_ros.node.saved_pose_file import PoseMemory
 from glace_ros.node.services import LocalizationServices
 

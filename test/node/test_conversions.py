@@ -20,8 +20,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.node import conversions
-from glace_ros.node.conversions import (
+from glace_ros.node.ros_interface import conversions
+from glace_ros.node.ros_interface.conversions import (
     image_to_rgb,
     ns_to_stamp,
     points_to_cloud,
@@ -30,7 +30,7 @@ from glace_ros.node.conversions import (
     pose_with_covariance,
     rgb_to_image,
 )
-from glace_ros.node.from_ros import import_from_ros
+from glace_ros.node.ros_interface.from_ros import import_from_ros
 from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform, stamp_to_ns
 
 coordinates = arrays(np.float64, 3, elements=st.floats(-1e5, 1e5))

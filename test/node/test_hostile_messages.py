@@ -32,7 +32,7 @@ from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.localizing.base_locator import BaseLocator, ImageRejected, LocatedBase
 from glace_ros.node.localizing.localization_run import LocalizationRun
-from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
 from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.ros_messages.image_decoding import _RAW_8_BIT, _RAW_16_BIT
 

@@ -19,12 +19,12 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.node.conversions import ns_to_stamp, pose_to_transform
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
 from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
-from glace_ros.node.parameters import LocalizeParameters
-from glace_ros.node.transition_log import TransitionLog
+from glace_ros.node.ros_interface.conversions import ns_to_stamp, pose_to_transform
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.ros_messages.reading import stamp_to_ns
 
 NS = 1_000_000_000

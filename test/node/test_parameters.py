@@ -12,8 +12,8 @@ pytest.importorskip("rclpy")
 from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.node.parameter_checks import checked, descriptor, from_values
-from glace_ros.node.parameters import PARAMETERS, LocalizeParameters, ParameterError
+from glace_ros.node.ros_interface.parameter_checks import checked, descriptor, from_values
+from glace_ros.node.ros_interface.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 CONFIG = Path(__file__).parents[2] / "config" / "localize.yaml"
 

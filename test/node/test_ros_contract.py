@@ -29,7 +29,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.node import live_localization
 from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.localizing import image_worker
-from glace_ros.node.parameters import PARAMETERS, LocalizeParameters
+from glace_ros.node.ros_interface.parameters import PARAMETERS, LocalizeParameters
 from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform, stamp_to_ns
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "ros_interface.md"

@@ -34,8 +34,8 @@ from support.robot import (
 from support.robot import odometry_at as robot_odometry_at
 from tf2_msgs.msg import TFMessage
 
-from glace_ros.node.conversions import ns_to_stamp, pose_to_transform
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
+from glace_ros.node.ros_interface.conversions import ns_to_stamp, pose_to_transform
 from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 NS = 1_000_000_000

@@ -35,8 +35,12 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import ns_to_stamp, pose_to_transform, pose_with_covariance
-from glace_ros.node.parameters import PARAMETERS
+from glace_ros.node.ros_interface.conversions import (
+    ns_to_stamp,
+    pose_to_transform,
+    pose_with_covariance,
+)
+from glace_ros.node.ros_interface.parameters import PARAMETERS
 from glace_ros.ros_messages.reading import stamp_to_ns
 
 LATCHED = QoSProfile(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 
 class CameraInput:

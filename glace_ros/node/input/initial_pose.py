@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rclpy.service import Service
     from rclpy.subscription import Subscription
 
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # a person points to within half a metre and 15 degrees, as RViz and AMCL have it

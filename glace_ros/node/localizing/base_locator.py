@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.node.conversions import image_to_rgb
+from glace_ros.node.ros_interface.conversions import image_to_rgb
 from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from glace_ros.node.input.incoming_image import IncomingImage
     from glace_ros.node.input.transform_listener import TransformListener
     from glace_ros.node.localizing.loaded_map import LocalizesImages
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 
 _KINDS = {

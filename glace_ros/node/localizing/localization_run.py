@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
 from glace_ros.node.localizing.base_locator import ImageRejected, kind_of
-from glace_ros.node.transition_log import TransitionLog
+from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.localizing.base_locator import LocatedBase
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 
 _FIX = "fix"

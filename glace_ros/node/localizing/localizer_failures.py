@@ -12,7 +12,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import GlaceError
-from glace_ros.node.transition_log import TransitionLog
+from glace_ros.node.ros_interface.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

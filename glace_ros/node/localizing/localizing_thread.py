@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from glace_ros.node.localizing.base_locator import BaseLocator
     from glace_ros.node.localizing.loaded_map import LoadedMap
     from glace_ros.node.localizing.localization_run import LocalizationRun
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
 
     Outcome = PoseEstimate | Rejection | Exception | None

@@ -10,13 +10,13 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from glace_ros.localization.pose_estimate import PoseEstimate
-from glace_ros.node.conversions import (
+from glace_ros.node.output.inliers_image import draw_inliers
+from glace_ros.node.ros_interface.conversions import (
     image_to_rgb,
     ns_to_stamp,
     points_to_cloud,
     rgb_to_image,
 )
-from glace_ros.node.output.inliers_image import draw_inliers
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from glace_ros.node.localizing.loaded_map import LoadedMap
     from glace_ros.node.localizing.localization_run import RunReport
     from glace_ros.node.output.publishers import Publishers
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
 
 VIEW_M = 0.15  # diameter of a mapping camera's marker

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from geometry_msgs.msg import TransformStamped
 from tf2_msgs.msg import TFMessage
 
-from glace_ros.node.conversions import ns_to_stamp, pose_to_transform
 from glace_ros.node.input.transform_listener import TF_QOS
+from glace_ros.node.ros_interface.conversions import ns_to_stamp, pose_to_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rclpy.timer import Timer
 
     from glace_ros.geometry.pose import Pose
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 
 class MapOdomBroadcaster:

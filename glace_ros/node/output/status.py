@@ -9,8 +9,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.msg import LocalizationStatus
-from glace_ros.node.conversions import ns_to_stamp
-from glace_ros.node.parameters import FRAME_PARAMETERS
+from glace_ros.node.ros_interface.conversions import ns_to_stamp
+from glace_ros.node.ros_interface.parameters import FRAME_PARAMETERS
 from glace_ros.rejection import RejectionCode
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from glace_ros.node.input.camera_input import CameraInput
     from glace_ros.node.localizing.localization_run import RunReport
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 LEVEL_OF_STATE = {
     LocalizationState.UNLOCALIZED: DiagnosticStatus.WARN,

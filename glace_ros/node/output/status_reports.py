@@ -14,7 +14,7 @@ from glace_ros.node.output.status import (
     status_message,
     task,
 )
-from glace_ros.node.transition_log import TransitionLog
+from glace_ros.node.ros_interface.transition_log import TransitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from glace_ros.node.localizing.loaded_map import LoadedMap
     from glace_ros.node.localizing.localization_run import RunReport
     from glace_ros.node.output.publishers import Publishers
-    from glace_ros.node.parameters import LocalizeParameters
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 

@@ -13,7 +13,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.node.localizing.base_locator import ImageRejected, LocatedBase
 from glace_ros.node.localizing.localization_run import LocalizationRun
-from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
 from glace_ros.rejection import Rejection, RejectionCode
 
 S = 1_000_000_000

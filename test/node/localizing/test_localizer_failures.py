@@ -32,7 +32,7 @@ from glace_ros.node.localizing.localizer_failures import (
     in_one_line,
 )
 from glace_ros.node.localizing.localizing_thread import TICKS_A_S, ImageJob, LocalizingThread
-from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
 from glace_ros.rejection import Rejection, RejectionCode
 
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)

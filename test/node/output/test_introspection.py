@@ -36,7 +36,7 @@ from glace_ros.node.output import introspection
 from glace_ros.node.output.inliers_image import draw_inliers, error_colours
 from glace_ros.node.output.introspection import Introspection
 from glace_ros.node.output.publishers import Publishers
-from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 pytestmark = pytest.mark.ros
 

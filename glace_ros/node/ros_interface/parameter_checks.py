@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-from glace_ros.node.parameters import PARAMETERS, LocalizeParameters, ParameterError
+from glace_ros.node.ros_interface.parameters import PARAMETERS, LocalizeParameters, ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

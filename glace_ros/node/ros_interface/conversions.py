@@ -18,7 +18,7 @@ from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion, Tran
 from geometry_msgs.msg import Pose as PoseMessage
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
-from glace_ros.node.from_ros import import_from_ros
+from glace_ros.node.ros_interface.from_ros import import_from_ros
 from glace_ros.ros_messages.reading import image_of
 
 if TYPE_CHECKING:
