@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 class LocalizedFrame:
     """One image's outcome.
 
-    Attributes:
-        stamp_ns: exposure time.
-        truth, estimate: in the map, of the same frame (base or camera); None: there is none.
-        covariance_66: of the estimate, as in localization/pose_covariance.py; None without one.
-        inliers, points: of the regressed points those that agree, and all.
-        seconds: s, spent in the localizer.
-        rejection: why there is no estimate; None where there is one.
-        landmarks: how many refined the pose.
-        landmark_verified: they are so many that the pose counts whatever the inliers.
-        second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
+    stamp_ns: exposure time.
+    truth, estimate: in the map, of the same frame (base or camera); None: there is none.
+    covariance_66: of the estimate, as in localization/pose_covariance.py; None without one.
+    inliers, points: of the regressed points those that agree, and all.
+    seconds: s, spent in the localizer.
+    rejection: why there is no estimate; None where there is one.
+    landmarks: how many refined the pose.
+    landmark_verified: they are so many that the pose counts whatever the inliers.
+    second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
     """
 
     stamp_ns: int

@@ -34,13 +34,10 @@ _ANY_POSE = AcceptanceConfig(
 class WrongPlaces:
     """Collects the inlier ratios of wrong poses of the coordinate head.
 
-    Args:
-        scene_map: the new map.
-        device: auto, cpu or cuda.
-        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
-
-    Attributes:
-        ratios: inliers of the features, of each wrong pose so far.
+    scene_map: the new map.
+    device: auto, cpu or cuda.
+    is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
+    ratios: inliers of the features, of each wrong pose so far.
     """
 
     def __init__(

@@ -11,17 +11,16 @@ from glace_ros.fusion.pose_belief import OdometryNoise
 class OdometryFusionConfig:
     """Which fixes count, and for how long.
 
-    Attributes:
-        two_d_mode: the robot drives on the map's x-y plane: a fix counts with x, y and yaw alone.
-        degraded_timeout_s, lost_timeout_s: age of the last fix from which the state is DEGRADED,
-            LOST.
-        covariance_scale: factor on the solver's covariance.
-        min_sigma_xy_m, min_sigma_yaw_rad: no published standard deviation of a position (an angle)
-            is smaller.
-        gate_sigma: a fix further from the prediction is rejected; 0 = none is.
-        reinit_consensus: so many of these in a row that agree with each other, of whichever
-            cameras, overrule the prediction (the robot was kidnapped, or the prediction was wrong).
-        odometry: what the trajectory since the last fix adds to the uncertainty.
+    two_d_mode: the robot drives on the map's x-y plane: a fix counts with x, y and yaw alone.
+    degraded_timeout_s, lost_timeout_s: age of the last fix from which the state is DEGRADED,
+        LOST.
+    covariance_scale: factor on the solver's covariance.
+    min_sigma_xy_m, min_sigma_yaw_rad: no published standard deviation of a position (an angle)
+        is smaller.
+    gate_sigma: a fix further from the prediction is rejected; 0 = none is.
+    reinit_consensus: so many of these in a row that agree with each other, of whichever
+        cameras, overrule the prediction (the robot was kidnapped, or the prediction was wrong).
+    odometry: what the trajectory since the last fix adds to the uncertainty.
     """
 
     two_d_mode: bool = True

@@ -26,12 +26,11 @@ class OdometryNoise:
     """Standard deviations that odometry adds between two fixes: wheels that slip, a floor that is
     not even, a heading that drifts.
 
-    Attributes:
-        m_per_m, m_per_rad: of the position, by metre driven and radian turned.
-        rad_per_m, rad_per_rad: of the angles, likewise.
-        shared: fixes of one place err together, so this ratio of a fix's variance is new
-            uncertainty at each fix: the belief never gets so sure of itself that it no longer
-            moves.
+    m_per_m, m_per_rad: of the position, by metre driven and radian turned.
+    rad_per_m, rad_per_rad: of the angles, likewise.
+    shared: fixes of one place err together, so this ratio of a fix's variance is new
+        uncertainty at each fix: the belief never gets so sure of itself that it no longer
+        moves.
     """
 
     m_per_m: float = 0.1
@@ -51,11 +50,10 @@ class OdometryNoise:
 class PoseBelief:
     """Where the base is believed to be at one moment.
 
-    Attributes:
-        map_from_base: the pose, metres.
-        covariance_66: (6, 6) in metres and radians, axes as above.
-        odom_from_base: odometry at that moment; None where it is not known: the base is then taken
-            to stand still.
+    map_from_base: the pose, metres.
+    covariance_66: (6, 6) in metres and radians, axes as above.
+    odom_from_base: odometry at that moment; None where it is not known: the base is then taken
+        to stand still.
     """
 
     map_from_base: Pose

@@ -33,12 +33,11 @@ _SIMILARITY_WEIGHT = 0.5
 class AcceptanceConfig:
     """What a pose needs to be accepted.
 
-    Attributes:
-        min_inliers: of the regressed points. The map's own min_inlier_ratio applies besides, and
-            neither where the pose is landmark-verified.
-        max_sigma_m: m; a position that its own inliers leave less certain is rejected.
-        repeat_m, repeat_deg: how far apart the poses of two seeds may be, where the pose is not
-            landmark-verified.
+    min_inliers: of the regressed points. The map's own min_inlier_ratio applies besides, and
+        neither where the pose is landmark-verified.
+    max_sigma_m: m; a position that its own inliers leave less certain is rejected.
+    repeat_m, repeat_deg: how far apart the poses of two seeds may be, where the pose is not
+        landmark-verified.
     """
 
     min_inliers: int = 50
@@ -115,14 +114,11 @@ def second_best_ratio(
 ) -> float:
     """Agreement of the second-best hypothesis as a ratio of the best one's.
 
-    Args:
-        best: the pose with the largest agreement.
-        similarity: of the image to the place of `best`.
-        others: the other hypotheses, with their similarities.
-        apart_m: m; those that are further than this from `best` count.
-
-    Returns:
-        0 where there is none.
+    best: the pose with the largest agreement.
+    similarity: of the image to the place of `best`.
+    others: the other hypotheses, with their similarities.
+    apart_m: m; those that are further than this from `best` count.
+    0 where there is none.
     """
     agreements = [
         agreement(other, its_similarity)

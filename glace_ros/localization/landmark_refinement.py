@@ -32,18 +32,17 @@ _MANY_PAIRS = 0.01
 class LandmarkRefinementConfig:
     """How a pose is made exact. All pixels are those of the encoded image.
 
-    Attributes:
-        radii_px: px, how far from its projection a landmark is looked for, round by round.
-        patches: how many of the image's local features, best first, are matched in each round.
-        wide_px: px, in place of the first radius where that finds too few.
-        min_cosine: of descriptors that are matched.
-        inlier_px: px, from which a landmark does not agree with the pose.
-        refine_px: px, scale of the Cauchy loss of the last refinement.
-        min_inliers: with fewer the pose of the head stands.
-        verifying_inliers: so many verify a pose whatever the head's points say (docs/method.md has
-            how many wrong poses find).
-        max_iterations: of RANSAC.
-        seed: of RANSAC.
+    radii_px: px, how far from its projection a landmark is looked for, round by round.
+    patches: how many of the image's local features, best first, are matched in each round.
+    wide_px: px, in place of the first radius where that finds too few.
+    min_cosine: of descriptors that are matched.
+    inlier_px: px, from which a landmark does not agree with the pose.
+    refine_px: px, scale of the Cauchy loss of the last refinement.
+    min_inliers: with fewer the pose of the head stands.
+    verifying_inliers: so many verify a pose whatever the head's points say (docs/method.md has
+        how many wrong poses find).
+    max_iterations: of RANSAC.
+    seed: of RANSAC.
     """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
@@ -61,9 +60,8 @@ class LandmarkRefinementConfig:
 class RefinedPose(NamedTuple):
     """A pose by landmarks.
 
-    Attributes:
-        solution: of the matched landmarks.
-        points_m3: those m that agree, metres from the map's origin.
+    solution: of the matched landmarks.
+    points_m3: those m that agree, metres from the map's origin.
     """
 
     solution: PoseSolution
@@ -79,12 +77,11 @@ def refine_pose(
 ) -> RefinedPose | None:
     """The pose that the landmarks in view agree on; None where too few do.
 
-    Args:
-        map_from_camera: the pose so far, from the map's origin.
-        features: of the encoded image, best first.
-        landmarks: of the map.
-        camera: the pinhole of the encoded image.
-        config: radii and thresholds.
+    map_from_camera: the pose so far, from the map's origin.
+    features: of the encoded image, best first.
+    landmarks: of the map.
+    camera: the pinhole of the encoded image.
+    config: radii and thresholds.
     """
     solver = PoseSolverConfig(
         ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,

@@ -13,15 +13,14 @@ from glace_ros.localization.place_candidates import PlaceConfig
 class LocalizerConfig:
     """How an image is localized.
 
-    Attributes:
-        points: local features of an image that are regressed, best first.
-        ransac_px: px in the encoded image, from which a point is no inlier.
-        max_iterations: of RANSAC; bounds the latency.
-        seed: of RANSAC.
-        acceptance: what is rejected.
-        places: how an image that may be of several places is tried in each; None = with its own
-            global descriptor alone.
-        refinement: by the map's landmarks; None = the pose of the coordinate head alone.
+    points: local features of an image that are regressed, best first.
+    ransac_px: px in the encoded image, from which a point is no inlier.
+    max_iterations: of RANSAC; bounds the latency.
+    seed: of RANSAC.
+    acceptance: what is rejected.
+    places: how an image that may be of several places is tried in each; None = with its own
+        global descriptor alone.
+    refinement: by the map's landmarks; None = the pose of the coordinate head alone.
     """
 
     points: int = 1000

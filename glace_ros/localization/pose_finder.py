@@ -40,10 +40,9 @@ class PoseFinder:
     ) -> PoseEstimate | Rejection:
         """The pose by the first head of what was regressed.
 
-        Args:
-            regression: of the encoded image.
-            camera: of the image as it was given.
-            start: perf_counter() from which the result's seconds count.
+        regression: of the encoded image.
+        camera: of the image as it was given.
+        start: perf_counter() from which the result's seconds count.
         """
         pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
         working_camera = regression.camera
