@@ -59,30 +59,28 @@ RECALLS = {"5cm_5deg": "5 cm, 5 deg", "10cm_5deg": "10 cm, 5 deg", "25cm_2deg": 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the table.
-
-    rooms: how many are in the map.
-    variant: of VARIANTS, or kmeans:K.
-    clusters: of the position decoder.
-    minutes: of training; 0: iterations are what counts.
-    iterations: of training, without minutes.
-    width: of the head.
-    landmarks: most of them; 0: the head alone makes the pose.
-    seed: of training.
-    images: the rooms, and what is photographed in them.
-    ensemble: heads, which share the minutes or the iterations.
-    """
+    """One row of the table."""
 
     rooms: int
+    """How many are in the map."""
     variant: str
+    """Of VARIANTS, or kmeans:K."""
     clusters: int
+    """Of the position decoder."""
     minutes: float = 0.0
+    """Of training; 0: iterations are what counts."""
     iterations: int = 6000
+    """Of training, without minutes."""
     width: int = 512
+    """Of the head."""
     landmarks: int = LandmarkConfig.most
+    """Most of them; 0: the head alone makes the pose."""
     seed: int = 0
+    """Of training."""
     images: LookAlikeRoomsConfig = field(default_factory=LookAlikeRoomsConfig)
+    """The rooms, and what is photographed in them."""
     ensemble: int = field(default=1, repr=False)
+    """Heads, which share the minutes or the iterations."""
 
     @property
     def fingerprint(self) -> str:

@@ -31,19 +31,17 @@ _SIMILARITY_WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class AcceptanceConfig:
-    """What a pose needs to be accepted.
-
-    min_inliers: of the regressed points. The map's own min_inlier_ratio applies besides, and
-        neither where the pose is landmark-verified.
-    max_sigma_m: m; a position that its own inliers leave less certain is rejected.
-    repeat_m, repeat_deg: how far apart the poses of two seeds may be, where the pose is not
-        landmark-verified.
-    """
+    """What a pose needs to be accepted."""
 
     min_inliers: int = 50
+    """Of the regressed points. The map's own min_inlier_ratio applies besides, and neither where
+    the pose is landmark-verified."""
     max_sigma_m: float = 1.0
+    """A position that its own inliers leave less certain is rejected."""
     repeat_m: float = 0.2
+    """How far apart the poses of two seeds may be, where the pose is not landmark-verified."""
     repeat_deg: float = 5.0
+    """The same of their angle."""
 
 
 def too_few_inliers(

@@ -30,31 +30,29 @@ _MANY_PAIRS = 0.01
 
 @dataclass(frozen=True)
 class LandmarkRefinementConfig:
-    """How a pose is made exact. All pixels are those of the encoded image.
-
-    radii_px: px, how far from its projection a landmark is looked for, round by round.
-    patches: how many of the image's local features, best first, are matched in each round.
-    wide_px: px, in place of the first radius where that finds too few.
-    min_cosine: of descriptors that are matched.
-    inlier_px: px, from which a landmark does not agree with the pose.
-    refine_px: px, scale of the Cauchy loss of the last refinement.
-    min_inliers: with fewer the pose of the head stands.
-    verifying_inliers: so many verify a pose whatever the head's points say (docs/method.md has
-        how many wrong poses find).
-    max_iterations: of RANSAC.
-    seed: of RANSAC.
-    """
+    """How a pose is made exact. All pixels are those of the encoded image."""
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
+    """How far from its projection a landmark is looked for, round by round."""
     patches: tuple[int, ...] = (400, 1000)
+    """How many of the image's local features, best first, are matched in each round."""
     wide_px: float = 80.0
+    """In place of the first radius where that finds too few."""
     min_cosine: float = 0.7
+    """Of descriptors that are matched."""
     inlier_px: float = 3.0
+    """From which a landmark does not agree with the pose."""
     refine_px: float = 1.0
+    """Scale of the Cauchy loss of the last refinement."""
     min_inliers: int = 30
+    """With fewer the pose of the head stands."""
     verifying_inliers: int = 60
+    """So many verify a pose whatever the head's points say: wrong poses end with at most 28
+    (docs/experiments/2026-11-22-wrong-poses.md)."""
     max_iterations: int = 500
+    """Of RANSAC."""
     seed: int = 0
+    """Of RANSAC."""
 
 
 class RefinedPose(NamedTuple):

@@ -28,24 +28,21 @@ _NO_VOTE = 0.01
 
 @dataclass(frozen=True)
 class PlaceConfig:
-    """How an image that may be of several places is tried in each.
-
-    most: places tried.
-    apart_m: m, nearer views are of one place.
-    margin: of the cosine, within which a view is as similar as the best one.
-    certain_margin: beyond which there is no doubt between places (docs/method.md, "Ensembles",
-        has how far doubtful images stay under it).
-    patches: local features of the image, best first, that vote by landmarks.
-    own: weight of the image's global descriptor in that of a candidate, which else is the
-        view's.
-    """
+    """How an image that may be of several places is tried in each."""
 
     most: int = 3
+    """Places tried."""
     apart_m: float = APART_M
+    """Nearer views are of one place."""
     margin: float = 0.25
+    """Of the cosine, within which a view is as similar as the best one."""
     certain_margin: float = 0.6
+    """Beyond which there is no doubt between places: doubtful images stay under 0.4
+    (docs/experiments/2026-11-23-ensembles.md, "When one head may predict first")."""
     patches: int = 200
+    """Local features of the image, best first, that vote by landmarks."""
     own: float = 0.5
+    """Weight of the image's global descriptor in that of a candidate, which else is the view's."""
 
 
 class PlaceCandidate(NamedTuple):

@@ -18,20 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoseSolverConfig:
-    """How a pose is solved.
-
-    ransac_px: px, inlier threshold in the encoded image.
-    min_iterations: of RANSAC.
-    max_iterations: bounds the latency, whether a pose is found or not.
-    refine_px: px, scale of the Cauchy loss of the last refinement.
-    seed: of RANSAC.
-    """
+    """How a pose is solved."""
 
     ransac_px: float = 10.0
+    """Inlier threshold in the encoded image."""
     min_iterations: int = 200
+    """Of RANSAC."""
     max_iterations: int = 2000
+    """Bounds the latency, whether a pose is found or not."""
     refine_px: float = 2.0
+    """Scale of the Cauchy loss of the last refinement."""
     seed: int = 0
+    """Of RANSAC."""
 
 
 @dataclass(frozen=True, eq=False)
