@@ -59,7 +59,7 @@ class Drive:
 
     @staticmethod
     def read(bag: Path) -> Drive:
-        """Of the office's later drive, resized."""
+        """Of the office's query sequence, resized."""
         images, poses = [], []
         with RecordingReader(bag, pose_source="/ground_truth/pose") as reader:
             for posed in reader.images():
@@ -103,8 +103,11 @@ class Drive:
 
 @dataclass(eq=False)
 class Measured:
-    """By wall seconds since the start. latency_ms: from exposure to result, localizer_ms: what the
-    localizer took of it. off_m: where map->odom puts the robot.
+    """By wall seconds since the start.
+
+    latency_ms: from exposure to result.
+    localizer_ms: what the localizer took of it.
+    off_m: where map->odom puts the robot.
     """
 
     latency_ms: list[tuple[float, float]] = field(default_factory=list)
@@ -230,7 +233,7 @@ def transform(stamp_ns: int, parent: str, child: str, pose: Pose) -> TransformSt
 
 
 def table(measured: Measured, minutes: float) -> tuple[Table, bool]:
-    """The figures by quarter of the time, and whether the bounds hold."""
+    """The metrics by quarter of the time, and whether the bounds hold."""
     rows = Table("", "all", "1st quarter", "2nd", "3rd", "4th", "bound")
     end_s = 60.0 * minutes
     spans = [(0.0, end_s), *((end_s * i / 4, end_s * (i + 1) / 4) for i in range(4))]

@@ -42,8 +42,12 @@ Solve = Callable[["Prediction"], "Pose | None"]
 
 
 class Prediction(NamedTuple):
-    """What the map says of an image: pixels (n, 2) of a pinhole, their points (n, 3) from the map's
-    origin; and the true pose, from that origin too.
+    """What the map says of an image.
+
+    pixels_n2: of a pinhole.
+    points_n3: theirs, metres from the map's origin.
+    camera: the pinhole.
+    map_from_camera: the true pose, from that origin too; None: unknown.
     """
 
     pixels_n2: NDArray[np.float64]
@@ -131,7 +135,7 @@ def main() -> int:
 def comparison(
     found: dict[str, list[LocalizedFrame]], nothing: dict[str, list[LocalizedFrame]], title: str
 ) -> Table:
-    """A row for each solver, and one of each other's figures over the first's."""
+    """A row for each solver, and one of each other's metrics over the first's."""
     table = Table(
         "solver", "with a pose", "median error", "5 cm / 5 deg", "median, p95",
         "where nothing fits", title=title,

@@ -277,8 +277,8 @@ def nearest_room(run: Run, pose: Pose) -> int:
 
 
 def retrieval(run: Run, images: list[RoomImages], scene_map: SceneMap) -> float | None:
-    """Ratio of the queries whose nearest mapping code is one of their own room; None where the map
-    has no codes of its views.
+    """Ratio of the queries whose nearest global descriptor of a mapping view is of their own room;
+    None where the map has none of its views.
     """
     encoder, localizer = scene_map.global_encoder, Localizer(scene_map, device="cpu")
     if encoder is None or encoder.views_vG is None:

@@ -2,7 +2,7 @@
 
 Nothing is unpacked under the name that it has in a zip: a member's bytes go where we say. A zip
 with a member that would lead out of a folder, that is a link or encrypted, or that would grow out
-of all proportion is refused as a whole.
+of all proportion is rejected as a whole.
 """
 
 from __future__ import annotations

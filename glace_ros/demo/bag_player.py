@@ -30,7 +30,11 @@ _DEPTH = 200
 
 @dataclass(frozen=True)
 class Played:
-    """offset_ns: a stamp in the graph minus the same in the bag; messages: how many were played."""
+    """What was played.
+
+    offset_ns: a stamp in the graph minus the same in the bag.
+    messages: how many were played.
+    """
 
     offset_ns: int
     messages: int
@@ -67,8 +71,9 @@ class BagPlayer:
         """Publishes all messages with the pauses of their recording; returns after the last.
 
         All stamps (headers, transforms) are moved by one offset, so that the bag's first moment is
-        now; a stamp of zero stays zero. stop: ends it early. progress: called with seconds played
-        and in all.
+        now; a stamp of zero stays zero.
+        stop: ends it early.
+        progress: called with seconds played and in all.
         """
         count = 0
         with BagFile(self._path) as bag:

@@ -44,7 +44,11 @@ def demo_page(
     left_out: dict[str, int],
     seconds: dict[str, float],
 ) -> Page:
-    """left_out: of the mapping drive, by reason. seconds: what each stage took."""
+    """The page of a demo.
+
+    left_out: of the mapping drive, by reason.
+    seconds: what each stage took.
+    """
     localizer = Localizer(SceneMap.load(map_path))
     cloud = _map_points(localizer, recording.mapping)
     pictures = _pictures(localizer, recording.query, results)

@@ -61,8 +61,10 @@ class DemoRecordingConfig:
 
 @dataclass(frozen=True, eq=False)
 class DemoRecording:
-    """mapping, query: the bags. obstacles_m: (n, 4) x0, y0, x1, y1 of walls and furniture.
+    """The two drives as recorded.
 
+    mapping, query: the bags.
+    obstacles_m: (n, 4) x0, y0, x1, y1 of walls and furniture, in the map.
     new: recorded now, not found from before.
     """
 

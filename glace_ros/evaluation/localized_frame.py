@@ -101,7 +101,8 @@ def localized_frame(
 ) -> LocalizedFrame:
     """The localizer's result as one of the base, beside its truth.
 
-    result, image: of the same camera. base_from_camera: where it sits.
+    result, image: of the same camera.
+    base_from_camera: where it sits.
     """
     camera_from_base = base_from_camera.inverse()
     truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None

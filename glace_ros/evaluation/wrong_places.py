@@ -53,7 +53,9 @@ class WrongPlaces:
     def learn_from(self, regression: Regression, camera: Camera, map_from_camera: Pose) -> None:
         """Adds what an image gives with each kind of wrong input.
 
-        regression: the map's points of the image. map_from_camera: where it was taken.
+        regression: the map's points of the image.
+        camera: of the image as it was given.
+        map_from_camera: where it was taken.
         """
         shuffled = self._localizer.solve(self._shuffled(regression), camera, 0.0)
         self.ratios.append(shuffled.inlier_ratio)

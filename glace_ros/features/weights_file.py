@@ -1,6 +1,6 @@
 """Files of weights: read without running anything in them, and put into a network.
 
-Anything but tensors and plain numbers is refused.
+Anything but tensors and plain numbers is rejected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fixes and odometry together: where the odometry frame lies in the map, and how sure that is."""
+"""Fixes and odometry together: where the odometry frame lies in the map, how certain that is."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class OdometryFusion:
     ) -> Rejection | None:
         """Somebody says where the base is. The next fixes are measured by that; so many as
         `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
+        The result is the rejection where no base can be there; it changes nothing then.
 
         map_from_base, covariance_66: axes as in `Fix`.
         odom_from_base: of the same moment; None where it is not known: the base is then taken
             to stand still until the next fix.
-        The rejection where no base can be there; it changes nothing then.
         """
         said = self._as_belief(map_from_base, covariance_66, odom_from_base, 1.0)
         if isinstance(said, Rejection):

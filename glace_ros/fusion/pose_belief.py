@@ -37,7 +37,7 @@ class OdometryNoise:
     """Of the angles, by radian turned."""
     shared: float = 0.05
     """Fixes of one place err together, so this ratio of a fix's variance is new uncertainty at each
-    fix: the belief never gets so sure of itself that it no longer moves."""
+    fix: the belief never gets so certain that it no longer moves."""
 
     def covariance_66(self, path_m: float, turned_rad: float) -> NDArray[np.float64]:
         """(6, 6) in m^2 and rad^2, diagonal, of a trajectory so long (m, rad)."""
@@ -61,7 +61,11 @@ class PoseBelief:
     odom_from_base: Pose | None
 
     def carried_to(self, odom_from_base: Pose | None, noise: OdometryNoise) -> PoseBelief:
-        """The belief when odometry says this; noise: what the trajectory until then adds."""
+        """The belief when odometry says this.
+
+        odom_from_base: the later odometry; None where it is not known.
+        noise: what the trajectory until then adds.
+        """
         if self.odom_from_base is None or odom_from_base is None:
             return PoseBelief(self.map_from_base, self.covariance_66, odom_from_base)
         then_from_now = self.odom_from_base.inverse() @ odom_from_base

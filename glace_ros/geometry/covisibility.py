@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DISTANCE_M = 1.0
 ANGLE_DEG = 30.0
+"""Co-visible views differ by less than both."""
 _MOST_PAIRS = 50_000
 
 

@@ -1,9 +1,9 @@
 """Acceptance: what speaks against the best pose of an image.
 
 A wrong pose has few inliers, does not come again with another seed of RANSAC, or has a second-best
-hypothesis in another place that nearly as much of the map agrees with (docs/method.md has how
-often): one whoever found it, the same head of the map or another, for of rooms that look alike each
-may have its own.
+hypothesis in another place that nearly as much of the map agrees with
+(docs/experiments/2026-11-22-wrong-poses.md has how often): one whoever found it, the same head of
+the map or another, for of rooms that look alike each may have its own.
 """
 
 from __future__ import annotations
@@ -110,13 +110,12 @@ def second_best_ratio(
     others: Iterable[tuple[PoseEstimate | Rejection, float]],
     apart_m: float,
 ) -> float:
-    """Agreement of the second-best hypothesis as a ratio of the best one's.
+    """Agreement of the second-best hypothesis as a ratio of the best one's; 0 where there is none.
 
     best: the pose with the largest agreement.
     similarity: of the image to the place of `best`.
     others: the other hypotheses, with their similarities.
     apart_m: m; those that are further than this from `best` count.
-    0 where there is none.
     """
     agreements = [
         agreement(other, its_similarity)

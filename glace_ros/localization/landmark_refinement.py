@@ -47,8 +47,8 @@ class LandmarkRefinementConfig:
     min_inliers: int = 30
     """With fewer the pose of the head stands."""
     verifying_inliers: int = 60
-    """So many verify a pose whatever the head's points say: wrong poses end with at most 28
-    (docs/experiments/2026-11-22-wrong-poses.md)."""
+    """So many verify a pose whatever the head's points say: on the office's map, refinements from a
+    wrong place end with at most 28 (docs/experiments/2026-11-22-wrong-poses.md)."""
     max_iterations: int = 500
     """Of RANSAC."""
     seed: int = 0

@@ -26,16 +26,17 @@ def camera_covariance(
     map_from_camera: Pose,
     refine_px: float,
 ) -> NDArray[np.float64] | None:
-    """Covariance of a camera's pose: Cauchy weights as in the refinement, and the sandwich
-    H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber 1967), which does not take the residuals for equally
-    large everywhere.
+    """(6, 6) covariance of a camera's pose, in metres and radians; None where the points do not fix
+    the pose.
+
+    Cauchy weights as in the refinement, and the sandwich H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber
+    1967), which does not take the residuals for equally large everywhere.
 
     points_m3: (m, 3) metres, the inliers in the frame of the pose.
     residuals_m2: (m, 2) px, projected - observed.
     camera: the pinhole in whose pixels the residuals are.
     map_from_camera: the solved pose.
     refine_px: px, scale of the Cauchy loss.
-    (6, 6) in metres and radians; None where the points do not fix the pose.
     """
     jacobian_m26 = projection_jacobian(points_m3, camera, map_from_camera)
     weight_m = 1.0 / (1.0 + (residuals_m2**2).sum(axis=1) / refine_px**2)

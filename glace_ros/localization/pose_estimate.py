@@ -106,12 +106,12 @@ class PoseEstimate:
 
 
 def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
-    """How far each inlier's point, seen from a pose, is from its pixel.
+    """How far each inlier's point, seen from a pose, is from its pixel: (m,) px, infinite behind
+    the camera.
 
     estimate: with m inliers.
     camera: of the image that was given to the localizer.
     map_from_camera: the pose to look from.
-    (m,) px, infinite behind the camera.
     """
     points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
     off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class PoseFinder:
     """Solves poses of a map's points, makes them exact by its landmarks, and doubts them.
 
-    scene_map: on the device of the regressions. config: of the localizer.
+    scene_map: on the device of the regressions.
+    config: of the localizer.
     """
 
     def __init__(self, scene_map: SceneMap, config: LocalizerConfig) -> None:

@@ -57,13 +57,13 @@ def solve_pose(
     camera: Camera,
     config: PoseSolverConfig,
 ) -> PoseSolution | None:
-    """The pose from which points of the map are seen at pixels of a pinhole.
+    """The pose from which points of the map are seen at pixels of a pinhole; None where no three
+    points agree with a fourth in front of the camera.
 
     pixels_n2: (n, 2) px.
     points_n3: (n, 3) metres from the map's origin.
     camera: the pinhole.
     config: of RANSAC and the last refinement.
-    None where no three points agree with a fourth in front of the camera.
     """
     if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
         return None

@@ -52,7 +52,10 @@ class LandmarkConfig:
 
 
 class _Observations(NamedTuple):
-    """Patches with a triangulated point. radius_n: metres, within which others may be the same."""
+    """Patches with a triangulated point.
+
+    radius_n: metres, within which others may be the same.
+    """
 
     view_n: NDArray[np.int64]
     points_n3: torch.Tensor

@@ -31,8 +31,10 @@ _TICKS_DEG = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 45, 90, 180)
 class Run:
     """Frames (f of them) of one run in order of time.
 
-    time_s_f: from the start of the recording. truth_f3, estimate_f3: x, y, z in the map;
-    error_m_f, error_deg_f. The estimate and the errors are NaN where there is none.
+    time_s_f: from the start of the recording.
+    truth_f3: x, y, z in the map, metres.
+    estimate_f3: likewise; NaN where there is none.
+    error_m_f, error_deg_f: m and deg; NaN where there is no estimate.
     """
 
     time_s_f: Floats
@@ -53,7 +55,7 @@ class Run:
 
 
 def recall_curve(errors_f: Floats, unit: str) -> go.Figure:
-    """The share of all frames whose error (cm or deg) is at most so much.
+    """The ratio of all frames whose error (cm or deg) is at most so much.
 
     A frame without a pose never is.
     """
@@ -140,9 +142,9 @@ def training_curve(step_n: Floats, loss_n: Floats, inlier_share_n: Floats) -> go
 
 
 def turnable_points(cloud: PointCloud, way_n3: Floats, way_name: str) -> go.Figure:
-    """Points in 3D in the colours of the pictures, with a way through them.
+    """Points in 3D in the colours of the pictures, with a trajectory through them.
 
-    What is well above the way would hide the rest from above: it is there at a click.
+    What is well above the trajectory would hide the rest from above: it is there at a click.
     """
     cloud = cloud.thinned(POINTS_SHOWN)
     ceiling_m = float(way_n3[:, 2].max()) + 0.6 if len(way_n3) else np.inf

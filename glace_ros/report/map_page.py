@@ -48,7 +48,10 @@ _WELL_SEEN = 10
 
 
 def map_page(name: str, report: MapReport) -> Page:
-    """name: of the map's file."""
+    """The page of a report.
+
+    name: of the map's file.
+    """
     metrics = report.metrics
     counts = f"{metrics['mapping_frames']} images mapped, {metrics['frames']} held out"
     return Page(f"Map {name}", verdict(report), _sections(report), f"{counts}. {_source(report)}")

@@ -1,4 +1,4 @@
-"""A differential-drive robot's way through the building: a route, and the motion along it."""
+"""A differential-drive robot's trajectory through the building: a route, the motion along it."""
 
 from __future__ import annotations
 

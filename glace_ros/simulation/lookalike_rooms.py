@@ -90,7 +90,11 @@ def build_room(config: LookAlikeRoomsConfig, room: int) -> Building:
 def _furnish(
     walls: list[Placement], side_m: float, alike: np.random.Generator, own: np.random.Generator
 ) -> None:
-    """alike: draws what all rooms share; own: what this one has alone."""
+    """Furniture for the walls of a room.
+
+    alike: draws what all rooms share.
+    own: draws what this one has alone.
+    """
     back, right, front, left = walls
     middle_m = side_m / 2
     wall_hangings.window(back.at(middle_m, 0), own)
