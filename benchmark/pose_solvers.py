@@ -143,22 +143,22 @@ def comparison(
     rows = {name: _metrics(found[name], nothing[name]) for name in found}
     first, *others = rows
     for name, row in rows.items():
-        poses, metres, degrees, share, *ms = row
+        poses, metres, degrees, within, *ms = row
         table.add_row(
-            name, f"{poses:.0%}", f"{100 * metres:.2f} cm, {degrees:.2f} deg", f"{share:.0%}",
+            name, f"{poses:.0%}", f"{100 * metres:.2f} cm, {degrees:.2f} deg", f"{within:.0%}",
             f"{ms[0]:.1f}, {ms[1]:.1f} ms", f"{ms[2]:.1f}, {ms[3]:.1f} ms",
         )  # fmt: skip
     for name in others:
-        poses, metres, degrees, share, *ms = rows[name] / rows[first]
+        poses, metres, degrees, within, *ms = rows[name] / rows[first]
         table.add_row(
-            f"{name} / {first}", f"{poses:.2f}", f"{metres:.2f}, {degrees:.2f}", f"{share:.2f}",
+            f"{name} / {first}", f"{poses:.2f}", f"{metres:.2f}, {degrees:.2f}", f"{within:.2f}",
             f"{ms[0]:.1f}, {ms[1]:.1f}", f"{ms[2]:.1f}, {ms[3]:.1f}",
         )  # fmt: skip
     return table
 
 
 def _metrics(found: list[LocalizedFrame], nothing: list[LocalizedFrame]) -> NDArray[np.float64]:
-    """(8,) share with a pose, median m and deg, share within 5 cm / 5 deg, ms: median and p95, and
+    """(8,) ratio with a pose, median m and deg, ratio within 5 cm / 5 deg, ms: median and p95, and
     both where nothing fits.
     """
     metrics, bounded_ms = summarize_frames(found), summarize_frames(nothing)["latency_ms"]

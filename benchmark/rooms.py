@@ -96,7 +96,7 @@ class Run:
 
     def builder_config(self) -> MapBuilderConfig:
         """As a user would set it."""
-        codes = VARIANTS.get(self.variant, {"global_encoder": self.variant})
+        variant = VARIANTS.get(self.variant, {"global_encoder": self.variant})
         return MapBuilderConfig(
             minutes=self.minutes,
             seed=self.seed,
@@ -104,7 +104,7 @@ class Run:
             landmarks=LandmarkConfig(most=self.landmarks),
             trainer=MapTrainerConfig(iterations=self.iterations // self.ensemble),
             ensemble=self.ensemble,
-            **codes,
+            **variant,
         )
 
 
@@ -309,13 +309,13 @@ def table(results: list[dict[str, Any]]) -> Table:
             *(f"{100 * result['recall'][name]:.0f} %" for name in RECALLS),
             f"{100 * result['wrong_room']:.0f} %", f"{100 * result['refused']:.0f} %",
             *(
-                f"{100 * result[way]['recall']['10cm_5deg']:.0f} %"
-                for way in ("own_code", "head_alone")
+                f"{100 * result[kind]['recall']['10cm_5deg']:.0f} %"
+                for kind in ("own_code", "head_alone")
             ),
             "" if retrieved is None else f"{100 * retrieved:.0f} %",
             f"{result['map_bytes'] / 1e6:.1f} MB", str(result["steps"]),
             f"{sum(result['seconds'].values()) / 60:.1f}",
-            *(f"{way['latency_ms']['p50']:.0f}" for way in (result, result["head_alone"])),
+            *(f"{kind['latency_ms']['p50']:.0f}" for kind in (result, result["head_alone"])),
         )  # fmt: skip
     return shown
 

@@ -1,5 +1,5 @@
-"""The maps of a benchmark: each built and asked by the programs that a user would start, and what
-they found cached, so that the same command goes on where it was interrupted.
+"""The maps of a benchmark: each built and evaluated by the programs that a user would start, and
+what they found cached, so that the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations

@@ -37,13 +37,13 @@ class AngleBins(NamedTuple):
 
     @property
     def covisible_below_b(self) -> NDArray[np.float64]:
-        """Of the pairs below each bin's end, the share that is co-visible; NaN where are none."""
+        """Of the pairs below each bin's end, the ratio that is co-visible; NaN where are none."""
         near_b, all_b = np.cumsum(self.covisible_b), np.cumsum(self.covisible_b + self.other_b)
         return np.where(all_b > 0, near_b / np.maximum(1, all_b), np.nan)
 
     def as_json(self) -> dict[str, list[Any]]:
         """The same as lists; None where there is no pair."""
-        below = [None if np.isnan(share) else float(share) for share in self.covisible_below_b]
+        below = [None if np.isnan(ratio) else float(ratio) for ratio in self.covisible_below_b]
         lists = {name: part.tolist() for name, part in self._asdict().items()}
         return {**lists, "covisible_below_b": below}
 

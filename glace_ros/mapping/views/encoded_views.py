@@ -150,7 +150,7 @@ class EncodedViews:
         device: torch.device,
         on_view: Callable[[], None] = lambda: None,
     ) -> FeatureBuffer:
-        """All samples, with points where corners could be triangulated. On a CPU they are the
+        """All samples, with points where keypoints could be triangulated. On a CPU they are the
         memory of `views`, not a copy.
         """
         if triangulation:
