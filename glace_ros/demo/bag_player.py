@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # /tf_static may come in several messages, and whoever subscribes late needs them all
 _STATIC_TOPIC = "/tf_static"
 _DEPTH = 200
+"""Of each publisher's queue."""
 
 
 @dataclass(frozen=True)

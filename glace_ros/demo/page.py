@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_images import PosedImage
 
 _MAP_IMAGES = 45
+"""About so many images of the mapping drive are localized for the page's points."""
 
 
 def demo_page(

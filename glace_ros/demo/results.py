@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WANTED_RATIO = 0.9
 WANTED_M = 0.05
 WANTED_DEG = 1.0
+"""What the demo has to reach: images with a pose, and the median errors of these."""
 
 
 class NotRejected(Enum):

@@ -39,7 +39,9 @@ class AcceptanceConfig:
     max_sigma_m: float = 1.0
     """A position that its own inliers leave less certain is rejected."""
     repeat_m: float = 0.2
-    """How far apart the poses of two seeds may be, where the pose is not landmark-verified."""
+    """How far apart the poses of two seeds may be, where the pose is not landmark-verified. Of
+    the office's frames with too few landmarks a right one came again within 2 cm, wrong ones 0.22 m
+    away and farther (docs/experiments/2026-11-22-wrong-poses.md)."""
     repeat_deg: float = 5.0
     """The same of their angle."""
 

@@ -30,7 +30,10 @@ _MANY_PAIRS = 0.01
 
 @dataclass(frozen=True)
 class LandmarkRefinementConfig:
-    """How a pose is made exact. All pixels are those of the encoded image."""
+    """How a pose is made exact. All pixels are those of the encoded image.
+
+    Radii, cosines and thresholds hardly matter: docs/experiments/2026-11-22-landmarks.md.
+    """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
     """How far from its projection a landmark is looked for, round by round."""

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 
 _NEIGHBOURS = 24
+"""Patches, at most, that are held against a patch as the same keypoint; itself is one."""
 _CHUNK = 20_000
 _AT_ONCE = 8
 _MOST_TWINS = 30_000
+"""Keypoints that each is held against, a random sample where there are more."""
 _TWINS_AT_ONCE = 1000
 _TWIN_COSINES = 0.6, 1.0
+"""To the most similar keypoint elsewhere: no twin up to the first, a full one at the second."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 POINTS_SHOWN = 30_000
+"""Of a cloud in 3D; it is thinned to these."""
 _TICKS_CM = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _TICKS_LOSS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _TICKS_DEG = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 45, 90, 180)

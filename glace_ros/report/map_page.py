@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from glace_ros.report.map_report import MapReport
 
 _REGIONS_NAMED = 3
+"""Weak places in the verdict; of more it gives the number."""
 _WELL_SEEN = 10
+"""Mapping views: where every weak place has so many, more minutes may help as well."""
 
 
 def map_page(name: str, report: MapReport) -> Page:

@@ -32,6 +32,7 @@ DEMO_CAMERA = Camera(
 )
 _CAMERA_DELAY_NS = 35_000_000
 _ODOMETRY_DELAY_NS = 3_000_000
+"""From a sample or an exposure to when its message is recorded."""
 # the first image comes when odometry is there already, the last one before it ends
 _LEAD_S = 0.25
 

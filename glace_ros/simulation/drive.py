@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from glace_ros.simulation.building import Building
 
 _STEP_S = 0.01
+"""Of the simulated motion."""
 _LOOK_AHEAD_M = 0.32
+"""How far ahead on its path the robot steers for."""
 
 
 @dataclass(frozen=True)

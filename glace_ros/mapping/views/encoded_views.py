@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_images import PosedImage
 
 _VIEWS_ON_DEVICE = 256
+"""Cached there by triangulation, those used last."""
 
 
 class EncodedViews:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _THINNED = 0.9
+"""To this ratio of its patches every view is thinned when the buffer is full."""
 _VIEWS_AT_ONCE = 500
+"""Thinned in one step, which bounds the memory beside the buffer."""
 
 
 class MappingView(NamedTuple):
