@@ -37,10 +37,11 @@ from tf2_msgs.msg import TFMessage
 from benchmark.__main__ import OFFICE, REPO
 from glace_ros.demo.live_run import LocalizerProcess, running_localizer
 from glace_ros.geometry.pose import Pose, interpolate
-from glace_ros.node.conversions import ns_to_stamp, pose_from_transform
+from glace_ros.node.conversions import ns_to_stamp
 from glace_ros.node.output.publishers import LATCHED
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.rejection import RejectionCode
+from glace_ros.ros_messages.reading import pose_from_transform
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 IMAGES_A_STOP = 5

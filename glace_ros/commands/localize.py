@@ -29,9 +29,14 @@ def spin(node: GlaceLocalizer) -> None:
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while rclpy.ok() and not node.broken:
-        executor.spin_once()
-    executor.remove_node(node)
+    try:
+        while rclpy.ok() and not node.broken:
+            executor.spin_once()
+        executor.remove_node(node)
+    finally:
+        # Collected without this, in a cycle with a service that still waits, it destroys its guard
+        # after the guard itself did: a traceback in the log, or none, as the collector goes.
+        executor.shutdown(timeout_sec=0)
 
 
 def main(
@@ -42,8 +47,11 @@ def main(
 
     0: interrupted or stopped. 2: the command line is of no use. 7: the GPU can compute nothing more
     in this process. With autostart, a node that cannot start ends with the code of the error (2
-    parameters, 4 map, 5 weights): there is no lifecycle manager that could try again. read: as in
-    GlaceLocalizer.
+    parameters, 4 map, 5 weights): there is no lifecycle manager that could try again.
+
+    Args:
+        argv: the command line after `localize`; None: the process's.
+        read: as in GlaceLocalizer.
     """
     argv = sys.argv[1:] if argv is None else argv
     node = None

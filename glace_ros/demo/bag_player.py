@@ -13,8 +13,9 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from glace_ros.errors import RecordingError
-from glace_ros.node.conversions import ns_to_stamp, stamp_to_ns
+from glace_ros.node.conversions import ns_to_stamp
 from glace_ros.recording.bag_file import BagFile
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -23,8 +23,8 @@ from glace_ros.command_line.child_process import child_process
 from glace_ros.demo.bag_player import BagPlayer
 from glace_ros.errors import GlaceError
 from glace_ros.msg import LocalizationStatus
-from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.rejection import RejectionCode
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform, stamp_to_ns
 
 if TYPE_CHECKING:
     import subprocess

@@ -1,6 +1,6 @@
-"""ROS messages <-> the types of the core. A message that makes no sense is a ValueError.
+"""Types of the core -> ROS messages, and images the other way.
 
-CameraInfo is read by glace_ros.ros_messages, which takes the messages of bags and nodes alike.
+What else is read from a message is in glace_ros.ros_messages, for bags and nodes alike.
 On a ROS installation cv_bridge decodes raw images, tf_transformations the quaternions, and
 sensor_msgs_py makes point clouds, as in every other node there. Without them the same work is done
 by glace_ros.ros_messages.image_decoding, SciPy and NumPy.
@@ -9,10 +9,8 @@ by glace_ros.ros_messages.image_decoding, SciPy and NumPy.
 from __future__ import annotations
 
 import array
-import importlib
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -20,15 +18,15 @@ from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion, Tran
 from geometry_msgs.msg import Pose as PoseMessage
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
-from glace_ros.geometry.pose import Pose
-from glace_ros.ros_messages.image_decoding import decode_compressed, decode_raw
+from glace_ros.node.from_ros import import_from_ros
+from glace_ros.ros_messages.reading import image_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
     from sensor_msgs.msg import CompressedImage
     from std_msgs.msg import Header
+
+    from glace_ros.geometry.pose import Pose
 
 # What cv_bridge turns into rgb8 exactly as image_decoding does. 16-bit and unnamed encodings
 # (8UC3: it refuses those) stay with image_decoding.
@@ -38,31 +36,9 @@ CV_BRIDGE_ENCODINGS = frozenset(
 )
 
 
-def import_from_ros(name: str) -> ModuleType | None:
-    """A Python module of a ROS package, or None where that is not part of the ROS installation.
-
-    PyPI has packages of the same names: its cv-bridge is ROS 1's and silently decodes padded images
-    wrongly. So a module only counts if it lies below the prefix where ament says the package is.
-    """
-    from ament_index_python.packages import get_package_prefix
-
-    try:
-        prefix = Path(get_package_prefix(name.split(".")[0])).resolve()
-        module = importlib.import_module(name)
-    except Exception:  # not there, nothing sourced at all, or built for another NumPy
-        return None
-    origin = Path(module.__file__ or "/").resolve()
-    return module if prefix in origin.parents else None
-
-
 _cv_bridge = import_from_ros("cv_bridge")
 _point_cloud2 = import_from_ros("sensor_msgs_py.point_cloud2")
 _tf_transformations = import_from_ros("tf_transformations")
-
-
-def stamp_to_ns(stamp: Time) -> int:
-    """builtin_interfaces/Time in integer nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:
@@ -75,20 +51,12 @@ def ns_to_stamp(stamp_ns: int) -> Time:
 
 def image_to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
     """The pixels as uint8 (height, width, 3). Raises ValueError with a sentence."""
-    if hasattr(message, "format"):
-        return decode_compressed(message.format, message.data)
-    if _cv_bridge is not None and message.encoding in CV_BRIDGE_ENCODINGS:
+    raw = not hasattr(message, "format")
+    if raw and _cv_bridge is not None and message.encoding in CV_BRIDGE_ENCODINGS:
         with suppress(Exception):  # its compiled part may be for another NumPy; or the image is bad
             image = _cv_bridge.CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8")
             return np.ascontiguousarray(image, dtype=np.uint8)
-    return decode_raw(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        message.is_bigendian,
-        message.data,
-    )
+    return image_of(message)
 
 
 def rgb_to_image(header: Header, image_rgb_hwc: NDArray[np.uint8]) -> Image:
@@ -125,21 +93,11 @@ def pose_to_message(pose: Pose) -> PoseMessage:
     return PoseMessage(position=position, orientation=Quaternion(x=x, y=y, z=z, w=w))
 
 
-def pose_from_message(message: PoseMessage) -> Pose:
-    """geometry_msgs/Pose as Pose. Raises ValueError where it is not finite or has no rotation."""
-    return _pose(message.position, message.orientation)
-
-
 def pose_to_transform(pose: Pose) -> Transform:
     """Pose as geometry_msgs/Transform."""
     x, y, z, w = _quaternion_xyzw(pose)
     translation = Vector3(**dict(zip("xyz", map(float, pose.translation_3), strict=True)))
     return Transform(translation=translation, rotation=Quaternion(x=x, y=y, z=z, w=w))
-
-
-def pose_from_transform(message: Transform) -> Pose:
-    """geometry_msgs/Transform as Pose. Raises ValueError as `pose_from_message` does."""
-    return _pose(message.translation, message.rotation)
 
 
 def pose_with_covariance(
@@ -159,10 +117,3 @@ def _quaternion_xyzw(pose: Pose) -> tuple[float, ...]:
         return tuple(map(float, pose.quaternion_xyzw))
     quaternion_xyzw = np.asarray(_tf_transformations.quaternion_from_matrix(pose.matrix_44))
     return tuple(map(float, quaternion_xyzw if quaternion_xyzw[3] >= 0.0 else -quaternion_xyzw))
-
-
-def _pose(position: Any, orientation: Any) -> Pose:
-    return Pose.from_quaternion(
-        [position.x, position.y, position.z],
-        [orientation.x, orientation.y, orientation.z, orientation.w],
-    )

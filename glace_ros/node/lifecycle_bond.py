@@ -21,6 +21,9 @@ except ImportError:  # a ROS without Nav2
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.publisher import Publisher
+    from rclpy.subscription import Subscription
+    from rclpy.timer import Timer
 
 PERIOD_S = 0.1
 TIMEOUT_S = 4.0  # what Nav2's nodes say; the manager goes by its own bond_timeout
@@ -31,12 +34,19 @@ class LifecycleBond:
     """This node's end, which never breaks the bond because the manager is silent.
 
     It beats on while nobody listens, too: a manager may come late or not at all.
+
+    Args:
+        node: whose heartbeat it is.
     """
 
     def __init__(self, node: Node) -> None:
         self._node, self._log = node, node.get_logger()
         self._beating = False
+        self._instance_id = ""  # of this end, since `start`
         self._manager = ""  # the instance id of the other end; empty until it was heard
+        self._publisher: Publisher | None = None
+        self._subscription: Subscription | None = None
+        self._timer: Timer | None = None
 
     def start(self) -> None:
         """A new bond, with an instance id of its own. Says once if there are no messages for it."""
@@ -46,6 +56,8 @@ class LifecycleBond:
                 "(ros-$ROS_DISTRO-bond), or set bond_timeout of a lifecycle manager to 0.0.",
                 once=True,
             )
+            return
+        if self._beating:
             return
         self._instance_id, self._manager = str(uuid.uuid4()), ""
         self._publisher = self._node.create_publisher(Status, "bond", 5)
@@ -60,6 +72,7 @@ class LifecycleBond:
         """Breaks the bond and tells the manager so. Does nothing where none was started."""
         if not self._beating:
             return
+        assert self._publisher is not None
         self._beating = False
         with suppress(RuntimeError):  # Ctrl-C shuts the context down at any moment: nothing is sent
             self._send(active=False)
@@ -67,11 +80,12 @@ class LifecycleBond:
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
         self._node.destroy_publisher(self._publisher)
+        self._publisher = self._subscription = self._timer = None
 
     def _beat(self) -> None:
         self._send(active=True)
 
-    def _send(self, active: bool) -> None:
+    def _send(self, *, active: bool) -> None:
         message = Status(
             id=self._node.get_name(),
             instance_id=self._instance_id,
@@ -80,13 +94,14 @@ class LifecycleBond:
             heartbeat_period=PERIOD_S,
         )
         message.header.stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(message)
+        if self._publisher is not None:
+            self._publisher.publish(message)
 
     def _on_status(self, message: Status) -> None:
         sender = message.instance_id
         if message.id != self._node.get_name() or sender == self._instance_id:
             return  # another node's bond, or what we have sent
-        if self._timer.is_canceled():
+        if self._timer is None or self._timer.is_canceled():
             return  # broken until the next activation
         if message.active and sender != self._manager:
             self._log.info("Bond formed with the lifecycle manager.")

@@ -2,6 +2,7 @@
 
 Callbacks only store what comes; a thread localizes the newest image of each camera. A backward jump
 of the clock begins a new LocalizationRun, so the outcome of an image from before changes nothing.
+The file is longer than others: its callbacks, in two threads, share run, map and worker.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from glace_ros.rejection import RejectionCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rclpy.clock import JumpHandle
     from rclpy.node import Node
+    from rclpy.timer import Timer
 
     from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.geometry.pose import Pose
@@ -47,10 +50,17 @@ REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 
 
 class LiveLocalization:
-    """Works from construction until `destroy`.
+    """Works from `start` to `stop`, once.
 
-    on_fix: called with each accepted fix, in the thread that localizes. on_broken: called with a
-    sentence, in the executor's, where no later image can be localized either.
+    Args:
+        node: the live node.
+        parameters: as they were read at configure.
+        loaded_map: to localize in, until `use_map`.
+        tf: listens already.
+        publishers: of everything but TF.
+        on_fix: called with each accepted fix, in the thread that localizes.
+        on_broken: called with a sentence, in the executor's, where no later image can be localized
+            either.
     """
 
     def __init__(
@@ -81,35 +91,47 @@ class LiveLocalization:
             CameraInput(node, parameters, name, self._on_image) for name in parameters.camera_names
         ]
         self._memory = PoseMemory(parameters, self._log)
-        self._memory.recall(loaded_map, self._run.expect)  # an initial_pose comes after it
         self._initial_pose = InitialPose(node, parameters, lambda *pose: self._run.expect(*pose))
-        self._broadcaster = (
-            MapOdomBroadcaster(node, parameters, self._map_from_odom)
-            if parameters.tf_broadcast
-            else None
-        )
+        self._broadcaster = MapOdomBroadcaster(node, parameters, self._map_from_odom)
+        self._reported_s = time.monotonic()
+        self._timer: Timer | None = None
+        self._jumps: JumpHandle | None = None
+
+    def start(self) -> None:
+        """Listens, localizes and publishes from now on."""
+        if self._timer is not None:
+            return
+        self._worker.start()
+        for camera in self._cameras:
+            camera.start()
+        self._memory.start()
+        self._memory.recall(self._map, self._run.expect)  # an initial_pose comes after it
+        self._initial_pose.start()
+        self._broadcaster.start()
         self._reported_s = time.monotonic()
         # not by the ROS clock: that /clock is silent has to be noticed, too
-        self._timer = node.create_timer(
+        self._timer = self._node.create_timer(
             1.0 / TICKS_A_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
-        self._jumps = node.get_clock().create_jump_callback(
+        self._jumps = self._node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=self._on_clock_jump,
         )
 
-    def destroy(self) -> None:
+    def stop(self) -> None:
         """Returns when the image that is being worked on is done with; it publishes nothing. At
         once where the localizer is stuck in it.
         """
         self._run.close()
-        self._jumps.unregister()
-        self._node.destroy_timer(self._timer)
+        if self._jumps is not None:
+            self._jumps.unregister()
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        self._jumps = self._timer = None
         for camera in self._cameras:
-            camera.destroy()
-        self._initial_pose.destroy()
-        if self._broadcaster is not None:
-            self._broadcaster.destroy()
+            camera.stop()
+        self._initial_pose.stop()
+        self._broadcaster.stop()
         self._worker.stop()
         self._memory.stop()
 
@@ -162,8 +184,7 @@ class LiveLocalization:
         """Also called when the simulated clock takes over: what came before was another time."""
         self._begin_run()
         self._tf.clear()
-        if self._broadcaster is not None:
-            self._broadcaster.clear()
+        self._broadcaster.clear()
         back_s = -jump.delta.nanoseconds * 1e-9
         if back_s > 0.0:
             self._log.warning(f"The clock jumped back by {back_s:.1f} s: all fixes are forgotten.")
@@ -192,9 +213,9 @@ class LiveLocalization:
         report, problem = self._report(self._run, now_ns), self._input_problem()
         self._reports.status(report, self._map, now_ns)
         inputs = input_values(self._cameras, self._worker.dropped)
-        published = self._broadcaster is not None and self._map_from_odom() is not None
+        published = self._parameters.tf_broadcast and self._map_from_odom() is not None
         self._reports.diagnostics(
-            report, self._run.counts, self._map, problem, inputs, published, now_ns
+            report, self._run.counts, self._map, problem, inputs, now_ns, tf_published=published
         )
         self._reports.say_what_is_missing(report, problem, self._cameras)
 

@@ -34,9 +34,14 @@ NODE_NAME = "glace_localizer"
 class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
-    read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
-    failure: what the user has to mend after a configure that failed, or why nothing can be
-    localized any more; None otherwise. broken: the latter.
+    Args:
+        read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
+        parameter_overrides: beside those of the command line.
+
+    Attributes:
+        failure: what the user has to mend after a configure that failed, or why nothing can be
+            localized any more; None otherwise.
+        broken: the latter.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
         self.broken = False
         self._read = read
         self._parameter_server = ParameterServer(self)
+        self._parameter_server.declare()
         self._said = TransitionLog()
         self._bond = LifecycleBond(self)
         self._settings: LocalizeParameters | None = None
@@ -62,6 +68,7 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
         self._outputs: Publishers | None = None
         self._live: LiveLocalization | None = None
         self._restarts = LocalizationServices(self, lambda: self._live)
+        self._restarts.start()  # until the node is destroyed: it answers in every state
 
     def autostart(self) -> bool:
         """Configures and activates; returns False where that has failed (the log says why)."""
@@ -99,7 +106,7 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
         if self._map_switch is not None:
             self._map_switch.stop()
         if self._tf is not None:
-            self._tf.destroy()
+            self._tf.stop()
         if self._outputs is not None:
             for publisher in self._outputs:
                 self.destroy_publisher(publisher)
@@ -109,8 +116,10 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
         parameters = self._parameter_server.read()
         self._map, self._settings = self._read(parameters)(), parameters
         self._map_switch = MapSwitch(self, parameters, self._read, self._use_map, self._keep_map)
+        self._map_switch.start()
         self._parameter_server.lock(self._map_switch)
         self._tf = TransformListener(self, self._on_tf_problem)
+        self._tf.start()
         self._outputs = Publishers.create(self)
         say_what_is_loaded(self.get_logger(), self._map, parameters)
 
@@ -137,12 +146,13 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
             self, self._settings, self._map, self._tf, self._outputs,
             self._restarts.on_fix, self._on_broken,
         )  # fmt: skip
+        self._live.start()
         self._bond.start()
 
     def _deactivate(self) -> None:
         self._bond.stop()  # at once: the last image may take a while
         if self._live is not None:
-            self._live.destroy()
+            self._live.stop()
             self._live = None
             self._restarts.on_deactivate()
 

@@ -21,6 +21,7 @@ from glace_ros.node.localizing.loaded_map import LoadedMap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rclpy.guard_condition import GuardCondition
     from rclpy.node import Node
 
     from glace_ros.node.parameters import LocalizeParameters
@@ -33,10 +34,14 @@ class _Change:
 
 
 class MapSwitch:
-    """Works from construction until `stop`. All but the work itself is in the executor's thread.
+    """Works from `start` to `stop`. All but the work itself is in the executor's thread.
 
-    parameters: with the map in use. use: called with each map that has become ready, and the
-    parameters with its name; keep: after one that could not be made ready.
+    Args:
+        node: in whose executor `use` and `keep` are called.
+        parameters: with the map in use.
+        read: checks a map file, returns what makes a LoadedMap of it.
+        use: called with each map that has become ready, and the parameters with its name.
+        keep: called after a map that could not be made ready.
     """
 
     def __init__(
@@ -56,28 +61,37 @@ class MapSwitch:
         self._worker: NewestFirstWorker[_Change] = NewestFirstWorker(
             lambda change: self._hand_over(change, change.make_ready()), self._hand_over, 1e3
         )
-        self._ready = node.create_guard_condition(self._finish)
+        self._ready: GuardCondition | None = None
+
+    def start(self) -> None:
+        """Begins the thread that loads."""
+        if self._ready is None:
+            self._ready = self._node.create_guard_condition(self._finish)
+            self._worker.start()
+
+    def stop(self) -> None:
+        """Returns when the map that is being loaded is done with; it is not used."""
+        self._worker.stop()
+        if self._ready is not None:
+            self._node.destroy_guard_condition(self._ready)
+            self._ready = None
 
     def check(self, path: str) -> None:
         """Raises GlaceError where the map cannot be used; then nothing changes."""
         parameters = replace(self._parameters, map=path)
         self._checked = _Change(parameters, self._read(parameters))
 
-    def start(self) -> None:
+    def load_checked(self) -> None:
         """Loads the map that was checked last. One that is being loaded is no longer wanted."""
         if self._checked is not None:  # one call may name the parameter twice
             self._wanted, self._checked = self._checked, None
             self._worker.offer(self._wanted)
 
-    def stop(self) -> None:
-        """Returns when the map that is being loaded is done with; it is not used."""
-        self._worker.stop()
-        self._node.destroy_guard_condition(self._ready)
-
     def _hand_over(self, change: _Change, outcome: LoadedMap | Exception) -> None:
         """In the worker's thread."""
         self._outcomes.append((change, outcome))
-        self._ready.trigger()
+        if self._ready is not None:
+            self._ready.trigger()
 
     def _finish(self) -> None:
         while self._outcomes:

@@ -26,12 +26,19 @@ class ParameterServer:
 
     What is wrong with an override is kept until `read`, because a lifecycle node has to live to
     say so: its default stands in until then, and `read` raises.
+
+    Args:
+        node: whose parameters they are.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._problems: dict[str, str] = {}
         self._map_switch: MapSwitch | None = None
+
+    def declare(self) -> None:
+        """To be called once, by the node's constructor: it has its parameters from the start."""
+        node = self._node
         overrides = {
             name: parameter.value
             for name, parameter in node.get_parameters_by_prefix("").items()
@@ -84,4 +91,4 @@ class ParameterServer:
         for parameter in parameters:
             self._problems.pop(parameter.name, None)
             if self._map_switch is not None and parameter.name == "map":
-                self._map_switch.start()
+                self._map_switch.load_checked()

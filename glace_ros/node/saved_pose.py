@@ -28,9 +28,15 @@ class SavedPoseError(GlaceError):
 
 @dataclass(frozen=True, eq=False)
 class SavedPose:
-    """Of base_frame in the map map_id (see LoadedMap), whose coordinates begin at origin_m.
+    """Where the base was in a map.
 
-    stamp_ns: exposure time of the image that it came of. covariance_66: as in a Fix.
+    Attributes:
+        map_id: of the map, see LoadedMap.
+        origin_m: where the map's coordinates begin.
+        base_frame: the base's name.
+        stamp_ns: exposure time of the image that it came of.
+        map_from_base: the pose.
+        covariance_66: as in a Fix.
     """
 
     map_id: str

@@ -28,7 +28,11 @@ LARGEST_BYTES = 65_536  # of a file that is read: 40 times what is written
 class SavedPoseFile:
     """Keeps the file up to date, in a thread of its own: a disk may take its time.
 
-    log: an rclpy logger. Works from construction until `stop`.
+    Nothing is written before `start`; after `stop` neither.
+
+    Args:
+        path: of the file.
+        log: an rclpy logger.
     """
 
     def __init__(self, path: Path, log: Any) -> None:
@@ -39,6 +43,10 @@ class SavedPoseFile:
         self._worker: NewestFirstWorker[SavedPose] = NewestFirstWorker(
             self._write, lambda _, error: self._say(error), 1.0 / PERIOD_S
         )
+
+    def start(self) -> None:
+        """Begins the thread that writes."""
+        self._worker.start()
 
     def read(self) -> SavedPose | None:
         """None where there is no file yet. Raises SavedPoseError."""
@@ -80,7 +88,7 @@ class SavedPoseFile:
     def stop(self) -> None:
         """Returns when the newest pose is written, or cannot be."""
         self._worker.stop()
-        newest = self._newest
+        newest, self._newest = self._newest, None
         if newest is not None and newest is not self._written:
             try:
                 self._write(newest)
@@ -105,15 +113,24 @@ class SavedPoseFile:
 
 
 class PoseMemory:
-    """The parameter saved_pose_file at work, from construction until `stop`.
+    """The parameter saved_pose_file at work, from `start` to `stop`.
 
-    Does nothing where the parameter is empty. log: an rclpy logger.
+    Does nothing where the parameter is empty.
+
+    Args:
+        parameters: of the node.
+        log: an rclpy logger.
     """
 
     def __init__(self, parameters: LocalizeParameters, log: Any) -> None:
         self._log, self._base_frame = log, parameters.base_frame_id
         path = Path(parameters.saved_pose_file).expanduser()
         self._file = SavedPoseFile(path, log) if parameters.saved_pose_file else None
+
+    def start(self) -> None:
+        """Begins to write what is to be kept."""
+        if self._file is not None:
+            self._file.start()
 
     def recall(
         self,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+    from rclpy.service import Service
 
     from glace_ros.fusion.odometry_fusion import Fix
     from glace_ros.localization.pose_estimate import PoseEstimate
@@ -28,8 +29,12 @@ DEACTIVATED = "The node was deactivated before there was a fix."
 class LocalizationServices:
     """Answers in every state of the node, as long as the node lives.
 
-    live: what is running while the node is active, else None. An answer that is being waited for
-    holds up nothing: its callback is a coroutine in a group that lets others run.
+    An answer that is being waited for holds up nothing: its callback is a coroutine in a group that
+    lets others run.
+
+    Args:
+        node: whose services they are, from `start` to `stop`.
+        live: what is running while the node is active, else None.
     """
 
     def __init__(self, node: Node, live: Callable[[], LiveLocalization | None]) -> None:
@@ -37,20 +42,34 @@ class LocalizationServices:
         self._waiting: list[Future] = []  # of (success, message), for each caller of ~/relocalize
         self._lock = Lock()  # fixes come from the worker's thread
         self._group = ReentrantCallbackGroup()
+        self._services: list[Service] = []
+
+    def start(self) -> None:
+        """Answers from now on."""
+        if self._services:
+            return
         for service_type, name, callback in (
             (Trigger, "~/relocalize", self._relocalize),
             (Empty, "reinitialize_global_localization", self._reinitialize),
             (Empty, "request_nomotion_update", self._update),
         ):
-            node.create_service(service_type, name, callback, callback_group=self._group)
+            self._services.append(
+                self._node.create_service(service_type, name, callback, callback_group=self._group)
+            )
+
+    def stop(self) -> None:
+        """Answers no more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._services = []
 
     def on_fix(self, fix: Fix, estimate: PoseEstimate) -> None:
         """To be called with each accepted fix, from any thread."""
-        self._answer(True, f"Fix at {describe_fix(fix, estimate)}.")
+        self._answer(f"Fix at {describe_fix(fix, estimate)}.", success=True)
 
     def on_deactivate(self) -> None:
         """To be called when no more fixes will come."""
-        self._answer(False, DEACTIVATED)
+        self._answer(DEACTIVATED, success=False)
 
     async def _relocalize(self, _: Trigger.Request, response: Trigger.Response) -> Any:
         live = self._live()
@@ -82,7 +101,7 @@ class LocalizationServices:
             self._waiting.remove(answer)
         answer.set_result((False, f"No fix within {timeout_s:g} s. {live.why_no_fix()}"))
 
-    def _answer(self, success: bool, message: str) -> None:
+    def _answer(self, message: str, *, success: bool) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for answer in waiting:

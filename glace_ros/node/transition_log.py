@@ -23,7 +23,13 @@ class TransitionLog:
         self._said_s: dict[str, float] = {}
 
     def enter(self, subject: str, condition: str, say: Callable[[], None]) -> None:
-        """Calls `say` where the subject was in another condition before."""
+        """Calls `say` where the subject was in another condition before.
+
+        Args:
+            subject: what is spoken of.
+            condition: that it is in now.
+            say: writes the sentence.
+        """
         now_s = time.monotonic()
         if self._conditions.get(subject) == condition:
             return

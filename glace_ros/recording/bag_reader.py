@@ -9,7 +9,7 @@ import numpy as np
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.resolved_bag import BagRequest, resolve_bag
-from glace_ros.ros_messages.reading import frame_of, image_of, stamp_ns
+from glace_ros.ros_messages.reading import frame_of, image_of, stamp_to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,12 +94,12 @@ class RecordingReader(PosedImageReader):
         unreadable = self._bag.unreadable[self.info.image_topic]
         for message in self._bag.messages([self.info.image_topic]):
             header = message.content.header
-            if stamp_ns(header) == 0:
+            if stamp_to_ns(header.stamp) == 0:
                 self.left_out["no time stamp"] += 1
             elif header.frame_id and frame_of(header.frame_id) != self.info.camera_frame:
                 self.left_out["of another camera frame"] += 1
             else:
-                yield RecordedFrame(stamp_ns(header), message.content)
+                yield RecordedFrame(stamp_to_ns(header.stamp), message.content)
         unreadable = self._bag.unreadable[self.info.image_topic] - unreadable
         if unreadable:
             self.left_out["damaged message"] += unreadable

@@ -12,9 +12,9 @@ from glace_ros.ros_messages.camera_info import camera_of_image_topic
 from glace_ros.ros_messages.reading import (
     TF_TYPES,
     frame_of,
+    pose_from_transform,
     pose_of,
-    stamp_ns,
-    transform_of,
+    stamp_to_ns,
 )
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ class TransformTrack:
                 self.overflowed = True
                 continue
             self._samples += 1
-            self._add(parent, child, None if static else stamp_ns(transform.header), transform)
+            stamp = None if static else stamp_to_ns(transform.header.stamp)
+            self._add(parent, child, stamp, transform)
 
     def _add(self, parent: str, child: str, stamp: int | None, transform: Any) -> None:
         try:
-            pose = transform_of(transform)
+            pose = pose_from_transform(transform.transform)
             if stamp is None:
                 self.tree.add_static(parent, child, pose)
             else:
@@ -110,7 +111,7 @@ class PoseTrack:
     def take(self, message: Any) -> None:
         """Adds one message, or counts why not."""
         frame, child = frame_of(message.header.frame_id), frame_of(_child_of(message))
-        stamp = stamp_ns(message.header)
+        stamp = stamp_to_ns(message.header.stamp)
         try:
             pose = pose_of(message)
         except ValueError as error:
@@ -173,7 +174,7 @@ class CameraTrack:
             return
         self.frame = self.frame or frame_of(message.header.frame_id)
         if not self._cameras or camera != self._cameras[-1]:
-            self._stamps_ns.append(stamp_ns(message.header))
+            self._stamps_ns.append(stamp_to_ns(message.header.stamp))
             self._cameras.append(camera)
 
     def at(self, image_stamp_ns: int) -> Camera:

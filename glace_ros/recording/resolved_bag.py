@@ -15,7 +15,7 @@ from glace_ros.recording.topic_choice import (
     choose_pose_source,
     choose_pose_topic,
 )
-from glace_ros.ros_messages.reading import frame_of, stamp_ns
+from glace_ros.ros_messages.reading import frame_of, stamp_to_ns
 
 if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
@@ -90,7 +90,7 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     if pose_source.startswith("tf:"):
         track = None
     frames = _frames(bag, tree, pose_source, track, camera_frame, request.base_frame)
-    first_ns = stamp_ns(first)
+    first_ns = stamp_to_ns(first.stamp)
     base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
     info = RecordingInfo(
         kind="bag",
@@ -115,7 +115,7 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
 def _first_image(bag: BagFile, topic: str) -> Any:
     """The first image message that can be read."""
     for message in bag.messages([topic]):
-        stamp = stamp_ns(message.content.header)
+        stamp = stamp_to_ns(message.content.header.stamp)
         if stamp and abs(stamp - message.received_ns) > _ONE_DAY_NS:
             days = abs(message.received_ns - stamp) / _ONE_DAY_NS
             bag.note(f"{topic}: its stamps are {days:.1f} days off the time of recording")

@@ -58,8 +58,18 @@ def decode_raw(
 ) -> NDArray[np.uint8]:
     """The pixels of a sensor_msgs/Image as RGB uint8 (height, width, 3), its own memory.
 
-    step: bytes a row, padding included. 16-bit images keep their high byte.
-    Raises ValueError with a sentence for another encoding or sizes that do not fit together.
+    16-bit images keep their high byte.
+
+    Args:
+        encoding: one of those above.
+        height: in px.
+        width: in px.
+        step: bytes a row, padding included.
+        is_bigendian: of 16-bit images.
+        data: the rows.
+
+    Raises:
+        ValueError: with a sentence, for another encoding or sizes that do not fit together.
     """
     if encoding in _RAW_16_BIT:
         channels, encoding_8 = _RAW_16_BIT[encoding]
@@ -116,9 +126,13 @@ def decode_compressed(
 ) -> NDArray[np.uint8]:
     """The picture of a sensor_msgs/CompressedImage (JPEG, PNG, ...) as RGB uint8 (h, w, 3).
 
-    format_name: the message's `format`, such as "jpeg" or "rgb8; jpeg compressed bgr8". The
-    bytes themselves say what they are; the name tells depth images apart.
-    Raises ValueError with a sentence where that is no picture.
+    Args:
+        format_name: the message's `format`, such as "jpeg" or "rgb8; jpeg compressed bgr8". The
+            bytes themselves say what they are; the name tells depth images apart.
+        data: the file's bytes.
+
+    Raises:
+        ValueError: with a sentence, where that is no picture.
     """
     if "compressedDepth" in format_name:
         raise ValueError(f"the format '{format_name}' is a depth image, not a picture")

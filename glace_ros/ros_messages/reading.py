@@ -1,4 +1,4 @@
-"""The ROS messages that a recording is read from, as rosbags parses them, into our types."""
+"""ROS messages, of rosbags and of rclpy alike, into our types; no ROS here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ POSE_TYPES = (
 )
 
 
-def stamp_ns(header: Any) -> int:
-    """The stamp of a std_msgs/Header in ns; 0 where the sender did not set it."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+def stamp_to_ns(stamp: Any) -> int:
+    """builtin_interfaces/Time in integer nanoseconds; 0 where the sender did not set it."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def frame_of(name: str) -> str:
@@ -34,17 +34,27 @@ def frame_of(name: str) -> str:
     return name.lstrip("/")
 
 
-def transform_of(message: Any) -> Pose:
-    """parent_from_child of a geometry_msgs/TransformStamped; ValueError where it is unusable."""
-    t, r = message.transform.translation, message.transform.rotation
-    return Pose.from_quaternion([t.x, t.y, t.z], [r.x, r.y, r.z, r.w])
+def pose_from_message(message: Any) -> Pose:
+    """geometry_msgs/Pose as Pose. Raises ValueError where it is not finite or has no rotation."""
+    return _pose(message.position, message.orientation)
+
+
+def pose_from_transform(message: Any) -> Pose:
+    """geometry_msgs/Transform as Pose. Raises ValueError as `pose_from_message` does."""
+    return _pose(message.translation, message.rotation)
 
 
 def pose_of(message: Any) -> Pose:
-    """frame_from_child of a message of POSE_TYPES; ValueError where it is unusable."""
-    pose = message.pose if hasattr(message.pose, "position") else message.pose.pose
-    p, r = pose.position, pose.orientation
-    return Pose.from_quaternion([p.x, p.y, p.z], [r.x, r.y, r.z, r.w])
+    """frame_from_child of a message of POSE_TYPES. Raises ValueError: see `pose_from_message`."""
+    stamped_pose = message.pose if hasattr(message.pose, "position") else message.pose.pose
+    return pose_from_message(stamped_pose)
+
+
+def _pose(position_m: Any, quaternion: Any) -> Pose:
+    return Pose.from_quaternion(
+        [position_m.x, position_m.y, position_m.z],
+        [quaternion.x, quaternion.y, quaternion.z, quaternion.w],
+    )
 
 
 def image_of(message: Any) -> NDArray[np.uint8]:

@@ -154,7 +154,7 @@ def test_the_live_node_publishes_where_a_robot_in_the_room_is(published, robot, 
     """Its camera is another one than the map was made with, and has a distortion."""
     from support.robot import BASE_FROM_CAMERA, stamp_of, wait_until
 
-    from glace_ros.node.conversions import pose_from_message, pose_from_transform
+    from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
     camera = Camera(200, 150, 158.0, 156.0, 98.0, 76.5, "plumb_bob", (-0.1, 0.05, 0.0, 0.0, 0.0))
     map_from_odom = Pose.from_planar(20.0, -9.0, -0.4)

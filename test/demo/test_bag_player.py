@@ -21,8 +21,8 @@ from glace_ros.demo.bag_player import BagPlayer
 from glace_ros.demo.live_run import LiveRunError, play_to_localizer
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
-from glace_ros.node.conversions import stamp_to_ns
 from glace_ros.recording.bag_file import BagFile
+from glace_ros.ros_messages.reading import stamp_to_ns
 from glace_ros.simulation import drive
 from glace_ros.simulation.bag import BagConfig, write_bag
 from glace_ros.simulation.building import BuildingConfig, build

@@ -23,17 +23,15 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.node import conversions
 from glace_ros.node.conversions import (
     image_to_rgb,
-    import_from_ros,
     ns_to_stamp,
     points_to_cloud,
-    pose_from_message,
-    pose_from_transform,
     pose_to_message,
     pose_to_transform,
     pose_with_covariance,
     rgb_to_image,
-    stamp_to_ns,
 )
+from glace_ros.node.from_ros import import_from_ros
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform, stamp_to_ns
 
 coordinates = arrays(np.float64, 3, elements=st.floats(-1e5, 1e5))
 turns = arrays(np.float64, 3, elements=st.floats(-3.0, 3.0))

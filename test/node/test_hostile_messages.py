@@ -199,6 +199,7 @@ def test_transforms():
     @given(st.lists(transforms(), max_size=6), st.lists(transforms(), max_size=3))
     def check(moving, static):
         listener = TransformListener(FakeNode(), said.append)
+        listener.start()
         listener._on_tf(TFMessage(transforms=moving))
         listener._on_tf_static(TFMessage(transforms=static))
         for frame in ("map", "camera"):
@@ -238,6 +239,7 @@ def test_initial_poses():
         fixes = []
         run = LocalizationRun(parameters, log, lambda fix, _: fixes.append(fix))
         initial = InitialPose(node, parameters, run.expect)
+        initial.start()
         message = PoseWithCovarianceStamped()
         message.header.frame_id = frame_id
         x, y, z, *xyzw = numbers_7

@@ -19,12 +19,13 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.node.conversions import ns_to_stamp, pose_to_transform, stamp_to_ns
+from glace_ros.node.conversions import ns_to_stamp, pose_to_transform
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
 from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
 from glace_ros.node.parameters import LocalizeParameters
 from glace_ros.node.transition_log import TransitionLog
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 NS = 1_000_000_000
 
@@ -40,6 +41,7 @@ def test_the_worker_takes_the_newest_job_and_survives_exceptions():
             raise RuntimeError("four")
 
     worker = NewestFirstWorker(work, lambda job, error: errors.append((job, str(error))), 1e6)
+    worker.start()
     worker.offer(0)
     assert started.wait(5.0)
     for job in (1, 2, 3, 4):
@@ -57,6 +59,7 @@ def test_the_worker_takes_the_newest_job_and_survives_exceptions():
 def test_the_worker_keeps_to_its_rate_and_clear_drops_what_waits():
     times = []
     worker = NewestFirstWorker(lambda _: times.append(time.monotonic()), print, 20.0)
+    worker.start()
     began = time.monotonic()
     while time.monotonic() - began < 1.0:
         worker.offer(0)
@@ -72,6 +75,7 @@ def test_the_worker_keeps_to_its_rate_and_clear_drops_what_waits():
 def test_a_hurried_worker_takes_the_newest_job_once_and_then_keeps_to_its_rate():
     done = []
     worker = NewestFirstWorker(done.append, print, 0.001)  # one in 1000 s
+    worker.start()
     worker.offer(0)
     wait_until(lambda: done == [0])
     for job in (1, 2):
@@ -93,6 +97,7 @@ def test_a_hurried_worker_takes_the_newest_job_once_and_then_keeps_to_its_rate()
 def test_the_next_job_is_due_one_period_after_a_hurried_one():
     times = []
     worker = NewestFirstWorker(lambda _: times.append(time.monotonic()), print, 1.0)
+    worker.start()
     worker.offer(0)
     wait_until(lambda: times)
     worker.offer(1)
@@ -143,7 +148,9 @@ def problems():
 
 @pytest.fixture
 def listener(node, problems):
-    return TransformListener(node, problems.append)
+    listener = TransformListener(node, problems.append)
+    listener.start()
+    return listener
 
 
 def test_a_lookup_waits_for_the_transform_that_is_on_its_way(node, listener):
@@ -198,6 +205,7 @@ def test_map_to_odom_is_stamped_ahead_and_never_twice_the_same(node):
     broadcaster = MapOdomBroadcaster(
         node, LocalizeParameters(transform_tolerance=0.25), lambda: known[-1] if known else None
     )
+    broadcaster.start()
     node.now_ns = 10 * NS
     node.timer()
     assert node.published == []  # before the first fix

@@ -25,7 +25,7 @@ from support.waiting import holds, let_pass, wait_until
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import pose_from_message, pose_from_transform
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 pytestmark = pytest.mark.ros
 

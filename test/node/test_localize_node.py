@@ -38,7 +38,7 @@ from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.maps.ace_format import read_official_map
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.node.conversions import pose_from_message, pose_from_transform
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 pytestmark = pytest.mark.ros
 

@@ -18,11 +18,8 @@ from support.robot import NS, NodeProcess, Robot, odometry_at, stamp_of
 from support.waiting import let_pass, wait_until
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import (
-    ns_to_stamp,
-    pose_from_message,
-    pose_from_transform,
-)
+from glace_ros.node.conversions import ns_to_stamp
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 pytestmark = pytest.mark.ros
 

@@ -27,10 +27,10 @@ from glace_ros.errors import GlaceError, MapFileError, WeightsError
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.geometry.pose import Pose
 from glace_ros.node import live_localization
-from glace_ros.node.conversions import pose_from_message, pose_from_transform, stamp_to_ns
 from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.localizing import image_worker
 from glace_ros.node.parameters import PARAMETERS, LocalizeParameters
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform, stamp_to_ns
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
@@ -436,7 +436,7 @@ def test_the_service_set_initial_pose_is_the_topic(monkeypatch):
         create_subscription=lambda *_: SimpleNamespace(topic_name="/initialpose"),
         create_service=lambda *service: made.update({service[1]: service}),
     )
-    InitialPose(node, LocalizeParameters(), lambda *pose: expected.append(pose))
+    InitialPose(node, LocalizeParameters(), lambda *pose: expected.append(pose)).start()
     service_type, _, callback = made["set_initial_pose"]
     assert service_type is of_nav2.SetInitialPose
     message = PoseWithCovarianceStamped()

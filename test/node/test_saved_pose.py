@@ -25,9 +25,9 @@ from support.robot import odometry_at, stamp_of
 from support.waiting import let_pass, wait_until
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import pose_from_message, pose_from_transform
 from glace_ros.node.saved_pose import SavedPose, SavedPoseError
 from glace_ros.node.saved_pose_file import LARGEST_BYTES, SavedPoseFile
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 COVARIANCE_66 = np.diag([1e-4, 4e-4, 0.0, 0.0, 0.0, 9e-5])
 MAP_FROM_ODOM = Pose.from_planar(3.0, -2.0, 0.7)
@@ -127,6 +127,7 @@ def test_the_newest_pose_is_written_at_once_then_seldom_and_at_the_end(tmp_path)
     path = tmp_path / "pose.json"
     file = SavedPoseFile(path, None)
     assert file.read() is None
+    file.start()
     file.offer(saved(stamp_ns=1))
     wait_until(path.exists)
     for stamp_ns in (2, 3, 4):
@@ -139,6 +140,7 @@ def test_the_newest_pose_is_written_at_once_then_seldom_and_at_the_end(tmp_path)
 
 def test_what_is_forgotten_is_not_written(tmp_path):
     file = SavedPoseFile(tmp_path / "pose.json", None)
+    file.start()
     file.offer(saved(stamp_ns=1))
     wait_until((tmp_path / "pose.json").exists)
     file.offer(saved(stamp_ns=2))
@@ -151,6 +153,7 @@ def test_a_place_that_cannot_be_written_is_said_once(tmp_path):
     said = []
     path = tmp_path / "missing" / "pose.json"
     file = SavedPoseFile(path, SimpleNamespace(warning=said.append, info=said.append))
+    file.start()
     file.check_writable()
     file.offer(saved())
     file.stop()

@@ -34,13 +34,9 @@ from support.robot import (
 from support.robot import odometry_at as robot_odometry_at
 from tf2_msgs.msg import TFMessage
 
-from glace_ros.node.conversions import (
-    ns_to_stamp,
-    pose_from_message,
-    pose_from_transform,
-    pose_to_transform,
-)
+from glace_ros.node.conversions import ns_to_stamp, pose_to_transform
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
+from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 NS = 1_000_000_000
 CARRIED = Pose.from_planar(7.0, -3.0, 2.0)
@@ -191,6 +187,7 @@ def test_the_worker_takes_the_lane_that_waited_longest_and_its_newest_job():
         assert go_on.wait(5.0)
 
     worker = NewestFirstWorker(work, print, 1e6)
+    worker.start()
     worker.offer("front 0", "front")
     assert started.wait(5.0)
     for index in (1, 2):

@@ -18,15 +18,11 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.node import live_localization
-from glace_ros.node.conversions import (
-    ns_to_stamp,
-    pose_to_transform,
-    pose_with_covariance,
-    stamp_to_ns,
-)
+from glace_ros.node.conversions import ns_to_stamp, pose_to_transform, pose_with_covariance
 from glace_ros.node.localizer_node import GlaceLocalizer
 from glace_ros.node.localizing.loaded_map import LoadedMap
 from glace_ros.node.parameters import PARAMETERS
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 
 class HeldLocalizer(FakeLocalizer):

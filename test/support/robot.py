@@ -35,13 +35,9 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import (
-    ns_to_stamp,
-    pose_to_transform,
-    pose_with_covariance,
-    stamp_to_ns,
-)
+from glace_ros.node.conversions import ns_to_stamp, pose_to_transform, pose_with_covariance
 from glace_ros.node.parameters import PARAMETERS
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 
 class CameraInput:
-    """Listens from construction until `destroy`, and hands each image to on_image.
+    """Listens from `start` to `stop`, and hands each image to on_image.
 
-    name: one of camera_names, whose topics are name/image and name/camera_info; empty for the only
-    camera, with image and camera_info.
+    Args:
+        node: that listens.
+        parameters: of the node.
+        name: one of camera_names, whose topics are name/image and name/camera_info; empty for the
+            only camera, with image and camera_info.
+        on_image: called with each image, together with the newest camera_info.
+
+    Attributes:
+        name: see there.
     """
 
     def __init__(
@@ -44,6 +51,16 @@ class CameraInput:
             parameters.image_qos,
             self._on_message,
         )
+
+    def start(self) -> None:
+        """Listens."""
+        self._infos.start()
+        self._images.start()
+
+    def stop(self) -> None:
+        """Listens no more."""
+        self._images.stop()
+        self._infos.stop()
 
     @property
     def topic(self) -> str:
@@ -72,11 +89,6 @@ class CameraInput:
             f"{prefix}camera_info topic": self._infos.topic,
             f"{prefix}camera_info received": self._infos.received,
         }
-
-    def destroy(self) -> None:
-        """Listens no more."""
-        self._images.destroy()
-        self._infos.destroy()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message

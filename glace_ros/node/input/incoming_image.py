@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glace_ros.node.conversions import stamp_to_ns
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IncomingImage:
-    """An image message as it came on `topic`, with the newest message of `camera_info_topic`.
+    """An image message with the newest camera_info.
 
-    camera: its name in camera_names; empty where that is empty.
+    Attributes:
+        message: of the image, raw or compressed.
+        topic: that it came on, after remapping.
+        camera_info: the newest one; None where none has come.
+        camera_info_topic: that it comes on, after remapping.
+        camera: its name in camera_names; empty where that is empty.
     """
 
     message: Image | CompressedImage

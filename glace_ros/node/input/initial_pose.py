@@ -13,13 +13,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from glace_ros.fusion.odometry_fusion import LARGEST_COVARIANCE
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import pose_from_message
+from glace_ros.ros_messages.reading import pose_from_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
     from rclpy.node import Node
+    from rclpy.service import Service
+    from rclpy.subscription import Subscription
 
     from glace_ros.node.parameters import LocalizeParameters
 
@@ -32,6 +34,11 @@ class InitialPose:
     """Hands each pose that can be used to `expect`, with its covariance (as in a Fix).
 
     A covariance of zeros means that none was given (Nav2's BasicNavigator does so).
+
+    Args:
+        node: that listens.
+        parameters: of the node.
+        expect: called with map_from_base and its covariance (6, 6).
     """
 
     def __init__(
@@ -40,27 +47,37 @@ class InitialPose:
         parameters: LocalizeParameters,
         expect: Callable[[Pose, NDArray[np.float64]], None],
     ) -> None:
-        self._node, self._expect = node, expect
+        self._node, self._parameters, self._expect = node, parameters, expect
         self._frame_id = parameters.global_frame_id.lstrip("/")
-        self._subscription = node.create_subscription(
+        self._subscription: Subscription | None = None
+        self._service: Service | None = None
+
+    def start(self) -> None:
+        """Listens, and hands over the pose of the parameters where they say so."""
+        if self._subscription is not None:
+            return
+        self._subscription = self._node.create_subscription(
             PoseWithCovarianceStamped, "initialpose", self._on_message, QOS
         )
-        set_initial_pose = _nav2_service()
-        self._service = set_initial_pose and node.create_service(
-            set_initial_pose, "set_initial_pose", self._on_request
-        )
+        if (set_initial_pose := _nav2_service()) is not None:
+            self._service = self._node.create_service(
+                set_initial_pose, "set_initial_pose", self._on_request
+            )
+        parameters = self._parameters
         if parameters.set_initial_pose:
             x_m, y_m, z_m = (
                 parameters.initial_pose__x, parameters.initial_pose__y, parameters.initial_pose__z
             )  # fmt: skip
             yaw_only_3 = [0.0, 0.0, parameters.initial_pose__yaw]
-            expect(Pose.from_rotation_vector([x_m, y_m, z_m], yaw_only_3), POINTED_AT_66)
+            self._expect(Pose.from_rotation_vector([x_m, y_m, z_m], yaw_only_3), POINTED_AT_66)
 
-    def destroy(self) -> None:
+    def stop(self) -> None:
         """Listens no more."""
-        self._node.destroy_subscription(self._subscription)
-        if self._service:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        if self._service is not None:
             self._node.destroy_service(self._service)
+        self._subscription = self._service = None
 
     def _on_request(self, request: Any, response: Any) -> Any:
         self._on_message(request.pose)
@@ -80,7 +97,7 @@ class InitialPose:
             except ValueError as error:
                 problem = f"cannot be used: {error}"
         if problem:
-            topic = self._subscription.topic_name
+            topic = "initialpose" if self._subscription is None else self._subscription.topic_name
             self._node.get_logger().warning(f"The pose on {topic} {problem}: it is left out.")
             return
         given = (covariance_66.diagonal() > 0.0).any()

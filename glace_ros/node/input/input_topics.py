@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+    from rclpy.subscription import Subscription
 
 SILENCE_S = 5.0  # discovery takes up to 3 s
 COMPRESSED = "/compressed"
@@ -28,7 +29,19 @@ IMAGE_QOS = {
 
 
 class WatchedTopic:
-    """A subscription that counts its messages. topic: its full name, after remapping."""
+    """A subscription, from `start` to `stop`, that counts its messages.
+
+    Args:
+        node: that subscribes.
+        message_type: its class.
+        topic: before remapping.
+        qos: of the subscription.
+        callback: called with each message.
+
+    Attributes:
+        topic: its full name, after remapping.
+        received: how many messages have come.
+    """
 
     def __init__(
         self,
@@ -38,16 +51,30 @@ class WatchedTopic:
         qos: QoSProfile,
         callback: Callable[[Any], None],
     ) -> None:
-        self._node = node
+        self._node, self._message_type = node, message_type
         self._type_name = "/msg/".join(
             [message_type.__module__.split(".", 1)[0], message_type.__name__]
         )
         self._qos = qos
-        self._callback = callback
+        self._name, self._callback = topic, callback
         self._last_s = time.monotonic()  # of arrival; at first: since when we listen
         self.received = 0
-        self._subscription = node.create_subscription(message_type, topic, self._on_message, qos)
-        self.topic: str = self._subscription.topic_name
+        self.topic: str = node.resolve_topic_name(topic)
+        self._subscription: Subscription | None = None
+
+    def start(self) -> None:
+        """Listens."""
+        if self._subscription is None:
+            self._last_s = time.monotonic()
+            self._subscription = self._node.create_subscription(
+                self._message_type, self._name, self._on_message, self._qos
+            )
+
+    def stop(self) -> None:
+        """Listens no more."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
 
     def problem(self) -> str | None:
         """A sentence where nothing has come for SILENCE_S; None where all is well."""
@@ -75,10 +102,6 @@ class WatchedTopic:
             "this machine is the shared-memory segment large enough for its messages?"
         )
 
-    def destroy(self) -> None:
-        """Ends the subscription."""
-        self._node.destroy_subscription(self._subscription)
-
     def _on_message(self, message: Any) -> None:
         self.received += 1
         self._last_s = time.monotonic()
@@ -88,9 +111,17 @@ class WatchedTopic:
 class ImageInput:
     """An image topic, raw or compressed; with the transport auto, the one that is published.
 
-    name: of the topic before remapping. Like image_transport, the compressed topic is the remapped
-    raw one with /compressed added. topic: what is listened to; before auto has found one, the raw
-    topic.
+    Like image_transport, the compressed topic is the remapped raw one with /compressed added.
+
+    Args:
+        node: that listens, from `start` to `stop`.
+        name: of the topic before remapping.
+        transport: the parameter image_transport.
+        qos_name: the parameter image_qos.
+        callback: called with each image message.
+
+    Attributes:
+        topic: what is listened to; before auto has found one, the raw topic.
     """
 
     def __init__(
@@ -110,9 +141,18 @@ class ImageInput:
         self.topic = self._topics["raw"]
         if transport == "auto" and self.topic.endswith(COMPRESSED):
             transport = "compressed"
-        self._auto = transport == "auto"
-        if not self._auto:
-            self._listen(transport)
+        self._transport, self._auto = transport, transport == "auto"
+
+    def start(self) -> None:
+        """Listens; with the transport auto, `choose` does."""
+        self._since_s = time.monotonic()
+        if not self._auto and self._watched is None:
+            self._listen(self._transport)
+
+    def stop(self) -> None:
+        """Listens no more."""
+        if self._watched is not None:
+            self._watched.stop()
 
     @property
     def received(self) -> int:
@@ -143,18 +183,14 @@ class ImageInput:
             f"Nothing is published on {topics}: start the camera or remap the topic `{self._name}`."
         )
 
-    def destroy(self) -> None:
-        """Ends the subscription."""
-        if self._watched is not None:
-            self._watched.destroy()
-
     def _listen(self, transport: str) -> None:
-        self.destroy()
+        self.stop()
         self.topic = self._topics[transport]
         message_type = Image if transport == "raw" else CompressedImage
         self._watched = WatchedTopic(
             self._node, message_type, self.topic, self._qos, self._callback
         )
+        self._watched.start()
 
 
 def _image_topics(node: Node, name: str) -> dict[str, str]:

@@ -11,15 +11,13 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
-from glace_ros.node.conversions import (
-    pose_from_transform,
-    stamp_to_ns,
-)
+from glace_ros.ros_messages.reading import pose_from_transform, stamp_to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+    from rclpy.subscription import Subscription
 
     from glace_ros.geometry.pose import Pose
 
@@ -35,7 +33,9 @@ TF_STATIC_QOS = QoSProfile(
 class TransformListener:
     """Collects /tf and /tf_static into a TransformTree; `lookup` may be called from any thread.
 
-    on_problem: called with a sentence for each transform that cannot be used.
+    Args:
+        node: that listens, from `start` to `stop`.
+        on_problem: called with a sentence for each transform that cannot be used.
     """
 
     def __init__(self, node: Node, on_problem: Callable[[str], None]) -> None:
@@ -45,10 +45,22 @@ class TransformListener:
         self._arrival = Condition()
         self._statics: dict[str, tuple[str, Pose]] = {}
         self._newest_ns: dict[str, int] = {}
-        self._subscriptions = [
-            node.create_subscription(TFMessage, "/tf", self._on_tf, TF_QOS),
-            node.create_subscription(TFMessage, "/tf_static", self._on_tf_static, TF_STATIC_QOS),
-        ]
+        self._subscriptions: list[Subscription] = []
+
+    def start(self) -> None:
+        """Listens."""
+        if not self._subscriptions:
+            subscribe = self._node.create_subscription
+            self._subscriptions = [
+                subscribe(TFMessage, "/tf", self._on_tf, TF_QOS),
+                subscribe(TFMessage, "/tf_static", self._on_tf_static, TF_STATIC_QOS),
+            ]
+
+    def stop(self) -> None:
+        """Listens no more; what it has heard stays."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
 
     def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float = 0.0) -> Pose:
         """target_from_source at stamp_ns; waits up to timeout_s for it, as TF comes after images.
@@ -72,11 +84,6 @@ class TransformListener:
             self._newest_ns.clear()
             for child, (parent, parent_from_child) in self._statics.items():
                 self._tree.add_static(parent, child, parent_from_child)
-
-    def destroy(self) -> None:
-        """Ends the subscriptions."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
 
     def _on_tf(self, message: TFMessage) -> None:
         for transform in message.transforms:

@@ -71,9 +71,13 @@ class ImageRejected(Exception):
 
 @dataclass(frozen=True, eq=False)
 class LocatedBase:
-    """covariance_66: of the base's position and of small rotations about the map's axes.
+    """Where the robot's base was at the exposure of an image.
 
-    odom_from_base: at the exposure too; None where map->odom is not published.
+    Attributes:
+        estimate: of the camera.
+        map_from_base: at the exposure.
+        covariance_66: of the base's position (m) and of small rotations (rad) about the map's axes.
+        odom_from_base: at the exposure too; None where map->odom is not published.
     """
 
     estimate: PoseEstimate
@@ -83,7 +87,13 @@ class LocatedBase:
 
 
 class BaseLocator:
-    """Localizes the camera and carries its pose over to the base, through TF at exposure time."""
+    """Localizes the camera and carries its pose over to the base, through TF at exposure time.
+
+    Args:
+        parameters: of the node.
+        localizer: of the map in use.
+        tf: where the camera sits on the base, and the odometry.
+    """
 
     def __init__(
         self, parameters: LocalizeParameters, localizer: LocalizesImages, tf: TransformListener
@@ -93,7 +103,15 @@ class BaseLocator:
         self._tf = tf
 
     def locate(self, image: IncomingImage, now_ns: int) -> LocatedBase:
-        """Raises ImageRejected. now_ns: on the node's clock."""
+        """The base at the exposure of the image.
+
+        Args:
+            image: as it came in.
+            now_ns: on the node's clock.
+
+        Raises:
+            ImageRejected: where that cannot be said.
+        """
         self._check_age(image, now_ns)
         estimate, camera_frame = self._camera_pose(image)
         parameters, stamp_ns = self._parameters, image.stamp_ns

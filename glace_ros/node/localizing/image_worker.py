@@ -18,9 +18,18 @@ class NewestFirstWorker(Generic[Job]):
 
     With several lanes (cameras) the newest job of each waits, and the lane that was worked on
     longest ago is next, so that none starves another. An exception in `work` goes to `on_error`
-    with its job, and the next job is worked on.
-    dropped: how many jobs a newer one has replaced. begun, done: how many were; where these differ
-    one is being worked on.
+    with its job, and the next job is worked on. From `start` to `stop`, once: jobs that are offered
+    before wait for it.
+
+    Args:
+        work: called in the thread with each job whose turn it is.
+        on_error: called in the thread with the job and what `work` has raised.
+        max_rate_hz: of the calls.
+
+    Attributes:
+        dropped: how many jobs a newer one has replaced.
+        begun: how many jobs were begun.
+        done: how many of these are done with; where it is less, one is being worked on.
     """
 
     def __init__(
@@ -38,8 +47,13 @@ class NewestFirstWorker(Generic[Job]):
         self._held_until_s = -math.inf
         self._changed = Condition()
         self.dropped = self.begun = self.done = 0
-        self._thread = Thread(target=self._run, name="images", daemon=True)
-        self._thread.start()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begins the thread, unless it was begun."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="images", daemon=True)
+            self._thread.start()
 
     def offer(self, job: Job, lane: str = "") -> None:
         """Puts the job in the place of the one that waits in its lane."""
@@ -64,12 +78,16 @@ class NewestFirstWorker(Generic[Job]):
         with self._changed:
             self._jobs.clear()
 
-    def stop(self, wait: bool = True) -> None:
-        """Ends the thread after the job that it is working on, and waits for that."""
+    def stop(self, *, wait: bool = True) -> None:
+        """Ends the thread after the job that it is working on.
+
+        Args:
+            wait: for that.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        if wait:
+        if wait and self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:

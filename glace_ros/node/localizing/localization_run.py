@@ -190,7 +190,9 @@ class LocalizationRun:
                 return False
             self._state = state
             age_s = self._fusion.seconds_since_fix(now_ns)
-            reason = self._newest.get("rejection_reason") or "no image has come"
+            # a rejection from before the last fix is not why there was none since
+            rejected = not self._newest.get("accepted", True)
+            reason = self._newest["rejection_reason"] if rejected else "no image has come"
             if state == LocalizationState.LOST:
                 then = what_becomes_of_tf(self._parameters) or reason
                 self._log.error(f"LOST: no fix for {age_s:.1f} s; {then}")

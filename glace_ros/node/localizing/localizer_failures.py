@@ -33,8 +33,13 @@ class BrokenDeviceError(GlaceError):
 class LocalizerFailures:
     """Counts failures in a row. `passed` and `failed` are for the thread that localizes.
 
-    log: an rclpy logger. then: what becomes of map->odom ("holding map->odom", or empty).
-    problem: a sentence while the node is in error, else None. broken: for good.
+    Args:
+        log: an rclpy logger.
+        then: what becomes of map->odom ("holding map->odom", or empty).
+
+    Attributes:
+        problem: a sentence while the node is in error, else None.
+        broken: in error for good.
     """
 
     def __init__(self, log: Any, then: str) -> None:
@@ -56,7 +61,12 @@ class LocalizerFailures:
         self._transitions.leave("exception")
 
     def failed(self, error: Exception, still_computes: Callable[[], bool]) -> None:
-        """still_computes: see LoadedMap."""
+        """The localizer has raised an exception on an image.
+
+        Args:
+            error: the exception.
+            still_computes: see LoadedMap.
+        """
         sentence = in_one_line(error)
         self._since_s = self._since_s if self._count else time.monotonic()
         self._count += 1
@@ -79,7 +89,12 @@ class LocalizerFailures:
             self.problem = sentence
 
     def stuck(self, seconds: int, *, lost: bool) -> None:
-        """For another thread, while this one has been on one image for so long."""
+        """For another thread, while this one is on one image.
+
+        Args:
+            seconds: for how long.
+            lost: it will not come back.
+        """
         sentence = f"the localizer has been working on one image for {seconds} s"
         then = f"; {self._then}" if self._then else ""
         if not self._count:

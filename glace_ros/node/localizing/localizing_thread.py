@@ -45,10 +45,17 @@ class ImageJob(NamedTuple):
 
 
 class LocalizingThread:
-    """Works on the newest image of each camera in turn, from construction until `stop`.
+    """Works on the newest image of each camera in turn, from `start` to `stop`.
 
-    done: called in the thread with each job and what the localizer said (None: nothing was asked
-    of it). now_ns: of the node's clock. failures: what the thread has to say of itself.
+    Args:
+        node: whose log it writes to.
+        parameters: of the node.
+        now_ns: of the node's clock.
+        done: called in the thread with each job and what the localizer said (None: nothing was
+            asked of it).
+
+    Attributes:
+        failures: what the thread has to say of itself.
     """
 
     def __init__(
@@ -100,6 +107,10 @@ class LocalizingThread:
             return False
         self.failures.stuck(self._ticks // TICKS_A_S, lost=self._ticks >= LOST_S * TICKS_A_S)
         return True
+
+    def start(self) -> None:
+        """Begins the thread."""
+        self._worker.start()
 
     def stop(self) -> None:
         """Returns when the image that is being worked on is done with, or is stuck."""

@@ -30,9 +30,15 @@ def draw_inliers(
 ) -> NDArray[np.uint8]:
     """A copy with a square around each inlier, and the text along the top.
 
-    camera: without distortion, as the image. estimate: None where the image has no pose.
     Colours: green where a scene point, seen from the pose, is at its patch, yellow at half of
-    largest_px from it, red from there on.
+    largest_px from it, red at largest_px.
+
+    Args:
+        image_rgb_hwc: uint8 (height, width, 3), without distortion.
+        camera: of the image, without distortion.
+        estimate: None where the image has no pose.
+        largest_px: the largest reprojection error of an inlier.
+        line: the text.
     """
     drawn_rgb_hwc = np.ascontiguousarray(image_rgb_hwc).copy()
     if estimate is not None:
@@ -49,9 +55,9 @@ def draw_inliers(
 
 def error_colours(errors_m: NDArray[np.float64], largest_px: float) -> NDArray[np.uint8]:
     """RGB (m, 3): green at 0 px, yellow at half of largest_px, red from largest_px on."""
-    share_m = np.clip(errors_m / largest_px, 0.0, 1.0)
-    red_m, green_m = np.minimum(1.0, 2.0 * share_m), np.minimum(1.0, 2.0 - 2.0 * share_m)
-    return np.round(255.0 * np.stack([red_m, green_m, 0.0 * share_m], axis=1)).astype(np.uint8)
+    ratio_m = np.clip(errors_m / largest_px, 0.0, 1.0)
+    red_m, green_m = np.minimum(1.0, 2.0 * ratio_m), np.minimum(1.0, 2.0 - 2.0 * ratio_m)
+    return np.round(255.0 * np.stack([red_m, green_m, 0.0 * ratio_m], axis=1)).astype(np.uint8)
 
 
 def _write(drawn_rgb_hwc: NDArray[np.uint8], line: str) -> None:

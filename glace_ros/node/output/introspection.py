@@ -33,9 +33,14 @@ VIEW_M = 0.15  # diameter of a mapping camera's marker
 
 
 class Introspection:
-    """~/inliers_image, ~/scene_points and ~/coverage; log: an rclpy logger.
+    """~/inliers_image, ~/scene_points and ~/coverage.
 
     `show` is for the thread that localizes, `show_coverage` for the executor's.
+
+    Args:
+        publishers: of these three topics.
+        parameters: of the node.
+        log: an rclpy logger.
     """
 
     def __init__(self, publishers: Publishers, parameters: LocalizeParameters, log: Any) -> None:
@@ -49,7 +54,13 @@ class Introspection:
     def show(
         self, image: IncomingImage, outcome: PoseEstimate | Rejection | None, report: RunReport
     ) -> None:
-        """An image that was looked at. report: as of then; outcome: None where it came to none."""
+        """An image that was looked at.
+
+        Args:
+            image: as it came in.
+            outcome: what the localizer said; None where it did not come to that.
+            report: as of then.
+        """
         if self._publishers.inliers_image.get_subscription_count():
             self._show_inliers(image, outcome, report)
         if (

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+    from rclpy.publisher import Publisher
+    from rclpy.timer import Timer
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.node.parameters import LocalizeParameters
@@ -23,7 +25,13 @@ class MapOdomBroadcaster:
     """Publishes map->odom from a timer, stamped ahead of now, each stamp later than the last.
 
     Nav2 asks for the latest time that all transforms share: one that is not refreshed, or that
-    repeats a stamp, makes the robot's pose stale. Nothing is published while nothing is known.
+    repeats a stamp, makes the robot's pose stale. Nothing is published while nothing is known, nor
+    where the parameter tf_broadcast is false.
+
+    Args:
+        node: that publishes, from `start` to `stop`.
+        parameters: of the node.
+        map_from_odom: called at each tick; None while it is not known.
     """
 
     def __init__(
@@ -33,26 +41,41 @@ class MapOdomBroadcaster:
         map_from_odom: Callable[[], Pose | None],
     ) -> None:
         self._node = node
+        self._wanted = parameters.tf_broadcast
+        self._period_s = 1.0 / parameters.tf_publish_rate
         self._frames = (parameters.global_frame_id, parameters.odom_frame_id)
         self._tolerance_ns = round(parameters.transform_tolerance * 1e9)
         self._map_from_odom = map_from_odom
         self._last_stamp_ns: int | None = None
-        self._publisher = node.create_publisher(TFMessage, "/tf", TF_QOS)
-        self._timer = node.create_timer(1.0 / parameters.tf_publish_rate, self._publish)
+        self._publisher: Publisher | None = None
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Publishes from now on."""
+        if self._wanted and self._publisher is None:
+            self._publisher = self._node.create_publisher(TFMessage, "/tf", TF_QOS)
+            self._timer = self._node.create_timer(self._period_s, self._publish)
+
+    def stop(self) -> None:
+        """Publishes no more."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        if self._publisher is not None:
+            self._node.destroy_publisher(self._publisher)
+        self._timer = self._publisher = None
 
     def clear(self) -> None:
         """The clock jumped back: stamps start again from there."""
         self._last_stamp_ns = None
 
-    def destroy(self) -> None:
-        """Ends the timer and the publisher."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._publisher)
-
     def _publish(self) -> None:
         map_from_odom = self._map_from_odom()
         stamp_ns = self._node.get_clock().now().nanoseconds + self._tolerance_ns
-        if map_from_odom is None or stamp_ns <= (self._last_stamp_ns or 0):
+        if (
+            self._publisher is None
+            or map_from_odom is None
+            or stamp_ns <= (self._last_stamp_ns or 0)
+        ):
             return
         self._last_stamp_ns = stamp_ns
         message = TransformStamped(transform=pose_to_transform(map_from_odom))

@@ -122,13 +122,23 @@ def task(
 
 
 def input_values(cameras: Sequence[CameraInput], replaced: int) -> list[KeyValue]:
-    """What has come. replaced: images that gave way to a newer one."""
+    """What has come.
+
+    Args:
+        cameras: that images come from.
+        replaced: images that gave way to a newer one.
+    """
     values = {key: value for camera in cameras for key, value in camera.values().items()}
     return _key_values({**values, "images replaced by a newer one": replaced})
 
 
 def frame_values(parameters: LocalizeParameters, *, published: bool) -> list[KeyValue]:
-    """The frames' names. published: whether there is a map->odom now."""
+    """The frames' names.
+
+    Args:
+        parameters: of the node.
+        published: whether there is a map->odom now.
+    """
     frames = {name: getattr(parameters, name) for name in FRAME_PARAMETERS}
     return _key_values({**frames, "published": published})
 

@@ -123,7 +123,9 @@ def localizing(said):
     """A thread whose images take until they are set free."""
     log = SimpleNamespace(error=said.append, fatal=said.append, info=said.append)
     node = SimpleNamespace(get_logger=lambda: log, context=SimpleNamespace(ok=lambda: True))
-    return LocalizingThread(node, LocalizeParameters(max_rate=100.0), time.time_ns, print)
+    thread = LocalizingThread(node, LocalizeParameters(max_rate=100.0), time.time_ns, print)
+    thread.start()
+    return thread
 
 
 class WaitingLocator:

@@ -19,13 +19,13 @@ from support.robot import NS, stamp_of
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix
 from glace_ros.geometry.pose import Pose
-from glace_ros.node.conversions import stamp_to_ns
 from glace_ros.node.input import input_topics
 from glace_ros.node.input.input_topics import IMAGE_QOS, SENSOR_QOS
 from glace_ros.node.localizing.base_locator import kind_of
 from glace_ros.node.localizing.localization_run import RunReport
 from glace_ros.node.output.status import LEVEL_OF_STATE, run_tasks, status_message
 from glace_ros.rejection import RejectionCode
+from glace_ros.ros_messages.reading import stamp_to_ns
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "ros_interface.md"
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
@@ -128,7 +128,10 @@ class Graph:
         self._publishers = publishers
 
     def create_subscription(self, _type, topic, _callback, _qos):
-        return SimpleNamespace(topic_name=f"/robot/{topic}")
+        return None
+
+    def resolve_topic_name(self, topic):
+        return f"/robot/{topic}"
 
     def get_publishers_info_by_topic(self, _):
         return self._publishers
@@ -160,6 +163,7 @@ def test_silence_has_a_topic_and_a_reason(monkeypatch, type_name, qos, sentence)
     publisher = SimpleNamespace(topic_type=type_name, qos_profile=qos)
     graph = Graph([publisher] if type_name else [])
     topic = input_topics.WatchedTopic(graph, Image, "image", IMAGE_QOS["reliable"], print)
+    topic.start()
     now_s[0] += 4.9
     assert topic.problem() is None
     now_s[0] += 0.2

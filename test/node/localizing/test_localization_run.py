@@ -1,0 +1,54 @@
+"""What the node says of an activation: the reason in the log is that of the newest image."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("glace_ros.msg", reason="the messages are not built")
+
+from glace_ros.geometry.pose import Pose
+from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.node.localizing.base_locator import ImageRejected, LocatedBase
+from glace_ros.node.localizing.localization_run import LocalizationRun
+from glace_ros.node.parameters import LocalizeParameters
+from glace_ros.rejection import Rejection, RejectionCode
+
+S = 1_000_000_000
+ESTIMATE = PoseEstimate(
+    Pose.identity(), 1e-4 * np.eye(6), inliers=90, points=100, reprojection_px=1.0, seconds=0.1,
+    pixels_m2=np.empty((0, 2)), points_m3=np.empty((0, 3)),
+)  # fmt: skip
+REJECTED = ImageRejected(Rejection(RejectionCode.NO_CAMERA_INFO))
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def run(said):
+    log = SimpleNamespace(info=said.append, warning=said.append, error=said.append)
+    return LocalizationRun(LocalizeParameters(), log, lambda *_: None)
+
+
+def fix(run, stamp_ns):
+    located = LocatedBase(ESTIMATE, Pose.identity(), 1e-4 * np.eye(6), Pose.identity())
+    run.accept(stamp_ns, 0.1, located)
+
+
+def test_without_images_after_a_fix_an_older_rejection_is_not_the_reason(run, said):
+    run.reject(1 * S, 0.1, REJECTED)
+    fix(run, 2 * S)
+    assert run.watch(5 * S)
+    assert said[-1] == "DEGRADED: no fix for 3.0 s (no image has come)"
+
+
+def test_the_newest_image_s_rejection_is_the_reason(run, said):
+    fix(run, 2 * S)
+    run.reject(4 * S, 0.1, REJECTED)
+    assert run.watch(5 * S)
+    assert said[-1] == f"DEGRADED: no fix for 3.0 s ({REJECTED})"
