@@ -1,4 +1,7 @@
-"""A bag played to a `localize` process: starts it, drives its lifecycle, plays and listens."""
+"""A bag played to a `localize` process: starts it, drives its lifecycle, plays and listens.
+
+A little over 250 lines: the process, the node beside it and its listener live and end together.
+"""
 
 from __future__ import annotations
 

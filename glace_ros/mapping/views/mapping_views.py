@@ -21,10 +21,8 @@ from glace_ros.geometry.pose import Pose
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_THINNED = 0.9
-"""To this ratio of its patches every view is thinned when the buffer is full."""
-_VIEWS_AT_ONCE = 500
-"""Thinned in one step, which bounds the memory beside the buffer."""
+_THINNED = 0.9  # to this ratio of its patches every view is thinned when the buffer is full
+_VIEWS_AT_ONCE = 500  # thinned in one step, which bounds the memory beside the buffer
 
 
 class MappingView(NamedTuple):
