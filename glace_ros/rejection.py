@@ -120,7 +120,7 @@ class Rejection:
     or empty.
 
     code: the reason.
-    inliers, points: of the regressed points those that agree with the best pose, and all.
+    inliers, points: of the predicted points those that agree with the best pose, and all.
     seconds: s, spent in the localizer.
     needed_inliers, needed_ratio: the least that would have been enough.
     sigma_m, sigma_rad: standard deviation of the position (m) and of the angle (rad), the
@@ -164,7 +164,7 @@ class Rejection:
 
     @property
     def inlier_ratio(self) -> float:
-        """Ratio of the regressed points that agreed with the best pose found."""
+        """Ratio of the predicted points that agreed with the best pose found."""
         return self.inliers / self.points if self.points else 0.0
 
 

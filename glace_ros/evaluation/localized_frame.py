@@ -26,7 +26,7 @@ class LocalizedFrame:
     stamp_ns: exposure time.
     truth, estimate: in the map, of the same frame (base or camera); None: there is none.
     covariance_66: of the estimate, as in localization/pose_covariance.py; None without one.
-    inliers, points: of the regressed points those that agree, and all.
+    inliers, points: of the predicted points those that agree, and all.
     seconds: s, spent in the localizer.
     rejection: why there is no estimate; None where there is one.
     landmarks: how many refined the pose.

@@ -34,7 +34,7 @@ class AcceptanceConfig:
     """What a pose needs to be accepted."""
 
     min_inliers: int = 50
-    """Of the regressed points. The map's own min_inlier_ratio applies besides, and neither where
+    """Of the predicted points. The map's own min_inlier_ratio applies besides, and neither where
     the pose is landmark-verified."""
     max_sigma_m: float = 1.0
     """A position that its own inliers leave less certain is rejected."""

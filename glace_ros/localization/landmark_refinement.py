@@ -32,7 +32,7 @@ _MANY_PAIRS = 0.01
 class LandmarkRefinementConfig:
     """How a pose is made exact. All pixels are those of the encoded image.
 
-    Radii, cosines and thresholds hardly matter: docs/experiments/2026-11-22-landmarks.md.
+    How exact hardly depends on radii and cosines: docs/experiments/2026-11-22-landmarks.md.
     """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)

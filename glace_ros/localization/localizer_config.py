@@ -14,7 +14,7 @@ class LocalizerConfig:
     """How an image is localized."""
 
     points: int = 1000
-    """Local features of an image that are regressed, best first."""
+    """Local features of an image that points are predicted of, best first."""
     ransac_px: float = 10.0
     """In the encoded image, from which a point is no inlier."""
     max_iterations: int = 2000

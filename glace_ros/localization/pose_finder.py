@@ -39,7 +39,7 @@ class PoseFinder:
     def find(
         self, regression: Regression, camera: Camera, start: float
     ) -> PoseEstimate | Rejection:
-        """The pose by the first head of what was regressed.
+        """The pose by the first head of what the map predicts.
 
         regression: of the encoded image.
         camera: of the image as it was given.
