@@ -15,7 +15,7 @@ from typing import Any
 REPO = Path(__file__).resolve().parents[1]
 OFFICE = REPO.parent / "shared" / "data" / "office"
 
-# figure, how it is printed, the bound, and whether more is better
+# metric, how it is printed, the bound, and whether more is better
 BOUNDS = (
     ("median_translation_m", "median position error, m", 0.06, False),
     ("median_rotation_deg", "median rotation error, deg", 1.1, False),
@@ -26,7 +26,7 @@ BOUNDS = (
 
 
 def main() -> int:
-    """Builds, evaluates, prints each figure with its bound."""
+    """Builds, evaluates, prints each metric with its bound."""
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     parser.add_argument("--data", type=Path, default=OFFICE, help="folder with mapping and query")
     parser.add_argument("--minutes", type=float, default=5.0, help="training time")

@@ -23,25 +23,22 @@ _UNDISTORTED = np.zeros(4)
 
 @dataclass(frozen=True)
 class DsacStarConfig:
-    """Settings of the solver.
-
-    hypotheses: the paper's 64.
-    inlier_px: the paper's 10 px.
-    sharpness: of the soft count's sigmoid, over inlier_px; 5 is 0.5 a pixel, as in DSAC++ (CVPR
-        2018).
-    tries: minimal sets sampled for a hypothesis until one agrees with its fourth point; then there
-        is one hypothesis less. With 64 hypotheses 32 are as many sets as PoseSolverConfig's
-        max_iterations.
-    rounds: of refinement, at most.
-    seed: of the minimal sets.
-    """
+    """Settings of the solver."""
 
     hypotheses: int = 64
+    """The paper's 64."""
     inlier_px: float = 10.0
+    """The paper's 10 px."""
     sharpness: float = 5.0
+    """Of the soft count's sigmoid, over inlier_px; 5 is 0.5 a pixel, as in DSAC++ (CVPR 2018)."""
     tries: int = 32
+    """Minimal sets sampled for a hypothesis until one agrees with its fourth point; then there is
+    one hypothesis less. With 64 hypotheses 32 are as many sets as PoseSolverConfig's
+    max_iterations."""
     rounds: int = 100
+    """Of refinement, at most."""
     seed: int = 0
+    """Of the minimal sets."""
 
 
 def dsac_star(

@@ -3,9 +3,9 @@
     python -m benchmark.live_load --map office.glace --minutes 2                 # as on a robot
     python -m benchmark.live_load --map office.glace --minutes 12 --speed 10     # two hours
 
-The office recording's later drive, forth and back, as images of 640x480 at --rate beside odometry
+The office's query sequence, forth and back, as images of 640x480 at --rate beside odometry
 that is right: every map->odom but one is then an error. The robot stands still for five images in
-each place that the recording has an image of, as there are none of the way between. --speed: of
+each place that the recording has an image of, as there are none from between. --speed: of
 /clock; images come as often for each second of it. Exit code 0 if the bounds hold, 1 if not.
 
 One file of 290 lines, to be read from its top: nothing else uses a part of it.
@@ -60,7 +60,7 @@ class Drive:
 
     @staticmethod
     def read(bag: Path) -> Drive:
-        """Of the office's later drive, resized."""
+        """Of the office's query sequence, resized."""
         images, poses = [], []
         with RecordingReader(bag, pose_source="/ground_truth/pose") as reader:
             for posed in reader.images():
@@ -104,8 +104,11 @@ class Drive:
 
 @dataclass(eq=False)
 class Measured:
-    """By wall seconds since the start. latency_ms: from exposure to result, localizer_ms: what the
-    localizer took of it. off_m: where map->odom puts the robot.
+    """By wall seconds since the start.
+
+    latency_ms: from exposure to result.
+    localizer_ms: what the localizer took of it.
+    off_m: where map->odom puts the robot.
     """
 
     latency_ms: list[tuple[float, float]] = field(default_factory=list)
@@ -231,12 +234,12 @@ def transform(stamp_ns: int, parent: str, child: str, pose: Pose) -> TransformSt
 
 
 def table(measured: Measured, minutes: float) -> tuple[Table, bool]:
-    """The figures by quarter of the time, and whether the bounds hold."""
+    """The metrics by quarter of the time, and whether the bounds hold."""
     rows = Table("", "all", "1st quarter", "2nd", "3rd", "4th", "bound")
     end_s = 60.0 * minutes
     spans = [(0.0, end_s), *((end_s * i / 4, end_s * (i + 1) / 4) for i in range(4))]
     holds = measured.accepted > 0
-    for name, samples, figure, unit in (
+    for name, samples, statistic, unit in (
         ("latency, p50", measured.latency_ms, lambda v: np.percentile(v, 50), "ms"),
         ("latency, p95", measured.latency_ms, lambda v: np.percentile(v, 95), "ms"),
         ("localizer, p95", measured.localizer_ms, lambda v: np.percentile(v, 95), "ms"),
@@ -246,7 +249,7 @@ def table(measured: Measured, minutes: float) -> tuple[Table, bool]:
         ("map->odom, worst", measured.off_m, np.max, "m"),
     ):
         parts = [[v for at_s, v in samples if first <= at_s <= last] for first, last in spans]
-        values = [float(figure(part)) if part else float("nan") for part in parts]
+        values = [float(statistic(part)) if part else float("nan") for part in parts]
         bound = BOUNDS.get(name)
         holds &= bound is None or values[0] <= bound
         rows.add_row(

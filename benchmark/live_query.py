@@ -1,4 +1,4 @@
-"""The office recording's later drive, played to the live node as the robot drove it: fixes, and
+"""The office's query sequence, played to the live node as the robot drove it: fixes, and
 where map->odom puts the robot at each image, before that image could help.
 
     python -m benchmark.live_query --map office.glace

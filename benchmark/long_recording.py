@@ -42,10 +42,10 @@ PERIOD_NS, PAUSE_NS, ODOMETRY_NS = 400_000_000, 3_000_000_000, 50_000_000
 COPIES, PATCHES = 2, 1000
 PROGRAM_BYTES = 2.0e9
 """What a measured 10,000 images took beside their patches: Python, PyTorch, the network, and for a
-while landmarks and codes, both from a sample of a recording that is longer.
+while landmarks and global descriptors, both from a sample of a recording that is longer.
 """
 VIEW_BYTES = 4000
-"""A view's poses, matrices, rows, neighbours (2.3 kB, measured with 50,000), and its code."""
+"""A view's poses, matrices, rows, neighbours (2.3 kB, measured with 50,000), global descriptor."""
 
 
 def main() -> int:
@@ -86,11 +86,11 @@ def measure(folder: Path, args: argparse.Namespace) -> int:
     table = Table(title="long recording", show_header=False)
     table.add_row("images", f"{args.images}, {args.width} px wide")
     table.add_row("mapping views", str(metrics["mapping_frames"]))
-    kept = patches_per_view(
+    patches = patches_per_view(
         int(args.buffer_gb * 2**30), XFeatEncoder.channels, COPIES, metrics["mapping_frames"],
         PATCHES,
     )  # fmt: skip
-    table.add_row("patches a view, at most", str(kept))
+    table.add_row("patches a view, at most", str(patches))
     table.add_row("peak memory", f"{peak_gb:.2f} GB (bound {BOUND_GB:g} GB)")
     for stage, seconds in metrics["seconds"].items():
         table.add_row(stage, f"{seconds:.0f} s")
@@ -106,13 +106,14 @@ def print_calculation(buffer_gb: float) -> None:
         table.add_column(name, justify="right")
     max_bytes = int(buffer_gb * 2**30)
     for images in (1_000, 10_000, 30_000, 100_000):
-        kept = patches_per_view(max_bytes, XFeatEncoder.channels, COPIES, images, PATCHES)
-        buffer = sample_bytes(XFeatEncoder.channels) * COPIES * images * kept
+        patches = patches_per_view(max_bytes, XFeatEncoder.channels, COPIES, images, PATCHES)
+        buffer = sample_bytes(XFeatEncoder.channels) * COPIES * images * patches
         views = VIEW_BYTES * images
         whole = buffer + views + PROGRAM_BYTES
         table.add_row(
-            f"{images:,}", str(kept), *(f"{size / 1e9:.2f} GB" for size in (buffer, views, whole))
-        )
+            f"{images:,}", str(patches),
+            *(f"{size / 1e9:.2f} GB" for size in (buffer, views, whole)),
+        )  # fmt: skip
     Console().print(table)
 
 

@@ -34,7 +34,7 @@ VIEWS, PATCHES, FOCAL_PX = 200, 1000, 400.0
 
 
 def random_buffer(device: torch.device) -> tuple[FeatureBuffer, torch.Tensor]:
-    """A buffer of random samples with points, and a code for each view."""
+    """A buffer of random samples with points, and a global descriptor for each view."""
     rng = np.random.default_rng(0)
     count = VIEWS * PATCHES
     descriptors_nC = torch.nn.functional.normalize(torch.randn(count, 64), dim=1).half()

@@ -42,8 +42,12 @@ Solve = Callable[["Prediction"], "Pose | None"]
 
 
 class Prediction(NamedTuple):
-    """What the map says of an image: pixels (n, 2) of a pinhole, their points (n, 3) from the map's
-    origin; and the true pose, from that origin too.
+    """What the map says of an image.
+
+    pixels_n2: of a pinhole.
+    points_n3: theirs, metres from the map's origin.
+    camera: the pinhole.
+    map_from_camera: the true pose, from that origin too; None: unknown.
     """
 
     pixels_n2: NDArray[np.float64]
@@ -131,7 +135,7 @@ def main() -> int:
 def comparison(
     found: dict[str, list[LocalizedFrame]], nothing: dict[str, list[LocalizedFrame]], title: str
 ) -> Table:
-    """A row for each solver, and one of each other's figures over the first's."""
+    """A row for each solver, and one of each other's metrics over the first's."""
     table = Table(
         "solver", "with a pose", "median error", "5 cm / 5 deg", "median, p95",
         "where nothing fits", title=title,
@@ -139,22 +143,22 @@ def comparison(
     rows = {name: _metrics(found[name], nothing[name]) for name in found}
     first, *others = rows
     for name, row in rows.items():
-        poses, metres, degrees, share, *ms = row
+        poses, metres, degrees, within, *ms = row
         table.add_row(
-            name, f"{poses:.0%}", f"{100 * metres:.2f} cm, {degrees:.2f} deg", f"{share:.0%}",
+            name, f"{poses:.0%}", f"{100 * metres:.2f} cm, {degrees:.2f} deg", f"{within:.0%}",
             f"{ms[0]:.1f}, {ms[1]:.1f} ms", f"{ms[2]:.1f}, {ms[3]:.1f} ms",
         )  # fmt: skip
     for name in others:
-        poses, metres, degrees, share, *ms = rows[name] / rows[first]
+        poses, metres, degrees, within, *ms = rows[name] / rows[first]
         table.add_row(
-            f"{name} / {first}", f"{poses:.2f}", f"{metres:.2f}, {degrees:.2f}", f"{share:.2f}",
+            f"{name} / {first}", f"{poses:.2f}", f"{metres:.2f}, {degrees:.2f}", f"{within:.2f}",
             f"{ms[0]:.1f}, {ms[1]:.1f}", f"{ms[2]:.1f}, {ms[3]:.1f}",
         )  # fmt: skip
     return table
 
 
 def _metrics(found: list[LocalizedFrame], nothing: list[LocalizedFrame]) -> NDArray[np.float64]:
-    """(8,) share with a pose, median m and deg, share within 5 cm / 5 deg, ms: median and p95, and
+    """(8,) ratio with a pose, median m and deg, ratio within 5 cm / 5 deg, ms: median and p95, and
     both where nothing fits.
     """
     metrics, bounded_ms = summarize_frames(found), summarize_frames(nothing)["latency_ms"]

@@ -59,30 +59,28 @@ RECALLS = {"5cm_5deg": "5 cm, 5 deg", "10cm_5deg": "10 cm, 5 deg", "25cm_2deg": 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the table.
-
-    rooms: how many are in the map.
-    variant: of VARIANTS, or kmeans:K.
-    clusters: of the position decoder.
-    minutes: of training; 0: iterations are what counts.
-    iterations: of training, without minutes.
-    width: of the head.
-    landmarks: most of them; 0: the head alone makes the pose.
-    seed: of training.
-    images: the rooms, and what is photographed in them.
-    ensemble: heads, which share the minutes or the iterations.
-    """
+    """One row of the table."""
 
     rooms: int
+    """How many are in the map."""
     variant: str
+    """Of VARIANTS, or kmeans:K."""
     clusters: int
+    """Of the position decoder."""
     minutes: float = 0.0
+    """Of training; 0: iterations are what counts."""
     iterations: int = 6000
+    """Of training, without minutes."""
     width: int = 512
+    """Of the head."""
     landmarks: int = LandmarkConfig.most
+    """Most of them; 0: the head alone makes the pose."""
     seed: int = 0
+    """Of training."""
     images: LookAlikeRoomsConfig = field(default_factory=LookAlikeRoomsConfig)
+    """The rooms, and what is photographed in them."""
     ensemble: int = field(default=1, repr=False)
+    """Heads, which share the minutes or the iterations."""
 
     @property
     def fingerprint(self) -> str:
@@ -98,7 +96,7 @@ class Run:
 
     def builder_config(self) -> MapBuilderConfig:
         """As a user would set it."""
-        codes = VARIANTS.get(self.variant, {"global_encoder": self.variant})
+        variant = VARIANTS.get(self.variant, {"global_encoder": self.variant})
         return MapBuilderConfig(
             minutes=self.minutes,
             seed=self.seed,
@@ -106,7 +104,7 @@ class Run:
             landmarks=LandmarkConfig(most=self.landmarks),
             trainer=MapTrainerConfig(iterations=self.iterations // self.ensemble),
             ensemble=self.ensemble,
-            **codes,
+            **variant,
         )
 
 
@@ -279,8 +277,8 @@ def nearest_room(run: Run, pose: Pose) -> int:
 
 
 def retrieval(run: Run, images: list[RoomImages], scene_map: SceneMap) -> float | None:
-    """Ratio of the queries whose nearest mapping code is one of their own room; None where the map
-    has no codes of its views.
+    """Ratio of the queries whose nearest global descriptor of a mapping view is of their own room;
+    None where the map has none of its views.
     """
     encoder, localizer = scene_map.global_encoder, Localizer(scene_map, device="cpu")
     if encoder is None or encoder.views_vG is None:
@@ -311,13 +309,13 @@ def table(results: list[dict[str, Any]]) -> Table:
             *(f"{100 * result['recall'][name]:.0f} %" for name in RECALLS),
             f"{100 * result['wrong_room']:.0f} %", f"{100 * result['refused']:.0f} %",
             *(
-                f"{100 * result[way]['recall']['10cm_5deg']:.0f} %"
-                for way in ("own_code", "head_alone")
+                f"{100 * result[kind]['recall']['10cm_5deg']:.0f} %"
+                for kind in ("own_code", "head_alone")
             ),
             "" if retrieved is None else f"{100 * retrieved:.0f} %",
             f"{result['map_bytes'] / 1e6:.1f} MB", str(result["steps"]),
             f"{sum(result['seconds'].values()) / 60:.1f}",
-            *(f"{way['latency_ms']['p50']:.0f}" for way in (result, result["head_alone"])),
+            *(f"{kind['latency_ms']['p50']:.0f}" for kind in (result, result["head_alone"])),
         )  # fmt: skip
     return shown
 

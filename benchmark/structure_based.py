@@ -76,7 +76,7 @@ class StructureBasedMap:
 
     @property
     def megabytes(self) -> float:
-        """As a file would hold them: descriptors of fp16, points and codes of fp32."""
+        """As a file would hold them: local descriptors of fp16, points and global ones of fp32."""
         patches = sum(len(points_n3) for _, points_n3 in self.patches)
         return (patches * (2 * XFeatEncoder.channels + 12) + 4 * self.descriptors_vG.numel()) / 1e6
 
@@ -85,7 +85,10 @@ class StructureBasedMap:
         return encode_image(self.encoder, image.image_rgb_hwc, image.camera, SHORT_SIDE_PX, PATCHES)
 
     def localize(self, image: PosedImage, retrieved: int) -> LocalizedFrame:
-        """The camera's pose, from the `retrieved` mapping images with the nearest codes."""
+        """The camera's pose, from the mapping images with the nearest global descriptors.
+
+        retrieved: how many of these.
+        """
         start = time.perf_counter()
         features, camera = self.encode(image)
         nearest = (

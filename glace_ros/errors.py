@@ -24,7 +24,7 @@ class RecordingError(GlaceError):
 
 
 class MapFileError(GlaceError):
-    """The map file cannot be loaded: foreign, truncated, tampered with, or of a newer version."""
+    """The map file cannot be loaded: no map, truncated, altered, or of a newer version."""
 
     exit_code = 4
 

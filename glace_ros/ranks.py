@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LONGEST_WAIT = timedelta(hours=6)
-"""For a rank that has more to encode, or for rank 0, which judges the map alone."""
+"""For a rank that has more to encode, or for rank 0, which validates the map alone."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """rank: of this process, in [0, count). Rank 0 speaks, keeps the checkpoint, writes the map."""
+    """The processes that make a map together. Rank 0 speaks, keeps the checkpoint, writes the map.
+
+    rank: of this process, in [0, count).
+    count: of the processes.
+    """
 
     rank: int = 0
     count: int = 1

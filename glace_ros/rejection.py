@@ -119,21 +119,20 @@ class Rejection:
     """No fix, and why. Of the values behind it those count that the code is about, the others are 0
     or empty.
 
-    Attributes:
-        code: the reason.
-        inliers, points: of the regressed points those that agree with the best pose, and all.
-        seconds: s, spent in the localizer.
-        needed_inliers, needed_ratio: the least that would have been enough.
-        sigma_m, sigma_rad: standard deviation of the position (m) and of the angle (rad), the
-            largest of all directions.
-        apart_m, apart_deg: between the poses of two seeds of RANSAC.
-        sigmas: distance from the prediction, in standard deviations.
-        agreeing, needed_agreeing: fixes in a row that agree on another place than the prediction,
-            and how many of them overrule it.
-        tilt_deg: between the base's z axis and the map's.
-        age_s, limit_s: s, how far the image's stamp is from now, either way, and how far it may be.
-        topic: of the image or the camera_info.
-        detail: what others say: a whole sentence, or the part of one behind a colon.
+    code: the reason.
+    inliers, points: of the predicted points those that agree with the best pose, and all.
+    seconds: s, spent in the localizer.
+    needed_inliers, needed_ratio: the least that would have been enough.
+    sigma_m, sigma_rad: standard deviation of the position (m) and of the angle (rad), the
+        largest of all directions.
+    apart_m, apart_deg: between the poses of two seeds of RANSAC.
+    sigmas: distance from the prediction, in standard deviations.
+    agreeing, needed_agreeing: fixes in a row that agree on another place than the prediction,
+        and how many of them overrule it.
+    tilt_deg: between the base's z axis and the map's.
+    age_s, limit_s: s, how far the image's stamp is from now, either way, and how far it may be.
+    topic: of the image or the camera_info.
+    detail: what others say: a whole sentence, or the part of one behind a colon.
     """
 
     code: RejectionCode
@@ -165,7 +164,7 @@ class Rejection:
 
     @property
     def inlier_ratio(self) -> float:
-        """Ratio of the regressed points that agreed with the best pose found."""
+        """Ratio of the predicted points that agreed with the best pose found."""
         return self.inliers / self.points if self.points else 0.0
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _PATIENCE_S = 10.0
+"""From Ctrl-C until the process is ended by force."""
 
 
 @contextlib.contextmanager

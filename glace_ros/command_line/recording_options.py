@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordingChoice:
-    """What the arguments of `add_recording_arguments` say, each by its own name.
-
-    One of bag and scene is empty; a topic or pose source that is None is found by itself.
-    """
+    """What the arguments of `add_recording_arguments` say, each by its own name."""
 
     bag: str = ""
+    """Empty: a scene is read."""
     scene: str = ""
+    """Empty: a bag is read."""
     image_topic: str | None = None
+    """None: found by itself, as all that follow."""
     camera_info_topic: str | None = None
+    """None: found by itself."""
     pose_source: str | None = None
+    """None: found by itself."""
 
     @staticmethod
     def of(args: argparse.Namespace) -> RecordingChoice:

@@ -146,8 +146,8 @@ def _refuse_contradictions(args: argparse.Namespace, config: MapBuilderConfig) -
             f"--landmarks {args.landmarks}: --preset {args.preset} triangulates nothing, and so "
             "there are none: leave the option out, or use --preset quality"
         )
-    codes = GlobalEncoderName.parse(args.global_encoder)
-    if (args.sigma or 0.0) > 0 and (codes.source == "none" or codes.clusters):
+    encoder = GlobalEncoderName.parse(args.global_encoder)
+    if (args.sigma or 0.0) > 0 and (encoder.source == "none" or encoder.clusters):
         raise GlaceError(
             f"--sigma {args.sigma:g}: '--global-encoder {args.global_encoder}' has nothing to "
             "diffuse: leave one of the two out"

@@ -48,7 +48,11 @@ def print_source(console: Console, reader: PosedImageReader, device: torch.devic
 def print_left_out(
     console: Console, reader: PosedImageReader, mapping: int, held_out: HeldOutImages
 ) -> None:
-    """How the images are divided; mapping: how many the map is made of."""
+    """How the images are divided.
+
+    mapping: how many the map is made of.
+    held_out: the images that validate it.
+    """
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
     few = len(held_out) < len(held_out.stamps_ns)
     console.print(

@@ -157,10 +157,10 @@ def _print_table(results: DemoResults, page: Path) -> None:
     table = Table(title="The live graph against the truth")
     for title in ("", "reached", "wanted"):
         table.add_column(title)
-    for figure in results.metrics():
-        colour = {True: "green", False: "red", None: ""}[figure.met]
-        value = f"[{colour}]{figure.value}[/{colour}]" if colour else figure.value
-        table.add_row(figure.name, value, figure.wanted)
+    for metric in results.metrics():
+        colour = {True: "green", False: "red", None: ""}[metric.met]
+        value = f"[{colour}]{metric.value}[/{colour}]" if colour else metric.value
+        table.add_row(metric.name, value, metric.wanted)
     console = Console()
     console.print(table)
     for why, count in results.without_pose.items():

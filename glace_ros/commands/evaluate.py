@@ -86,7 +86,11 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _metrics(
     scene_map: SceneMap, frames: list[LocalizedFrame], names: list[str], *, foreign: bool
 ) -> dict[str, Any]:
-    """What `--json` writes. foreign: the images are of another place than the map."""
+    """What `--json` writes.
+
+    names: of the frames' images; empty for a bag.
+    foreign: the images are out-of-map.
+    """
     metrics = {
         **summarize_frames(frames),
         "map_bytes": scene_map.file_bytes,
@@ -142,7 +146,10 @@ def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetada
 
 
 def _by_room(names: Sequence[str], frames: Sequence[LocalizedFrame]) -> dict[str, dict[str, Any]]:
-    """The metrics of each room of a list. names: of the frames' images; empty for a bag."""
+    """The metrics of each room of a list.
+
+    names: of the frames' images; empty for a bag.
+    """
     rooms: dict[str, list[LocalizedFrame]] = {}
     for name, frame in zip(names, frames, strict=False):  # frames of a bag have no names
         if room := name.rpartition("/")[0]:

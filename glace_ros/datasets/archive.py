@@ -2,7 +2,7 @@
 
 Nothing is unpacked under the name that it has in a zip: a member's bytes go where we say. A zip
 with a member that would lead out of a folder, that is a link or encrypted, or that would grow out
-of all proportion is refused as a whole.
+of all proportion is rejected as a whole.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 MOST_GROWTH = 200
 """Bytes that a byte of a zip may become. Images grow by less than 2, text by less than 20."""
 _SMALL = 10_000_000
+"""Bytes that a zip may become however much it grows."""
 _MOST_IMAGE_BYTES = 200_000_000
+"""Of an image file; one that claims more is not unpacked."""
 _MOST_LINE = 100_000
+"""Bytes; a file with a longer line is no text."""
 _BLOCK = 1 << 20
 _BAD_ZIP = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, ValueError,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 SCENES = ("KingsCollege", "OldHospital", "ShopFacade", "StMarysChurch", "GreatCourt")
 _HEADER_LINES = 3
+"""Of the lists of images."""
 _FARTHEST_M = 10_000.0
+"""Images from farther off the origin are left out."""
 
 
 def cambridge_images(scene: Source) -> Iterator[PublishedImage]:

@@ -40,8 +40,9 @@ class PublishedScene:
 
 
 def seven_scenes_of(sfm: Path | None) -> list[PublishedScene]:
-    """7-Scenes. sfm: a checkout of visloc_pseudo_gt_limitations, for its poses; None: the recorded
-    ones.
+    """7-Scenes.
+
+    sfm: a checkout of visloc_pseudo_gt_limitations, for its poses; None: the recorded ones.
     """
     return [
         _indoor("7scenes", (scene,), sfm, seven_scenes.seven_scenes_images)
@@ -50,7 +51,10 @@ def seven_scenes_of(sfm: Path | None) -> list[PublishedScene]:
 
 
 def twelve_scenes_of(sfm: Path | None) -> list[PublishedScene]:
-    """12-Scenes. sfm: as in `seven_scenes_of`."""
+    """12-Scenes.
+
+    sfm: as in `seven_scenes_of`.
+    """
     return [
         _indoor("12scenes", (place, room), sfm, twelve_scenes.twelve_scenes_images)
         for place, rooms in twelve_scenes.SCENES.items()
@@ -73,7 +77,10 @@ def cambridge_of() -> list[PublishedScene]:
 
 
 def aachen_of(*, night: bool) -> list[PublishedScene]:
-    """Aachen Day-Night, one scene. night: with the queries by night."""
+    """Aachen Day-Night, one scene.
+
+    night: with the queries by night.
+    """
 
     def images(source: Source, scratch: Path) -> Iterator[PublishedImage]:
         return aachen_images(source, scratch, night=night)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from glace_ros.datasets.archive import Source
 
 _MOST_CAMERAS = 1_000_000
+"""A file that claims more is rejected."""
 
 
 class SfmCamera(NamedTuple):

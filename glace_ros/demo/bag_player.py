@@ -27,11 +27,16 @@ if TYPE_CHECKING:
 # /tf_static may come in several messages, and whoever subscribes late needs them all
 _STATIC_TOPIC = "/tf_static"
 _DEPTH = 200
+"""Of each publisher's queue."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """offset_ns: a stamp in the graph minus the same in the bag; messages: how many were played."""
+    """What was played.
+
+    offset_ns: a stamp in the graph minus the same in the bag.
+    messages: how many were played.
+    """
 
     offset_ns: int
     messages: int
@@ -68,8 +73,9 @@ class BagPlayer:
         """Publishes all messages with the pauses of their recording; returns after the last.
 
         All stamps (headers, transforms) are moved by one offset, so that the bag's first moment is
-        now; a stamp of zero stays zero. stop: ends it early. progress: called with seconds played
-        and in all.
+        now; a stamp of zero stays zero.
+        stop: ends it early.
+        progress: called with seconds played and in all.
         """
         count = 0
         with BagFile(self._path) as bag:

@@ -1,4 +1,7 @@
-"""A bag played to a `localize` process: starts it, drives its lifecycle, plays and listens."""
+"""A bag played to a `localize` process: starts it, drives its lifecycle, plays and listens.
+
+A little over 250 lines: the process, the node beside it and its listener live and end together.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,14 @@ class LiveRunError(GlaceError):
 
 @dataclass(frozen=True)
 class ImageOutcome:
-    """What the node's status says of one image. Times in s; code: NONE where it was accepted."""
+    """What the node's status says of one image.
+
+    stamp_ns: of exposure, in the bag.
+    inliers, points: of the predicted points those that agree, and all.
+    inference_s: s, spent in the localizer.
+    latency_s: s, from exposure to result.
+    code: NONE where it was accepted.
+    """
 
     stamp_ns: int
     accepted: bool
@@ -62,8 +72,9 @@ class ImageOutcome:
 class LiveRun:
     """What came from the node; all stamps are those of the bag.
 
-    fixes: map_from_base by exposure time. map_from_odom: in order of publication. outcomes: of the
-    images that the node looked at, by exposure time.
+    fixes: map_from_base by exposure time.
+    map_from_odom: in order of publication.
+    outcomes: of the images that the node looked at, by exposure time.
     """
 
     fixes: dict[int, Pose] = field(default_factory=dict)
@@ -82,7 +93,12 @@ def play_to_localizer(
 ) -> LiveRun:
     """Plays the topics of a bag to a `localize` process, and returns what it published.
 
-    parameters, remappings: of the node. log: file for what the node prints.
+    bag: a path.
+    topics: of the bag, that are played.
+    image_topic: nothing is played before the node subscribes to it.
+    parameters, remappings: of the node.
+    log: file for what the node prints.
+    progress: called with seconds played and in all.
     Raises LiveRunError where the node does not start, or ends.
     """
     with running_localizer(parameters, remappings, log) as localizer:
@@ -118,9 +134,12 @@ def running_localizer(
 
 @dataclass(frozen=True, eq=False)
 class LocalizerProcess:
-    """process: `localize`. node: ours, spinning in a thread. log: what the process prints.
+    """A `localize` process, from beside it.
 
     All methods raise LiveRunError where the process has ended or does not do what is waited for.
+    process: `localize`.
+    node: ours, spinning in a thread.
+    log: what the process prints.
     """
 
     process: subprocess.Popen[str]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_images import PosedImage
 
 _MAP_IMAGES = 45
+"""About so many images of the mapping drive are localized for the page's points."""
 
 
 def demo_page(
@@ -44,7 +45,11 @@ def demo_page(
     left_out: dict[str, int],
     seconds: dict[str, float],
 ) -> Page:
-    """left_out: of the mapping drive, by reason. seconds: what each stage took."""
+    """The page of a demo.
+
+    left_out: of the mapping drive, by reason.
+    seconds: what each stage took.
+    """
     localizer = Localizer(SceneMap.load(map_path))
     cloud = _map_points(localizer, recording.mapping)
     pictures = _pictures(localizer, recording.query, results)

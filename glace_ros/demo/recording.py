@@ -31,20 +31,23 @@ _DAY_NS = 86_400 * 1_000_000_000
 
 @dataclass(frozen=True)
 class DemoRecordingConfig:
-    """mapping, query: what is recorded on the two drives; see their classes for the defaults.
+    """What the two drives record; see the classes of the attributes for the defaults.
 
     One room and a corridor: what two cores learn to centimetres in the minutes of a demo.
     """
 
     building: BuildingConfig = field(default_factory=lambda: BuildingConfig(rooms=1))
+    """What is driven through."""
     mapping: BagConfig = field(
         default_factory=lambda: BagConfig(with_map_frame=True, image_rate_hz=2.8, seed=1)
     )
+    """What is recorded on the mapping drive."""
     query: BagConfig = field(
         default_factory=lambda: BagConfig(
             with_truth=True, image_rate_hz=2.5, seed=2, start_ns=BagConfig.start_ns + _DAY_NS
         )
     )
+    """What is recorded on the query drive, a day later."""
 
     def with_seed(self, seed: int) -> DemoRecordingConfig:
         """Another building and other drives for another seed."""
@@ -58,8 +61,10 @@ class DemoRecordingConfig:
 
 @dataclass(frozen=True, eq=False)
 class DemoRecording:
-    """mapping, query: the bags. obstacles_m: (n, 4) x0, y0, x1, y1 of walls and furniture.
+    """The two drives as recorded.
 
+    mapping, query: the bags.
+    obstacles_m: (n, 4) x0, y0, x1, y1 of walls and furniture, in the map.
     new: recorded now, not found from before.
     """
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WANTED_RATIO = 0.9
 WANTED_M = 0.05
 WANTED_DEG = 1.0
+"""What the demo has to reach: images with a pose, and the median errors of these."""
 
 
 class NotRejected(Enum):
@@ -46,16 +47,15 @@ WithoutPose: TypeAlias = RejectionCode | NotRejected
 class DemoResults:
     """What the node published beside the truth of the query's f images.
 
-    Attributes:
-        stamps_ns: of the images (f,), in the bag.
-        truth: base_footprint in the map at each.
-        estimates: as published; None where there was none.
-        error_m_f, error_deg_f: m and deg (f,); NaN without an estimate.
-        between_ns: stamps (n,) of the odometry from the first map -> odom on.
-        between_m_n, between_deg_n: m and deg, errors of map -> odom -> base at these.
-        mapping_xy_n2: m, the mapping drive.
-        without_pose: how many images got no pose, by why.
-        latency_s, inference_s: of those images that the node looked at.
+    stamps_ns: of the images (f,), in the bag.
+    truth: base_footprint in the map at each.
+    estimates: as published; None where there was none.
+    error_m_f, error_deg_f: m and deg (f,); NaN without an estimate.
+    between_ns: stamps (n,) of the odometry from the first map -> odom on.
+    between_m_n, between_deg_n: m and deg, errors of map -> odom -> base at these.
+    mapping_xy_n2: m, the mapping drive.
+    without_pose: how many images got no pose, by why.
+    latency_s, inference_s: of those images that the node looked at.
     """
 
     stamps_ns: NDArray[np.int64]

@@ -19,7 +19,9 @@ GROSS_ERROR = (0.5, 10.0)
 
 
 RATIO_BOUNDS = (0.10, 0.25)
-"""Photographs of other places reach 0.095 on the office's map: docs/method.md."""
+"""Out-of-map photographs reach 0.095 on the office's map:
+docs/experiments/2026-11-22-wrong-poses.md.
+"""
 
 
 RATIO_MARGIN = 1.25
@@ -47,7 +49,8 @@ def acceptance_threshold(
     """Least inlier ratio of an accepted pose: by RATIO_MARGIN above that of every gross error among
     the held-out frames and of every wrong place, within RATIO_BOUNDS.
 
-    frames: accepted whatever their ratio. wrong_ratios: inlier ratios of wrong places.
+    frames: accepted whatever their ratio.
+    wrong_ratios: inlier ratios of wrong places.
     """
     gross_errors = [
         frame.inliers / frame.points

@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 class LocalizedFrame:
     """One image's outcome.
 
-    Attributes:
-        stamp_ns: exposure time.
-        truth, estimate: in the map, of the same frame (base or camera); None: there is none.
-        covariance_66: of the estimate, as in localization/pose_covariance.py; None without one.
-        inliers, points: of the regressed points those that agree, and all.
-        seconds: s, spent in the localizer.
-        rejection: why there is no estimate; None where there is one.
-        landmarks: how many refined the pose.
-        landmark_verified: they are so many that the pose counts whatever the inliers.
-        second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
+    stamp_ns: exposure time.
+    truth, estimate: in the map, of the same frame (base or camera); None: there is none.
+    covariance_66: of the estimate, as in localization/pose_covariance.py; None without one.
+    inliers, points: of the predicted points those that agree, and all.
+    seconds: s, spent in the localizer.
+    rejection: why there is no estimate; None where there is one.
+    landmarks: how many refined the pose.
+    landmark_verified: they are so many that the pose counts whatever the inliers.
+    second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
     """
 
     stamp_ns: int
@@ -102,7 +101,8 @@ def localized_frame(
 ) -> LocalizedFrame:
     """The localizer's result as one of the base, beside its truth.
 
-    result, image: of the same camera. base_from_camera: where it sits.
+    result, image: of the same camera.
+    base_from_camera: where it sits.
     """
     camera_from_base = base_from_camera.inverse()
     truth = image.map_from_camera @ camera_from_base if image.map_from_camera else None

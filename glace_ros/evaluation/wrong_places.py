@@ -34,13 +34,10 @@ _ANY_POSE = AcceptanceConfig(
 class WrongPlaces:
     """Collects the inlier ratios of wrong poses of the coordinate head.
 
-    Args:
-        scene_map: the new map.
-        device: auto, cpu or cuda.
-        is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
-
-    Attributes:
-        ratios: inliers of the features, of each wrong pose so far.
+    scene_map: the new map.
+    device: auto, cpu or cuda.
+    is_gross_error: whether a pose of the camera is a wrong one, beside the true one.
+    ratios: inliers of the features, of each wrong pose so far.
     """
 
     def __init__(
@@ -56,7 +53,9 @@ class WrongPlaces:
     def learn_from(self, regression: Regression, camera: Camera, map_from_camera: Pose) -> None:
         """Adds what an image gives with each kind of wrong input.
 
-        regression: the map's points of the image. map_from_camera: where it was taken.
+        regression: the map's points of the image.
+        camera: of the image as it was given.
+        map_from_camera: where it was taken.
         """
         shuffled = self._localizer.solve(self._shuffled(regression), camera, 0.0)
         self.ratios.append(shuffled.inlier_ratio)

@@ -72,7 +72,7 @@ class LocalEncoderName:
 
     @property
     def finds_keypoints(self) -> bool:
-        """Whether its descriptors are of corners alone, which landmarks need."""
+        """Whether its descriptors are of keypoints alone, which landmarks need."""
         return self.networks[-1].kind != "ace"
 
     def with_networks(self, change: Callable[[NetworkName], NetworkName]) -> LocalEncoderName:

@@ -1,6 +1,6 @@
 """Files of weights: read without running anything in them, and put into a network.
 
-Anything but tensors and plain numbers is refused.
+Anything but tensors and plain numbers is rejected.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def read_checkpoint(path: Path, error: type[GlaceError] = WeightsError) -> dict[
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as missing:
         raise error(f"there is no file {path}") from missing
-    except pickle.UnpicklingError as refused:
+    except pickle.UnpicklingError as unsafe:
         raise error(
             f"{path} is no file of weights alone: what it asks to be run or built besides is "
             "not, and so it cannot be read; get the file as it was published"
-        ) from refused
+        ) from unsafe
     except Exception as damaged:  # torch raises whatever its reader stumbles over
         raise error(
             f"{path} is not a whole file of weights (cut off, or another kind of file): copy it "

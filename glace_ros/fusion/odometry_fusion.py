@@ -1,4 +1,4 @@
-"""Fixes and odometry together: where the odometry frame lies in the map, and how sure that is."""
+"""Fixes and odometry together: where the odometry frame lies in the map, how certain that is."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ LARGEST_TILT_RAD = math.radians(45.0)  # of the base; beyond it x, y and yaw say
 class Fix:
     """An accepted pose, as it is published.
 
-    Attributes:
-        stamp_ns: exposure time.
-        map_from_base: planar in two_d_mode.
-        covariance_66: float64, symmetric, positive definite, of the base's position (x y z, metres)
-            and of small rotations about the map's axes (roll pitch yaw, radians).
-        map_from_odom: of all fixes so far; None where the odometry at stamp_ns is not known.
-        jumped_m: how far it was from the prediction where a consensus overruled that; else None.
+    stamp_ns: exposure time.
+    map_from_base: planar in two_d_mode.
+    covariance_66: float64, symmetric, positive definite, of the base's position (x y z, metres)
+        and of small rotations about the map's axes (roll pitch yaw, radians).
+    map_from_odom: of all fixes so far; None where the odometry at stamp_ns is not known.
+    jumped_m: how far it was from the prediction where a consensus overruled that; else None.
     """
 
     stamp_ns: int
@@ -80,14 +79,11 @@ class OdometryFusion:
     ) -> Rejection | None:
         """Somebody says where the base is. The next fixes are measured by that; so many as
         `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
+        The result is the rejection where no base can be there; it changes nothing then.
 
-        Args:
-            map_from_base, covariance_66: axes as in `Fix`.
-            odom_from_base: of the same moment; None where it is not known: the base is then taken
-                to stand still until the next fix.
-
-        Returns:
-            The rejection where no base can be there; it changes nothing then.
+        map_from_base, covariance_66: axes as in `Fix`.
+        odom_from_base: of the same moment; None where it is not known: the base is then taken
+            to stand still until the next fix.
         """
         said = self._as_belief(map_from_base, covariance_66, odom_from_base, 1.0)
         if isinstance(said, Rejection):
@@ -108,14 +104,13 @@ class OdometryFusion:
         """Takes a pose of the base. One that cannot be used changes nothing; one that is too far
         from the prediction counts toward a consensus.
 
-        Args:
-            stamp_ns: exposure time; increases for each camera by itself.
-            map_from_base: the pose at stamp_ns.
-            covariance_66: of it, axes as in `Fix`.
-            odom_from_base: odometry at stamp_ns; None where no map_from_odom is needed.
-            camera: whose image it is of.
-            ambiguous: the image may as well be of another place: the pose confirms the prediction,
-                it begins nothing and overrules nothing.
+        stamp_ns: exposure time; increases for each camera by itself.
+        map_from_base: the pose at stamp_ns.
+        covariance_66: of it, axes as in `Fix`.
+        odom_from_base: odometry at stamp_ns; None where no map_from_odom is needed.
+        camera: whose image it is of.
+        ambiguous: the image may as well be of another place: the pose confirms the prediction,
+            it begins nothing and overrules nothing.
         """
         late = self._last_fix is not None and stamp_ns <= self._last_fix.stamp_ns
         if stamp_ns <= self._stamps_ns.get(camera, stamp_ns - 1):

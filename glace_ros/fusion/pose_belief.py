@@ -25,20 +25,19 @@ if TYPE_CHECKING:
 class OdometryNoise:
     """Standard deviations that odometry adds between two fixes: wheels that slip, a floor that is
     not even, a heading that drifts.
-
-    Attributes:
-        m_per_m, m_per_rad: of the position, by metre driven and radian turned.
-        rad_per_m, rad_per_rad: of the angles, likewise.
-        shared: fixes of one place err together, so this ratio of a fix's variance is new
-            uncertainty at each fix: the belief never gets so sure of itself that it no longer
-            moves.
     """
 
     m_per_m: float = 0.1
+    """Of the position, by metre driven."""
     m_per_rad: float = 0.02
+    """Of the position, by radian turned."""
     rad_per_m: float = 0.03
+    """Of the angles, by metre driven."""
     rad_per_rad: float = 0.1
+    """Of the angles, by radian turned."""
     shared: float = 0.05
+    """Fixes of one place err together, so this ratio of a fix's variance is new uncertainty at each
+    fix: the belief never gets so certain that it no longer moves."""
 
     def covariance_66(self, path_m: float, turned_rad: float) -> NDArray[np.float64]:
         """(6, 6) in m^2 and rad^2, diagonal, of a trajectory so long (m, rad)."""
@@ -51,11 +50,10 @@ class OdometryNoise:
 class PoseBelief:
     """Where the base is believed to be at one moment.
 
-    Attributes:
-        map_from_base: the pose, metres.
-        covariance_66: (6, 6) in metres and radians, axes as above.
-        odom_from_base: odometry at that moment; None where it is not known: the base is then taken
-            to stand still.
+    map_from_base: the pose, metres.
+    covariance_66: (6, 6) in metres and radians, axes as above.
+    odom_from_base: odometry at that moment; None where it is not known: the base is then taken
+        to stand still.
     """
 
     map_from_base: Pose
@@ -63,7 +61,11 @@ class PoseBelief:
     odom_from_base: Pose | None
 
     def carried_to(self, odom_from_base: Pose | None, noise: OdometryNoise) -> PoseBelief:
-        """The belief when odometry says this; noise: what the trajectory until then adds."""
+        """The belief when odometry says this.
+
+        odom_from_base: the later odometry; None where it is not known.
+        noise: what the trajectory until then adds.
+        """
         if self.odom_from_base is None or odom_from_base is None:
             return PoseBelief(self.map_from_base, self.covariance_66, odom_from_base)
         then_from_now = self.odom_from_base.inverse() @ odom_from_base

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 DISTANCE_M = 1.0
 ANGLE_DEG = 30.0
+"""Co-visible views differ by less than both."""
 _MOST_PAIRS = 50_000
+"""Of more pairs every so many is taken."""
 
 
 def are_covisible(

@@ -63,8 +63,7 @@ class TransformTree:
         """A sample of /tf, in any order.
 
         parent, child: frames.
-        stamp_ns: its time.
-        pose: parent_from_child.
+        stamp_ns, pose: its time, and parent_from_child then.
         Raises TransformError where it contradicts the tree: a loop, a child that another parent
         still moves, a transform that is static already. The tree then stays as it was.
         """
@@ -80,7 +79,6 @@ class TransformTree:
     def add_static(self, parent: str, child: str, pose: Pose) -> None:
         """A transform of /tf_static, for all times; a newer one replaces it.
 
-        parent, child: frames.
         pose: parent_from_child.
         Raises TransformError as `add` does.
         """
@@ -101,7 +99,6 @@ class TransformTree:
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """target_from_source at one time, interpolated; never extrapolated, never made up.
 
-        target, source: frames.
         stamp_ns: the time, of exposure.
         Raises TransformError naming the link that is missing at that time, as parent->child.
         """

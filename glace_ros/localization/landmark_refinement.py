@@ -32,38 +32,37 @@ _MANY_PAIRS = 0.01
 class LandmarkRefinementConfig:
     """How a pose is made exact. All pixels are those of the encoded image.
 
-    Attributes:
-        radii_px: px, how far from its projection a landmark is looked for, round by round.
-        patches: how many of the image's local features, best first, are matched in each round.
-        wide_px: px, in place of the first radius where that finds too few.
-        min_cosine: of descriptors that are matched.
-        inlier_px: px, from which a landmark does not agree with the pose.
-        refine_px: px, scale of the Cauchy loss of the last refinement.
-        min_inliers: with fewer the pose of the head stands.
-        verifying_inliers: so many verify a pose whatever the head's points say (docs/method.md has
-            how many wrong poses find).
-        max_iterations: of RANSAC.
-        seed: of RANSAC.
+    How exact hardly depends on radii and cosines: docs/experiments/2026-11-22-landmarks.md.
     """
 
     radii_px: tuple[float, ...] = (48.0, 12.0)
+    """How far from its projection a landmark is looked for, round by round."""
     patches: tuple[int, ...] = (400, 1000)
+    """How many of the image's local features, best first, are matched in each round."""
     wide_px: float = 80.0
+    """In place of the first radius where that finds too few."""
     min_cosine: float = 0.7
+    """Of descriptors that are matched."""
     inlier_px: float = 3.0
+    """From which a landmark does not agree with the pose."""
     refine_px: float = 1.0
+    """Scale of the Cauchy loss of the last refinement."""
     min_inliers: int = 30
+    """With fewer the pose of the head stands."""
     verifying_inliers: int = 60
+    """So many verify a pose whatever the head's points say: on the office's map, refinements from a
+    wrong place end with at most 28 (docs/experiments/2026-11-22-wrong-poses.md)."""
     max_iterations: int = 500
+    """Of RANSAC."""
     seed: int = 0
+    """Of RANSAC."""
 
 
 class RefinedPose(NamedTuple):
     """A pose by landmarks.
 
-    Attributes:
-        solution: of the matched landmarks.
-        points_m3: those m that agree, metres from the map's origin.
+    solution: of the matched landmarks.
+    points_m3: those m that agree, metres from the map's origin.
     """
 
     solution: PoseSolution
@@ -79,12 +78,11 @@ def refine_pose(
 ) -> RefinedPose | None:
     """The pose that the landmarks in view agree on; None where too few do.
 
-    Args:
-        map_from_camera: the pose so far, from the map's origin.
-        features: of the encoded image, best first.
-        landmarks: of the map.
-        camera: the pinhole of the encoded image.
-        config: radii and thresholds.
+    map_from_camera: the pose so far, from the map's origin.
+    features: of the encoded image, best first.
+    landmarks: of the map.
+    camera: the pinhole of the encoded image.
+    config: radii and thresholds.
     """
     solver = PoseSolverConfig(
         ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 class _Attempt(NamedTuple):
     """A place that an image is tried in.
 
-    Attributes:
-        regression: what the map predicts of the image there.
-        similarity: of the image to the place.
-        suffices: where the pose is landmark-verified, no other place is tried.
+    regression: what the map predicts of the image there.
+    similarity: of the image to the place.
+    suffices: where the pose is landmark-verified, no other place is tried.
     """
 
     regression: Regression
@@ -50,13 +49,10 @@ class _Attempt(NamedTuple):
 class Localizer:
     """Holds a map on a device. `localize` is for one thread at a time.
 
-    Args:
-        scene_map: copied to the device.
-        config: None = all defaults.
-        device: auto, cpu or cuda.
-
-    Raises:
-        WeightsError: an encoder's weights are not those that the map was made with.
+    scene_map: copied to the device.
+    config: None = all defaults.
+    device: auto, cpu or cuda.
+    Raises WeightsError where an encoder's weights are not those that the map was made with.
     """
 
     def __init__(
@@ -84,13 +80,10 @@ class Localizer:
     ) -> PoseEstimate | Rejection:
         """The pose of the camera at exposure, from this image alone.
 
-        Args:
-            image_rgb_hwc: uint8 (height, width, 3) as the camera made it: distortion is removed
-                here.
-            camera: that made the image.
-
-        Raises:
-            ValueError: image and camera differ in size.
+        image_rgb_hwc: uint8 (height, width, 3) as the camera made it: distortion is removed
+            here.
+        camera: that made the image.
+        Raises ValueError where image and camera differ in size.
         """
         start = time.perf_counter()
         return self.solve(self.regress(image_rgb_hwc, camera), camera, start)
@@ -100,10 +93,9 @@ class Localizer:
     ) -> PoseEstimate | Rejection:
         """The pose from what `regress` says of an image.
 
-        Args:
-            regression: of the image.
-            camera: that made the image, before it was encoded.
-            start: perf_counter() from which the result's seconds count.
+        regression: of the image.
+        camera: that made the image, before it was encoded.
+        start: perf_counter() from which the result's seconds count.
         """
         results: list[tuple[PoseEstimate | Rejection, _Attempt]] = []
         for attempt in self._attempts(regression):
@@ -146,12 +138,9 @@ class Localizer:
     def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
         """What the map predicts of an image.
 
-        Args:
-            image_rgb_hwc: uint8 (height, width, 3), distorted as the camera made it.
-            camera: that made the image.
-
-        Raises:
-            ValueError: image and camera differ in size.
+        image_rgb_hwc: uint8 (height, width, 3), distorted as the camera made it.
+        camera: that made the image.
+        Raises ValueError where image and camera differ in size.
         """
         features, working_camera = encode_image(
             self._encoder, image_rgb_hwc, camera,
@@ -175,11 +164,10 @@ class Localizer:
     ) -> Regression:
         """What the map, or one head of it, predicts of these local features.
 
-        Args:
-            features: of a pinhole's image.
-            descriptor_G: the image's global descriptor; None where the map has none.
-            camera: that pinhole.
-            head: None = all of them.
+        features: of a pinhole's image.
+        descriptor_G: the image's global descriptor; None where the map has none.
+        camera: that pinhole.
+        head: None = all of them.
         """
 
         def predict(index: int) -> NDArray[np.float64]:

@@ -28,35 +28,30 @@ _NO_VOTE = 0.01
 
 @dataclass(frozen=True)
 class PlaceConfig:
-    """How an image that may be of several places is tried in each.
-
-    Attributes:
-        most: places tried.
-        apart_m: m, nearer views are of one place.
-        margin: of the cosine, within which a view is as similar as the best one.
-        certain_margin: beyond which there is no doubt between places (docs/method.md, "Ensembles",
-            has how far doubtful images stay under it).
-        patches: local features of the image, best first, that vote by landmarks.
-        own: weight of the image's global descriptor in that of a candidate, which else is the
-            view's.
-    """
+    """How an image that may be of several places is tried in each."""
 
     most: int = 3
+    """Places tried."""
     apart_m: float = APART_M
+    """Nearer views are of one place."""
     margin: float = 0.25
+    """Of the cosine, within which a view is as similar as the best one."""
     certain_margin: float = 0.6
+    """Beyond which there is no doubt between places: doubtful images stay under 0.4
+    (docs/experiments/2026-11-23-ensembles.md, "When one head may predict first")."""
     patches: int = 200
+    """Local features of the image, best first, that vote by landmarks."""
     own: float = 0.5
+    """Weight of the image's global descriptor in that of a candidate, which else is the view's."""
 
 
 class PlaceCandidate(NamedTuple):
     """A place that an image may be of.
 
-    Attributes:
-        descriptor_G: unit norm, for the coordinate head.
-        similarity: cosine of the global descriptors plus the ratio of the landmarks' votes, at
-            most 2.
-        position_3: of its mapping view, metres from the map's origin.
+    descriptor_G: unit norm, for the coordinate head.
+    similarity: cosine of the global descriptors plus the ratio of the landmarks' votes, at
+        most 2.
+    position_3: of its mapping view, metres from the map's origin.
     """
 
     descriptor_G: torch.Tensor
@@ -74,12 +69,11 @@ def place_candidates(
     """Places that the image may be of, most similar first; none where it is similar to one place
     alone, or the encoder remembers no views.
 
-    Args:
-        features: of the image, best first.
-        descriptor_G: its global descriptor, unit norm.
-        encoder: of the map, with its mapping views.
-        landmarks: of the map; None where it has none.
-        config: how many places, and what counts as one.
+    features: of the image, best first.
+    descriptor_G: its global descriptor, unit norm.
+    encoder: of the map, with its mapping views.
+    landmarks: of the map; None where it has none.
+    config: how many places, and what counts as one.
     """
     views_vG, positions_v3 = encoder.views_vG, encoder.positions_v3
     if views_vG is None or positions_v3 is None:

@@ -26,19 +26,17 @@ def camera_covariance(
     map_from_camera: Pose,
     refine_px: float,
 ) -> NDArray[np.float64] | None:
-    """Covariance of a camera's pose: Cauchy weights as in the refinement, and the sandwich
-    H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber 1967), which does not take the residuals for equally
-    large everywhere.
+    """(6, 6) covariance of a camera's pose, in metres and radians; None where the points do not fix
+    the pose.
 
-    Args:
-        points_m3: (m, 3) metres, the inliers in the frame of the pose.
-        residuals_m2: (m, 2) px, projected - observed.
-        camera: the pinhole in whose pixels the residuals are.
-        map_from_camera: the solved pose.
-        refine_px: px, scale of the Cauchy loss.
+    Cauchy weights as in the refinement, and the sandwich H^-1 (sum w^2 J^T r r^T J) H^-1 (Huber
+    1967), which does not take the residuals for equally large everywhere.
 
-    Returns:
-        (6, 6) in metres and radians; None where the points do not fix the pose.
+    points_m3: (m, 3) metres, the inliers in the frame of the pose.
+    residuals_m2: (m, 2) px, projected - observed.
+    camera: the pinhole in whose pixels the residuals are.
+    map_from_camera: the solved pose.
+    refine_px: px, scale of the Cauchy loss.
     """
     jacobian_m26 = projection_jacobian(points_m3, camera, map_from_camera)
     weight_m = 1.0 / (1.0 + (residuals_m2**2).sum(axis=1) / refine_px**2)
@@ -61,10 +59,9 @@ def projection_jacobian(
 ) -> NDArray[np.float64]:
     """d pixel / d (dp, dr) as (m, 2, 6), px by metre and px by radian, in the convention above.
 
-    Args:
-        points_m3: (m, 3) metres, in the frame of the pose, in front of the camera.
-        camera: a pinhole.
-        map_from_camera: the pose.
+    points_m3: (m, 3) metres, in the frame of the pose, in front of the camera.
+    camera: a pinhole.
+    map_from_camera: the pose.
     """
     camera_from_map = map_from_camera.inverse()
     in_camera_m3 = camera_from_map.transform(points_m3)

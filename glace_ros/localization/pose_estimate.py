@@ -23,9 +23,8 @@ class HeadPoints:
     """What heads predict of an image's local features: a head runs when its points are first read,
     and once.
 
-    Args:
-        predict: number of a head -> points (n, 3), metres from the map's origin.
-        heads: their numbers in the map.
+    predict: number of a head -> points (n, 3), metres from the map's origin.
+    heads: their numbers in the map.
     """
 
     def __init__(self, predict: Callable[[int], NDArray[np.float64]], heads: Iterable[int]) -> None:
@@ -41,11 +40,10 @@ class HeadPoints:
 class Regression(NamedTuple):
     """What the map predicts of an image.
 
-    Attributes:
-        features: n local features of the encoded image.
-        points_hn3: by each head (n, 3), metres from the map's origin.
-        camera: the pinhole in whose pixels the features are.
-        descriptor_G: the image's global descriptor; None where the map has none.
+    features: n local features of the encoded image.
+    points_hn3: by each head (n, 3), metres from the map's origin.
+    camera: the pinhole in whose pixels the features are.
+    descriptor_G: the image's global descriptor; None where the map has none.
     """
 
     features: LocalFeatures
@@ -75,18 +73,17 @@ class Regression(NamedTuple):
 class PoseEstimate:
     """An accepted pose of the camera (optical axes) in the map.
 
-    Attributes:
-        map_from_camera: the pose, metres.
-        covariance_66: metres and radians, axes as in pose_covariance.
-        inliers, points: of the regressed points those that agree, and all.
-        reprojection_px: px, median over what the pose was solved from.
-        seconds: s, spent in the localizer.
-        pixels_m2: the inliers in the *given* image's undistorted pixels.
-        points_m3: the same in the map, metres.
-        landmarks: how many the pose was made exact with, 0 = none.
-        landmark_verified: they are so many that the pose counts whatever the inliers.
-        second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
-        ambiguous: that is so much that this image alone does not tell which of both it is.
+    map_from_camera: the pose, metres.
+    covariance_66: metres and radians, axes as in pose_covariance.
+    inliers, points: of the predicted points those that agree, and all.
+    reprojection_px: px, median over what the pose was solved from.
+    seconds: s, spent in the localizer.
+    pixels_m2: the inliers in the *given* image's undistorted pixels.
+    points_m3: the same in the map, metres.
+    landmarks: how many the pose was made exact with, 0 = none.
+    landmark_verified: they are so many that the pose counts whatever the inliers.
+    second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
+    ambiguous: that is so much that this image alone does not tell which of both it is.
     """
 
     map_from_camera: Pose
@@ -104,20 +101,17 @@ class PoseEstimate:
 
     @property
     def inlier_ratio(self) -> float:
-        """Ratio of the regressed points that agree with the pose."""
+        """Ratio of the predicted points that agree with the pose."""
         return self.inliers / self.points
 
 
 def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
-    """How far each inlier's point, seen from a pose, is from its pixel.
+    """How far each inlier's point, seen from a pose, is from its pixel: (m,) px, infinite behind
+    the camera.
 
-    Args:
-        estimate: with m inliers.
-        camera: of the image that was given to the localizer.
-        map_from_camera: the pose to look from.
-
-    Returns:
-        (m,) px, infinite behind the camera.
+    estimate: with m inliers.
+    camera: of the image that was given to the localizer.
+    map_from_camera: the pose to look from.
     """
     points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
     off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)

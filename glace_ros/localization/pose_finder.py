@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class PoseFinder:
     """Solves poses of a map's points, makes them exact by its landmarks, and doubts them.
 
-    scene_map: on the device of the regressions. config: of the localizer.
+    scene_map: on the device of the regressions.
+    config: of the localizer.
     """
 
     def __init__(self, scene_map: SceneMap, config: LocalizerConfig) -> None:
@@ -38,12 +39,11 @@ class PoseFinder:
     def find(
         self, regression: Regression, camera: Camera, start: float
     ) -> PoseEstimate | Rejection:
-        """The pose by the first head of what was regressed.
+        """The pose by the first head of what the map predicts.
 
-        Args:
-            regression: of the encoded image.
-            camera: of the image as it was given.
-            start: perf_counter() from which the result's seconds count.
+        regression: of the encoded image.
+        camera: of the image as it was given.
+        start: perf_counter() from which the result's seconds count.
         """
         pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
         working_camera = regression.camera

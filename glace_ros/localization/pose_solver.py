@@ -18,31 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoseSolverConfig:
-    """How a pose is solved.
-
-    Attributes:
-        ransac_px: px, inlier threshold in the encoded image.
-        min_iterations: of RANSAC.
-        max_iterations: bounds the latency, whether a pose is found or not.
-        refine_px: px, scale of the Cauchy loss of the last refinement.
-        seed: of RANSAC.
-    """
+    """How a pose is solved."""
 
     ransac_px: float = 10.0
+    """Inlier threshold in the encoded image."""
     min_iterations: int = 200
+    """Of RANSAC."""
     max_iterations: int = 2000
+    """Bounds the latency, whether a pose is found or not."""
     refine_px: float = 2.0
+    """Scale of the Cauchy loss of the last refinement."""
     seed: int = 0
+    """Of RANSAC."""
 
 
 @dataclass(frozen=True, eq=False)
 class PoseSolution:
     """A pose and what agrees with it.
 
-    Attributes:
-        map_from_camera: from the map's origin, metres.
-        inlier_n: bool (n,), which of the points agree.
-        residuals_m2: (m, 2) px of the m inliers, projected - observed.
+    map_from_camera: from the map's origin, metres.
+    inlier_n: bool (n,), which of the points agree.
+    residuals_m2: (m, 2) px of the m inliers, projected - observed.
     """
 
     map_from_camera: Pose
@@ -61,16 +57,13 @@ def solve_pose(
     camera: Camera,
     config: PoseSolverConfig,
 ) -> PoseSolution | None:
-    """The pose from which points of the map are seen at pixels of a pinhole.
+    """The pose from which points of the map are seen at pixels of a pinhole; None where no three
+    points agree with a fourth in front of the camera.
 
-    Args:
-        pixels_n2: (n, 2) px.
-        points_n3: (n, 3) metres from the map's origin.
-        camera: the pinhole.
-        config: of RANSAC and the last refinement.
-
-    Returns:
-        None where no three points agree with a fourth in front of the camera.
+    pixels_n2: (n, 2) px.
+    points_n3: (n, 3) metres from the map's origin.
+    camera: the pinhole.
+    config: of RANSAC and the last refinement.
     """
     if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
         return None

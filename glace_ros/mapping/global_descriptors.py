@@ -150,7 +150,10 @@ class GlobalDescriptors:
 
     @staticmethod
     def from_tensors(tensors: dict[str, torch.Tensor], patches: int) -> GlobalDescriptors:
-        """What `tensors` gave. patches: of VladConfig."""
+        """What `tensors` gave.
+
+        patches: of VladConfig.
+        """
         parts = {k.removeprefix(_VLAD): v for k, v in tensors.items() if k.startswith(_VLAD)}
         numbers_4 = tensors.get("statistics_4")
         encoder = VladEncoder(**parts, patches=patches)

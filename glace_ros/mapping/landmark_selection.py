@@ -1,8 +1,8 @@
-"""Landmark selection: triangulated patches of many views -> the corners worth keeping in the map.
+"""Landmark selection: triangulated patches of many views -> the keypoints worth keeping in the map.
 
 Every view triangulates its own patches. Patches of several views that lie within a pixel or two of
-each other and look alike are one corner; those that most views agree on and that look like no other
-place are kept, first for the views that have few.
+each other and look alike are one keypoint; those that most views agree on and that look like no
+other place are kept, first for the views that have few.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
 
 _NEIGHBOURS = 24
+"""Patches, at most, that are held against a patch as the same keypoint; itself is one."""
 _CHUNK = 20_000
 _AT_ONCE = 8
 _MOST_TWINS = 30_000
+"""Keypoints that each is held against, a random sample where there are more."""
 _TWINS_AT_ONCE = 1000
 _TWIN_COSINES = 0.6, 1.0
+"""To the most similar keypoint elsewhere: no twin up to the first, a full one at the second."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ class LandmarkConfig:
 
 
 class _Observations(NamedTuple):
-    """Patches with a triangulated point. radius_n: metres, within which others may be the same."""
+    """Patches with a triangulated point.
+
+    radius_n: metres, within which others may be the same.
+    """
 
     view_n: NDArray[np.int64]
     points_n3: torch.Tensor
@@ -67,7 +73,7 @@ def select_landmarks(buffer: FeatureBuffer, config: LandmarkConfig, seed: int) -
     seen = _observations(buffer, config, rng)
     if config.most == 0 or len(seen.view_n) == 0:
         return None
-    index_nk, same_nk = _same_corner(seen.points_n3, seen.descriptors_nC, seen.radius_n, config)
+    index_nk, same_nk = _same_keypoint(seen.points_n3, seen.descriptors_nC, seen.radius_n, config)
     views_nk = np.where(same_nk, seen.view_n[index_nk], -1)
     # no ties: where there is room for some of equals only, no part of the drive may come first
     worth_n = _distinct(views_nk) + 0.5 * rng.random(len(views_nk))
@@ -128,16 +134,16 @@ def _alike_elsewhere(
     config: LandmarkConfig,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """(m,) from 0, no other corner looks like it, to 1: one that is elsewhere has no other look.
+    """(m,) from 0, no other keypoint looks like it, to 1: one elsewhere has no other look.
 
-    Against a sample of the corners, where there are very many.
+    Against a sample of the keypoints, where there are very many.
     """
     others_o = torch.from_numpy(rng.permutation(len(points_m3))[:_MOST_TWINS])
-    codes_oC, places_o3 = descriptors_mC[others_o].float(), points_m3[others_o]
+    descriptors_oC, places_o3 = descriptors_mC[others_o].float(), points_m3[others_o]
     cosine_m = torch.empty(len(points_m3))
     for start in range(0, len(points_m3), _TWINS_AT_ONCE):
         part = slice(start, start + _TWINS_AT_ONCE)
-        cosine_po = descriptors_mC[part].float() @ codes_oC.T
+        cosine_po = descriptors_mC[part].float() @ descriptors_oC.T
         here_po = torch.cdist(points_m3[part], places_o3) <= config.apart_m
         cosine_m[part] = cosine_po.masked_fill_(here_po, -1.0).amax(dim=1)
     lowest, highest = _TWIN_COSINES
@@ -145,13 +151,13 @@ def _alike_elsewhere(
     return np.asarray(alike_m.clamp(0.0, 1.0).numpy().astype(np.float64))
 
 
-def _same_corner(
+def _same_keypoint(
     points_n3: torch.Tensor,
     descriptors_nC: torch.Tensor,
     radius_n: NDArray[np.float32],
     config: LandmarkConfig,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(index (n, k) of each patch's nearest ones, itself first; whether they are one corner)."""
+    """(index (n, k) of each patch's nearest ones, itself first; whether they are one keypoint)."""
     xyz_n3 = points_n3.numpy()
     tree = cKDTree(xyz_n3)
     neighbours = min(_NEIGHBOURS, len(xyz_n3))
@@ -184,15 +190,15 @@ def _distinct(views_nk: NDArray[np.int64]) -> NDArray[np.int64]:
 def _seeds(
     index_nk: NDArray[np.int64], same_nk: NDArray[np.bool_], priority_n: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Indices of patches that come first among those of their corner."""
+    """Indices of patches that come first among those of their keypoint."""
     alive_n = np.ones(len(index_nk), dtype=bool)
     seeds: list[NDArray[np.int64]] = []
     while alive_n.any():
         (rows_r,) = np.nonzero(alive_n)
-        rival_rk = np.where(
+        others_rk = np.where(
             same_nk[rows_r] & alive_n[index_nk[rows_r]], priority_n[index_nk[rows_r]], -1.0
         )
-        new_r = rows_r[priority_n[rows_r] >= rival_rk.max(axis=1)]
+        new_r = rows_r[priority_n[rows_r] >= others_rk.max(axis=1)]
         seeds.append(new_r)
         alive_n[new_r] = False
         alive_n[index_nk[new_r][same_nk[new_r]]] = False

@@ -70,7 +70,9 @@ class ResidualBlock(nn.Module):
     """Three layers and a skip, which is linear only where the widths differ."""
 
     def __init__(self, channels_in: int, width: int, hidden: int) -> None:
-        """channels_in, width: of its input and output. hidden: of what its second layer gives."""
+        """channels_in, width: of its input and output.
+        hidden: of what its second layer gives.
+        """
         super().__init__()
         self.layer1 = nn.Linear(channels_in, width)
         self.layer2 = nn.Linear(width, hidden)
@@ -155,7 +157,8 @@ def head_input(
     """[global | local] (n, G + C), each part scaled to unit variance per channel.
 
     Unit vectors of C numbers have a variance of 1 / C: a freshly initialised network would see
-    little but its own biases (docs/method.md has what the scale is worth).
+    little but its own biases (what the scale is worth:
+    docs/experiments/2026-11-22-training-variants.md).
 
     descriptors_nC: local ones.
     descriptors_nG: global ones of the same features' images; None where the head takes none.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 APART_M = 2.5
 """Views, poses and landmarks that are further apart are in two places. Heads of an ensemble that
-know the same border agree within it (docs/method.md).
+know the same border agree within it (docs/method.md, "Ensembles").
 """
 
 MOST_OBLIQUE_COSINE = 0.5

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT_VERSION = 1
-"""Of the header; another one is refused."""
+"""Of the header; a file of another one is not read."""
 _FORMAT = "glace"
 
 

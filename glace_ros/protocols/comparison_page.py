@@ -91,7 +91,7 @@ def number(cell: str) -> float | None:
 
 
 def _bars(compared: Comparison) -> Markup:
-    """Of the last column that has a measured figure."""
+    """Of the last column that has a measured value."""
     ours = [row for row in compared.rows if row.from_ == MEASURED]
     shown = [
         column

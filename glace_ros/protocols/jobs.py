@@ -1,5 +1,5 @@
-"""The maps of a benchmark: each built and asked by the programs that a user would start, and what
-they found kept, so that the same command goes on where it was interrupted.
+"""The maps of a benchmark: each built and evaluated by the programs that a user would start, and
+what they found cached, so that the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Job(NamedTuple):
 
 
 class FinishedJob(NamedTuple):
-    """A map that was built and asked.
+    """A map that was built and evaluated.
 
     job: which one.
     build, evaluate: the metrics that the programs wrote.
@@ -92,7 +92,7 @@ def run_jobs(jobs: Sequence[Job], output: Path, console: Console) -> list[Finish
 
 
 class _Record:
-    """What is kept of a job.
+    """What is cached of a job.
 
     content: options, resumed, and the metrics of the programs that ended well.
     """
@@ -116,7 +116,7 @@ class _Record:
             )
 
     def metrics(self, program: str) -> Path:
-        """What it writes when it is done; gone once it is kept here."""
+        """What it writes when it is done; gone once it is cached here."""
         return self.path.with_name(f"{self.job.name}.{program}.json")
 
     def save(self) -> None:

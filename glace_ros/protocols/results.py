@@ -101,8 +101,8 @@ def _our_metrics(
         by_scene = {done.job.name.partition("_")[2]: done.evaluate for done in finished}
         cells = [_median([by_scene[name]]) if name in by_scene else "" for name in columns[:-1]]
         return [*cells, _median(list(by_scene.values()))]
-    shares = [room["recall"]["5cm_5deg"] for done in finished for room in _rooms(done).values()]
-    return [_percent(float(np.mean(shares))) if name == protocol.column else "" for name in columns]
+    ratios = [room["recall"]["5cm_5deg"] for done in finished for room in _rooms(done).values()]
+    return [_percent(float(np.mean(ratios))) if name == protocol.column else "" for name in columns]
 
 
 def _rows_of(done: FinishedJob, unit: str) -> list[ComparedRow]:

@@ -84,7 +84,7 @@ def describe(summary: RecordingSummary) -> str:
 
 
 def _path_length_m(reader: PosedImageReader) -> float:
-    """The base's way, from samples far enough apart that the noise of 50 Hz does not add up."""
+    """The length of the path, of samples so far apart that the noise of 50 Hz does not add up."""
     length_m, last_ns, last_3 = 0.0, None, None
     for stamp_ns in reader.pose_stamps_n().tolist():
         if last_ns is not None and stamp_ns - last_ns < _PATH_SAMPLE_NS:

@@ -171,7 +171,11 @@ def recorded_trajectory(reader: PosedImageReader, start_ns: int) -> tuple[Views,
 
 
 def views_of(poses: Sequence[Pose], time_s: Sequence[float]) -> Views:
-    """Camera poses (map_from_camera) as views. time_s: of each, from 0:00 of the recording."""
+    """Camera poses as views.
+
+    poses: map_from_camera.
+    time_s: of each, from 0:00 of the recording.
+    """
     return Views(
         np.asarray(time_s, np.float64),
         np.array([pose.translation_3 for pose in poses]).reshape(-1, 3),

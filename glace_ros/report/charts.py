@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 POINTS_SHOWN = 30_000
+"""Of a cloud in 3D; it is thinned to these."""
 _TICKS_CM = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _TICKS_LOSS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _TICKS_DEG = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 45, 90, 180)
@@ -31,8 +32,10 @@ _TICKS_DEG = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 45, 90, 180)
 class Run:
     """Frames (f of them) of one run in order of time.
 
-    time_s_f: from the start of the recording. truth_f3, estimate_f3: x, y, z in the map;
-    error_m_f, error_deg_f. The estimate and the errors are NaN where there is none.
+    time_s_f: from the start of the recording.
+    truth_f3: x, y, z in the map, metres.
+    estimate_f3: likewise; NaN where there is none.
+    error_m_f, error_deg_f: m and deg; NaN where there is no estimate.
     """
 
     time_s_f: Floats
@@ -53,7 +56,7 @@ class Run:
 
 
 def recall_curve(errors_f: Floats, unit: str) -> go.Figure:
-    """The share of all frames whose error (cm or deg) is at most so much.
+    """The ratio of all frames whose error (cm or deg) is at most so much.
 
     A frame without a pose never is.
     """
@@ -119,11 +122,11 @@ def error_over_time(
     return figure
 
 
-def training_curve(step_n: Floats, loss_n: Floats, inlier_share_n: Floats) -> go.Figure:
-    """Loss and inlier share over the steps: each report faintly, their running median boldly."""
+def training_curve(step_n: Floats, loss_n: Floats, inlier_ratio_n: Floats) -> go.Figure:
+    """Loss and inlier ratio over the steps: each report faintly, their running median boldly."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for row, (values, colour, title) in enumerate(
-        ((loss_n, BLUE, "loss"), (100.0 * inlier_share_n, ORANGE, "within 10 px [%]")), start=1
+        ((loss_n, BLUE, "loss"), (100.0 * inlier_ratio_n, ORANGE, "within 10 px [%]")), start=1
     ):
         smooth = _running_median(values)
         for y, width, opacity in ((values, 1, 0.3), (smooth, 2.5, 1.0)):
@@ -139,28 +142,30 @@ def training_curve(step_n: Floats, loss_n: Floats, inlier_share_n: Floats) -> go
     return figure
 
 
-def turnable_points(cloud: PointCloud, way_n3: Floats, way_name: str) -> go.Figure:
-    """Points in 3D in the colours of the pictures, with a way through them.
+def turnable_points(cloud: PointCloud, trajectory_n3: Floats, name: str) -> go.Figure:
+    """Points in 3D in the colours of the pictures, with a trajectory through them.
 
-    What is well above the way would hide the rest from above: it is there at a click.
+    What is well above the trajectory would hide the rest from above: it is there at a click.
+    trajectory_n3: metres in the map, may be empty.
+    name: of the trajectory, in the legend.
     """
     cloud = cloud.thinned(POINTS_SHOWN)
-    ceiling_m = float(way_n3[:, 2].max()) + 0.6 if len(way_n3) else np.inf
+    ceiling_m = float(trajectory_n3[:, 2].max()) + 0.6 if len(trajectory_n3) else np.inf
     above_p = cloud.points_p3[:, 2] > ceiling_m
     figure = go.Figure()
     _add_points(figure, cloud.points_p3[~above_p], cloud.colours_p3[~above_p], "points")
     if above_p.any():
-        name = f"above {ceiling_m:.1f} m (click)"
-        _add_points(figure, cloud.points_p3[above_p], cloud.colours_p3[above_p], name)
+        above = f"above {ceiling_m:.1f} m (click)"
+        _add_points(figure, cloud.points_p3[above_p], cloud.colours_p3[above_p], above)
         figure.data[-1].visible = "legendonly"
-    x, y, z = way_n3.T
+    x, y, z = trajectory_n3.T
     line = {"color": BLUE, "width": 5}
-    figure.add_scatter3d(x=x, y=y, z=z, mode="lines", line=line, name=way_name)
+    figure.add_scatter3d(x=x, y=y, z=z, mode="lines", line=line, name=name)
     # looked at from a corner above: closer than plotly's own view
     camera = {"eye": {"x": -0.85, "y": -1.35, "z": 1.1}, "center": {"x": 0, "y": 0, "z": -0.2}}
     axes = {
-        f"{name}axis": {"title": f"{name} [m]", "range": _bulk(cloud.points_p3[:, axis])}
-        for axis, name in enumerate("xyz")
+        f"{letter}axis": {"title": f"{letter} [m]", "range": _bulk(cloud.points_p3[:, axis])}
+        for axis, letter in enumerate("xyz")
     }
     figure.update_layout(scene={"aspectmode": "data", "camera": camera, **axes})
     return figure

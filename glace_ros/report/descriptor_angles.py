@@ -1,4 +1,4 @@
-"""How the angle between two global codes goes with co-visibility (the paper's Figures 3 and 4)."""
+"""How the angle of global descriptors goes with co-visibility (the paper's Figures 3 and 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _BIN_DEG = 2.0
 
 
 class AngleBins(NamedTuple):
-    """Pairs of views by the angle between their codes. upper_deg_b: where bin b ends."""
+    """Pairs of views by the angle between their global descriptors.
+
+    upper_deg_b: where bin b ends.
+    covisible_b, other_b: pairs of either kind in it.
+    """
 
     upper_deg_b: NDArray[np.float64]
     covisible_b: NDArray[np.int64]
@@ -33,13 +37,13 @@ class AngleBins(NamedTuple):
 
     @property
     def covisible_below_b(self) -> NDArray[np.float64]:
-        """Of the pairs below each bin's end, the share that is co-visible; NaN where are none."""
+        """Of the pairs below each bin's end, the ratio that is co-visible; NaN where are none."""
         near_b, all_b = np.cumsum(self.covisible_b), np.cumsum(self.covisible_b + self.other_b)
         return np.where(all_b > 0, near_b / np.maximum(1, all_b), np.nan)
 
     def as_json(self) -> dict[str, list[Any]]:
         """The same as lists; None where there is no pair."""
-        below = [None if np.isnan(share) else float(share) for share in self.covisible_below_b]
+        below = [None if np.isnan(ratio) else float(ratio) for ratio in self.covisible_below_b]
         lists = {name: part.tolist() for name, part in self._asdict().items()}
         return {**lists, "covisible_below_b": below}
 
@@ -47,7 +51,11 @@ class AngleBins(NamedTuple):
 def descriptor_angles_page(
     title: str, rule: str, sentence: str, rows: list[Metric], bins: AngleBins
 ) -> Page:
-    """rule: which pairs count as co-visible. sentence: what follows."""
+    """The page of a recording.
+
+    rule: which pairs count as co-visible.
+    sentence: what follows.
+    """
     middle_deg_b = bins.upper_deg_b - 0.5 * _BIN_DEG
     distribution, covisible = go.Figure(), go.Figure()
     for name, count_b, colour in (

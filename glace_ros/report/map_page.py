@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from glace_ros.report.coverage import WeakRegion
     from glace_ros.report.map_report import MapReport
 
-_REGIONS_NAMED = 3
-_WELL_SEEN = 10
+_REGIONS_NAMED = 3  # weak places in the verdict; of more it gives the number
+_WELL_SEEN = 10  # mapping views: if each weak place has so many, more minutes may help as well
 
 
 def map_page(name: str, report: MapReport) -> Page:
-    """name: of the map's file."""
+    """The page of a report on the map file `name`."""
     metrics = report.metrics
     counts = f"{metrics['mapping_frames']} images mapped, {metrics['frames']} held out"
     return Page(f"Map {name}", verdict(report), _sections(report), f"{counts}. {_source(report)}")

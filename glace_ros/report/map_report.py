@@ -102,7 +102,7 @@ class MapReport:
 
     @property
     def verdict(self) -> str:
-        """usable, usable but weak in places, unusable, or not judged."""
+        """usable, usable but weak in places, unusable, or not judged (not validated)."""
         if self.validation.usable is None:
             return "not judged"
         if not self.validation.usable:

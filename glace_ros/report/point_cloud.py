@@ -25,7 +25,11 @@ _FIELDS = ("x", "y", "z"), ("red", "green", "blue")
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:
-    """points_p3: metres in the map, float64. colours_p3: RGB, uint8."""
+    """Points with the colours of what they were seen as.
+
+    points_p3: metres in the map, float64.
+    colours_p3: RGB, uint8.
+    """
 
     points_p3: NDArray[np.float64]
     colours_p3: NDArray[np.uint8]

@@ -19,7 +19,8 @@ def clock(seconds: float) -> str:
 def times(spans_s: Sequence[tuple[float, float]], most: int) -> str:
     """Such as '0:12–0:14, 1:05–1:06 and 2 more times'.
 
-    spans_s: (start, end) from 0:00 of the recording. most: how many are named.
+    spans_s: (start, end) from 0:00 of the recording.
+    most: how many are named.
     """
     shown = [f"{clock(start_s)}–{clock(max(end_s, start_s + 1.0))}" for start_s, end_s in spans_s]
     rest = len(shown) - most

@@ -45,6 +45,7 @@ _RAW_16_BIT: dict[str, tuple[int, str]] = {
     "bayer_grbg16": (1, "bayer_grbg8"),
 }
 _MAX_PIXELS = 200_000_000
+"""An image that claims more is rejected."""
 
 
 def decode_raw(

@@ -32,6 +32,7 @@ DEMO_CAMERA = Camera(
 )
 _CAMERA_DELAY_NS = 35_000_000
 _ODOMETRY_DELAY_NS = 3_000_000
+"""From a sample or an exposure to when its message is recorded."""
 # the first image comes when odometry is there already, the last one before it ends
 _LEAD_S = 0.25
 
@@ -41,9 +42,13 @@ class RobotConfig:
     """Where the camera sits: base_footprint (floor), base_link, camera_link, optical frame."""
 
     base_height_m: float = 0.09
+    """Of base_link above base_footprint."""
     camera_xyz_m: tuple[float, float, float] = (0.17, 0.03, 0.36)
+    """camera_link in base_link."""
     camera_up_rad: float = 0.14
+    """By how much camera_link is tilted up."""
     camera_left_rad: float = 0.03
+    """By how much it is turned to the left."""
 
     @property
     def transforms(self) -> list[tuple[str, str, Pose]]:
@@ -68,30 +73,30 @@ class RobotConfig:
 
 @dataclass(frozen=True)
 class BagConfig:
-    """What is recorded and how.
-
-    camera, robot: what photographs, and where it sits.
-    noise: of the odometry.
-    image_rate_hz, odometry_rate_hz: how often each comes.
-    jpeg_quality: 0 records raw rgb8 images instead.
-    with_map_frame: /tf holds a true map -> odom, as after a mapping run with SLAM.
-    with_truth: records /ground_truth/pose.
-    duration_s: ends the drive early.
-    start_ns: stamp of the drive's start.
-    seed: of the pictures' and the odometry's noise, and of the images' stamps.
-    """
+    """What is recorded and how."""
 
     camera: Camera = DEMO_CAMERA
+    """What photographs."""
     robot: RobotConfig = field(default_factory=RobotConfig)
+    """Where it sits."""
     noise: OdometryNoise = field(default_factory=OdometryNoise)
+    """Of the odometry."""
     image_rate_hz: float = 2.5
+    """How often images come."""
     odometry_rate_hz: float = 50.0
+    """How often odometry comes."""
     jpeg_quality: int = 90
+    """0 records raw rgb8 images instead."""
     with_map_frame: bool = False
+    """/tf holds a true map -> odom, as after a mapping run with SLAM."""
     with_truth: bool = False
+    """Records /ground_truth/pose."""
     duration_s: float = float("inf")
+    """Ends the drive early."""
     start_ns: int = 1_767_600_000_000_000_000
+    """Stamp of the drive's start."""
     seed: int = 0
+    """Of the pictures' and the odometry's noise, and of the images' stamps."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,23 +32,25 @@ _PAINTS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class BuildingConfig:
-    """The building's plan. Lengths in metres.
-
-    rooms: how many, in a row.
-    look_alike: every room has the same walls, furniture and pictures, so that only what is seen
-        through its door tells it from the others.
-    texels_per_m: detail of the textures.
-    seed: of the textures and of where things are.
-    """
+    """The building's plan."""
 
     rooms: int = 2
+    """How many, in a row."""
     room_width_m: float = 4.0
+    """Of a room along the corridor."""
     room_depth_m: float = 4.2
+    """Of a room across the corridor."""
     corridor_width_m: float = 1.8
+    """Across the corridor."""
     height_m: float = 2.6
+    """Of the ceiling."""
     look_alike: bool = False
+    """Every room has the same walls, furniture and pictures, so that only what is seen through its
+    door tells it from the others."""
     texels_per_m: float = 220.0
+    """Detail of the textures."""
     seed: int = 7
+    """Of the textures and of where things are."""
 
     @property
     def length_m(self) -> float:

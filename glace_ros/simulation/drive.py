@@ -1,4 +1,4 @@
-"""A differential-drive robot's way through the building: a route, and the motion along it."""
+"""A differential-drive robot's trajectory through the building: a route, the motion along it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from glace_ros.simulation.building import Building
 
 _STEP_S = 0.01
+"""Of the simulated motion."""
 _LOOK_AHEAD_M = 0.32
+"""How far ahead on its path the robot steers for."""
 
 
 @dataclass(frozen=True)

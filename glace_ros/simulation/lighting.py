@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from glace_ros.simulation.panels import Panel
 
 _GRID_M = 0.16
+"""From point to point of a panel for which the light is computed; in between it is interpolated."""
 _CORNER_RAYS = 20
+"""Directions in which something near is looked for at each point."""
 _CORNER_REACH_M = 1.0
+"""What is farther away darkens no corner."""
 _RAYS_PER_LAMP = 4
+"""To random places of the lamp, so that shadows are soft."""
 
 
 def lit_textures(panels: Sequence[Panel], seed: int) -> list[NDArray[np.uint8]]:

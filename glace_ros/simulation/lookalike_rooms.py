@@ -34,30 +34,30 @@ _LINK_FROM_OPTICAL_33 = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0,
 
 @dataclass(frozen=True)
 class LookAlikeRoomsConfig:
-    """One room's shape, and how it is photographed by a camera in somebody's hand.
-
-    side_m: of the square floor.
-    height_m: of the ceiling.
-    pitch_m: of the grid on which rooms lie.
-    notes: small papers on the walls that no other room has.
-    mapping, queries: images of a room.
-    apart_m, apart_deg: by how much each query differs from every mapping image, in both.
-    texels_per_m: detail of the textures.
-    camera: of all images.
-    seed: of the textures, the poses and the pictures' noise.
-    """
+    """One room's shape, and how it is photographed by a camera in somebody's hand."""
 
     side_m: float = 3.2
+    """Of the square floor."""
     height_m: float = 2.5
+    """Of the ceiling."""
     pitch_m: float = 5.0
+    """Of the grid on which rooms lie."""
     notes: int = 8
+    """Small papers on the walls that no other room has."""
     mapping: int = 40
+    """Mapping images of a room."""
     queries: int = 12
+    """Query images of a room."""
     apart_m: float = 0.06
+    """By how much each query differs from every mapping image in position."""
     apart_deg: float = 3.0
+    """And in angle."""
     texels_per_m: float = 160.0
+    """Detail of the textures."""
     camera: Camera = ROOM_CAMERA
+    """Of all images."""
     seed: int = 11
+    """Of the textures, the poses and the pictures' noise."""
 
 
 def build_room(config: LookAlikeRoomsConfig, room: int) -> Building:
@@ -90,7 +90,11 @@ def build_room(config: LookAlikeRoomsConfig, room: int) -> Building:
 def _furnish(
     walls: list[Placement], side_m: float, alike: np.random.Generator, own: np.random.Generator
 ) -> None:
-    """alike: draws what all rooms share; own: what this one has alone."""
+    """Furniture for the walls of a room.
+
+    alike: draws what all rooms share.
+    own: draws what this one has alone.
+    """
     back, right, front, left = walls
     middle_m = side_m / 2
     wall_hangings.window(back.at(middle_m, 0), own)

@@ -17,20 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OdometryNoise:
-    """Errors of odometry. Zero everywhere gives the truth.
-
-    distance_scale: relative error of every length (a worn tyre).
-    distance_per_root_m: random error after one metre, metres.
-    yaw_per_m_rad: the turn that comes with every metre (unequal tyres).
-    yaw_per_root_m_rad: random error of the heading after one metre.
-    yaw_per_root_rad: random error of the heading after a turn of one radian.
-    """
+    """Errors of odometry. Zero everywhere gives the truth."""
 
     distance_scale: float = 0.01
+    """Relative error of every length (a worn tyre)."""
     distance_per_root_m: float = 0.006
+    """Random error after one metre, metres."""
     yaw_per_m_rad: float = 0.002
+    """The turn that comes with every metre (unequal tyres)."""
     yaw_per_root_m_rad: float = 0.006
+    """Random error of the heading after one metre."""
     yaw_per_root_rad: float = 0.006
+    """Random error of the heading after a turn of one radian."""
 
 
 def odometry(

@@ -26,22 +26,20 @@ _SUBPIXELS = 2
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """What a real camera adds to the light.
-
-    mean_level: grey value, of 255, that automatic exposure aims at.
-    exposure_spread: deviation of its log gain.
-    vignetting: ratio of the light that is lost in the corners.
-    blur_px: deviation of the lens's point spread.
-    shot_noise: deviation at a grey value of 1; it grows with the root.
-    read_noise: deviation in grey values.
-    """
+    """What a real camera adds to the light."""
 
     mean_level: float = 118.0
+    """Grey value, of 255, that automatic exposure aims at."""
     exposure_spread: float = 0.05
+    """Deviation of its log gain."""
     vignetting: float = 0.22
+    """Ratio of the light that is lost in the corners."""
     blur_px: float = 0.45
+    """Deviation of the lens's point spread."""
     shot_noise: float = 0.18
+    """Deviation at a grey value of 1; it grows with the root."""
     read_noise: float = 1.2
+    """Deviation in grey values."""
 
 
 class Renderer:

@@ -1,4 +1,4 @@
-"""Photographs of the look-alike rooms, kept on disk: rendered once, equal on every reading."""
+"""Photographs of the look-alike rooms, cached on disk: rendered once, equal on every reading."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def _jpegs(
     made_of = hashlib.sha256(f"{config} {room} {program_hash()}".encode()).hexdigest()[:16]
     path = folder / f"room_{room:02d}_{made_of}.npz" if folder else None
     if path and path.is_file():
-        with np.load(path) as kept:
-            return np.split(kept["jpegs_n"], np.cumsum(kept["lengths_m"])[:-1])
+        with np.load(path) as cached:
+            return np.split(cached["jpegs_n"], np.cumsum(cached["lengths_m"])[:-1])
     renderer = Renderer(build_room(config, room))
     jpegs = [
         _photograph(renderer, config.camera, pose, [config.seed, room, index])

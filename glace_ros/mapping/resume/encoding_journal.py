@@ -166,8 +166,8 @@ class EncodingJournal:
         # not those of `features`, which other ranks may have lent
         rows_vk = [[views.rows(view, copy) for copy in range(views.copies)] for view in new]
         descriptors_vG = views.descriptors_vG
-        codes = {} if descriptors_vG is None else {"codes_vG": descriptors_vG[self._views :]}
-        return codes | {
+        descriptors = {} if descriptors_vG is None else {"codes_vG": descriptors_vG[self._views :]}
+        return descriptors | {
             "descriptors_nC": views.samples.descriptors_nC[rows],
             "pixels_n2": views.samples.pixels_n2[rows],
             "scores_n": views.scores_n[rows],

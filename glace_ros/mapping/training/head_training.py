@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class TrainedHeads(NamedTuple):
-    """The networks of a map; steps: of all of them together."""
+    """The networks of a map.
+
+    steps: of all of them together.
+    """
 
     heads: list[CoordinateHead]
     steps: int

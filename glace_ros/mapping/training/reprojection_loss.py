@@ -1,8 +1,9 @@
 """What a predicted point is told about where it should be.
 
 Section 3.1 of the paper, eq. 2 to 4: the dynamic tanh of the reprojection error, and a pull to 10 m
-depth for points that are behind the camera, too far, or wildly off. Beyond the paper: a patch whose
-corner was triangulated from the recorded poses is also told its place (docs/method.md).
+depth for points that are behind the camera, too far, or wildly off. Beyond the paper: a patch that
+was triangulated from the recorded poses is also told its place
+(docs/experiments/2026-11-22-training-variants.md).
 """
 
 from __future__ import annotations

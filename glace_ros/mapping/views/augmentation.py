@@ -42,8 +42,11 @@ class AugmentationConfig:
 
 
 class AugmentedView(NamedTuple):
-    """grey_hw uint8; valid_hw bool: pixels that the recorded image covers; recorded_from_view_33:
-    homography of pixels.
+    """A recorded image as the camera, rolled and zoomed, in another light would have it.
+
+    grey_hw: uint8.
+    valid_hw: bool, pixels that the recorded image covers.
+    recorded_from_view_33: homography of pixels.
     """
 
     grey_hw: NDArray[np.uint8]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from glace_ros.recording.posed_images import PosedImage
 
 _VIEWS_ON_DEVICE = 256
+"""Cached there by triangulation, those used last."""
 
 
 class EncodedViews:
@@ -150,7 +151,7 @@ class EncodedViews:
         device: torch.device,
         on_view: Callable[[], None] = lambda: None,
     ) -> FeatureBuffer:
-        """All samples, with points where corners could be triangulated. On a CPU they are the
+        """All samples, with points where keypoints could be triangulated. On a CPU they are the
         memory of `views`, not a copy.
         """
         if triangulation:

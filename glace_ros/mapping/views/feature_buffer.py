@@ -88,8 +88,11 @@ def camera_from_map(map_from_camera: Pose, origin_3: NDArray[np.float64]) -> tor
 class Observations(NamedTuple):
     """A batch of patches as their cameras saw them. Everything float32 but the mask.
 
-    camera_from_map_n34; intrinsics_n4 (fx, fy, cx, cy); pixels_n2; points_n3: the triangulated
-    point where has_point_n, else arbitrary.
+    camera_from_map_n34: metres, from the buffer's origin.
+    intrinsics_n4: fx, fy, cx, cy, px of the working size.
+    pixels_n2: of the recorded image at working size.
+    points_n3: the triangulated point, metres, where has_point_n, else arbitrary.
+    has_point_n: whether they were triangulated.
     """
 
     camera_from_map_n34: torch.Tensor

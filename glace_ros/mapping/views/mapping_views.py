@@ -1,7 +1,7 @@
 """Mapping views: the encoded patches of all mapping images, in memory of a fixed size.
 
 However long the recording is, the memory stays within its bound: when it is full, every view gives
-up its weakest patches. Nothing is kept twice: what training, triangulation and the global codes
+up its weakest patches. Nothing is kept twice: what training, triangulation and the descriptors
 read are slices of the same tensors. Memory that was not filled yet costs nothing.
 """
 
@@ -21,8 +21,8 @@ from glace_ros.geometry.pose import Pose
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_THINNED = 0.9
-_VIEWS_AT_ONCE = 500
+_THINNED = 0.9  # to this ratio of its patches every view is thinned when the buffer is full
+_VIEWS_AT_ONCE = 500  # thinned in one step, which bounds the memory beside the buffer
 
 
 class MappingView(NamedTuple):
@@ -96,9 +96,12 @@ class MappingViews(Sequence[MappingView]):
     """Views in the order in which they were appended; samples sorted by view, a view's own patches
     before those of its augmented views, each best first or as sampled.
 
-    copies: 1 + augmented views of an image. patches: of each copy; falls when max_bytes are full.
-    expected_views: where known, no more memory than these need is asked for. end: row behind the
-    last patch.
+    channels: of a patch's descriptor.
+    copies: 1 + augmented views of an image.
+    patches: of each copy; falls when max_bytes are full.
+    max_bytes: that the samples may take.
+    expected_views: where known, no more memory than these need is asked for.
+    end: row behind the last patch.
     """
 
     def __init__(

@@ -44,8 +44,10 @@ class TriangulationConfig:
 class View(NamedTuple):
     """One mapping view as triangulation sees it, everything on one device.
 
-    descriptors_nC: unit norm, best first, fp16 or fp32; pixels_n2; camera_from_map_34;
-    intrinsics_4: fx fy cx cy.
+    descriptors_nC: unit norm, best first, fp16 or fp32.
+    pixels_n2: theirs, of the recorded image at working size.
+    camera_from_map_34: metres.
+    intrinsics_4: fx, fy, cx, cy.
     """
 
     descriptors_nC: torch.Tensor
