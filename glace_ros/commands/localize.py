@@ -49,9 +49,8 @@ def main(
     in this process. With autostart, a node that cannot start ends with the code of the error (2
     parameters, 4 map, 5 weights): there is no lifecycle manager that could try again.
 
-    Args:
-        argv: the command line after `localize`; None: the process's.
-        read: as in GlaceLocalizer.
+    argv: the command line after `localize`; None: the process's.
+    read: as in GlaceLocalizer.
     """
     argv = sys.argv[1:] if argv is None else argv
     node = None

@@ -35,8 +35,7 @@ class LifecycleBond:
 
     It beats on while nobody listens, too: a manager may come late or not at all.
 
-    Args:
-        node: whose heartbeat it is.
+    node: whose heartbeat it is.
     """
 
     def __init__(self, node: Node) -> None:

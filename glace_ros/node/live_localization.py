@@ -52,15 +52,14 @@ REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
 class LiveLocalization:
     """Works from `start` to `stop`, once.
 
-    Args:
-        node: the live node.
-        parameters: as they were read at configure.
-        loaded_map: to localize in, until `use_map`.
-        tf: listens already.
-        publishers: of everything but TF.
-        on_fix: called with each accepted fix, in the thread that localizes.
-        on_broken: called with a sentence, in the executor's, where no later image can be localized
-            either.
+    node: the live node.
+    parameters: as they were read at configure.
+    loaded_map: to localize in, until `use_map`.
+    tf: listens already.
+    publishers: of everything but TF.
+    on_fix: called with each accepted fix, in the thread that localizes.
+    on_broken: called with a sentence, in the executor's, where no later image can be localized
+        either.
     """
 
     def __init__(

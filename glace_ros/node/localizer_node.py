@@ -34,14 +34,11 @@ NODE_NAME = "glace_localizer"
 class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
-    Args:
-        read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
-        parameter_overrides: beside those of the command line.
-
-    Attributes:
-        failure: what the user has to mend after a configure that failed, or why nothing can be
-            localized any more; None otherwise.
-        broken: the latter.
+    read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
+    parameter_overrides: beside those of the command line.
+    failure: what the user has to mend after a configure that failed, or why nothing can be
+        localized any more; None otherwise.
+    broken: the latter.
     """
 
     def __init__(

@@ -36,12 +36,11 @@ class _Change:
 class MapSwitch:
     """Works from `start` to `stop`. All but the work itself is in the executor's thread.
 
-    Args:
-        node: in whose executor `use` and `keep` are called.
-        parameters: with the map in use.
-        read: checks a map file, returns what makes a LoadedMap of it.
-        use: called with each map that has become ready, and the parameters with its name.
-        keep: called after a map that could not be made ready.
+    node: in whose executor `use` and `keep` are called.
+    parameters: with the map in use.
+    read: checks a map file, returns what makes a LoadedMap of it.
+    use: called with each map that has become ready, and the parameters with its name.
+    keep: called after a map that could not be made ready.
     """
 
     def __init__(

@@ -27,8 +27,7 @@ class ParameterServer:
     What is wrong with an override is kept until `read`, because a lifecycle node has to live to
     say so: its default stands in until then, and `read` raises.
 
-    Args:
-        node: whose parameters they are.
+    node: whose parameters they are.
     """
 
     def __init__(self, node: Node) -> None:

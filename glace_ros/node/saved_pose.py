@@ -30,13 +30,12 @@ class SavedPoseError(GlaceError):
 class SavedPose:
     """Where the base was in a map.
 
-    Attributes:
-        map_id: of the map, see LoadedMap.
-        origin_m: where the map's coordinates begin.
-        base_frame: the base's name.
-        stamp_ns: exposure time of the image that it came of.
-        map_from_base: the pose.
-        covariance_66: as in a Fix.
+    map_id: of the map, see LoadedMap.
+    origin_m: where the map's coordinates begin.
+    base_frame: the base's name.
+    stamp_ns: exposure time of the image that it came of.
+    map_from_base: the pose.
+    covariance_66: as in a Fix.
     """
 
     map_id: str

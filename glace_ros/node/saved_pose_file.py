@@ -30,9 +30,8 @@ class SavedPoseFile:
 
     Nothing is written before `start`; after `stop` neither.
 
-    Args:
-        path: of the file.
-        log: an rclpy logger.
+    path: of the file.
+    log: an rclpy logger.
     """
 
     def __init__(self, path: Path, log: Any) -> None:
@@ -117,9 +116,8 @@ class PoseMemory:
 
     Does nothing where the parameter is empty.
 
-    Args:
-        parameters: of the node.
-        log: an rclpy logger.
+    parameters: of the node.
+    log: an rclpy logger.
     """
 
     def __init__(self, parameters: LocalizeParameters, log: Any) -> None:

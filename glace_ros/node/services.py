@@ -32,9 +32,8 @@ class LocalizationServices:
     An answer that is being waited for holds up nothing: its callback is a coroutine in a group that
     lets others run.
 
-    Args:
-        node: whose services they are, from `start` to `stop`.
-        live: what is running while the node is active, else None.
+    node: whose services they are, from `start` to `stop`.
+    live: what is running while the node is active, else None.
     """
 
     def __init__(self, node: Node, live: Callable[[], LiveLocalization | None]) -> None:

@@ -19,12 +19,9 @@ def camera_of_image_topic(info: Any, image_topic: str) -> Camera:
     image_proc names them) the projection matrix P holds and there is no distortion. A region of
     interest and binning, which K and P do not know of, are applied to the intrinsics.
 
-    Args:
-        info: a sensor_msgs/CameraInfo of ROS 1 or 2.
-        image_topic: after remapping.
-
-    Raises:
-        ValueError: with a sentence, where the camera is not calibrated or unknown.
+    info: a sensor_msgs/CameraInfo of ROS 1 or 2.
+    image_topic: after remapping.
+    Raises ValueError with a sentence, where the camera is not calibrated or unknown.
     """
     k_33: NDArray[np.float64] = np.array(_field(info, "k"), dtype=np.float64).reshape(3, 3)
     p_34 = np.asarray(_field(info, "p"), dtype=np.float64).reshape(3, 4)

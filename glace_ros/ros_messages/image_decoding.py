@@ -60,16 +60,13 @@ def decode_raw(
 
     16-bit images keep their high byte.
 
-    Args:
-        encoding: one of those above.
-        height: in px.
-        width: in px.
-        step: bytes a row, padding included.
-        is_bigendian: of 16-bit images.
-        data: the rows.
-
-    Raises:
-        ValueError: with a sentence, for another encoding or sizes that do not fit together.
+    encoding: one of those above.
+    height: in px.
+    width: in px.
+    step: bytes a row, padding included.
+    is_bigendian: of 16-bit images.
+    data: the rows.
+    Raises ValueError with a sentence, for another encoding or sizes that do not fit together.
     """
     if encoding in _RAW_16_BIT:
         channels, encoding_8 = _RAW_16_BIT[encoding]
@@ -126,13 +123,10 @@ def decode_compressed(
 ) -> NDArray[np.uint8]:
     """The picture of a sensor_msgs/CompressedImage (JPEG, PNG, ...) as RGB uint8 (h, w, 3).
 
-    Args:
-        format_name: the message's `format`, such as "jpeg" or "rgb8; jpeg compressed bgr8". The
-            bytes themselves say what they are; the name tells depth images apart.
-        data: the file's bytes.
-
-    Raises:
-        ValueError: with a sentence, where that is no picture.
+    format_name: the message's `format`, such as "jpeg" or "rgb8; jpeg compressed bgr8". The
+        bytes themselves say what they are; the name tells depth images apart.
+    data: the file's bytes.
+    Raises ValueError with a sentence, where that is no picture.
     """
     if "compressedDepth" in format_name:
         raise ValueError(f"the format '{format_name}' is a depth image, not a picture")

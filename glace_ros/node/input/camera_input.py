@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 class CameraInput:
     """Listens from `start` to `stop`, and hands each image to on_image.
 
-    Args:
-        node: that listens.
-        parameters: of the node.
-        name: one of camera_names, whose topics are name/image and name/camera_info; empty for the
-            only camera, with image and camera_info.
-        on_image: called with each image, together with the newest camera_info.
-
-    Attributes:
-        name: see there.
+    node: that listens.
+    parameters: of the node.
+    name: one of camera_names, whose topics are name/image and name/camera_info; empty for the
+        only camera, with image and camera_info.
+    on_image: called with each image, together with the newest camera_info.
     """
 
     def __init__(

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 class IncomingImage:
     """An image message with the newest camera_info.
 
-    Attributes:
-        message: of the image, raw or compressed.
-        topic: that it came on, after remapping.
-        camera_info: the newest one; None where none has come.
-        camera_info_topic: that it comes on, after remapping.
-        camera: its name in camera_names; empty where that is empty.
+    message: of the image, raw or compressed.
+    topic: that it came on, after remapping.
+    camera_info: the newest one; None where none has come.
+    camera_info_topic: that it comes on, after remapping.
+    camera: its name in camera_names; empty where that is empty.
     """
 
     message: Image | CompressedImage

@@ -35,10 +35,9 @@ class InitialPose:
 
     A covariance of zeros means that none was given (Nav2's BasicNavigator does so).
 
-    Args:
-        node: that listens.
-        parameters: of the node.
-        expect: called with map_from_base and its covariance (6, 6).
+    node: that listens.
+    parameters: of the node.
+    expect: called with map_from_base and its covariance (6, 6).
     """
 
     def __init__(

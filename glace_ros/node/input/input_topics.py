@@ -31,16 +31,12 @@ IMAGE_QOS = {
 class WatchedTopic:
     """A subscription, from `start` to `stop`, that counts its messages.
 
-    Args:
-        node: that subscribes.
-        message_type: its class.
-        topic: before remapping.
-        qos: of the subscription.
-        callback: called with each message.
-
-    Attributes:
-        topic: its full name, after remapping.
-        received: how many messages have come.
+    node: that subscribes.
+    message_type: its class.
+    topic: before remapping; the attribute: its full name, after it.
+    qos: of the subscription.
+    callback: called with each message.
+    received: how many messages have come.
     """
 
     def __init__(
@@ -113,15 +109,12 @@ class ImageInput:
 
     Like image_transport, the compressed topic is the remapped raw one with /compressed added.
 
-    Args:
-        node: that listens, from `start` to `stop`.
-        name: of the topic before remapping.
-        transport: the parameter image_transport.
-        qos_name: the parameter image_qos.
-        callback: called with each image message.
-
-    Attributes:
-        topic: what is listened to; before auto has found one, the raw topic.
+    node: that listens, from `start` to `stop`.
+    name: of the topic before remapping.
+    transport: the parameter image_transport.
+    qos_name: the parameter image_qos.
+    callback: called with each image message.
+    topic: what is listened to; before auto has found one, the raw topic.
     """
 
     def __init__(

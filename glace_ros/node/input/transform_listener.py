@@ -33,9 +33,8 @@ TF_STATIC_QOS = QoSProfile(
 class TransformListener:
     """Collects /tf and /tf_static into a TransformTree; `lookup` may be called from any thread.
 
-    Args:
-        node: that listens, from `start` to `stop`.
-        on_problem: called with a sentence for each transform that cannot be used.
+    node: that listens, from `start` to `stop`.
+    on_problem: called with a sentence for each transform that cannot be used.
     """
 
     def __init__(self, node: Node, on_problem: Callable[[str], None]) -> None:

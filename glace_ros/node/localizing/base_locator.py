@@ -44,9 +44,8 @@ def kind_of(code: RejectionCode) -> str:
 class ImageRejected(Exception):
     """The image gives no fix. The text: a sentence for log and status.
 
-    Attributes:
-        code: why.
-        outcome: what the localizer said; None where it did not come to that.
+    code: why.
+    outcome: what the localizer said; None where it did not come to that.
     """
 
     def __init__(
@@ -73,11 +72,10 @@ class ImageRejected(Exception):
 class LocatedBase:
     """Where the robot's base was at the exposure of an image.
 
-    Attributes:
-        estimate: of the camera.
-        map_from_base: at the exposure.
-        covariance_66: of the base's position (m) and of small rotations (rad) about the map's axes.
-        odom_from_base: at the exposure too; None where map->odom is not published.
+    estimate: of the camera.
+    map_from_base: at the exposure.
+    covariance_66: of the base's position (m) and of small rotations (rad) about the map's axes.
+    odom_from_base: at the exposure too; None where map->odom is not published.
     """
 
     estimate: PoseEstimate
@@ -89,10 +87,9 @@ class LocatedBase:
 class BaseLocator:
     """Localizes the camera and carries its pose over to the base, through TF at exposure time.
 
-    Args:
-        parameters: of the node.
-        localizer: of the map in use.
-        tf: where the camera sits on the base, and the odometry.
+    parameters: of the node.
+    localizer: of the map in use.
+    tf: where the camera sits on the base, and the odometry.
     """
 
     def __init__(
@@ -105,12 +102,9 @@ class BaseLocator:
     def locate(self, image: IncomingImage, now_ns: int) -> LocatedBase:
         """The base at the exposure of the image.
 
-        Args:
-            image: as it came in.
-            now_ns: on the node's clock.
-
-        Raises:
-            ImageRejected: where that cannot be said.
+        image: as it came in.
+        now_ns: on the node's clock.
+        Raises ImageRejected where that cannot be said.
         """
         self._check_age(image, now_ns)
         estimate, camera_frame = self._camera_pose(image)

@@ -21,15 +21,12 @@ class NewestFirstWorker(Generic[Job]):
     with its job, and the next job is worked on. From `start` to `stop`, once: jobs that are offered
     before wait for it.
 
-    Args:
-        work: called in the thread with each job whose turn it is.
-        on_error: called in the thread with the job and what `work` has raised.
-        max_rate_hz: of the calls.
-
-    Attributes:
-        dropped: how many jobs a newer one has replaced.
-        begun: how many jobs were begun.
-        done: how many of these are done with; where it is less, one is being worked on.
+    work: called in the thread with each job whose turn it is.
+    on_error: called in the thread with the job and what `work` has raised.
+    max_rate_hz: of the calls.
+    dropped: how many jobs a newer one has replaced.
+    begun: how many jobs were begun.
+    done: how many of these are done with; where it is less, one is being worked on.
     """
 
     def __init__(
@@ -81,8 +78,7 @@ class NewestFirstWorker(Generic[Job]):
     def stop(self, *, wait: bool = True) -> None:
         """Ends the thread after the job that it is working on.
 
-        Args:
-            wait: for that.
+        wait: for that.
         """
         with self._changed:
             self._stopping = True

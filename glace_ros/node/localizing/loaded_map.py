@@ -43,17 +43,16 @@ _ANY_CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
 class LoadedMap:
     """A map on its device.
 
-    Attributes:
-        localizer: ready for its first image.
-        map_id: file name and hash of the map's contents.
-        map_frame: what the recording called the frame that its poses are in; empty: unknown.
-        base_frame: what the recording called the robot; empty: unknown.
-        origin_m: of the map's coordinates, in map_frame.
-        views_v3: where the mapping cameras were, metres in map_frame; None where the map does not
-            say.
-        validated: by images with known poses, so that its covariances and its inlier ratio are
-            calibrated.
-        still_computes: whether the localizer's device does, asked after an exception.
+    localizer: ready for its first image.
+    map_id: file name and hash of the map's contents.
+    map_frame: what the recording called the frame that its poses are in; empty: unknown.
+    base_frame: what the recording called the robot; empty: unknown.
+    origin_m: of the map's coordinates, in map_frame.
+    views_v3: where the mapping cameras were, metres in map_frame; None where the map does not
+        say.
+    validated: by images with known poses, so that its covariances and its inlier ratio are
+        calibrated.
+    still_computes: whether the localizer's device does, asked after an exception.
     """
 
     localizer: LocalizesImages

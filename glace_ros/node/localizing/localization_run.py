@@ -52,15 +52,12 @@ class RunReport:
 class LocalizationRun:
     """Takes outcomes of images from the worker thread, and answers the timers. Thread-safe.
 
-    Args:
-        parameters: of the node.
-        log: an rclpy logger.
-        publish_pose: called with each accepted fix and what it was made of, never after `close`,
-            and with stamps that increase: a fix that is older than the last one (of another camera)
-            moves map->odom alone.
-
-    Attributes:
-        counts: images by what became of them ("fix", else the kind of rejection), and by camera.
+    parameters: of the node.
+    log: an rclpy logger.
+    publish_pose: called with each accepted fix and what it was made of, never after `close`,
+        and with stamps that increase: a fix that is older than the last one (of another camera)
+        moves map->odom alone.
+    counts: images by what became of them ("fix", else the kind of rejection), and by camera.
     """
 
     def __init__(

@@ -33,13 +33,10 @@ class BrokenDeviceError(GlaceError):
 class LocalizerFailures:
     """Counts failures in a row. `passed` and `failed` are for the thread that localizes.
 
-    Args:
-        log: an rclpy logger.
-        then: what becomes of map->odom ("holding map->odom", or empty).
-
-    Attributes:
-        problem: a sentence while the node is in error, else None.
-        broken: in error for good.
+    log: an rclpy logger.
+    then: what becomes of map->odom ("holding map->odom", or empty).
+    problem: a sentence while the node is in error, else None.
+    broken: in error for good.
     """
 
     def __init__(self, log: Any, then: str) -> None:
@@ -63,9 +60,8 @@ class LocalizerFailures:
     def failed(self, error: Exception, still_computes: Callable[[], bool]) -> None:
         """The localizer has raised an exception on an image.
 
-        Args:
-            error: the exception.
-            still_computes: see LoadedMap.
+        error: the exception.
+        still_computes: see LoadedMap.
         """
         sentence = in_one_line(error)
         self._since_s = self._since_s if self._count else time.monotonic()
@@ -91,9 +87,8 @@ class LocalizerFailures:
     def stuck(self, seconds: int, *, lost: bool) -> None:
         """For another thread, while this one is on one image.
 
-        Args:
-            seconds: for how long.
-            lost: it will not come back.
+        seconds: for how long.
+        lost: it will not come back.
         """
         sentence = f"the localizer has been working on one image for {seconds} s"
         then = f"; {self._then}" if self._then else ""

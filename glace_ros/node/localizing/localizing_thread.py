@@ -47,15 +47,12 @@ class ImageJob(NamedTuple):
 class LocalizingThread:
     """Works on the newest image of each camera in turn, from `start` to `stop`.
 
-    Args:
-        node: whose log it writes to.
-        parameters: of the node.
-        now_ns: of the node's clock.
-        done: called in the thread with each job and what the localizer said (None: nothing was
-            asked of it).
-
-    Attributes:
-        failures: what the thread has to say of itself.
+    node: whose log it writes to.
+    parameters: of the node.
+    now_ns: of the node's clock.
+    done: called in the thread with each job and what the localizer said (None: nothing was
+        asked of it).
+    failures: what the thread has to say of itself.
     """
 
     def __init__(

@@ -33,12 +33,11 @@ def draw_inliers(
     Colours: green where a scene point, seen from the pose, is at its patch, yellow at half of
     largest_px from it, red at largest_px.
 
-    Args:
-        image_rgb_hwc: uint8 (height, width, 3), without distortion.
-        camera: of the image, without distortion.
-        estimate: None where the image has no pose.
-        largest_px: the largest reprojection error of an inlier.
-        line: the text.
+    image_rgb_hwc: uint8 (height, width, 3), without distortion.
+    camera: of the image, without distortion.
+    estimate: None where the image has no pose.
+    largest_px: the largest reprojection error of an inlier.
+    line: the text.
     """
     drawn_rgb_hwc = np.ascontiguousarray(image_rgb_hwc).copy()
     if estimate is not None:

@@ -37,10 +37,9 @@ class Introspection:
 
     `show` is for the thread that localizes, `show_coverage` for the executor's.
 
-    Args:
-        publishers: of these three topics.
-        parameters: of the node.
-        log: an rclpy logger.
+    publishers: of these three topics.
+    parameters: of the node.
+    log: an rclpy logger.
     """
 
     def __init__(self, publishers: Publishers, parameters: LocalizeParameters, log: Any) -> None:
@@ -56,10 +55,9 @@ class Introspection:
     ) -> None:
         """An image that was looked at.
 
-        Args:
-            image: as it came in.
-            outcome: what the localizer said; None where it did not come to that.
-            report: as of then.
+        image: as it came in.
+        outcome: what the localizer said; None where it did not come to that.
+        report: as of then.
         """
         if self._publishers.inliers_image.get_subscription_count():
             self._show_inliers(image, outcome, report)

@@ -28,10 +28,9 @@ class MapOdomBroadcaster:
     repeats a stamp, makes the robot's pose stale. Nothing is published while nothing is known, nor
     where the parameter tf_broadcast is false.
 
-    Args:
-        node: that publishes, from `start` to `stop`.
-        parameters: of the node.
-        map_from_odom: called at each tick; None while it is not known.
+    node: that publishes, from `start` to `stop`.
+    parameters: of the node.
+    map_from_odom: called at each tick; None while it is not known.
     """
 
     def __init__(

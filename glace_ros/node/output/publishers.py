@@ -24,13 +24,12 @@ LATCHED = QoSProfile(
 class Publishers(NamedTuple):
     """What stands from configure to cleanup; the last three are for people: see introspection.py.
 
-    Attributes:
-        pose: of the base in the map, PoseWithCovarianceStamped, latched.
-        status: LocalizationStatus, latched.
-        diagnostics: DiagnosticArray.
-        inliers_image: the image with its inliers.
-        scene_points: the inliers' scene points in the map.
-        coverage: where the mapping cameras were, latched.
+    pose: of the base in the map, PoseWithCovarianceStamped, latched.
+    status: LocalizationStatus, latched.
+    diagnostics: DiagnosticArray.
+    inliers_image: the image with its inliers.
+    scene_points: the inliers' scene points in the map.
+    coverage: where the mapping cameras were, latched.
     """
 
     pose: Publisher

@@ -124,9 +124,8 @@ def task(
 def input_values(cameras: Sequence[CameraInput], replaced: int) -> list[KeyValue]:
     """What has come.
 
-    Args:
-        cameras: that images come from.
-        replaced: images that gave way to a newer one.
+    cameras: that images come from.
+    replaced: images that gave way to a newer one.
     """
     values = {key: value for camera in cameras for key, value in camera.values().items()}
     return _key_values({**values, "images replaced by a newer one": replaced})
@@ -135,9 +134,8 @@ def input_values(cameras: Sequence[CameraInput], replaced: int) -> list[KeyValue
 def frame_values(parameters: LocalizeParameters, *, published: bool) -> list[KeyValue]:
     """The frames' names.
 
-    Args:
-        parameters: of the node.
-        published: whether there is a map->odom now.
+    parameters: of the node.
+    published: whether there is a map->odom now.
     """
     frames = {name: getattr(parameters, name) for name in FRAME_PARAMETERS}
     return _key_values({**frames, "published": published})

@@ -34,10 +34,9 @@ NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 class LiveReports:
     """`status` may be called from any thread, the rest from the executor's.
 
-    Args:
-        node: whose log it writes to.
-        parameters: of the node.
-        publishers: of status and diagnostics.
+    node: whose log it writes to.
+    parameters: of the node.
+    publishers: of status and diagnostics.
     """
 
     def __init__(self, node: Node, parameters: LocalizeParameters, publishers: Publishers) -> None:
@@ -66,14 +65,13 @@ class LiveReports:
     ) -> None:
         """Publishes /diagnostics.
 
-        Args:
-            report: of the run, as of now_ns.
-            counts: images by what became of them.
-            loaded_map: in use.
-            input_problem: what keeps images from coming; None where they come.
-            input_values: what has come.
-            now_ns: on the node's clock.
-            tf_published: whether there is a map->odom now.
+        report: of the run, as of now_ns.
+        counts: images by what became of them.
+        loaded_map: in use.
+        input_problem: what keeps images from coming; None where they come.
+        input_values: what has come.
+        now_ns: on the node's clock.
+        tf_published: whether there is a map->odom now.
         """
         tasks = run_tasks(report, counts, input_problem)
         tasks["input"].values += input_values

@@ -25,10 +25,9 @@ class TransitionLog:
     def enter(self, subject: str, condition: str, say: Callable[[], None]) -> None:
         """Calls `say` where the subject was in another condition before.
 
-        Args:
-            subject: what is spoken of.
-            condition: that it is in now.
-            say: writes the sentence.
+        subject: what is spoken of.
+        condition: that it is in now.
+        say: writes the sentence.
         """
         now_s = time.monotonic()
         if self._conditions.get(subject) == condition:
