@@ -26,7 +26,7 @@ def global_encoder_name(text: str) -> str:
 
 
 def local_encoder_name(text: str) -> str:
-    """An argument: a name that `features/local_encoder.py` knows."""
+    """An argument: a name that `features/encoder_names.py` can parse."""
     try:
         LocalEncoderName.parse(text)
     except GlaceError as error:

@@ -77,8 +77,9 @@ class OdometryFusion:
     def expect(
         self, map_from_base: Pose, covariance_66: NDArray[np.float64], odom_from_base: Pose | None
     ) -> Rejection | None:
-        """Somebody says where the base is. The next fixes are measured by that; so many as
-        `reinit_consensus` that agree on another place overrule it. It gives no transform by itself.
+        """Somebody says where the base is. The next fixes are measured by that, where there is
+        odometry; so many as `reinit_consensus` that agree on another place, those from before this
+        call included, overrule it. It gives no transform by itself.
         The result is the rejection where no base can be there; it changes nothing then.
 
         map_from_base, covariance_66: axes as in `Fix`.

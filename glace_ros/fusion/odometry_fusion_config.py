@@ -24,7 +24,7 @@ class OdometryFusionConfig:
     min_sigma_yaw_rad: float = 0.005
     """No published standard deviation of an angle is smaller."""
     gate_sigma: float = 4.0
-    """A fix further from the prediction is rejected; 0 = none is."""
+    """A fix further from the prediction is rejected; 0 = none is. Without odometry nothing is."""
     reinit_consensus: int = 3
     """So many of these in a row that agree with each other, of whichever cameras, overrule the
     prediction (the robot was kidnapped, or the prediction was wrong)."""

@@ -82,7 +82,8 @@ class Camera:
         width_px, height_px: of the image.
         k_9: the intrinsic matrix, row by row.
         distortion_model: also ROS 1's "fisheye", or nothing for plumb_bob.
-        d_n: coefficients (n,); where all are zero, there is no distortion.
+        d_n: coefficients (n,); where all are zero, the camera counts as a pinhole, whatever
+            the model: rectified images often keep the model's name.
         Raises ValueError as `Camera` does.
         """
         k_33 = np.asarray(k_9, dtype=np.float64).reshape(3, 3)

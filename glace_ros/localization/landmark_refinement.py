@@ -1,7 +1,7 @@
 """Landmark refinement: a pose from the coordinate head, made exact by the landmarks in its view.
 
 The landmarks are projected by the pose so far and matched to the local features nearby, then the
-pose is solved anew from the matches. Repeated once, in a narrower ring.
+pose is solved anew from the matches. Repeated, in narrower rings.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ class MapMetadata:
     min_inlier_ratio: float = 0.1
     """Of a pose that is accepted: inliers / predicted points."""
     max_rival: float = 0.8
-    """Ratio of the second-best hypothesis's agreement to the best's, above which an image is
-    ambiguous.
+    """Ratio of the second-best hypothesis's agreement to the best's (`second_best_ratio` in
+    localization/acceptance.py), above which an image is ambiguous. The name is the file's.
     """
     training: dict[str, Any] = field(default_factory=dict)
     """What is told of it: steps, views, ratio of triangulated features; or where it is from."""

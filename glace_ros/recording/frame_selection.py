@@ -25,7 +25,7 @@ _SHARPNESS_MIN_HISTORY = 5
 
 @dataclass(frozen=True)
 class FrameSelection:
-    """When a frame becomes a keyframe. Distance and angle both 0: every sharp one."""
+    """When a frame becomes a keyframe. Distance or angle 0: every sharp one does."""
 
     keyframe_distance_m: float = 0.1
     """It is so far from the last keyframe, or turned by the angle."""

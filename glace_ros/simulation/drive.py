@@ -29,7 +29,7 @@ class DriveConfig:
 
     speed_mps: float = 0.7
     turn_rate_radps: float = 0.8
-    acceleration_mps2: float = 1.0
+    acceleration_mps2: float = 1.0  # planned with; a step may change the speed by twice as much
     turn_acceleration_radps2: float = 3.0
     clearance_m: float = 0.35
 
