@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ class PointCloud:
 
     def thinned(self, most: int) -> PointCloud:
         """At most so many of the points, evenly over their order."""
-        step = max(1, -(-len(self) // most))
+        step = max(1, math.ceil(len(self) / most))
         return PointCloud(self.points_p3[::step], self.colours_p3[::step])
 
 

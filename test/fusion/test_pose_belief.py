@@ -32,7 +32,7 @@ def test_odometry_carries_the_errors_of_position_and_heading_along():
     truth, covariance_66 = Pose.from_planar(5.0, 6.0, 1.0), covariance(1)
     belief = PoseBelief(truth, covariance_66, ODOM_THEN).carried_to(ODOM_THEN @ WAY, EXACT)
     assert belief.map_from_base.distance_m(truth @ WAY) < 1e-9
-    errors_n6 = rng.multivariate_normal(np.zeros(6), covariance_66, 10_000)  # known to 1 %
+    errors_n6 = rng.multivariate_normal(np.zeros(6), covariance_66, 20_000)
     ends_n6 = np.stack([belief.error_of(moved(truth, error_6) @ WAY) for error_6 in errors_n6])
     spread_66 = np.cov(ends_n6.T)
     scale_66 = np.sqrt(np.outer(spread_66.diagonal(), spread_66.diagonal()))
