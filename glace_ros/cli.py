@@ -30,13 +30,14 @@ def main(argv: list[str] | None = None) -> int:
     """Dispatch to glace_ros.commands.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in SUBCOMMANDS:
-        with _ending_at_once(argv[0]):
+        interrupted = 0 if argv[0] == "localize" else 130  # a node is there to be stopped
+        with _ending_at_once(argv[0], interrupted):
             program = importlib.import_module(f"glace_ros.commands.{argv[0]}")
         try:
             return int(program.main(argv[1:]))
         except KeyboardInterrupt:
             print(f"{argv[0]}: interrupted", file=sys.stderr)
-            return 130
+            return interrupted
     asked = bool(argv) and argv[0] in ("-h", "--help")
     width = max(map(len, SUBCOMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, what in SUBCOMMANDS.items()]
@@ -48,19 +49,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _ending_at_once(program: str) -> Iterator[None]:
+def _ending_at_once(program: str, code: int) -> Iterator[None]:
     """Ctrl-C and SIGTERM while PyTorch is being imported, which takes seconds: there is nothing to
     clean up yet, and modules being imported turn an exception into errors of their own.
+
+    code: that the process then ends with.
     """
 
     def end(_number: int, _frame: object) -> None:
         os.write(2, f"{program}: interrupted\n".encode())
-        os._exit(130)
+        os._exit(code)
 
     numbers = [signal.SIGTERM]
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background job
         numbers.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in numbers}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # what starts us may have held them back
     try:
         yield
     finally:

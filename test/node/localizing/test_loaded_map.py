@@ -18,7 +18,7 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.localization.localizer import Localizer
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.node.localizing.loaded_map import read_map
+from glace_ros.node.localizing.map_loading import read_map
 from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 POSITIONS_V3 = torch.tensor([[1.0, 2.0, 0.5], [-3.0, 4.0, 0.5]])
