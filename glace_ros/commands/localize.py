@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -22,7 +22,7 @@ from glace_ros.node.localizer_node import NODE_NAME, GlaceLocalizer
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from glace_ros.node.localizer_node import ReadsMaps
     from glace_ros.node.localizing.loaded_map import LoadedMap
@@ -71,10 +71,13 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
         stopping.leave_to_rclpy()
         node = GlaceLocalizer(read, overrides(arguments))
         loading.start()
-        if node.get_parameter("autostart").value and not node.autostart() and rclpy.ok():
-            return 1 if node.failure is None else node.failure.exit_code
+        if node.get_parameter("autostart").value:
+            with stopping.interrupting():  # a map may take long
+                started = node.autostart()
+            if not started and rclpy.ok():
+                return 1 if node.failure is None else node.failure.exit_code
         spin(node)
-    except ExternalShutdownException:
+    except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
         if stopping.came or (node is not None and not rclpy.ok()):
@@ -113,7 +116,7 @@ class StopSignals:
     NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self.came = False
+        self.came = self._interrupts = False
         self._at_once = True
         for number in self.NUMBERS:
             signal.signal(number, self._on_signal)
@@ -121,6 +124,17 @@ class StopSignals:
     def leave_to_rclpy(self) -> None:
         """To be called when rclpy has put its handlers before these."""
         self._at_once = False
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raises KeyboardInterrupt in the middle."""
+        self._interrupts = True
+        try:
+            if self.came:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interrupts = False
 
     def ignore(self) -> None:
         """From now on."""
@@ -131,6 +145,9 @@ class StopSignals:
         self.came = True
         if self._at_once:
             os._exit(0)
+        if self._interrupts:
+            self._interrupts = False  # a second one does not interrupt what ends it
+            raise KeyboardInterrupt
 
 
 def spin(node: GlaceLocalizer) -> None:
