@@ -96,7 +96,7 @@ def _localizer(context):
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         respawn=LaunchConfiguration("use_respawn"),
-        respawn_delay=2.0,
+        respawn_delay=0.5,  # up again before a lifecycle manager notices, and asks
         output="screen",
     )
     return [node]

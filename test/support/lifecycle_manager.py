@@ -16,6 +16,7 @@ from bond.msg import Status
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from support.waiting import wait_until
 
 PERIOD_S = 0.1
 # by the manager's name for them: the transition's id, and the state that it leads to
@@ -121,6 +122,15 @@ class LifecycleManager:
         self._commands.put((getattr(self, f"_{name}"), succeeded, done))
         assert done.wait(90.0), f"'{name}' hangs: the node has not answered"
         return succeeded[0]
+
+    def node_state(self) -> str:
+        """Asked of the node, beside what the manager does."""
+        return wait_until(self._state_or_none)
+
+    def _state_or_none(self) -> str | None:
+        with suppress(TimeoutError):
+            return self._state()
+        return None
 
     def _work(self) -> None:
         """One thing after the other, as in its callback group."""
