@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -110,3 +112,23 @@ def test_what_is_wrong_with_a_file_is_known_before_the_device_has_work(tmp_path,
     map_with_views("of another release").save(path)
     with pytest.raises(WeightsError, match="other weights of 'xfeat' than are here"):
         read_map(parameters_of(path))
+
+
+UNTIL_A_MAP_IS_WANTED = """
+import sys
+from glace_ros.commands import localize
+from glace_ros.node.ros_interface.parameters import LocalizeParameters
+before = "torch" in sys.modules
+try:
+    localize.read_map(LocalizeParameters(map="/no.glace"))
+except localize.import_module("glace_ros.errors").MapFileError:
+    print("torch imported:", before, "torch" in sys.modules)
+"""
+
+
+def test_the_node_comes_up_without_torch():
+    process = subprocess.run(
+        [sys.executable, "-c", UNTIL_A_MAP_IS_WANTED],
+        capture_output=True, text=True, timeout=150.0, check=True,
+    )  # fmt: skip
+    assert process.stdout.strip() == "torch imported: False True"
