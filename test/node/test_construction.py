@@ -123,6 +123,10 @@ PARTS = {
         lambda node, path, called: ImageInput(node, "image", "raw", "sensor_data", nothing), 0,
         ["subscription"],
     ),
+    "images of either transport": (
+        lambda node, path, called: ImageInput(node, "image", "auto", "sensor_data", nothing), 0,
+        ["subscription"] * 2,
+    ),
     "initial pose": (
         lambda node, path, called: InitialPose(node, PARAMETERS, lambda *_: called.append(1)), 0,
         ["subscription"],
