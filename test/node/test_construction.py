@@ -106,7 +106,7 @@ PARTS = {
         lambda node, path, called: LocalizingThread(node, PARAMETERS, nothing, nothing), 1, [],
     ),
     "map switch": (
-        lambda node, path, called: MapSwitch(node, PARAMETERS, nothing, nothing, nothing), 1,
+        lambda node, path, called: MapSwitch(node, PARAMETERS, None, nothing, nothing, nothing), 1,
         ["guard condition"],
     ),
     "saved pose": (

@@ -69,12 +69,23 @@ class LoadedMap:
         return (self.map_id, self.origin_m) == (other.map_id, other.origin_m)
 
 
-def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
-    """Reads and checks the map's file, which takes a fraction of a second; returns what takes
-    longer: to bring it to the device and localize one blank image, so that the first real one is
-    not slow.
+@dataclass(frozen=True, eq=False)
+class CheckedMap:
+    """A map's file that was read and can be used.
 
-    Raises MapFileError or WeightsError; what it returns, GlaceError for a device that is not there.
+    contents: equal to those of another where nothing differs, the file's name included.
+    make_ready: what takes longer: to bring it to the device and localize one blank image, so that
+        the first real one is not slow. Raises GlaceError for a device that is not there.
+    """
+
+    contents: object
+    make_ready: Callable[[], LoadedMap]
+
+
+def read_map(parameters: LocalizeParameters) -> CheckedMap:
+    """Reads and checks the map's file, which takes a fraction of a second.
+
+    Raises MapFileError or WeightsError.
     """
     path = Path(parameters.map).expanduser() if parameters.map else newest_map_path()
     if not parameters.map and not path.exists():
@@ -97,7 +108,7 @@ def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
             lambda: still_computes(localizer.device),
         )  # fmt: skip
 
-    return make_ready
+    return CheckedMap((map_id, metadata), make_ready)
 
 
 def _views(scene_map: SceneMap) -> NDArray[np.float64] | None:
