@@ -326,16 +326,17 @@ def map_of(message):
     raise AssertionError(f"{pose} is in neither map")
 
 
-def test_the_same_map_again_keeps_the_fixes(live):
+def test_a_copy_of_the_map_keeps_the_fixes(live):
     robot, node = live
     robot.activate(**PATIENT)
     robot.publish_static()
     robot.track()
     node.forget_log()
-    assert robot.set_parameter("map", "/maps/copy_of_fake.glace").successful
-    node.wait_for("Map fake.glace 01234567 is loaded.")
     robot.statuses.clear()
+    assert robot.set_parameter("map", "/maps/copy.glace").successful
+    node.wait_for("Map copy.glace 01234567 is loaded.")
     robot.track()
+    assert robot.statuses[-1].map_id == "copy.glace 01234567"
     assert "forgotten" not in node.log()
     assert {status.state for status in robot.statuses} == {LocalizationStatus.TRACKING}
 

@@ -93,8 +93,9 @@ def fake_map(name, moved_m=0.0, views_v3=VIEWS_V3):
 def read(parameters):
     """`bad` is no map, `broken` turns out to be none, `slow` takes its time, `blind` has no views.
 
-    `other`, `slow` and `blind` are other maps than all the rest. With `impatient` the localizer is
-    soon taken for stuck. A file, where there is one, decides by its bytes whether it is the same.
+    `other`, `slow` and `blind` are other maps than all the rest, of which `copy` has another name.
+    With `impatient` the localizer is soon taken for stuck. A file, where there is one, decides by
+    its bytes whether it is the same.
     """
     path = Path(parameters.map)
     name = path.stem
@@ -112,7 +113,7 @@ def read(parameters):
             return fake_map(
                 f"{name}.glace 89abcdef", OTHER_MAP_M, None if name == "blind" else VIEWS_V3
             )
-        return fake_map("fake.glace 01234567")
+        return fake_map(f"{'copy' if name == 'copy' else 'fake'}.glace 01234567")
 
     if name == "bad":
         raise MapFileError(f"{parameters.map} is not a whole .glace map")

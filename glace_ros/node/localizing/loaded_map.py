@@ -66,7 +66,12 @@ class LoadedMap:
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""
-        return (self.map_id, self.origin_m) == (other.map_id, other.origin_m)
+        return (hash_in(self.map_id), self.origin_m) == (hash_in(other.map_id), other.origin_m)
+
+
+def hash_in(map_id: str) -> str:
+    """The same for a copy of the map under another name."""
+    return map_id.rpartition(" ")[2]
 
 
 @dataclass(frozen=True, eq=False)

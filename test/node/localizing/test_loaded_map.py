@@ -93,6 +93,15 @@ def test_a_map_that_was_moved_gives_other_poses(tmp_path, weights_hash):
     scene_map.save(path)
     first, again = (read_map(parameters_of(path)).make_ready() for _ in range(2))
     assert first.gives_poses_of(again)
+    copy = tmp_path / "a copy.glace"
+    copy.write_bytes(path.read_bytes())
+    copied = read_map(parameters_of(copy)).make_ready()
+    assert copied.map_id != first.map_id
+    assert copied.gives_poses_of(first)
+    torch.manual_seed(1)
+    heads = [CoordinateHead(scene_map.metadata.head)]
+    SceneMap(scene_map.metadata, heads, scene_map.global_encoder).save(copy)
+    assert not read_map(parameters_of(copy)).make_ready().gives_poses_of(first)
     scene_map.with_metadata(origin_m=(0.0, 0.0, 0.0)).save(path)
     moved = read_map(parameters_of(path)).make_ready()
     assert moved.map_id == first.map_id  # the weights are the same
