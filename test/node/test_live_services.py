@@ -22,7 +22,7 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty, Trigger
 from support.fake_localizer_process import AWAKE, OTHER_MAP_M, REJECT, SLEEP, SLEEP_S
 from support.random_map import random_map
-from support.robot import NodeProcess, Robot, odometry_at, stamp_of
+from support.robot import NS, NodeProcess, Robot, odometry_at, stamp_of
 from support.waiting import holds, let_pass, wait_until
 
 from glace_ros.geometry.camera import Camera
@@ -234,6 +234,43 @@ def test_ctrl_c_while_somebody_waits_is_exit_code_0(ros_domain_id, tmp_path):
     finally:
         node.close()
         robot.close()
+
+
+def test_before_the_first_clock_there_is_no_time_and_no_image_is_of_the_future(
+    ros_domain_id, tmp_path
+):
+    robot = Caller(ros_domain_id)
+    node = NodeProcess(
+        tmp_path, "--ros-args", "-p", "autostart:=true", "-p", "use_sim_time:=true",
+        "-p", "relocalize_timeout:=1.0",
+    )  # fmt: skip
+    no_time = "There is no time: use_sim_time is true, but nothing is published on /clock."
+    try:
+        robot.wait_for_node()
+        robot.wait_for_listeners()
+        robot.publish_static()
+        robot.drive(MAP_FROM_ODOM, 1.0)
+        assert answer_of(robot.relocalize()).message == f"No fix within 1 s. {no_time}"
+        robot.drive(MAP_FROM_ODOM, 1.0)
+        node.wait_for(f"No fix yet, hence no pose and no transform. {no_time}")
+        task = input_task(robot)
+        assert (task.level, task.message) == (b"\x01", no_time)
+        values = {value.key: value.value for value in task.values}
+        assert int(values["images received"]) > 10
+        assert robot.rejections().strip() == ""
+        assert (robot.poses, robot.transforms) == ([], [])
+        robot.simulate_clock(100 * NS)
+        robot.track()
+        assert 100 * NS < stamp_of(robot.poses[0]) < 200 * NS
+        assert "in the future" not in node.log()
+        wait_until(lambda: input_task(robot).message == "Images come")
+    finally:
+        node.close()
+        robot.close()
+
+
+def input_task(robot):
+    return next(t for t in robot.diagnostics[-1].status if t.name.endswith(": input"))
 
 
 # --- AMCL's services ---
