@@ -22,10 +22,10 @@ from glace_ros.node.localizer_node import NODE_NAME, GlaceLocalizer
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from glace_ros.node.localizer_node import ReadsMaps
-    from glace_ros.node.localizing.loaded_map import LoadedMap
+    from glace_ros.node.localizing.loaded_map import CheckedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 LOADING = "glace_ros.node.localizing.map_loading"  # imports torch
@@ -95,7 +95,7 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
     return BrokenDeviceError.exit_code if node is not None and node.broken else 0
 
 
-def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
+def read_map(parameters: LocalizeParameters) -> CheckedMap:
     """See map_loading, which is imported by then."""
     return import_module(LOADING).read_map(parameters)  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.lifecycle_bond import LifecycleBond
 from glace_ros.node.lifecycle_requests import AnsweringLifecycleNode
 from glace_ros.node.live_localization import LiveLocalization
-from glace_ros.node.localizing.loaded_map import LoadedMap, say_what_is_loaded
+from glace_ros.node.localizing.loaded_map import say_what_is_loaded
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 from glace_ros.node.map_switch import MapSwitch
 from glace_ros.node.output.publishers import Publishers
@@ -24,9 +24,10 @@ from glace_ros.node.services import LocalizationServices
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
-    ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
+    ReadsMaps = Callable[[LocalizeParameters], CheckedMap]
 
 
 NODE_NAME = "glace_localizer"
@@ -35,7 +36,7 @@ NODE_NAME = "glace_localizer"
 class GlaceLocalizer(AnsweringLifecycleNode):
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
-    read: checks a map file, returns what makes a LoadedMap of it, as map_loading.read_map does.
+    read: checks a map file, as map_loading.read_map does.
     parameter_overrides: beside those of the command line.
     failure: what the user has to mend after a configure that failed, or why nothing can be
         localized any more; None otherwise.
@@ -114,8 +115,11 @@ class GlaceLocalizer(AnsweringLifecycleNode):
 
     def _configure(self) -> None:
         parameters = self._parameter_server.read()
-        self._map, self._settings = self._read(parameters)(), parameters
-        self._map_switch = MapSwitch(self, parameters, self._read, self._use_map, self._keep_map)
+        checked = self._read(parameters)
+        self._map, self._settings = checked.make_ready(), parameters
+        self._map_switch = MapSwitch(
+            self, parameters, checked.contents, self._read, self._use_map, self._keep_map
+        )
         self._map_switch.start()
         self._parameter_server.lock(self._map_switch)
         self._tf = TransformListener(self, self._on_tf_problem)

@@ -55,7 +55,25 @@ class LoadedMap:
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""
-        return (self.map_id, self.origin_m) == (other.map_id, other.origin_m)
+        return (hash_in(self.map_id), self.origin_m) == (hash_in(other.map_id), other.origin_m)
+
+
+def hash_in(map_id: str) -> str:
+    """The same for a copy of the map under another name."""
+    return map_id.rpartition(" ")[2]
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedMap:
+    """A map's file that was read and can be used.
+
+    contents: equal to those of another where nothing differs, the file's name included.
+    make_ready: what takes longer: to bring it to the device and localize one blank image, so that
+        the first real one is not slow. Raises GlaceError for a device that is not there.
+    """
+
+    contents: object
+    make_ready: Callable[[], LoadedMap]
 
 
 def say_what_is_loaded(log: Any, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:

@@ -15,11 +15,9 @@ from glace_ros.geometry.camera import Camera
 from glace_ros.localization.localizer import Localizer
 from glace_ros.maps.default_location import newest_map_path
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.node.localizing.loaded_map import LoadedMap
+from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
@@ -28,12 +26,10 @@ _ANY_CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
 """For a blank first image where the map does not say what its camera was: its pose is not used."""
 
 
-def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
-    """Reads and checks the map's file, which takes a fraction of a second; returns what takes
-    longer: to bring it to the device and localize one blank image, so that the first real one is
-    not slow.
+def read_map(parameters: LocalizeParameters) -> CheckedMap:
+    """Reads and checks the map's file, which takes a fraction of a second.
 
-    Raises MapFileError or WeightsError; what it returns, GlaceError for a device that is not there.
+    Raises MapFileError or WeightsError.
     """
     path = Path(parameters.map).expanduser() if parameters.map else newest_map_path()
     if not parameters.map and not path.exists():
@@ -56,7 +52,7 @@ def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
             lambda: still_computes(localizer.device),
         )  # fmt: skip
 
-    return make_ready
+    return CheckedMap((map_id, metadata), make_ready)
 
 
 def _views(scene_map: SceneMap) -> NDArray[np.float64] | None:
