@@ -6,6 +6,7 @@ import re
 import sys
 import time
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -494,7 +495,7 @@ def test_a_node_that_cannot_start_by_itself_ends_with_the_code_of_what_is_wrong(
     def read(_):
         raise error or AssertionError("what is wrong with the parameters comes first")
 
-    signals = SimpleNamespace(came=False, leave_to_rclpy=lambda: None)
+    signals = SimpleNamespace(came=False, leave_to_rclpy=lambda: None, interrupting=nullcontext)
     argv = ["--map", "office.glace", *arguments]
     assert localize.run(argv, read, signals, Thread(target=lambda: None)) == code
     said = capfd.readouterr().err
