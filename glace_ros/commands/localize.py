@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from glace_ros.node.localizing.loaded_map import CheckedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
-LOADING = "glace_ros.node.localizing.map_loading"  # imports torch
+MAP_LOADING = "glace_ros.node.localizing.map_loading"
+SLOW_TO_IMPORT = ("glace_ros.node.configured_localizer", MAP_LOADING)  # SciPy, PyTorch
 TAKE_DOWN_S = 1.5  # for a lifecycle manager to take down a node whose GPU is gone
 LAST_ANSWER_S = 0.3  # after it: the manager asks for the state that it has come to
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None, read: ReadsMaps | None = None) -> int:
     read: as in GlaceLocalizer; None: real maps.
     """
     stopping = StopSignals()
-    loading = Thread(target=_import_quietly, args=(LOADING,), daemon=True)
+    loading = Thread(target=_import_quietly, daemon=True)
     code = run(sys.argv[1:] if argv is None else argv, read or read_map, stopping, loading)
     # A launched node gets a terminal's Ctrl-C twice: the second must not end this. And ignored
     # signals are all that Python does not set back to what they were before it ends.
@@ -76,6 +77,11 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
                 started = node.autostart()
             if not started and rclpy.ok():
                 return 1 if node.failure is None else node.failure.exit_code
+        else:
+            node.get_logger().info(
+                "Unconfigured, until a lifecycle manager or `ros2 lifecycle set` configures it; "
+                "with autostart:=true it does so itself."
+            )
         spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -97,12 +103,13 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
 
 def read_map(parameters: LocalizeParameters) -> CheckedMap:
     """See map_loading, which is imported by then."""
-    return import_module(LOADING).read_map(parameters)  # type: ignore[no-any-return]
+    return import_module(MAP_LOADING).read_map(parameters)  # type: ignore[no-any-return]
 
 
-def _import_quietly(name: str) -> None:
+def _import_quietly() -> None:
     with suppress(Exception):  # configure comes upon it again, and says it
-        import_module(name)
+        for name in SLOW_TO_IMPORT:
+            import_module(name)
 
 
 class StopSignals:
