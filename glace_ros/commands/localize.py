@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 from rclpy.utilities import remove_ros_args
 
 from glace_ros.node.localizer_node import NODE_NAME, GlaceLocalizer
@@ -65,12 +66,18 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
     stopping: from before there is a context.
     loading: begun as soon as the node's services answer.
     """
-    node = None
+    node = executor = None
     try:
         arguments = parse(argv)
-        rclpy.init(args=ros_arguments(arguments, argv))
-        stopping.leave_to_rclpy()
+        no_handlers = SignalHandlerOptions.NO
+        rclpy.init(args=ros_arguments(arguments, argv), signal_handler_options=no_handlers)
+        stopping.wait()
         node = GlaceLocalizer(read, overrides(arguments))
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        install_signal_handlers(SignalHandlerOptions.ALL)
+        if stopping.came:
+            return 0
         loading.start()
         if node.get_parameter("autostart").value:
             with stopping.interrupting():  # a map may take long
@@ -82,18 +89,22 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
                 "Unconfigured, until a lifecycle manager or `ros2 lifecycle set` configures it; "
                 "with autostart:=true it does so itself."
             )
-        spin(node)
+        spin(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
-        if stopping.came or (node is not None and not rclpy.ok()):
-            pass  # something was sent, or the node made, while the context came to its end
+        if node is not None and not rclpy.ok():
+            pass  # something was sent while the context came to its end
         elif node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
             print(f"glace localize: {error}", file=sys.stderr)
             return 2
         else:
             raise
     finally:
+        if executor is not None:
+            # Collected without this, in a cycle with a service that still waits, it destroys its
+            # guard after the guard itself did: a traceback in the log, or none, as it comes.
+            executor.shutdown(timeout_sec=0)
         if node is not None:
             node.release()
             node.destroy_node()
@@ -113,9 +124,9 @@ def _import_quietly() -> None:
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM in three times: they end the process, which holds nothing yet; then they
-    are rclpy's, whose handlers end the context, so that nothing is interrupted in its middle; at
-    last they are ignored.
+    """Ctrl-C and SIGTERM. They end the process, which holds nothing yet; from `wait` on they are
+    but noted, and rclpy's handlers, once these are installed, end the context, so that nothing is
+    interrupted in its middle; at last they are ignored.
 
     came: one of them has come.
     """
@@ -128,8 +139,8 @@ class StopSignals:
         for number in self.NUMBERS:
             signal.signal(number, self._on_signal)
 
-    def leave_to_rclpy(self) -> None:
-        """To be called when rclpy has put its handlers before these."""
+    def wait(self) -> None:
+        """Notes them, from now on."""
         self._at_once = False
 
     @contextmanager
@@ -157,27 +168,21 @@ class StopSignals:
             raise KeyboardInterrupt
 
 
-def spin(node: GlaceLocalizer) -> None:
+def spin(node: GlaceLocalizer, executor: SingleThreadedExecutor) -> None:
     """Until the context ends, or nothing can be localized any more and a lifecycle manager has
     taken the node down: it asks after the bond is broken, and waits without limit for answers.
 
     rclpy.spin_until_future_complete keeps 250 bytes of every message and timer for ever.
+
+    executor: of the node.
     """
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        while rclpy.ok() and not node.broken:
-            executor.spin_once()
-        leave_s = time.monotonic() + TAKE_DOWN_S
-        while rclpy.ok() and (left_s := leave_s - time.monotonic()) > 0.0:
-            executor.spin_once(timeout_sec=left_s)
-            if node.state_label == "unconfigured":
-                leave_s = min(leave_s, time.monotonic() + LAST_ANSWER_S)
-        executor.remove_node(node)
-    finally:
-        # Collected without this, in a cycle with a service that still waits, it destroys its guard
-        # after the guard itself did: a traceback in the log, or none, as the collector goes.
-        executor.shutdown(timeout_sec=0)
+    while rclpy.ok() and not node.broken:
+        executor.spin_once()
+    leave_s = time.monotonic() + TAKE_DOWN_S
+    while rclpy.ok() and (left_s := leave_s - time.monotonic()) > 0.0:
+        executor.spin_once(timeout_sec=left_s)
+        if node.state_label == "unconfigured":
+            leave_s = min(leave_s, time.monotonic() + LAST_ANSWER_S)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
