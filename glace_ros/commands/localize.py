@@ -66,13 +66,19 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
     stopping: from before there is a context.
     loading: begun as soon as the node's services answer.
     """
+
+    def read_with_all_imported(parameters: LocalizeParameters) -> CheckedMap:
+        # SciPy looks into a torch that it finds, half imported or not, and raises AttributeError
+        loading.join()
+        return read(parameters)
+
     node = executor = None
     try:
         arguments = parse(argv)
         no_handlers = SignalHandlerOptions.NO
         rclpy.init(args=ros_arguments(arguments, argv), signal_handler_options=no_handlers)
         stopping.wait()
-        node = GlaceLocalizer(read, overrides(arguments))
+        node = GlaceLocalizer(read_with_all_imported, overrides(arguments))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         install_signal_handlers(SignalHandlerOptions.ALL)
@@ -113,7 +119,7 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
 
 
 def read_map(parameters: LocalizeParameters) -> CheckedMap:
-    """See map_loading, which is imported by then."""
+    """See map_loading."""
     return import_module(MAP_LOADING).read_map(parameters)  # type: ignore[no-any-return]
 
 
