@@ -30,6 +30,8 @@ print("scipy", version("scipy"), "torch", version("torch"))
 raised, turned = set(), 0
 importing = Thread(target=import_module, args=("torch",))
 importing.start()
+while "torch" not in sys.modules:
+    pass
 while importing.is_alive():
     try:
         Rotation.from_quat([0.0, 0.0, 0.0, 1.0])
