@@ -256,3 +256,35 @@ def test_the_documents_name_both_variables_of_fast_dds() -> None:
         text = path.read_text(encoding="utf-8")
         for variable in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
             assert variable in text, path
+
+
+# What rclpy 9.1.2 (Kilted) calls deprecated and Lyrical's has no more, and CMake's the same.
+REMOVED_IN_LYRICAL = re.compile(
+    r"RMW_QOS_POLICY_|\.warn\(|\bqos_event\b|QoSEventHandler|\bdeclare_parameter\([^,()]+\)"
+    r"|LaunchDescriptionArgument|ament_target_dependencies|ament_export_interfaces"
+    r"|rosidl_target_interfaces|ament_cmake_gen_version_h|tests_require"
+)
+
+
+def test_nothing_is_used_that_lyrical_has_removed() -> None:
+    folders = ("glace_ros", "launch", "benchmark", "dev", "test")
+    paths = [path for folder in folders for path in (REPO / folder).rglob("*.py")]
+    paths += [*REPO.rglob("dev/**/CMakeLists.txt"), REPO / "CMakeLists.txt", REPO / "setup.py"]
+    assert len(paths) > 300
+    for path in paths:
+        if path == Path(__file__):
+            continue
+        found = REMOVED_IN_LYRICAL.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found and found[0]}"
+
+
+def test_the_table_for_arm_has_each_dependency_at_its_pins() -> None:
+    document = (REPO / "docs" / "installation.md").read_text(encoding="utf-8")
+    section = document[document.index("## ARM robots") :]
+    rows = re.findall(r"^\| ([a-z][\w-]+) \|[^|]*\| ([^|]+) \|", section, re.MULTILINE)
+    table = {name: set(re.findall(r"\d[\w.]*(?= \(|,|$)", versions)) for name, versions in rows}
+    pins = (REPO / "dev" / "constraints.txt").read_text(encoding="utf-8")
+    requirements = re.findall(r'"([a-zA-Z][\w-]*)(?:\[\w+\])?[<>=]=?\d[^"]*"', PYPROJECT)
+    for name in {name for name in requirements if not name.startswith("ros-")}:
+        pinned = re.findall(rf"^{name}==([\w.]+)", pins, re.MULTILINE)
+        assert table.get(name) == set(pinned), name
