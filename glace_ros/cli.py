@@ -30,13 +30,18 @@ def main(argv: list[str] | None = None) -> int:
     """Dispatch to glace_ros.commands.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in SUBCOMMANDS:
-        with _ending_at_once(argv[0]):
+        is_node = argv[0] == "localize"  # which is there to be stopped
+        interrupted = 0 if is_node else 130
+        # as of a shell's background job, which a node answers all the same, as all nodes of rclpy
+        ignoring = signal.getsignal(signal.SIGINT) == signal.SIG_IGN and not is_node
+        numbers = [signal.SIGTERM] if ignoring else [signal.SIGTERM, signal.SIGINT]
+        with _ending_at_once(argv[0], interrupted, numbers):
             program = importlib.import_module(f"glace_ros.commands.{argv[0]}")
         try:
             return int(program.main(argv[1:]))
         except KeyboardInterrupt:
             print(f"{argv[0]}: interrupted", file=sys.stderr)
-            return 130
+            return interrupted
     asked = bool(argv) and argv[0] in ("-h", "--help")
     width = max(map(len, SUBCOMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, what in SUBCOMMANDS.items()]
@@ -48,19 +53,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _ending_at_once(program: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM while PyTorch is being imported, which takes seconds: there is nothing to
-    clean up yet, and modules being imported turn an exception into errors of their own.
+def _ending_at_once(program: str, code: int, numbers: list[signal.Signals]) -> Iterator[None]:
+    """Signals while PyTorch is being imported, which takes seconds: there is nothing to clean up
+    yet, and modules being imported turn an exception into errors of their own.
+
+    code: that the process then ends with.
+    numbers: of the signals, which whoever started us may have blocked.
     """
 
     def end(_number: int, _frame: object) -> None:
         os.write(2, f"{program}: interrupted\n".encode())
-        os._exit(130)
+        os._exit(code)
 
-    numbers = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background job
-        numbers.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in numbers}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     try:
         yield
     finally:

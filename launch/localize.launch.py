@@ -4,8 +4,10 @@ With autostart:=false the node waits for a lifecycle manager: name glace_localiz
 node_names of lifecycle_manager_localization.
 """
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
@@ -44,19 +46,7 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),
-        arguments=[
-            "-d",
-            PathJoinSubstitution([FindPackageShare("glace_ros"), "config", "localize.rviz"]),
-        ],
-        parameters=[{"use_sim_time": _boolean("use_sim_time")}],
-        remappings=[("amcl_pose", LaunchConfiguration("pose_topic")), *TF_REMAPPINGS],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-        output="screen",
-    )
+    rviz = OpaqueFunction(function=_rviz, condition=IfCondition(LaunchConfiguration("rviz")))
     lines_at_once = SetEnvironmentVariable("RCUTILS_LOGGING_BUFFERED_STREAM", "1")
     localizer = OpaqueFunction(function=_localizer)
     return LaunchDescription([lines_at_once, *declarations, localizer, rviz])
@@ -96,7 +86,31 @@ def _localizer(context):
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         respawn=LaunchConfiguration("use_respawn"),
-        respawn_delay=2.0,
+        respawn_delay=0.5,  # up again before a lifecycle manager notices, and asks
+        output="screen",
+    )
+    return [node]
+
+
+def _rviz(_context):
+    """Without it the robot is localized all the same: a missing package would end the launch."""
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        get_logger("launch.user").warning(
+            "rviz:=true, but RViz is not installed (ros-$ROS_DISTRO-rviz2): going on without it."
+        )
+        return []
+    node = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=[
+            "-d",
+            PathJoinSubstitution([FindPackageShare("glace_ros"), "config", "localize.rviz"]),
+        ],
+        parameters=[{"use_sim_time": _boolean("use_sim_time")}],
+        remappings=[("amcl_pose", LaunchConfiguration("pose_topic")), *TF_REMAPPINGS],
         output="screen",
     )
     return [node]

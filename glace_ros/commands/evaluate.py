@@ -30,8 +30,8 @@ from glace_ros.evaluation.pose_files import write_submission, write_tum
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.maps.map_metadata import NOT_VALIDATED
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.maps.validation import NOT_VALIDATED
 from glace_ros.recording.scene_reader import SceneReader
 
 if TYPE_CHECKING:

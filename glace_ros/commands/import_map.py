@@ -28,7 +28,7 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.features.weights_location import FOLDER_VARIABLE, found_beside
 from glace_ros.maps.ace_format import read_official_ensemble
-from glace_ros.maps.map_metadata import NOT_VALIDATED
+from glace_ros.maps.validation import NOT_VALIDATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

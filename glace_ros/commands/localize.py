@@ -6,7 +6,11 @@ import argparse
 import os
 import signal
 import sys
+import time
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import rclpy
@@ -15,15 +19,140 @@ from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
 from glace_ros.node.localizer_node import NODE_NAME, GlaceLocalizer
-from glace_ros.node.localizing.loaded_map import read_map
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from glace_ros.node.localizer_node import ReadsMaps
+    from glace_ros.node.localizing.loaded_map import CheckedMap
+    from glace_ros.node.ros_interface.parameters import LocalizeParameters
+
+LOADING = "glace_ros.node.localizing.map_loading"  # imports torch
+TAKE_DOWN_S = 1.5  # for a lifecycle manager to take down a node whose GPU is gone
+LAST_ANSWER_S = 0.3  # after it: the manager asks for the state that it has come to
+
+
+def main(argv: list[str] | None = None, read: ReadsMaps | None = None) -> int:
+    """`glace localize`: runs the node until it is interrupted. Returns the exit code.
+
+    0: interrupted or stopped. 2: the command line is of no use. 7: the GPU can compute nothing more
+    in this process. With autostart, a node that cannot start ends with the code of the error (2
+    parameters, 4 map, 5 weights): there is no lifecycle manager that could try again.
+
+    argv: the command line after `localize`; None: the process's.
+    read: as in GlaceLocalizer; None: real maps.
+    """
+    stopping = StopSignals()
+    loading = Thread(target=_import_quietly, args=(LOADING,), daemon=True)
+    code = run(sys.argv[1:] if argv is None else argv, read or read_map, stopping, loading)
+    # A launched node gets a terminal's Ctrl-C twice: the second must not end this. And ignored
+    # signals are all that Python does not set back to what they were before it ends.
+    stopping.ignore()
+    if code == BrokenDeviceError.exit_code or loading.is_alive():
+        # what CUDA does when the interpreter ends waits for the device; and PyTorch is not to be
+        # waited for, nor torn down in the middle of its import
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread) -> int:
+    """As main, which ends the process.
+
+    stopping: from before there is a context.
+    loading: begun as soon as the node's services answer.
+    """
+    node = None
+    try:
+        arguments = parse(argv)
+        rclpy.init(args=ros_arguments(arguments, argv))
+        stopping.leave_to_rclpy()
+        node = GlaceLocalizer(read, overrides(arguments))
+        loading.start()
+        if node.get_parameter("autostart").value:
+            with stopping.interrupting():  # a map may take long
+                started = node.autostart()
+            if not started and rclpy.ok():
+                return 1 if node.failure is None else node.failure.exit_code
+        spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (RuntimeError, ValueError, TypeError) as error:
+        if stopping.came or (node is not None and not rclpy.ok()):
+            pass  # something was sent, or the node made, while the context came to its end
+        elif node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
+            print(f"glace localize: {error}", file=sys.stderr)
+            return 2
+        else:
+            raise
+    finally:
+        if node is not None:
+            node.release()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return BrokenDeviceError.exit_code if node is not None and node.broken else 0
+
+
+def read_map(parameters: LocalizeParameters) -> CheckedMap:
+    """See map_loading, which is imported by then."""
+    return import_module(LOADING).read_map(parameters)  # type: ignore[no-any-return]
+
+
+def _import_quietly(name: str) -> None:
+    with suppress(Exception):  # configure comes upon it again, and says it
+        import_module(name)
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM in three times: they end the process, which holds nothing yet; then they
+    are rclpy's, whose handlers end the context, so that nothing is interrupted in its middle; at
+    last they are ignored.
+
+    came: one of them has come.
+    """
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.came = self._interrupts = False
+        self._at_once = True
+        for number in self.NUMBERS:
+            signal.signal(number, self._on_signal)
+
+    def leave_to_rclpy(self) -> None:
+        """To be called when rclpy has put its handlers before these."""
+        self._at_once = False
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raises KeyboardInterrupt in the middle."""
+        self._interrupts = True
+        try:
+            if self.came:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interrupts = False
+
+    def ignore(self) -> None:
+        """From now on."""
+        for number in self.NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self.came = True
+        if self._at_once:
+            os._exit(0)
+        if self._interrupts:
+            self._interrupts = False  # a second one does not interrupt what ends it
+            raise KeyboardInterrupt
 
 
 def spin(node: GlaceLocalizer) -> None:
-    """Until the context ends or nothing can be localized any more.
+    """Until the context ends, or nothing can be localized any more and a lifecycle manager has
+    taken the node down: it asks after the bond is broken, and waits without limit for answers.
 
     rclpy.spin_until_future_complete keeps 250 bytes of every message and timer for ever.
     """
@@ -32,54 +161,16 @@ def spin(node: GlaceLocalizer) -> None:
     try:
         while rclpy.ok() and not node.broken:
             executor.spin_once()
+        leave_s = time.monotonic() + TAKE_DOWN_S
+        while rclpy.ok() and (left_s := leave_s - time.monotonic()) > 0.0:
+            executor.spin_once(timeout_sec=left_s)
+            if node.state_label == "unconfigured":
+                leave_s = min(leave_s, time.monotonic() + LAST_ANSWER_S)
         executor.remove_node(node)
     finally:
         # Collected without this, in a cycle with a service that still waits, it destroys its guard
         # after the guard itself did: a traceback in the log, or none, as the collector goes.
         executor.shutdown(timeout_sec=0)
-
-
-def main(
-    argv: list[str] | None = None,
-    read: ReadsMaps = read_map,
-) -> int:
-    """`glace localize`: runs the node until it is interrupted. Returns the exit code.
-
-    0: interrupted or stopped. 2: the command line is of no use. 7: the GPU can compute nothing more
-    in this process. With autostart, a node that cannot start ends with the code of the error (2
-    parameters, 4 map, 5 weights): there is no lifecycle manager that could try again.
-
-    argv: the command line after `localize`; None: the process's.
-    read: as in GlaceLocalizer.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    node = None
-    try:
-        arguments = parse(argv)
-        rclpy.init(args=ros_arguments(arguments, argv))
-        node = GlaceLocalizer(read, overrides(arguments))
-        if node.get_parameter("autostart").value and not node.autostart():
-            return 1 if node.failure is None else node.failure.exit_code
-        spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (RuntimeError, ValueError, TypeError) as error:
-        if node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
-            print(f"glace localize: {error}", file=sys.stderr)
-            return 2
-        if rclpy.ok():  # else Ctrl-C came while something was sent
-            raise
-    finally:
-        # a launched node gets a terminal's Ctrl-C twice: the second must not end this
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if node is not None:
-            node.release()
-            node.destroy_node()
-        rclpy.try_shutdown()
-        if node is not None and node.broken:
-            # what CUDA does when the interpreter ends waits for the device
-            os._exit(BrokenDeviceError.exit_code)
-    return 0
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

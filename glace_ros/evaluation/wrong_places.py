@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from glace_ros.geometry.places import APART_M
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
-from glace_ros.maps.landmarks import APART_M
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,13 +6,13 @@ pose is solved anew from the matches. Repeated, in narrower rings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from glace_ros.localization.localizer_config import LandmarkRefinementConfig
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
 
 if TYPE_CHECKING:
@@ -26,36 +26,6 @@ if TYPE_CHECKING:
 
 _MANY_PAIRS = 0.01
 """Ratio of all pairs from which a product of matrices is cheaper than cosines one by one."""
-
-
-@dataclass(frozen=True)
-class LandmarkRefinementConfig:
-    """How a pose is made exact. All pixels are those of the encoded image.
-
-    How exact hardly depends on radii and cosines: docs/experiments/2026-11-22-landmarks.md.
-    """
-
-    radii_px: tuple[float, ...] = (48.0, 12.0)
-    """How far from its projection a landmark is looked for, round by round."""
-    patches: tuple[int, ...] = (400, 1000)
-    """How many of the image's local features, best first, are matched in each round."""
-    wide_px: float = 80.0
-    """In place of the first radius where that finds too few."""
-    min_cosine: float = 0.7
-    """Of descriptors that are matched."""
-    inlier_px: float = 3.0
-    """From which a landmark does not agree with the pose."""
-    refine_px: float = 1.0
-    """Scale of the Cauchy loss of the last refinement."""
-    min_inliers: int = 30
-    """With fewer the pose of the head stands."""
-    verifying_inliers: int = 60
-    """So many verify a pose whatever the head's points say: on the office's map, refinements from a
-    wrong place end with at most 28 (docs/experiments/2026-11-22-wrong-poses.md)."""
-    max_iterations: int = 500
-    """Of RANSAC."""
-    seed: int = 0
-    """Of RANSAC."""
 
 
 class RefinedPose(NamedTuple):

@@ -15,12 +15,12 @@ from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.r2former_encoder import R2FormerEncoder
+from glace_ros.geometry.places import APART_M
 from glace_ros.localization.acceptance import agreement, second_best_ratio
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import certain_place, place_candidates
 from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression
 from glace_ros.localization.pose_finder import PoseFinder
-from glace_ros.maps.landmarks import APART_M
 
 if TYPE_CHECKING:
     import torch

@@ -1,12 +1,63 @@
-"""What can be chosen of a localizer."""
+"""What can be chosen of a localizer.
+
+Read before torch is imported: the live node's parameters have their defaults here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from glace_ros.geometry.places import APART_M
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
-from glace_ros.localization.place_candidates import PlaceConfig
+
+
+@dataclass(frozen=True)
+class PlaceConfig:
+    """How an image that may be of several places is tried in each."""
+
+    most: int = 3
+    """Places tried."""
+    apart_m: float = APART_M
+    """Nearer views are of one place."""
+    margin: float = 0.25
+    """Of the cosine, within which a view is as similar as the best one."""
+    certain_margin: float = 0.6
+    """Beyond which there is no doubt between places: doubtful images stay under 0.4
+    (docs/experiments/2026-11-23-ensembles.md, "When one head may predict first")."""
+    patches: int = 200
+    """Local features of the image, best first, that vote by landmarks."""
+    own: float = 0.5
+    """Weight of the image's global descriptor in that of a candidate, which else is the view's."""
+
+
+@dataclass(frozen=True)
+class LandmarkRefinementConfig:
+    """How a pose is made exact. All pixels are those of the encoded image.
+
+    How exact hardly depends on radii and cosines: docs/experiments/2026-11-22-landmarks.md.
+    """
+
+    radii_px: tuple[float, ...] = (48.0, 12.0)
+    """How far from its projection a landmark is looked for, round by round."""
+    patches: tuple[int, ...] = (400, 1000)
+    """How many of the image's local features, best first, are matched in each round."""
+    wide_px: float = 80.0
+    """In place of the first radius where that finds too few."""
+    min_cosine: float = 0.7
+    """Of descriptors that are matched."""
+    inlier_px: float = 3.0
+    """From which a landmark does not agree with the pose."""
+    refine_px: float = 1.0
+    """Scale of the Cauchy loss of the last refinement."""
+    min_inliers: int = 30
+    """With fewer the pose of the head stands."""
+    verifying_inliers: int = 60
+    """So many verify a pose whatever the head's points say: on the office's map, refinements from a
+    wrong place end with at most 28 (docs/experiments/2026-11-22-wrong-poses.md)."""
+    max_iterations: int = 500
+    """Of RANSAC."""
+    seed: int = 0
+    """Of RANSAC."""
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ points).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
 
-from glace_ros.maps.landmarks import APART_M
+from glace_ros.localization.localizer_config import PlaceConfig
 
 if TYPE_CHECKING:
     from glace_ros.features.descriptor_centres import DescriptorCentres
@@ -24,25 +23,6 @@ if TYPE_CHECKING:
 
 _NO_VOTE = 0.01
 """A lead of this cosine says nothing: without it the furniture's noise would have to be a vote."""
-
-
-@dataclass(frozen=True)
-class PlaceConfig:
-    """How an image that may be of several places is tried in each."""
-
-    most: int = 3
-    """Places tried."""
-    apart_m: float = APART_M
-    """Nearer views are of one place."""
-    margin: float = 0.25
-    """Of the cosine, within which a view is as similar as the best one."""
-    certain_margin: float = 0.6
-    """Beyond which there is no doubt between places: doubtful images stay under 0.4
-    (docs/experiments/2026-11-23-ensembles.md, "When one head may predict first")."""
-    patches: int = 200
-    """Local features of the image, best first, that vote by landmarks."""
-    own: float = 0.5
-    """Weight of the image's global descriptor in that of a candidate, which else is the view's."""
 
 
 class PlaceCandidate(NamedTuple):

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from glace_ros.maps.landmarks import APART_M, Landmarks
+from glace_ros.geometry.places import APART_M
+from glace_ros.maps.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

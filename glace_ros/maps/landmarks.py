@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
 
-APART_M = 2.5
-"""Views, poses and landmarks that are further apart are in two places. Heads of an ensemble that
-know the same border agree within it (docs/method.md, "Ensembles").
-"""
-
 MOST_OBLIQUE_COSINE = 0.5
 """A keypoint seen from more than 60 degrees beside where the mapping camera stood looks another."""
 _NEAREST_M = 0.1

@@ -155,11 +155,3 @@ def _encoders_with(
         of_image = GlobalEncoderName.parse(header["global_encoder"])
         changed["global_encoder"] = str(of_image.with_networks(change))
     return changed
-
-
-NOT_VALIDATED = (
-    "it was never judged by images with known poses: from which share of inliers a pose is right, "
-    "and how large its covariance has to be, is not known, and taken as if nothing had to be "
-    "corrected"
-)
-"""What to say of a map with no accuracy on held-out images, before "it" is in use."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 REPORT_PERIOD_S = 1.0  # of diagnostics, and of the status where no images come
+NO_TIME = "There is no time: use_sim_time is true, but nothing is published on /clock."
 
 
 class LiveLocalization:
@@ -158,6 +159,8 @@ class LiveLocalization:
 
     def why_no_fix(self) -> str:
         """A sentence on the time since the fixes were forgotten."""
+        if self._has_no_time():
+            return NO_TIME
         report = self._report(self._run, self._now_ns())
         if report.rejection_reason:
             return report.rejection_reason
@@ -177,6 +180,8 @@ class LiveLocalization:
         self._memory.forget()
 
     def _on_image(self, image: IncomingImage) -> None:
+        if self._has_no_time():
+            return  # nobody can say how old it is
         self._worker.offer(ImageJob(self._run, self._map, self._locator, image))
 
     def _on_clock_jump(self, jump: Any) -> None:
@@ -254,8 +259,12 @@ class LiveLocalization:
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
 
+    def _has_no_time(self) -> bool:
+        """Before the first /clock, with use_sim_time."""
+        return self._now_ns() == 0
+
     def _input_problem(self) -> str | None:
         """What keeps images from coming, by the topic's name."""
-        if self._now_ns() == 0:
-            return "There is no time: use_sim_time is true, but nothing is published on /clock."
+        if self._has_no_time():
+            return NO_TIME
         return " ".join(filter(None, (camera.problem() for camera in self._cameras))) or None

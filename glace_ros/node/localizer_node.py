@@ -5,14 +5,15 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from glace_ros.errors import GlaceError
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.lifecycle_bond import LifecycleBond
+from glace_ros.node.lifecycle_requests import AnsweringLifecycleNode
 from glace_ros.node.live_localization import LiveLocalization
-from glace_ros.node.localizing.loaded_map import LoadedMap, read_map, say_what_is_loaded
+from glace_ros.node.localizing.loaded_map import say_what_is_loaded
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 from glace_ros.node.map_switch import MapSwitch
 from glace_ros.node.output.publishers import Publishers
@@ -23,18 +24,19 @@ from glace_ros.node.services import LocalizationServices
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
-    ReadsMaps = Callable[[LocalizeParameters], Callable[[], LoadedMap]]
+    ReadsMaps = Callable[[LocalizeParameters], CheckedMap]
 
 
 NODE_NAME = "glace_localizer"
 
 
-class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
+class GlaceLocalizer(AnsweringLifecycleNode):
     """The lifecycle of the node; what it does while active is in LiveLocalization.
 
-    read: checks a map file, returns what makes a LoadedMap of it (tests give one of their own).
+    read: checks a map file, as map_loading.read_map does.
     parameter_overrides: beside those of the command line.
     failure: what the user has to mend after a configure that failed, or why nothing can be
         localized any more; None otherwise.
@@ -43,7 +45,7 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
 
     def __init__(
         self,
-        read: ReadsMaps = read_map,
+        read: ReadsMaps,
         parameter_overrides: list[Parameter] | None = None,
     ) -> None:
         super().__init__(
@@ -74,6 +76,8 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Validates the parameters, loads the map, listens to TF."""
+        if self.broken:
+            return TransitionCallbackReturn.FAILURE  # why is in the log
         return self._attempt("configure", self._configure)
 
     def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -111,8 +115,11 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
 
     def _configure(self) -> None:
         parameters = self._parameter_server.read()
-        self._map, self._settings = self._read(parameters)(), parameters
-        self._map_switch = MapSwitch(self, parameters, self._read, self._use_map, self._keep_map)
+        checked = self._read(parameters)
+        self._map, self._settings = checked.make_ready(), parameters
+        self._map_switch = MapSwitch(
+            self, parameters, checked.contents, self._read, self._use_map, self._keep_map
+        )
         self._map_switch.start()
         self._parameter_server.lock(self._map_switch)
         self._tf = TransformListener(self, self._on_tf_problem)
@@ -162,9 +169,11 @@ class GlaceLocalizer(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
             self.get_logger().error(f"Cannot {what}: {error}")
             return TransitionCallbackReturn.FAILURE
         except Exception:
-            self.get_logger().fatal(f"Cannot {what}:\n{traceback.format_exc()}")
+            if self.context.ok():  # else it comes of Ctrl-C
+                self.get_logger().fatal(f"Cannot {what}:\n{traceback.format_exc()}")
             return TransitionCallbackReturn.ERROR
-        self.failure = None
+        if not self.broken:
+            self.failure = None
         return TransitionCallbackReturn.SUCCESS
 
     def _on_broken(self, sentence: str) -> None:

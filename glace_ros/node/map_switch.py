@@ -2,9 +2,10 @@
 
 Setting the parameter `map` has to be answered at once, so the work has three parts. `check` reads
 the file in the executor's thread (20 ms for 5 MB) and is the answer: a map that cannot be used is
-refused. A thread of its own then makes the map ready, which takes seconds on a GPU, and the
-executor's thread puts it in place, between two images. What goes wrong only in that thread (the
-GPU's memory is full) is said in the log; the old map stays, and `map` names it again.
+refused, and with one that is in use already nothing more is done. A thread of its own then makes
+the map ready, which takes seconds on a GPU, and the executor's thread puts it in place, between two
+images. What goes wrong only in that thread (the GPU's memory is full) is said in the log; the old
+map stays, and `map` names it again.
 """
 
 from __future__ import annotations
@@ -24,13 +25,19 @@ if TYPE_CHECKING:
     from rclpy.guard_condition import GuardCondition
     from rclpy.node import Node
 
+    from glace_ros.node.localizing.loaded_map import CheckedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 
 @dataclass(frozen=True, eq=False)
 class _Change:
     parameters: LocalizeParameters
+    contents: object
     make_ready: Callable[[], LoadedMap]
+
+    def is_to(self, path: str, contents: object) -> bool:
+        """A file that was built anew under the same name is another map."""
+        return (self.parameters.map, self.contents) == (path, contents)
 
 
 class MapSwitch:
@@ -38,7 +45,8 @@ class MapSwitch:
 
     node: in whose executor `use` and `keep` are called.
     parameters: with the map in use.
-    read: checks a map file, returns what makes a LoadedMap of it.
+    contents: of that map, see CheckedMap.
+    read: checks a map file.
     use: called with each map that has become ready, and the parameters with its name.
     keep: called after a map that could not be made ready.
     """
@@ -47,12 +55,13 @@ class MapSwitch:
         self,
         node: Node,
         parameters: LocalizeParameters,
-        read: Callable[[LocalizeParameters], Callable[[], LoadedMap]],
+        contents: object,
+        read: Callable[[LocalizeParameters], CheckedMap],
         use: Callable[[LoadedMap, LocalizeParameters], None],
         keep: Callable[[], None],
     ) -> None:
         self._node, self._log = node, node.get_logger()
-        self._parameters = parameters
+        self._parameters, self._contents = parameters, contents
         self._read, self._use, self._keep = read, use, keep
         self._checked: _Change | None = None
         self._wanted: _Change | None = None
@@ -78,13 +87,23 @@ class MapSwitch:
     def check(self, path: str) -> None:
         """Raises GlaceError where the map cannot be used; then nothing changes."""
         parameters = replace(self._parameters, map=path)
-        self._checked = _Change(parameters, self._read(parameters))
+        checked = self._read(parameters)
+        self._checked = _Change(parameters, checked.contents, checked.make_ready)
 
     def load_checked(self) -> None:
-        """Loads the map that was checked last. One that is being loaded is no longer wanted."""
-        if self._checked is not None:  # one call may name the parameter twice
-            self._wanted, self._checked = self._checked, None
-            self._worker.offer(self._wanted)
+        """Loads the map that was checked last, unless it is in use or being loaded. Another one
+        that is being loaded is no longer wanted.
+        """
+        change, self._checked = self._checked, None
+        if change is None:  # one call may name the parameter twice
+            return
+        if self._wanted is not None and self._wanted.is_to(change.parameters.map, change.contents):
+            return
+        if change.is_to(self._parameters.map, self._contents):
+            self._wanted = None
+            return
+        self._wanted = change
+        self._worker.offer(change)
 
     def _hand_over(self, change: _Change, outcome: LoadedMap | Exception) -> None:
         """In the worker's thread."""
@@ -99,7 +118,7 @@ class MapSwitch:
                 continue  # another one was asked for meanwhile
             self._wanted = None
             if isinstance(outcome, LoadedMap):
-                self._parameters = change.parameters
+                self._parameters, self._contents = change.parameters, change.contents
                 self._use(outcome, change.parameters)
             else:
                 self._refuse(change, outcome)

@@ -64,7 +64,9 @@ class ParameterServer:
         return from_values({name: self._node.get_parameter(name).value for name in PARAMETERS})
 
     def lock(self, map_switch: MapSwitch) -> None:
-        """From now on changes are refused: the node works with what it has read. Maps go there."""
+        """From now on changes are refused, but of the map: the node works with what it has read.
+        To set a parameter to what it is changes nothing, and is allowed.
+        """
         self._map_switch = map_switch
 
     def unlock(self) -> None:
@@ -75,16 +77,20 @@ class ParameterServer:
         for parameter in parameters:
             if parameter.name not in PARAMETERS:
                 continue
-            if self._map_switch is not None and parameter.name != "map":
-                reason = f"'{parameter.name}' is read at configure: deactivate and clean up first"
-                return SetParametersResult(successful=False, reason=reason)
             try:
-                value = checked(parameter.name, parameter.value)
-                if self._map_switch is not None:
-                    self._map_switch.check(value)
+                self._check(parameter.name, checked(parameter.name, parameter.value))
             except GlaceError as error:
                 return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+    def _check(self, name: str, value: object) -> None:
+        """Raises GlaceError where the parameter cannot become that now."""
+        if self._map_switch is None:
+            return
+        if name == "map":
+            self._map_switch.check(str(value))
+        elif value != checked(name, self._node.get_parameter(name).value):
+            raise ParameterError(f"'{name}' is read at configure: deactivate and clean up first")
 
     def _was_set(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:

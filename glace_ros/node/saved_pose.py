@@ -13,6 +13,7 @@ import numpy as np
 from glace_ros.errors import GlaceError
 from glace_ros.geometry.pose import Pose
 from glace_ros.node.input.initial_pose import can_be_expected
+from glace_ros.node.localizing.loaded_map import hash_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,8 +95,10 @@ class SavedPose:
         return SavedPose(map_id, origin_m, base_frame, stamp_ns, map_from_base, covariance_66)
 
     def check_is_of(self, map_id: str, origin_m: tuple[float, ...], base_frame: str) -> None:
-        """Raises SavedPoseError where it is of another map or another frame."""
-        if (self.map_id, self.origin_m) != (map_id, tuple(origin_m)):
+        """Raises SavedPoseError where it is of another map or another frame. A map may have been
+        renamed.
+        """
+        if (hash_in(self.map_id), self.origin_m) != (hash_in(map_id), tuple(origin_m)):
             raise SavedPoseError(f"it is of the map {self.map_id[:100]!r}, not of {map_id!r}")
         if self.base_frame != base_frame:
             raise SavedPoseError(f"it is of {self.base_frame[:100]!r}, not of {base_frame!r}")

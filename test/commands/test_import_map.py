@@ -64,10 +64,10 @@ def test_a_published_map_goes_through_evaluate_and_the_node_and_back(folder, tmp
     again = torch.load(tmp_path / "again.pt", weights_only=True)
     assert all(torch.equal(again[name], part) for name, part in official_head("ace").items())
     pytest.importorskip("rclpy")
-    from glace_ros.node.localizing.loaded_map import read_map
+    from glace_ros.node.localizing.map_loading import read_map
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
-    loaded = read_map(LocalizeParameters(map=str(path), device="cpu"))()
+    loaded = read_map(LocalizeParameters(map=str(path), device="cpu")).make_ready()
     assert not loaded.validated
     assert (loaded.map_frame, loaded.base_frame, loaded.views_v3) == ("", "", None)
 

@@ -23,8 +23,7 @@ from glace_ros.geometry.covariance import base_covariance, pose_error, skew
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.localizer_config import LocalizerConfig
-from glace_ros.localization.place_candidates import PlaceConfig
+from glace_ros.localization.localizer_config import LocalizerConfig, PlaceConfig
 from glace_ros.localization.pose_covariance import camera_covariance, projection_jacobian
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
 from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose

@@ -7,7 +7,8 @@ import torch
 from support.core_scenes import unit_rows
 
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.localization.place_candidates import PlaceConfig, place_candidates
+from glace_ros.localization.localizer_config import PlaceConfig
+from glace_ros.localization.place_candidates import place_candidates
 from glace_ros.maps.landmarks import Landmarks
 
 POSITIONS_V3 = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [10.0, 0, 0], [20.0, 0, 0]])

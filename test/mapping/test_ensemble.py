@@ -31,9 +31,8 @@ from glace_ros.errors import MappingError
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
-from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.localizer_config import LocalizerConfig
+from glace_ros.localization.localizer_config import LandmarkRefinementConfig, LocalizerConfig
 from glace_ros.mapping.camera_groups import camera_groups
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.presets import preset

@@ -17,7 +17,8 @@ from support.core_scenes import (
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization import landmark_refinement
-from glace_ros.localization.landmark_refinement import LandmarkRefinementConfig, refine_pose
+from glace_ros.localization.landmark_refinement import refine_pose
+from glace_ros.localization.localizer_config import LandmarkRefinementConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig, select_landmarks
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap

@@ -106,7 +106,7 @@ PARTS = {
         lambda node, path, called: LocalizingThread(node, PARAMETERS, nothing, nothing), 1, [],
     ),
     "map switch": (
-        lambda node, path, called: MapSwitch(node, PARAMETERS, nothing, nothing, nothing), 1,
+        lambda node, path, called: MapSwitch(node, PARAMETERS, None, nothing, nothing, nothing), 1,
         ["guard condition"],
     ),
     "saved pose": (
@@ -122,6 +122,10 @@ PARTS = {
     "images": (
         lambda node, path, called: ImageInput(node, "image", "raw", "sensor_data", nothing), 0,
         ["subscription"],
+    ),
+    "images of either transport": (
+        lambda node, path, called: ImageInput(node, "image", "auto", "sensor_data", nothing), 0,
+        ["subscription"] * 2,
     ),
     "initial pose": (
         lambda node, path, called: InitialPose(node, PARAMETERS, lambda *_: called.append(1)), 0,

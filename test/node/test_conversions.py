@@ -162,7 +162,42 @@ def test_an_image_goes_into_a_message_and_back():
     np.testing.assert_array_equal(image_to_rgb(message), image_rgb_hwc)
 
 
-def test_points_are_float32_with_or_without_sensor_msgs_py(tmp_path, monkeypatch):
+# as the real one makes them: never dense
+SENSOR_MSGS_PY = """
+from sensor_msgs.msg import PointCloud2, PointField
+def create_cloud_xyz32(header, points):
+    fields = [PointField(name=n, offset=4 * i, datatype=7, count=1) for i, n in enumerate("xyz")]
+    return PointCloud2(
+        header=header, height=1, width=len(points), fields=fields, is_dense=False,
+        point_step=12, row_step=12 * len(points), data=points.astype("<f4").tobytes(),
+    )
+"""
+
+
+@pytest.fixture(params=["sensor_msgs_py", "without"])
+def maker_of_clouds(request, tmp_path, monkeypatch):
+    """Both ways in which points_to_cloud makes one."""
+    if request.param == "without":
+        monkeypatch.setattr(conversions, "_point_cloud2", None)
+        return
+    package = tmp_path / "lib" / "sensor_msgs_py"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "point_cloud2.py").write_text(SENSOR_MSGS_PY)
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "sensor_msgs_py").write_text("")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.syspath_prepend(package.parent)
+    for name in ("sensor_msgs_py", "sensor_msgs_py.point_cloud2"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    module = import_from_ros("sensor_msgs_py.point_cloud2")
+    assert module is not None
+    monkeypatch.setattr(conversions, "_point_cloud2", module)
+
+
+@pytest.mark.usefixtures("maker_of_clouds")
+def test_points_are_float32_with_or_without_sensor_msgs_py():
     header = Header(frame_id="map", stamp=ns_to_stamp(5))
     points_n3 = np.array([[1.5, -2.0, 0.25], [1e3, 0.0, 7.0]])
     cloud = points_to_cloud(header, points_n3)
@@ -172,20 +207,18 @@ def test_points_are_float32_with_or_without_sensor_msgs_py(tmp_path, monkeypatch
         ("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1),
     ]  # fmt: skip
     assert np.frombuffer(bytes(cloud.data), "<f4").reshape(2, 3).tolist() == points_n3.tolist()
-    package = tmp_path / "lib" / "sensor_msgs_py"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "point_cloud2.py").write_text(
-        "def create_cloud_xyz32(header, points): return header, points"
-    )
-    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "sensor_msgs_py").write_text("")
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
-    monkeypatch.syspath_prepend(package.parent)
-    module = import_from_ros("sensor_msgs_py.point_cloud2")
-    monkeypatch.setattr(conversions, "_point_cloud2", module)
-    assert points_to_cloud(header, points_n3) == (header, points_n3)
+    assert not cloud.is_bigendian
+
+
+@pytest.mark.usefixtures("maker_of_clouds")
+@pytest.mark.parametrize(
+    ("strange", "is_dense"),
+    [(0.0, True), (-1e38, True), (np.nan, False), (np.inf, False), (1e39, False)],
+)
+def test_a_cloud_is_dense_where_all_its_points_are_finite(strange, is_dense):
+    points_n3 = np.array([[1.0, 2.0, 3.0], [4.0, strange, 6.0]])
+    assert points_to_cloud(Header(), points_n3).is_dense is is_dense
+    assert points_to_cloud(Header(), np.zeros((0, 3))).is_dense is True
 
 
 CV_BRIDGE = """

@@ -66,7 +66,26 @@ def test_several_cameras_have_the_topics_that_their_drivers_publish():
     assert not any(rule.startswith("camera_info:=") for rule in arguments)
 
 
-def test_rviz_opens_our_view_in_the_same_namespace():
+def test_without_rviz_one_sentence_names_its_package_and_the_rest_is_launched(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    nodes, _ = nodes_of_launch_file(LAUNCH_FILE, rviz="true")
+    assert list(nodes) == ["localize"]
+    assert [(said.levelname, said.getMessage()) for said in caplog.records] == [
+        ("WARNING", "rviz:=true, but RViz is not installed (ros-$ROS_DISTRO-rviz2): going on "
+         "without it.")
+    ]  # fmt: skip
+    caplog.clear()
+    nodes_of_launch_file(LAUNCH_FILE)
+    assert caplog.records == []  # nobody has asked for it
+
+
+def test_rviz_opens_our_view_in_the_same_namespace(tmp_path, monkeypatch):
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "rviz2").write_text("")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     nodes, _ = nodes_of_launch_file(
         LAUNCH_FILE, rviz="true", namespace="robot_1", pose_topic="where"
     )

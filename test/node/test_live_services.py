@@ -9,22 +9,25 @@ import time
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
 from glace_ros.msg import LocalizationStatus
 from lifecycle_msgs.msg import Transition
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
+from rclpy.parameter import parameter_dict_from_yaml_file, parameter_value_to_python
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Empty, Trigger
-from support.fake_localizer_process import AWAKE, OTHER_MAP_M, REJECT, SLEEP
+from support.fake_localizer_process import AWAKE, OTHER_MAP_M, REJECT, SLEEP, SLEEP_S
 from support.random_map import random_map
-from support.robot import NodeProcess, Robot, odometry_at, stamp_of
+from support.robot import NS, NodeProcess, Robot, odometry_at, stamp_of
 from support.waiting import holds, let_pass, wait_until
 
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
+from glace_ros.node.ros_interface.parameters import PARAMETERS
 from glace_ros.ros_messages.reading import pose_from_message, pose_from_transform
 
 pytestmark = pytest.mark.ros
@@ -44,6 +47,7 @@ class Caller(Robot):
         self._empty = {name: self.node.create_client(Empty, name) for name in names}
         self._trigger = self.node.create_client(Trigger, "glace_localizer/relocalize")
         self._get = self.node.create_client(GetParameters, "glace_localizer/get_parameters")
+        self._list = self.node.create_client(ListParameters, "glace_localizer/list_parameters")
 
     def call(self, name):
         assert self._empty[name].wait_for_service(40.0)
@@ -57,6 +61,31 @@ class Caller(Robot):
     def parameter(self, name):
         values = self._call(self._get, GetParameters.Request(names=[name]), 40.0).values
         return values[0].string_value
+
+    def dump_parameters(self, path):
+        """As `ros2 param dump` does."""
+        names = self._call(self._list, ListParameters.Request(), 40.0).result.names
+        messages = self._call(self._get, GetParameters.Request(names=names), 40.0).values
+        values = {}
+        for name, message in zip(names, messages, strict=True):
+            *groups, last = name.split(".")
+            group = values
+            for each in groups:
+                group = group.setdefault(each, {})
+            value = parameter_value_to_python(message)
+            group[last] = value if isinstance(value, (str, bool, int, float)) else list(value)
+        path.write_text(yaml.dump({"/glace_localizer": {"ros__parameters": values}}))
+
+    def load_parameters(self, path):
+        """As `ros2 param load` does: {name: why it was refused}."""
+        messages = list(parameter_dict_from_yaml_file(str(path)).values())
+        request = SetParameters.Request(parameters=messages)
+        results = self._call(self.set_parameters, request, 40.0).results
+        return {
+            message.name: result.reason
+            for message, result in zip(messages, results, strict=True)
+            if not result.successful
+        }
 
     def track(self, map_from_odom=MAP_FROM_ODOM):
         """Drives until there are poses and a transform of this drive."""
@@ -207,6 +236,43 @@ def test_ctrl_c_while_somebody_waits_is_exit_code_0(ros_domain_id, tmp_path):
         robot.close()
 
 
+def test_before_the_first_clock_there_is_no_time_and_no_image_is_of_the_future(
+    ros_domain_id, tmp_path
+):
+    robot = Caller(ros_domain_id)
+    node = NodeProcess(
+        tmp_path, "--ros-args", "-p", "autostart:=true", "-p", "use_sim_time:=true",
+        "-p", "relocalize_timeout:=1.0",
+    )  # fmt: skip
+    no_time = "There is no time: use_sim_time is true, but nothing is published on /clock."
+    try:
+        robot.wait_for_node()
+        robot.wait_for_listeners()
+        robot.publish_static()
+        robot.drive(MAP_FROM_ODOM, 1.0)
+        assert answer_of(robot.relocalize()).message == f"No fix within 1 s. {no_time}"
+        robot.drive(MAP_FROM_ODOM, 1.0)
+        node.wait_for(f"No fix yet, hence no pose and no transform. {no_time}")
+        task = input_task(robot)
+        assert (task.level, task.message) == (b"\x01", no_time)
+        values = {value.key: value.value for value in task.values}
+        assert int(values["images received"]) > 10
+        assert robot.rejections().strip() == ""
+        assert (robot.poses, robot.transforms) == ([], [])
+        robot.simulate_clock(100 * NS)
+        robot.track()
+        assert 100 * NS < stamp_of(robot.poses[0]) < 200 * NS
+        assert "in the future" not in node.log()
+        wait_until(lambda: input_task(robot).message == "Images come")
+    finally:
+        node.close()
+        robot.close()
+
+
+def input_task(robot):
+    return next(t for t in robot.diagnostics[-1].status if t.name.endswith(": input"))
+
+
 # --- AMCL's services ---
 
 
@@ -297,18 +363,79 @@ def map_of(message):
     raise AssertionError(f"{pose} is in neither map")
 
 
-def test_the_same_map_again_keeps_the_fixes(live):
+def test_a_copy_of_the_map_keeps_the_fixes(live):
     robot, node = live
     robot.activate(**PATIENT)
     robot.publish_static()
     robot.track()
     node.forget_log()
-    assert robot.set_parameter("map", "/maps/copy_of_fake.glace").successful
-    node.wait_for("Map fake.glace 01234567 is loaded.")
     robot.statuses.clear()
+    assert robot.set_parameter("map", "/maps/copy.glace").successful
+    node.wait_for("Map copy.glace 01234567 is loaded.")
     robot.track()
+    assert robot.statuses[-1].map_id == "copy.glace 01234567"
     assert "forgotten" not in node.log()
     assert {status.state for status in robot.statuses} == {LocalizationStatus.TRACKING}
+
+
+def test_the_node_s_own_dump_is_taken_in_every_state_and_loads_no_map(live, tmp_path):
+    robot, node = live
+    dump, map_path = tmp_path / "dump.yaml", tmp_path / "office.glace"
+    map_path.write_bytes(b"as it was built")
+    robot.activate(map=str(map_path), camera_names=["front", "rear"], matched=False, **PATIENT)
+    robot.dump_parameters(dump)
+    assert len(parameter_dict_from_yaml_file(str(dump))) >= len(PARAMETERS)
+    node.forget_log()
+    for transition in (None, Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+        assert transition is None or robot.transition(transition)
+        # rclpy's own, which says of itself that it is read-only
+        assert robot.load_parameters(dump).keys() <= {"start_type_description_service"}
+    assert robot.transition(Transition.TRANSITION_CONFIGURE)
+    assert node.log().count("is loaded.") == 1
+    node.forget_log()
+    assert robot.load_parameters(dump).keys() <= {"start_type_description_service"}
+    for name, other in (("camera_names", ["front"]), ("max_rate", 5.5), ("two_d_mode", False)):
+        refused = robot.set_parameter(name, other)
+        assert not refused.successful
+        assert refused.reason == f"'{name}' is read at configure: deactivate and clean up first"
+    assert robot.set_parameter("map", str(tmp_path / "other.glace")).successful
+    node.wait_for("Map other.glace 89abcdef is loaded.")  # and none before it
+    assert node.log().count("is loaded.") == 1
+
+
+def test_a_map_that_was_built_anew_under_the_same_name_is_loaded_when_it_is_set(live, tmp_path):
+    robot, node = live
+    map_path = tmp_path / "office.glace"
+    map_path.write_bytes(b"as it was built")
+    robot.activate(map=str(map_path), **PATIENT)
+    node.forget_log()
+    assert robot.set_parameter("map", str(map_path)).successful
+    map_path.write_bytes(b"as it was built anew")
+    assert robot.set_parameter("map", str(map_path)).successful
+    node.wait_for("Map fake.glace 01234567 is loaded.")
+    assert robot.set_parameter("map", str(map_path)).successful
+    assert robot.set_parameter("map", str(tmp_path / "other.glace")).successful
+    node.wait_for("Map other.glace 89abcdef is loaded.")
+    assert node.log().count("is loaded.") == 2
+
+
+def test_the_map_in_use_takes_back_another_that_is_still_being_loaded(live):
+    robot, node = live
+    robot.activate(map="/maps/fake.glace", **PATIENT)
+    robot.publish_static()
+    robot.track()
+    node.forget_log()
+    for _ in range(2):  # once is enough
+        assert robot.set_parameter("map", "/maps/slow.glace").successful
+    assert robot.set_parameter("map", "/maps/fake.glace").successful
+    assert holds(lambda: "is loaded" not in node.log(), SLEEP_S + 1.0)
+    assert robot.parameter("map") == "/maps/fake.glace"
+    for _ in range(2):
+        assert robot.set_parameter("map", "/maps/slow.glace").successful
+    node.wait_for("Map slow.glace 89abcdef is loaded.")
+    assert robot.transition(Transition.TRANSITION_DEACTIVATE)
+    assert robot.transition(Transition.TRANSITION_CLEANUP)  # ends what is still being loaded
+    assert node.log().count("is loaded") == 1
 
 
 @pytest.mark.parametrize(

@@ -402,8 +402,21 @@ def test_missing_camera_info_is_said(live):
     robot, node = live
     robot.activate()
     robot.publish_static()
-    robot.photograph(3, 0.3, info=False)
-    node.wait_for("No camera_info on /camera_info yet.")
+    robot.photograph(6, 0.3, info=False)
+    node.wait_for("]: No camera_info on /camera_info yet.")
+
+
+def test_a_camera_info_that_comes_a_moment_after_the_first_image_is_no_warning(live):
+    robot, node = live
+    robot.activate(tf_broadcast=False)
+    robot.publish_static()
+    robot.photograph(1, 0.2, info=False)
+    wait_until(lambda: "No camera_info on /camera_info yet." in robot.rejections())
+    assert robot.statuses[-1].rejection_code == LocalizationStatus.REJECTION_NO_CAMERA_INFO
+    while not robot.poses:
+        robot.photograph(1, 0.2)
+    node.wait_for("First fix: ")
+    assert "WARN" not in node.log().split(" is loaded.")[-1]
 
 
 def test_bad_parameters_fail_configure_by_name_and_range(robot, start):

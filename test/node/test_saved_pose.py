@@ -162,6 +162,19 @@ def test_a_place_that_cannot_be_written_is_said_once(tmp_path):
     ]
 
 
+def test_a_map_that_was_renamed_is_the_same_and_one_that_was_moved_or_built_anew_is_not():
+    pose = saved()
+    for map_id in ("office.glace 01234567", "a copy of office.glace 01234567"):
+        pose.check_is_of(map_id, (1.0, 2.0, 0.5), "base_footprint")
+        with pytest.raises(SavedPoseError, match=r"^it is of the map 'office.glace 01234567', not"):
+            pose.check_is_of(map_id, (1.0, 2.0, 0.0), "base_footprint")
+        with pytest.raises(SavedPoseError, match=r"^it is of 'base_footprint', not of 'base_link'"):
+            pose.check_is_of(map_id, (1.0, 2.0, 0.5), "base_link")
+    for map_id in ("office.glace 89abcdef", "office.glace", "01234567 office.glace", ""):
+        with pytest.raises(SavedPoseError, match="it is of the map"):
+            pose.check_is_of(map_id, (1.0, 2.0, 0.5), "base_footprint")
+
+
 # --- in a real process ---
 
 
@@ -194,7 +207,8 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
     assert content.map_from_base.distance_m(pose_from_message(written.pose.pose)) < 1e-9
     np.testing.assert_allclose(content.covariance_66.ravel(), written.pose.covariance)
 
-    node = start(wait=False, autostart="true", saved_pose_file=path)
+    renamed = "/maps/copy.glace"
+    node = start(wait=False, autostart="true", saved_pose_file=path, map=renamed)
     x_m, y_m, _ = content.map_from_base.translation_3
     node.wait_for(f"Saved pose x={x_m:.2f} y={y_m:.2f}", 150.0)
     robot.wait_for_listeners()
@@ -230,13 +244,13 @@ def test_a_node_that_was_killed_expects_the_robot_where_it_was(robot, start, tmp
 @pytest.mark.ros
 def test_what_cannot_be_expected_is_said_and_the_robot_is_found_without(robot, start, tmp_path):
     of_other = tmp_path / "other.json"
-    of_other.write_text(saved().to_json())
+    of_other.write_text(saved(map_id="office.glace 89abcdef").to_json())
     node = start(wait=False, autostart="true", saved_pose_file=of_other)
     robot.wait_for_node()
     robot.wait_for_listeners()
     node.wait_for(
         f"The pose in {of_other} (saved_pose_file) is left out: it is of the map "
-        "'office.glace 01234567', not of 'fake.glace 01234567'."
+        "'office.glace 89abcdef', not of 'fake.glace 01234567'."
     )
     robot.publish_static()
     until_poses(robot)

@@ -19,7 +19,7 @@ from tf2_msgs.msg import TFMessage
 from glace_ros.geometry.pose import Pose
 from glace_ros.node import live_localization
 from glace_ros.node.localizer_node import GlaceLocalizer
-from glace_ros.node.localizing.loaded_map import LoadedMap
+from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
 from glace_ros.node.ros_interface.conversions import (
     ns_to_stamp,
     pose_to_transform,
@@ -68,7 +68,7 @@ class DrivenNode:
             self.localizer, "fake.glace 01234567", "map", "base_footprint", views_v3=VIEWS_V3
         )
         self.node = GlaceLocalizer(
-            lambda _: lambda: loaded_map,
+            lambda _: CheckedMap(None, lambda: loaded_map),
             [Parameter(name, value=value) for name, value in values.items()],
         )
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
-import torch
 
 from glace_ros.commands.localize import main
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.node.localizing import localizing_thread
-from glace_ros.node.localizing.loaded_map import LoadedMap
+from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
 from glace_ros.rejection import Rejection, RejectionCode
 
 HEIGHT, WIDTH = 24, 32
@@ -56,6 +55,8 @@ class FakeLocalizer:
                 "CUDA error: device-side assert triggered\nCompile with TORCH_USE..."
             )
         if what == FULL:
+            import torch  # at last: the process comes up without it
+
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         if what == RAISE:
             raise RuntimeError("a bug in the network")
@@ -93,10 +94,12 @@ def fake_map(name, moved_m=0.0, views_v3=VIEWS_V3):
 def read(parameters):
     """`bad` is no map, `broken` turns out to be none, `slow` takes its time, `blind` has no views.
 
-    `other`, `slow` and `blind` are other maps than all the rest. With `impatient` the localizer is
-    soon taken for stuck.
+    `other`, `slow` and `blind` are other maps than all the rest, of which `copy` has another name.
+    With `impatient` the localizer is soon taken for stuck. A file, where there is one, decides by
+    its bytes whether it is the same.
     """
-    name = Path(parameters.map).stem
+    path = Path(parameters.map)
+    name = path.stem
     if name == "impatient":
         localizing_thread.STUCK_S, localizing_thread.LOST_S = 1, 6
 
@@ -111,11 +114,11 @@ def read(parameters):
             return fake_map(
                 f"{name}.glace 89abcdef", OTHER_MAP_M, None if name == "blind" else VIEWS_V3
             )
-        return fake_map("fake.glace 01234567")
+        return fake_map(f"{'copy' if name == 'copy' else 'fake'}.glace 01234567")
 
     if name == "bad":
         raise MapFileError(f"{parameters.map} is not a whole .glace map")
-    return make_ready
+    return CheckedMap((name, path.read_bytes() if path.is_file() else b""), make_ready)
 
 
 if __name__ == "__main__":

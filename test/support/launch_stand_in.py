@@ -5,6 +5,7 @@ What is left of a node action is the command line that the real one gives its pr
 
 from __future__ import annotations
 
+import logging
 import runpy
 import sys
 import types
@@ -113,6 +114,7 @@ MODULES = {
         "SetEnvironmentVariable": Action,
     },
     "launch.conditions": {"IfCondition": IfCondition},
+    "launch.logging": {"get_logger": logging.getLogger},
     "launch.substitutions": {
         "LaunchConfiguration": LaunchConfiguration,
         "PathJoinSubstitution": PathJoinSubstitution,
@@ -130,7 +132,7 @@ MODULES = {
 def nodes_of_launch_file(path, **given):
     """({executable: (arguments of its process, the node action)}, {argument: its default}).
 
-    given: launch arguments. Nodes whose condition does not hold are left out.
+    given: launch arguments. Actions whose condition does not hold are left out.
     """
     with pytest.MonkeyPatch.context() as modules:
         for name, contents in MODULES.items():
@@ -143,13 +145,11 @@ def nodes_of_launch_file(path, **given):
     assert set(given) <= set(defaults)
     context, nodes = defaults | given, {}
     for action in actions:
+        condition = action.options.get("condition")
+        if condition is not None and not condition.holds(context):
+            continue
         made = action.options["function"](context) if isinstance(action, OpaqueFunction) else ()
         for node in (action, *made):
-            if isinstance(node, Node) and _condition_holds(node, context):
+            if isinstance(node, Node):
                 nodes[node.options["executable"]] = (node.arguments_of_process(context), node)
     return nodes, defaults
-
-
-def _condition_holds(node, context):
-    condition = node.options.get("condition")
-    return condition is None or condition.holds(context)

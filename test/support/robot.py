@@ -147,10 +147,19 @@ class Robot:
     def _publish_clock(self) -> None:
         self._clock.publish(Clock(clock=ns_to_stamp(self.now_ns())))
 
+    def cover_camera(self) -> None:
+        """Publishes no images on any topic."""
+        self.node.destroy_publisher(self._images)
+
+    def uncover_camera(self, message_type: type = Image) -> None:
+        """Publishes raw or compressed images again, after `cover_camera`."""
+        topic = "image" if message_type is Image else "image/compressed"
+        self._images = self.node.create_publisher(message_type, topic, 10)
+
     def compress(self) -> None:
         """Publishes its images as PNG on image/compressed only."""
-        self.node.destroy_publisher(self._images)
-        self._images = self.node.create_publisher(CompressedImage, "image/compressed", 10)
+        self.cover_camera()
+        self.uncover_camera(CompressedImage)
 
     def publish_images_best_effort(self) -> None:
         self.node.destroy_publisher(self._images)
@@ -241,6 +250,12 @@ class Robot:
         future, answered = self.get_state.call_async(GetState.Request()), Event()
         future.add_done_callback(lambda _: answered.set())
         return answered.wait(3.0)
+
+    def image_listeners(self) -> int:
+        return self._images.get_subscription_count()
+
+    def info_listeners(self) -> int:
+        return self._infos.get_subscription_count()
 
     def wait_for_listeners(self) -> None:
         wait_until(

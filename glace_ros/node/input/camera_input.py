@@ -60,7 +60,7 @@ class CameraInput:
 
     @property
     def topic(self) -> str:
-        """Of the images, after remapping."""
+        """See ImageInput."""
         return self._images.topic
 
     @property
@@ -89,9 +89,7 @@ class CameraInput:
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
 
-    def _on_message(self, message: Any) -> None:
+    def _on_message(self, message: Any, topic: str) -> None:
         self._on_image(
-            IncomingImage(
-                message, self._images.topic, self._camera_info, self._infos.topic, self.name
-            )
+            IncomingImage(message, topic, self._camera_info, self._infos.topic, self.name)
         )

@@ -79,10 +79,16 @@ class InitialPose:
         self._subscription = self._service = None
 
     def _on_request(self, request: Any, response: Any) -> Any:
-        self._on_message(request.pose)
+        """The response is empty: what is wrong with a pose can only be said in the log."""
+        assert self._service is not None
+        self._hear(request.pose, f"The pose that {self._service.service_name} was called with")
         return response
 
     def _on_message(self, message: PoseWithCovarianceStamped) -> None:
+        assert self._subscription is not None
+        self._hear(message, f"The pose on {self._subscription.topic_name}")
+
+    def _hear(self, message: PoseWithCovarianceStamped, called: str) -> None:
         frame_id = message.header.frame_id.lstrip("/")
         covariance_66 = np.array(message.pose.covariance, dtype=np.float64).reshape(6, 6)
         problem = None
@@ -96,8 +102,7 @@ class InitialPose:
             except ValueError as error:
                 problem = f"cannot be used: {error}"
         if problem:
-            topic = "initialpose" if self._subscription is None else self._subscription.topic_name
-            self._node.get_logger().warning(f"The pose on {topic} {problem}: it is left out.")
+            self._node.get_logger().warning(f"{called} {problem}: it is left out.")
             return
         given = (covariance_66.diagonal() > 0.0).any()
         self._expect(pose, 0.5 * (covariance_66 + covariance_66.T) if given else POINTED_AT_66)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import (
@@ -13,6 +14,8 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import CompressedImage, Image
 
+from glace_ros.ros_messages.reading import stamp_to_ns
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 SILENCE_S = 5.0  # discovery takes up to 3 s
 COMPRESSED = "/compressed"
+MESSAGES = {"raw": Image, "compressed": CompressedImage}
 SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 IMAGE_QOS = {
     "sensor_data": SENSOR_QOS,
@@ -72,9 +76,14 @@ class WatchedTopic:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing has come for SILENCE_S."""
+        return time.monotonic() - self._last_s >= SILENCE_S
+
     def problem(self) -> str | None:
         """A sentence where nothing has come for SILENCE_S; None where all is well."""
-        if time.monotonic() - self._last_s < SILENCE_S:
+        if not self.is_silent:
             return None
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
@@ -107,14 +116,17 @@ class WatchedTopic:
 class ImageInput:
     """An image topic, raw or compressed; with the transport auto, the one that is published.
 
-    Like image_transport, the compressed topic is the remapped raw one with /compressed added.
+    As long as auto finds neither, it listens to both, so that tools show where images are expected,
+    and the first one is not missed. It lets go of the other as soon as it can: image_transport
+    compresses for as long as somebody listens. Like there, the compressed topic is the remapped raw
+    one with /compressed added.
 
     node: that listens, from `start` to `stop`.
     name: of the topic before remapping.
     transport: the parameter image_transport.
     qos_name: the parameter image_qos.
-    callback: called with each image message.
-    topic: what is listened to; before auto has found one, the raw topic.
+    callback: called with each image message and the topic that it came on.
+    received: how many images have come; one that comes on both topics counts once.
     """
 
     def __init__(
@@ -123,67 +135,86 @@ class ImageInput:
         name: str,
         transport: str,
         qos_name: str,
-        callback: Callable[[Any], None],
+        callback: Callable[[Any, str], None],
     ) -> None:
-        self._node, self._name = node, name
-        self._qos = IMAGE_QOS[qos_name]
-        self._callback = callback
-        self._since_s = time.monotonic()
-        self._watched: WatchedTopic | None = None
-        self._topics = _image_topics(node, name)
-        self.topic = self._topics["raw"]
-        if transport == "auto" and self.topic.endswith(COMPRESSED):
+        self._node, self._name, self._callback = node, name, callback
+        topics = _image_topics(node, name)
+        if transport == "auto" and topics["raw"].endswith(COMPRESSED):
             transport = "compressed"
-        self._transport, self._auto = transport, transport == "auto"
+        self._transports = list(MESSAGES) if transport == "auto" else [transport]
+        self._watched = {
+            each: WatchedTopic(
+                node, MESSAGES[each], topics[each], IMAGE_QOS[qos_name],
+                partial(self._on_message, each),
+            )
+            for each in self._transports
+        }  # fmt: skip
+        self._heard: list[str] = []  # transports that are listened to
+        self._came_compressed: set[int] = set()  # exposures, while both were
+        self.received = 0
 
     def start(self) -> None:
-        """Listens; with the transport auto, `choose` does."""
-        self._since_s = time.monotonic()
-        if not self._auto and self._watched is None:
-            self._listen(self._transport)
+        """Listens; with the transport auto to both topics, until `choose` finds one."""
+        if not self._heard:
+            self._listen(self._transports)
 
     def stop(self) -> None:
         """Listens no more."""
-        if self._watched is not None:
-            self._watched.stop()
+        self._listen([])
 
     @property
-    def received(self) -> int:
-        """How many images have come."""
-        return 0 if self._watched is None else self._watched.received
+    def topic(self) -> str:
+        """What is listened to, after remapping: one topic, or "/image or /image/compressed"."""
+        return " or ".join(self._watched[each].topic for each in self._heard or self._transports)
 
     def choose(self) -> None:
-        """With the transport auto: listens to the topic that is published, until images come."""
-        if not self._auto or self.received:
+        """To be called again and again. With the transport auto: listens to the topic that is
+        published, for as long as it is; raw comes first. To both where neither is.
+        """
+        if len(self._transports) == 1 or not self._heard:
             return
         published = [
-            transport
-            for transport, topic in self._topics.items()
-            if self._node.get_publishers_info_by_topic(topic)
+            each
+            for each, watched in self._watched.items()
+            if self._node.get_publishers_info_by_topic(watched.topic)
         ]
-        listening = self._watched is not None
-        if published and not (listening and self.topic in map(self._topics.get, published)):
-            self._listen(published[0])
+        if len(self._heard) > 1 or self._heard[0] not in published:
+            self._listen(published[:1] or self._transports)
 
     def problem(self) -> str | None:
         """As WatchedTopic.problem."""
-        if self._watched is not None:
-            return self._watched.problem()
-        if time.monotonic() - self._since_s < SILENCE_S:
+        heard = [self._watched[each] for each in self._heard]
+        if len(heard) == 1:
+            return heard[0].problem()
+        if not all(watched.is_silent for watched in heard):
             return None
-        topics = " or ".join(self._topics.values())
         return (
-            f"Nothing is published on {topics}: start the camera or remap the topic `{self._name}`."
+            f"Nothing is published on {self.topic}: start the camera or remap the topic "
+            f"`{self._name}`."
         )
 
-    def _listen(self, transport: str) -> None:
-        self.stop()
-        self.topic = self._topics[transport]
-        message_type = Image if transport == "raw" else CompressedImage
-        self._watched = WatchedTopic(
-            self._node, message_type, self.topic, self._qos, self._callback
-        )
-        self._watched.start()
+    def _listen(self, transports: list[str]) -> None:
+        if len(transports) > len(self._heard):
+            self._came_compressed.clear()
+        self._heard = transports
+        for each, watched in self._watched.items():
+            if each in transports:
+                watched.start()
+            else:
+                watched.stop()
+
+    def _on_message(self, transport: str, message: Any) -> None:
+        stamp_ns, to_both = stamp_to_ns(message.header.stamp), len(self._heard) > 1
+        if transport == "raw":
+            if to_both:
+                self._listen(["raw"])
+            if stamp_ns in self._came_compressed:
+                self._came_compressed.remove(stamp_ns)  # the same image again
+                return
+        elif to_both:
+            self._came_compressed.add(stamp_ns)
+        self.received += 1
+        self._callback(message, self._watched[transport].topic)
 
 
 def _image_topics(node: Node, name: str) -> dict[str, str]:

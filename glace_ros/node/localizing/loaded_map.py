@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from glace_ros.device import still_computes
-from glace_ros.errors import MapFileError
-from glace_ros.geometry.camera import Camera
-from glace_ros.localization.localizer import Localizer
-from glace_ros.maps.default_location import newest_map_path
-from glace_ros.maps.map_metadata import NOT_VALIDATED
-from glace_ros.maps.scene_map import SceneMap
+from glace_ros.maps.validation import NOT_VALIDATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.camera import Camera
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
@@ -33,10 +26,6 @@ class LocalizesImages(Protocol):
         self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
     ) -> PoseEstimate | Rejection:
         """The camera's pose in the map."""
-
-
-_ANY_CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
-"""For a blank first image where the map does not say what its camera was: its pose is not used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,46 +55,25 @@ class LoadedMap:
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""
-        return (self.map_id, self.origin_m) == (other.map_id, other.origin_m)
+        return (hash_in(self.map_id), self.origin_m) == (hash_in(other.map_id), other.origin_m)
 
 
-def read_map(parameters: LocalizeParameters) -> Callable[[], LoadedMap]:
-    """Reads and checks the map's file, which takes a fraction of a second; returns what takes
-    longer: to bring it to the device and localize one blank image, so that the first real one is
-    not slow.
+def hash_in(map_id: str) -> str:
+    """The same for a copy of the map under another name."""
+    return map_id.rpartition(" ")[2]
 
-    Raises MapFileError or WeightsError; what it returns, GlaceError for a device that is not there.
+
+@dataclass(frozen=True, eq=False)
+class CheckedMap:
+    """A map's file that was read and can be used.
+
+    contents: equal to those of another where nothing differs, the file's name included.
+    make_ready: what takes longer: to bring it to the device and localize one blank image, so that
+        the first real one is not slow. Raises GlaceError for a device that is not there.
     """
-    path = Path(parameters.map).expanduser() if parameters.map else newest_map_path()
-    if not parameters.map and not path.exists():
-        raise MapFileError(
-            f"Parameter 'map' is empty and there is no {path}: "
-            "give a map file, or make one with `glace build_map --bag BAG`."
-        )
-    scene_map = SceneMap.load(path)
-    metadata = scene_map.metadata
-    metadata.check_encoders()
-    map_id = f"{path.resolve().name} {scene_map.map_id}"
 
-    def make_ready() -> LoadedMap:
-        localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
-        camera = metadata.camera or _ANY_CAMERA
-        localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
-        return LoadedMap(
-            localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
-            _views(scene_map), metadata.held_out is not None,
-            lambda: still_computes(localizer.device),
-        )  # fmt: skip
-
-    return make_ready
-
-
-def _views(scene_map: SceneMap) -> NDArray[np.float64] | None:
-    encoder = scene_map.global_encoder
-    if encoder is None or encoder.positions_v3 is None:
-        return None
-    positions_v3 = encoder.positions_v3.cpu().numpy().astype(np.float64)
-    return np.asarray(positions_v3 + np.array(scene_map.metadata.origin_m))
+    contents: object
+    make_ready: Callable[[], LoadedMap]
 
 
 def say_what_is_loaded(log: Any, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:

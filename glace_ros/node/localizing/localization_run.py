@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from dataclasses import dataclass
 from threading import Lock
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _FIX = "fix"
+CAMERA_INFO_LATE_S = 1.0  # after a camera's first image: no reason yet to warn of it
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class LocalizationRun:
         self._transitions = TransitionLog()
         self._state = LocalizationState.UNLOCALIZED
         self._newest: dict[str, Any] = {}  # the fields of RunReport that images fill
+        self._without_info_s: dict[str, float] = {}  # since when images come so, by camera
         self._lock = Lock()
         self._closed = False
         self.counts: Counter[str] = Counter()
@@ -142,6 +145,10 @@ class LocalizationRun:
             kind = rejection.kind
             self._note_image(stamp_ns, latency_s, camera, kind, rejection.outcome)
             self._note_rejection(stamp_ns, rejection.code, str(rejection))
+            if rejection.code == RejectionCode.NO_CAMERA_INFO:
+                now_s = time.monotonic()
+                if now_s - self._without_info_s.setdefault(camera, now_s) < CAMERA_INFO_LATE_S:
+                    return
             self._transitions.enter(
                 f"image {camera}", kind, lambda: self._log.warning(str(rejection))
             )

@@ -72,17 +72,26 @@ def points_to_cloud(header: Header, points_n3: NDArray[np.float64]) -> PointClou
 
     RViz shows no others, so points far from the frame's origin are rounded here, and here alone.
     """
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        rounded_n3 = points_n3.astype("<f4")
     if _point_cloud2 is not None:
-        return _point_cloud2.create_cloud_xyz32(header, points_n3)
+        cloud = _point_cloud2.create_cloud_xyz32(header, rounded_n3)
+    else:
+        cloud = _cloud_of(header, rounded_n3)
+    cloud.is_dense = bool(np.isfinite(rounded_n3).all())  # sensor_msgs_py says false of any cloud
+    return cloud
+
+
+def _cloud_of(header: Header, points_n3: NDArray[np.float32]) -> PointCloud2:
     fields = [
         PointField(name=name, offset=4 * column, datatype=PointField.FLOAT32, count=1)
         for column, name in enumerate("xyz")
     ]
     cloud = PointCloud2(
         header=header, height=1, width=len(points_n3), fields=fields,
-        point_step=12, row_step=12 * len(points_n3), is_dense=True,
+        point_step=12, row_step=12 * len(points_n3),
     )  # fmt: skip
-    cloud.data = array.array("B", np.asarray(points_n3, "<f4").tobytes())
+    cloud.data = array.array("B", points_n3.tobytes())
     return cloud
 
 

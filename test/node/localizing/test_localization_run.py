@@ -11,6 +11,7 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.node.localizing import localization_run
 from glace_ros.node.localizing.base_locator import ImageRejected, LocatedBase
 from glace_ros.node.localizing.localization_run import LocalizationRun
 from glace_ros.node.ros_interface.parameters import LocalizeParameters
@@ -38,6 +39,27 @@ def run(said):
 def fix(run, stamp_ns):
     located = LocatedBase(ESTIMATE, Pose.identity(), 1e-4 * np.eye(6), Pose.identity())
     run.accept(stamp_ns, 0.1, located)
+
+
+def test_a_camera_info_may_be_a_second_late_before_it_is_warned_of(run, said, monkeypatch):
+    now_s = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now_s[0])
+    monkeypatch.setattr(localization_run, "time", clock)
+    run.reject(1 * S, 0.1, REJECTED, "front")
+    now_s[0] += 0.9
+    for camera in ("front", "rear"):
+        run.reject(2 * S, 0.1, REJECTED, camera)
+    assert said == []
+    report = run.report(3 * S)  # but it is told
+    assert report.rejection_code == RejectionCode.NO_CAMERA_INFO
+    assert (report.rejection_stamp_ns, report.rejection_reason) == (2 * S, str(REJECTED))
+    assert run.counts == {"front: camera_info": 2, "rear: camera_info": 1}
+    now_s[0] += 0.2
+    for camera in ("front", "rear"):
+        run.reject(3 * S, 0.1, REJECTED, camera)
+    assert said == [str(REJECTED)]  # of the front camera
+    run.reject(3 * S, 0.1, ImageRejected(Rejection(RejectionCode.NO_FRAME_ID)), "left")
+    assert len(said) == 2  # all else is said at once
 
 
 def test_without_images_after_a_fix_an_older_rejection_is_not_the_reason(run, said):
