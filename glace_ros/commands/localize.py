@@ -14,7 +14,6 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import rclpy
-from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 LOADING = "glace_ros.node.localizing.map_loading"  # imports torch
 TAKE_DOWN_S = 1.5  # for a lifecycle manager to take down a node whose GPU is gone
 LAST_ANSWER_S = 0.3  # after it: the manager asks for the state that it has come to
-LOOK_S = 1.0  # how often to look whether the context has ended
 
 
 def main(argv: list[str] | None = None, read: ReadsMaps | None = None) -> int:
@@ -160,9 +158,6 @@ def spin(node: GlaceLocalizer) -> None:
     """
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    # rclpy's signal handler wakes the executor and only then ends the context: by then it may be
-    # asleep again, for ever where nothing else wakes it.
-    node.create_timer(LOOK_S, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
     try:
         while rclpy.ok() and not node.broken:
             executor.spin_once()

@@ -216,33 +216,3 @@ def test_a_signal_at_any_moment_ends_it_cleanly(number, ros_domain_id, tmp_path)
         said = process.communicate(timeout=40.0)[0]
         assert process.returncode == 0, (moment_s, said)
         assert "Traceback" not in said, (moment_s, said)
-
-
-ENDS_LATE = """
-from contextlib import suppress
-from threading import Timer
-
-import rclpy
-from glace_ros.commands.localize import spin
-from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
-
-
-class Quiet(Node):
-    broken, state_label = False, "unconfigured"
-
-
-rclpy.init()
-node = Quiet("quiet")
-Timer(0.5, rclpy.get_default_context().handle.shutdown).start()
-with suppress(ExternalShutdownException):
-    spin(node)
-"""
-
-
-def test_a_context_that_ends_after_it_has_woken_the_executor_ends_it(ros_domain_id):
-    """What comes of rclpy's signal handler, which does it in this order, once in a hundred times.
-
-    A node that nothing else wakes slept on, and Ctrl-C did not end it.
-    """
-    subprocess.run([sys.executable, "-c", ENDS_LATE], check=True, timeout=40.0)
