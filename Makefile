@@ -82,6 +82,6 @@ benchmark: setup
 	@$(BIN)/python -m benchmark
 
 clean:
-	rm -rf $(VENV) .venv-colcon$(OTHER_DISTRO) build install log demo_output *.egg-info \
+	rm -rf $(VENV) .venv-colcon$(OTHER_DISTRO) $(OTHER_DISTRO:-%=.colcon-%) build install log demo_output *.egg-info \
 	  .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find glace_ros test benchmark dev -name __pycache__ -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 distro=${1:-jazzy} venv=.venv-colcon build=build install=install log=log
 [ "$distro" = jazzy ] ||
-    venv=$venv-$distro build=build/$distro install=install/$distro log=log/$distro
+    venv=$venv-$distro build=.colcon-$distro/build install=.colcon-$distro/install log=.colcon-$distro/log
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist loadfile" OMP_NUM_THREADS=1
 # Libraries of a ROS that is sourced, or of another environment's wheels whose Python started this.
