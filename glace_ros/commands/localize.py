@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 from rclpy.utilities import remove_ros_args
 
 from glace_ros.node.localizer_node import NODE_NAME, GlaceLocalizer
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from glace_ros.node.localizing.loaded_map import CheckedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
-LOADING = "glace_ros.node.localizing.map_loading"  # imports torch
+MAP_LOADING = "glace_ros.node.localizing.map_loading"
+SLOW_TO_IMPORT = ("glace_ros.node.configured_localizer", MAP_LOADING)  # SciPy, PyTorch
 TAKE_DOWN_S = 1.5  # for a lifecycle manager to take down a node whose GPU is gone
 LAST_ANSWER_S = 0.3  # after it: the manager asks for the state that it has come to
 
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None, read: ReadsMaps | None = None) -> int:
     read: as in GlaceLocalizer; None: real maps.
     """
     stopping = StopSignals()
-    loading = Thread(target=_import_quietly, args=(LOADING,), daemon=True)
+    loading = Thread(target=_import_quietly, daemon=True)
     code = run(sys.argv[1:] if argv is None else argv, read or read_map, stopping, loading)
     # A launched node gets a terminal's Ctrl-C twice: the second must not end this. And ignored
     # signals are all that Python does not set back to what they were before it ends.
@@ -64,30 +66,45 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
     stopping: from before there is a context.
     loading: begun as soon as the node's services answer.
     """
-    node = None
+    node = executor = None
     try:
         arguments = parse(argv)
-        rclpy.init(args=ros_arguments(arguments, argv))
-        stopping.leave_to_rclpy()
+        no_handlers = SignalHandlerOptions.NO
+        rclpy.init(args=ros_arguments(arguments, argv), signal_handler_options=no_handlers)
+        stopping.wait()
         node = GlaceLocalizer(read, overrides(arguments))
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        install_signal_handlers(SignalHandlerOptions.ALL)
+        if stopping.came:
+            return 0
         loading.start()
         if node.get_parameter("autostart").value:
             with stopping.interrupting():  # a map may take long
                 started = node.autostart()
             if not started and rclpy.ok():
                 return 1 if node.failure is None else node.failure.exit_code
-        spin(node)
+        else:
+            node.get_logger().info(
+                "Unconfigured, until a lifecycle manager or `ros2 lifecycle set` configures it; "
+                "with autostart:=true it does so itself."
+            )
+        spin(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
-        if stopping.came or (node is not None and not rclpy.ok()):
-            pass  # something was sent, or the node made, while the context came to its end
+        if node is not None and not rclpy.ok():
+            pass  # something was sent while the context came to its end
         elif node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
             print(f"glace localize: {error}", file=sys.stderr)
             return 2
         else:
             raise
     finally:
+        if executor is not None:
+            # Collected without this, in a cycle with a service that still waits, it destroys its
+            # guard after the guard itself did: a traceback in the log, or none, as it comes.
+            executor.shutdown(timeout_sec=0)
         if node is not None:
             node.release()
             node.destroy_node()
@@ -97,18 +114,19 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
 
 def read_map(parameters: LocalizeParameters) -> CheckedMap:
     """See map_loading, which is imported by then."""
-    return import_module(LOADING).read_map(parameters)  # type: ignore[no-any-return]
+    return import_module(MAP_LOADING).read_map(parameters)  # type: ignore[no-any-return]
 
 
-def _import_quietly(name: str) -> None:
+def _import_quietly() -> None:
     with suppress(Exception):  # configure comes upon it again, and says it
-        import_module(name)
+        for name in SLOW_TO_IMPORT:
+            import_module(name)
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM in three times: they end the process, which holds nothing yet; then they
-    are rclpy's, whose handlers end the context, so that nothing is interrupted in its middle; at
-    last they are ignored.
+    """Ctrl-C and SIGTERM. They end the process, which holds nothing yet; from `wait` on they are
+    but noted, and rclpy's handlers, once these are installed, end the context, so that nothing is
+    interrupted in its middle; at last they are ignored.
 
     came: one of them has come.
     """
@@ -121,8 +139,8 @@ class StopSignals:
         for number in self.NUMBERS:
             signal.signal(number, self._on_signal)
 
-    def leave_to_rclpy(self) -> None:
-        """To be called when rclpy has put its handlers before these."""
+    def wait(self) -> None:
+        """Notes them, from now on."""
         self._at_once = False
 
     @contextmanager
@@ -150,27 +168,21 @@ class StopSignals:
             raise KeyboardInterrupt
 
 
-def spin(node: GlaceLocalizer) -> None:
+def spin(node: GlaceLocalizer, executor: SingleThreadedExecutor) -> None:
     """Until the context ends, or nothing can be localized any more and a lifecycle manager has
     taken the node down: it asks after the bond is broken, and waits without limit for answers.
 
     rclpy.spin_until_future_complete keeps 250 bytes of every message and timer for ever.
+
+    executor: of the node.
     """
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        while rclpy.ok() and not node.broken:
-            executor.spin_once()
-        leave_s = time.monotonic() + TAKE_DOWN_S
-        while rclpy.ok() and (left_s := leave_s - time.monotonic()) > 0.0:
-            executor.spin_once(timeout_sec=left_s)
-            if node.state_label == "unconfigured":
-                leave_s = min(leave_s, time.monotonic() + LAST_ANSWER_S)
-        executor.remove_node(node)
-    finally:
-        # Collected without this, in a cycle with a service that still waits, it destroys its guard
-        # after the guard itself did: a traceback in the log, or none, as the collector goes.
-        executor.shutdown(timeout_sec=0)
+    while rclpy.ok() and not node.broken:
+        executor.spin_once()
+    leave_s = time.monotonic() + TAKE_DOWN_S
+    while rclpy.ok() and (left_s := leave_s - time.monotonic()) > 0.0:
+        executor.spin_once(timeout_sec=left_s)
+        if node.state_label == "unconfigured":
+            leave_s = min(leave_s, time.monotonic() + LAST_ANSWER_S)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

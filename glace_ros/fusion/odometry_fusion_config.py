@@ -3,8 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from glace_ros.fusion.pose_belief import OdometryNoise
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class OdometryNoise:
+    """Standard deviations that odometry adds between two fixes: wheels that slip, a floor that is
+    not even, a heading that drifts.
+    """
+
+    m_per_m: float = 0.1
+    """Of the position, by metre driven."""
+    m_per_rad: float = 0.02
+    """Of the position, by radian turned."""
+    rad_per_m: float = 0.03
+    """Of the angles, by metre driven."""
+    rad_per_rad: float = 0.1
+    """Of the angles, by radian turned."""
+    shared: float = 0.05
+    """Fixes of one place err together, so this ratio of a fix's variance is new uncertainty at each
+    fix: the belief never gets so certain that it no longer moves."""
+
+    def covariance_66(self, path_m: float, turned_rad: float) -> NDArray[np.float64]:
+        """(6, 6) in m^2 and rad^2, diagonal, of a trajectory so long (m, rad)."""
+        sigma_m = self.m_per_m * path_m + self.m_per_rad * turned_rad
+        sigma_rad = self.rad_per_m * path_m + self.rad_per_rad * turned_rad
+        return np.diag(np.repeat([sigma_m**2, sigma_rad**2], 3))
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,18 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from glace_ros.errors import GlaceError
-from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.lifecycle_bond import LifecycleBond
 from glace_ros.node.lifecycle_requests import AnsweringLifecycleNode
-from glace_ros.node.live_localization import LiveLocalization
-from glace_ros.node.localizing.loaded_map import say_what_is_loaded
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
-from glace_ros.node.map_switch import MapSwitch
-from glace_ros.node.output.publishers import Publishers
 from glace_ros.node.parameter_server import ParameterServer
-from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.node.services import LocalizationServices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
+    from glace_ros.node.configured_localizer import ConfiguredLocalizer
+    from glace_ros.node.live_localization import LiveLocalization
+    from glace_ros.node.localizing.loaded_map import CheckedMap
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
     ReadsMaps = Callable[[LocalizeParameters], CheckedMap]
@@ -34,7 +30,8 @@ NODE_NAME = "glace_localizer"
 
 
 class GlaceLocalizer(AnsweringLifecycleNode):
-    """The lifecycle of the node; what it does while active is in LiveLocalization.
+    """The lifecycle of the node, which can be asked as soon as this is made: what it works with is
+    in ConfiguredLocalizer, and imported when it is configured.
 
     read: checks a map file, as map_loading.read_map does.
     parameter_overrides: beside those of the command line.
@@ -58,15 +55,9 @@ class GlaceLocalizer(AnsweringLifecycleNode):
         self._read = read
         self._parameter_server = ParameterServer(self)
         self._parameter_server.declare()
-        self._said = TransitionLog()
         self._bond = LifecycleBond(self)
-        self._settings: LocalizeParameters | None = None
-        self._map: LoadedMap | None = None
-        self._map_switch: MapSwitch | None = None
-        self._tf: TransformListener | None = None
-        self._outputs: Publishers | None = None
-        self._live: LiveLocalization | None = None
-        self._restarts = LocalizationServices(self, lambda: self._live)
+        self._configured: ConfiguredLocalizer | None = None
+        self._restarts = LocalizationServices(self, self._live)
         self._restarts.start()  # until the node is destroyed: it answers in every state
 
     def autostart(self) -> bool:
@@ -103,61 +94,29 @@ class GlaceLocalizer(AnsweringLifecycleNode):
     def release(self) -> None:
         """Ends everything that configure and activate have begun."""
         self._deactivate()
-        self._parameter_server.unlock()
-        if self._map_switch is not None:
-            self._map_switch.stop()
-        if self._tf is not None:
-            self._tf.stop()
-        if self._outputs is not None:
-            for publisher in self._outputs:
-                self.destroy_publisher(publisher)
-        self._tf = self._outputs = self._map = self._map_switch = None
+        if self._configured is not None:
+            self._configured.stop()
+            self._configured = None
 
     def _configure(self) -> None:
+        from glace_ros.node.configured_localizer import ConfiguredLocalizer  # takes its time
+
         parameters = self._parameter_server.read()
         checked = self._read(parameters)
-        self._map, self._settings = checked.make_ready(), parameters
-        self._map_switch = MapSwitch(
-            self, parameters, checked.contents, self._read, self._use_map, self._keep_map
+        self._configured = ConfiguredLocalizer(
+            self, parameters, checked, checked.make_ready(), self._parameter_server, self._read
         )
-        self._map_switch.start()
-        self._parameter_server.lock(self._map_switch)
-        self._tf = TransformListener(self, self._on_tf_problem)
-        self._tf.start()
-        self._outputs = Publishers.create(self)
-        say_what_is_loaded(self.get_logger(), self._map, parameters)
-
-    def _use_map(self, loaded_map: LoadedMap, parameters: LocalizeParameters) -> None:
-        self._map, self._settings = loaded_map, parameters
-        say_what_is_loaded(self.get_logger(), loaded_map, parameters)
-        if self._live is not None:
-            self._live.use_map(loaded_map)
-
-    def _keep_map(self) -> None:
-        """The one that `map` now names is not in use: the parameter tells the truth again."""
-        assert self._settings is not None
-        assert self._map_switch is not None
-        self._parameter_server.unlock()
-        self.set_parameters([Parameter("map", value=self._settings.map)])
-        self._parameter_server.lock(self._map_switch)
+        self._configured.start()
 
     def _activate(self) -> None:
-        assert self._map is not None
-        assert self._tf is not None
-        assert self._outputs is not None
-        assert self._settings is not None
-        self._live = LiveLocalization(
-            self, self._settings, self._map, self._tf, self._outputs,
-            self._restarts.on_fix, self._on_broken,
-        )  # fmt: skip
-        self._live.start()
+        assert self._configured is not None
+        self._configured.activate(self._restarts.on_fix, self._on_broken)
         self._bond.start()
 
     def _deactivate(self) -> None:
         self._bond.stop()  # at once: the last image may take a while
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        if self._configured is not None and self._configured.live is not None:
+            self._configured.deactivate()
             self._restarts.on_deactivate()
 
     def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
@@ -182,5 +141,5 @@ class GlaceLocalizer(AnsweringLifecycleNode):
         self.failure = BrokenDeviceError(sentence)
         self.broken = True
 
-    def _on_tf_problem(self, sentence: str) -> None:
-        self._said.enter(sentence, "bad", lambda: self.get_logger().warning(sentence))
+    def _live(self) -> LiveLocalization | None:
+        return None if self._configured is None else self._configured.live

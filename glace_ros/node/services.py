@@ -10,7 +10,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 from std_srvs.srv import Empty, Trigger
 
-from glace_ros.node.localizing.localization_run import describe_fix
+from glace_ros.node.localizing.fix_words import describe_fix
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
-from glace_ros.fusion.pose_belief import OdometryNoise, PoseBelief
+from glace_ros.fusion.odometry_fusion_config import OdometryNoise
+from glace_ros.fusion.pose_belief import PoseBelief
 from glace_ros.geometry.pose import Pose
 
 EXACT = OdometryNoise(0.0, 0.0, 0.0, 0.0, shared=0.0)

@@ -81,7 +81,10 @@ class Graph:
 
     def _spin(self):
         try:
-            localize.spin(self.node)
+            executor = SingleThreadedExecutor()
+            executor.add_node(self.node)
+            localize.spin(self.node, executor)
+            executor.shutdown(timeout_sec=0)
         finally:
             self._ended.set()
 

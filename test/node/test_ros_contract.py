@@ -19,6 +19,7 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 pytest.importorskip("bond.msg", reason="the messages of bond are not built: run `make setup`")
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from std_srvs.srv import Empty
@@ -495,7 +496,7 @@ def test_a_node_that_cannot_start_by_itself_ends_with_the_code_of_what_is_wrong(
     def read(_):
         raise error or AssertionError("what is wrong with the parameters comes first")
 
-    signals = SimpleNamespace(came=False, leave_to_rclpy=lambda: None, interrupting=nullcontext)
+    signals = SimpleNamespace(came=False, wait=lambda: None, interrupting=nullcontext)
     argv = ["--map", "office.glace", *arguments]
     assert localize.run(argv, read, signals, Thread(target=lambda: None)) == code
     said = capfd.readouterr().err
@@ -513,9 +514,11 @@ def test_what_the_node_does_leaves_nothing_in_memory(unconfigured):
             node.broken = len(in_use) == 3000
 
     node.create_timer(1e-5, tick)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     tracemalloc.start()
     try:
-        localize.spin(node)
+        localize.spin(node, executor)
     finally:
         tracemalloc.stop()
     assert in_use[-1] - in_use[1000] < 100_000  # bytes; 400,000 if so

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
 from glace_ros.node.localizing.base_locator import ImageRejected, kind_of
+from glace_ros.node.localizing.fix_words import describe_fix, describe_pose
 from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.rejection import Rejection, RejectionCode
 
@@ -127,7 +128,7 @@ class LocalizationRun:
             if self._closed:
                 return
             rejected = self._fusion.expect(map_from_base, covariance_66, None)
-            what = f"{said_by} {_planar_words(map_from_base)}"
+            what = f"{said_by} {describe_pose(map_from_base)}"
             if rejected is not None:
                 said = f"{what} is left out: {rejected.reason}."
                 self._transitions.enter("expected", what, lambda: self._log.warning(said))
@@ -232,16 +233,3 @@ def what_becomes_of_tf(parameters: LocalizeParameters) -> str:
         return ""
     does = "holding" if parameters.tf_on_lost == "hold" else "stopping"
     return f"{does} {parameters.global_frame_id}->{parameters.odom_frame_id}"
-
-
-def describe_fix(fix: Fix, estimate: PoseEstimate) -> str:
-    """For log lines and answers: pose in m and rad, inliers, what it took."""
-    return (
-        f"{_planar_words(fix.map_from_base)}, "
-        f"{estimate.inliers} inliers, {estimate.seconds * 1e3:.0f} ms"
-    )
-
-
-def _planar_words(map_from_base: Pose) -> str:
-    x_m, y_m, _ = map_from_base.translation_3
-    return f"x={x_m:.2f} y={y_m:.2f} yaw={map_from_base.yaw_rad:.3f}"
