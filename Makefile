@@ -1,10 +1,16 @@
 # make demo | test | setup | lint | benchmark | clean     (docs/installation.md says more)
 #   PYTHON=python3.12     the Python to use (3.10 to 3.13)
-#   VENV=.venv            the virtual environment that is made and used
+#   ROS_DISTRO=kilted     the wheels of ROS 2 Kilted instead of Jazzy's; what a sourced ROS exports does not count
+#   VENV=.venv            the virtual environment that is made and used (Kilted: .venv-kilted)
 #   TORCH_INDEX=URL       an extra package index for torch, such as PyTorch's CPU-only builds
 
 PYTHON ?= python3
-VENV ?= .venv
+# Only what the command line says: a shell in which a ROS is sourced has a ROS_DISTRO too.
+ifneq ($(origin ROS_DISTRO),command line)
+override ROS_DISTRO := jazzy
+endif
+OTHER_DISTRO := $(if $(filter-out jazzy,$(ROS_DISTRO)),-$(ROS_DISTRO))
+VENV ?= .venv$(OTHER_DISTRO)
 BIN := $(abspath $(VENV))/bin
 
 # ROS traffic stays on this machine.
@@ -22,7 +28,7 @@ unexport MAKEFLAGS
 # Each process of the tests would translate all modules anew, and pytest all assertions: 3 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-DEPENDENCIES := $(VENV)/.dependencies
+DEPENDENCIES := $(VENV)/.dependencies$(OTHER_DISTRO)
 INSTALLED := $(VENV)/.installed
 # What the installed package has a copy of, and the subcommands' names; our modules are used where they lie.
 COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml glace_ros/cli.py \
@@ -35,8 +41,8 @@ COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml 
 setup: $(INSTALLED)
 dependencies: $(DEPENDENCIES)
 
-$(DEPENDENCIES): pyproject.toml dev/constraints.txt dev/requirements.py dev/environment.sh
-	@dev/environment.sh $(VENV) $(PYTHON)
+$(DEPENDENCIES): pyproject.toml dev/constraints.txt dev/kilted.txt dev/requirements.py dev/environment.sh
+	@dev/environment.sh $(VENV) $(PYTHON) $(ROS_DISTRO)
 	@touch $@
 
 $(INSTALLED): $(DEPENDENCIES) $(COPIED)
@@ -76,6 +82,6 @@ benchmark: setup
 	@$(BIN)/python -m benchmark
 
 clean:
-	rm -rf $(VENV) .venv-colcon build install log demo_output *.egg-info \
+	rm -rf $(VENV) .venv-colcon$(OTHER_DISTRO) $(OTHER_DISTRO:-%=.colcon-%) build install log demo_output *.egg-info \
 	  .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find glace_ros test benchmark dev -name __pycache__ -prune -exec rm -rf {} +

@@ -1,30 +1,35 @@
 #!/bin/bash
 # `colcon build` and `colcon test` on the wheels, as docs/installation.md tells it, in an
 # environment of its own: one that has glace_ros from pip must never see it from colcon too.
+#   dev/check_colcon.sh [kilted]    on Jazzy's wheels, or on Kilted's in folders of their own
 set -eu
 cd "$(dirname "$0")/.."
+distro=${1:-jazzy} venv=.venv-colcon build=build install=install log=log
+[ "$distro" = jazzy ] ||
+    venv=$venv-$distro build=.colcon-$distro/build install=.colcon-$distro/install log=.colcon-$distro/log
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist loadfile" OMP_NUM_THREADS=1
 # Libraries of a ROS that is sourced, or of another environment's wheels whose Python started this.
 [ -z "${AMENT_PREFIX_PATH:-}${_ROS_WHEELS_BOOTSTRAP_COMPLETE:-}" ] || unset LD_LIBRARY_PATH
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
 
-make --silent dependencies VENV=.venv-colcon
-source .venv-colcon/bin/activate
-colcon build --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=ON
+make --silent dependencies ROS_DISTRO="$distro" VENV="$venv"
+source "$venv/bin/activate"
+colcon --log-base "$log" build --build-base "$build" --install-base "$install" \
+    --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=ON
 set +u
-source install/setup.sh
+source "$install/setup.sh"
 set -u
 names=$(python -c 'from glace_ros.cli import SUBCOMMANDS; print(*SUBCOMMANDS)')
 for name in $names; do # what `ros2 run glace_ros NAME` starts
-    "install/glace_ros/lib/glace_ros/$name" --help >/dev/null
+    "$install/glace_ros/lib/glace_ros/$name" --help >/dev/null
     echo "colcon: $name --help works"
 done
 # The node's process starts, declares its parameters and says what is wrong: exit code 4, no map.
 code=0
-install/glace_ros/lib/glace_ros/localize --map build/no_such_map.glace || code=$?
+"$install/glace_ros/lib/glace_ros/localize" --map "$build/no_such_map.glace" || code=$?
 [ "$code" -eq 4 ] || { echo "colcon: localize without a map ended with $code, not 4" >&2; exit 1; }
-colcon test --return-code-on-test-failure ||
-    { cat build/glace_ros/ament_cmake_pytest/pytest.txt; exit 1; }
-tail -n 5 build/glace_ros/ament_cmake_pytest/pytest.txt
-colcon test-result --verbose
+colcon --log-base "$log" test --build-base "$build" --install-base "$install" \
+    --return-code-on-test-failure || { cat "$build/glace_ros/ament_cmake_pytest/pytest.txt"; exit 1; }
+tail -n 5 "$build/glace_ros/ament_cmake_pytest/pytest.txt"
+colcon test-result --verbose --test-result-base "$build"

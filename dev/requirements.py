@@ -1,10 +1,14 @@
 """Prints everything that building, testing and running glace_ros takes, from pyproject.toml.
 
+    python dev/requirements.py [kilted]
+
 For `pip install -r`: pip itself cannot install the requirements of a package without the package.
+With a distribution, its wheels (dev/kilted.txt) stand in for those of ROS 2 Jazzy.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 try:
@@ -12,7 +16,8 @@ try:
 except ImportError:  # Python 3.10
     from pip._vendor import tomli as tomllib
 
-PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+DEV = Path(__file__).resolve().parent
+PYPROJECT = DEV.parent / "pyproject.toml"
 
 
 def main() -> None:
@@ -22,6 +27,9 @@ def main() -> None:
     requirements = metadata["build-system"]["requires"] + project["dependencies"]
     for extra in project["optional-dependencies"].values():
         requirements += extra
+    for distro in sys.argv[1:]:
+        requirements = [line for line in requirements if not line.startswith("ros-jazzy-")]
+        requirements += (DEV / f"{distro}.txt").read_text(encoding="utf-8").splitlines()
     print("\n".join(requirements))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -161,3 +162,130 @@ def test_messages_are_of_this_version() -> None:
     fields = re.findall(r"^[\w/]+ +([a-z]\w*) *(?:#.*)?$", text, re.MULTILINE)
     assert len(fields) > 5
     assert list(LocalizationStatus.get_fields_and_field_types()) == fields
+
+
+KILTED = (REPO / "dev" / "kilted.txt").read_text(encoding="utf-8")
+
+
+def test_kilted_has_a_pin_for_each_wheel_of_jazzy() -> None:
+    pins = set(re.findall(r"^([\w-]+)==[\w.]+$", KILTED, re.MULTILINE))
+    lines = [line for line in KILTED.splitlines() if not line.startswith("#")]
+    assert len(pins) == len(lines) > 100, "each line is NAME==VERSION"
+    jazzy = set(re.findall(r'"ros-jazzy-([\w-]+)', PYPROJECT))
+    gone = {"python-cmake-module"}  # ROS 2 dropped it
+    assert {name for name in jazzy if f"ros-kilted-{name}" not in pins} == gone
+
+
+def test_kilted_takes_its_own_ros_and_everything_else_as_jazzy_does() -> None:
+    def requirements(*distro: str) -> list[str]:
+        command = [sys.executable, str(REPO / "dev" / "requirements.py"), *distro]
+        shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return [line for line in shown.splitlines() if not line.startswith("#")]
+
+    jazzy, kilted = requirements(), requirements("kilted")
+    assert not any(line.startswith("ros-jazzy") for line in kilted)
+    assert "ros-kilted-rclpy==9.1.2" in kilted
+    others = [line for line in jazzy if not line.startswith("ros-jazzy")]
+    assert [line for line in kilted if not line.startswith("ros-")] == others
+    assert {"torch>=2.4,<3", "ruff>=0.6,<0.18"} <= set(others)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("words", "sourced", "shown"),
+    [
+        ([], {}, ".venv jazzy"),
+        ([], {"ROS_DISTRO": "humble"}, ".venv jazzy"),  # not what make builds for
+        (["-e"], {"ROS_DISTRO": "kilted"}, ".venv jazzy"),
+        (["ROS_DISTRO=jazzy"], {"ROS_DISTRO": "kilted"}, ".venv jazzy"),
+        (["ROS_DISTRO=kilted"], {}, ".venv-kilted kilted"),
+        (["ROS_DISTRO=kilted"], {"ROS_DISTRO": "humble"}, ".venv-kilted kilted"),
+        (["ROS_DISTRO=kilted", "VENV=mine"], {}, "mine kilted"),
+    ],
+)
+def test_the_distribution_is_that_of_the_command_line(
+    tmp_path: Path, words: list[str], sourced: dict[str, str], shown: str
+) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(
+        f'include {REPO}/Makefile\nshow:\n\t@echo "$(VENV) $(ROS_DISTRO)[$$ROS_DISTRO]"\n'
+    )
+    environment = {"PATH": os.environ["PATH"], **sourced}
+    make = ["make", "--silent", "--no-print-directory", "-C", str(tmp_path), *words, "show"]
+    result = subprocess.run(make, env=environment, check=True, capture_output=True, text=True)
+    assert result.stdout == f"{shown}[]\n"  # and nothing that make starts sees it
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the wheels are for x86-64")
+@pytest.mark.parametrize(
+    ("made_for", "asked_for", "says"),
+    [
+        ("kilted", "jazzy", "is for ROS 2 kilted"),
+        ("", "kilted", "is for ROS 2 jazzy"),  # older than the file that says it
+        ("jazzy", "humble", "no pins for ROS 2 'humble'"),
+    ],
+)
+def test_an_environment_keeps_its_distribution(
+    tmp_path: Path, made_for: str, asked_for: str, says: str
+) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nexit 0\n")
+    python.chmod(0o755)
+    if made_for:
+        (tmp_path / "ros_distro").write_text(f"{made_for}\n")
+    command = [REPO / "dev" / "environment.sh", tmp_path, sys.executable, asked_for]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert not (tmp_path / "requirements.txt").exists()
+
+
+def test_fast_dds_reads_the_variable_that_the_benchmark_sets() -> None:
+    libraries = Path(sys.prefix, "lib")
+    paths = [*libraries.glob("libfastdds.so"), *libraries.glob("libfastrtps.so")]
+    if not paths:
+        pytest.skip("ROS 2 is not from wheels")
+    # benchmark/ is not installed: colcon's tests skip this
+    fast_dds_variable = pytest.importorskip("benchmark.live_load").fast_dds_variable
+
+    assert fast_dds_variable().encode() in paths[0].read_bytes()
+
+
+def test_the_documents_name_both_variables_of_fast_dds() -> None:
+    for path in (REPO / "README.md", REPO / "dev" / "fastdds_big_shm.xml"):
+        text = path.read_text(encoding="utf-8")
+        for variable in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+            assert variable in text, path
+
+
+# What rclpy 9.1.2 (Kilted) calls deprecated and Lyrical's has no more, and CMake's the same.
+REMOVED_IN_LYRICAL = re.compile(
+    r"RMW_QOS_POLICY_|\.warn\(|\bqos_event\b|QoSEventHandler|\bdeclare_parameter\([^,()]+\)"
+    r"|LaunchDescriptionArgument|ament_target_dependencies|ament_export_interfaces"
+    r"|rosidl_target_interfaces|ament_cmake_gen_version_h|tests_require"
+)
+
+
+def test_nothing_is_used_that_lyrical_has_removed() -> None:
+    folders = ("glace_ros", "launch", "benchmark", "dev", "test")
+    paths = [path for folder in folders for path in (REPO / folder).rglob("*.py")]
+    paths += [*REPO.rglob("dev/**/CMakeLists.txt"), REPO / "CMakeLists.txt", REPO / "setup.py"]
+    assert len(paths) > 300
+    for path in paths:
+        if path == Path(__file__):
+            continue
+        found = REMOVED_IN_LYRICAL.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found and found[0]}"
+
+
+def test_the_table_for_arm_has_each_dependency_at_its_pins() -> None:
+    document = (REPO / "docs" / "installation.md").read_text(encoding="utf-8")
+    section = document[document.index("## ARM robots") :]
+    rows = re.findall(r"^\| ([a-z][\w-]+) \|[^|]*\| ([^|]+) \|", section, re.MULTILINE)
+    table = {name: set(re.findall(r"\d[\w.]*(?= \(|,|$)", versions)) for name, versions in rows}
+    pins = (REPO / "dev" / "constraints.txt").read_text(encoding="utf-8")
+    requirements = re.findall(r'"([a-zA-Z][\w-]*)(?:\[\w+\])?[<>=]=?\d[^"]*"', PYPROJECT)
+    for name in {name for name in requirements if not name.startswith("ros-")}:
+        pinned = re.findall(rf"^{name}==([\w.]+)", pins, re.MULTILINE)
+        assert table.get(name) == set(pinned), name
