@@ -70,6 +70,8 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
     def read_with_all_imported(parameters: LocalizeParameters) -> CheckedMap:
         # SciPy looks into a torch that it finds, half imported or not, and raises AttributeError
         loading.join()
+        if not rclpy.ok():
+            raise ExternalShutdownException
         return read(parameters)
 
     node = executor = None

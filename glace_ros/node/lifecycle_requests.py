@@ -44,7 +44,7 @@ class AnsweringLifecycleNode(LifecycleNode):  # type: ignore[misc]  # rclpy is n
             number: label for number, label, *_ in self._state_machine.available_transitions
         }
         if asked.label in possible.values() if asked.label else asked.id in possible:
-            return self._change_state(request, response)
+            return self._tried(request, response)
         can = [f"{label} ({number})" for number, label in possible.items()]
         self.get_logger().warning(
             f"The transition {asked.label or asked.id} is not possible in the state "
@@ -52,3 +52,14 @@ class AnsweringLifecycleNode(LifecycleNode):  # type: ignore[misc]  # rclpy is n
         )
         response.success = False
         return response
+
+    def _tried(
+        self, request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        try:
+            return self._change_state(request, response)
+        except RuntimeError:  # rclpy's errors
+            if self.context.ok():
+                raise
+            response.success = False  # Ctrl-C came meanwhile; who asks waits all the same
+            return response
