@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
+from threading import Thread, active_count
 from typing import TYPE_CHECKING
 
 import rclpy
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAP_LOADING = "glace_ros.node.localizing.map_loading"
 SLOW_TO_IMPORT = ("glace_ros.node.configured_localizer", MAP_LOADING)  # SciPy, PyTorch
+LOOK_S = 0.5  # whether the context has ended
 TAKE_DOWN_S = 1.5  # for a lifecycle manager to take down a node whose GPU is gone
 LAST_ANSWER_S = 0.3  # after it: the manager asks for the state that it has come to
 
@@ -51,9 +52,9 @@ def main(argv: list[str] | None = None, read: ReadsMaps | None = None) -> int:
     # A launched node gets a terminal's Ctrl-C twice: the second must not end this. And ignored
     # signals are all that Python does not set back to what they were before it ends.
     stopping.ignore()
-    if code == BrokenDeviceError.exit_code or loading.is_alive():
-        # what CUDA does when the interpreter ends waits for the device; and PyTorch is not to be
-        # waited for, nor torn down in the middle of its import
+    if code == BrokenDeviceError.exit_code or active_count() > 1:
+        # What CUDA does when the interpreter ends waits for the device; and neither the import nor
+        # an image is to be waited for, or PyTorch torn down beside it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -185,7 +186,8 @@ def spin(node: GlaceLocalizer, executor: SingleThreadedExecutor) -> None:
     executor: of the node.
     """
     while rclpy.ok() and not node.broken:
-        executor.spin_once()
+        # a signal may wake the executor before it has ended the context, and then never again
+        executor.spin_once(timeout_sec=LOOK_S)
     leave_s = time.monotonic() + TAKE_DOWN_S
     while rclpy.ok() and (left_s := leave_s - time.monotonic()) > 0.0:
         executor.spin_once(timeout_sec=left_s)

@@ -19,13 +19,18 @@ pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 pytest.importorskip("bond.msg", reason="the messages of bond are not built: run `make setup`")
 
 import glace_ros.msg
-from support.fake_localizer_process import BREAK
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from support.fake_localizer_process import BREAK, read
 from support.launch_stand_in import nodes_of_launch_file
 from support.lifecycle_manager import LifecycleManager
 from support.robot import NodeProcess, Robot
 from support.waiting import let_pass, wait_until
 
+from glace_ros.commands import localize
 from glace_ros.geometry.pose import Pose
+from glace_ros.node.localizer_node import GlaceLocalizer
 
 pytestmark = pytest.mark.ros
 
@@ -192,6 +197,25 @@ def test_a_node_that_stands_still_for_7_s_is_active_again(manager, launched):
     wait_until(lambda: manager.active, 60.0)
     assert manager.node_state() == "active"
     assert launched.exit_codes == []
+
+
+def test_a_context_that_ends_without_a_word_ends_the_spinning():
+    """As of a signal whose handler wakes the executor first, and ends the context then."""
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node, executor = GlaceLocalizer(read), SingleThreadedExecutor()
+    try:
+        executor.add_node(node)
+        spinning = Thread(target=localize.spin, args=(node, executor), daemon=True)
+        spinning.start()
+        let_pass(0.3, "it sleeps, as nothing wakes an unconfigured node")
+        with node.context.handle:
+            node.context.handle.shutdown()
+        spinning.join(20.0)
+        assert not spinning.is_alive()
+    finally:
+        executor.shutdown(timeout_sec=0)
+        node.destroy_node()
+        rclpy.try_shutdown()
 
 
 # --- Ctrl-C, of what `ros2 run` and `ros2 launch` start ---

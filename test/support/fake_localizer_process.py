@@ -69,6 +69,7 @@ class FakeLocalizer:
             time.sleep(SLEEP_S)
             print(AWAKE, flush=True)
         if what == HANG:
+            print("the fake localizer hangs", flush=True)
             Event().wait()
         pose = Pose.from_quaternion(np.array([x, y, z]) + self._moved_3, quaternion_xyzw)
         return PoseEstimate(

@@ -75,16 +75,16 @@ class NewestFirstWorker(Generic[Job]):
         with self._changed:
             self._jobs.clear()
 
-    def stop(self, *, wait: bool = True) -> None:
+    def stop(self, wait_s: float | None = None) -> None:
         """Ends the thread after the job that it is working on.
 
-        wait: for that.
+        wait_s: for that, at most; None: without limit.
         """
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        if wait and self._thread is not None:
-            self._thread.join()
+        if self._thread is not None:
+            self._thread.join(wait_s)
 
     def _run(self) -> None:
         due = time.monotonic()

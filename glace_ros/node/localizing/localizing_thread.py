@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 TICKS_A_S = 5
+LAST_IMAGE_S = 2.0  # after Ctrl-C: launch kills what has not ended after 5 s
 
 
 class ImageJob(NamedTuple):
@@ -110,8 +111,11 @@ class LocalizingThread:
         self._worker.start()
 
     def stop(self) -> None:
-        """Returns when the image that is being worked on is done with, or is stuck."""
-        self._worker.stop(wait=self._ticks < STUCK_S * TICKS_A_S)
+        """Returns when the image that is being worked on is done with, or is stuck: nobody else
+        can notice that any more. After Ctrl-C it soon is.
+        """
+        left_s = max(0.0, STUCK_S - self._ticks / TICKS_A_S)
+        self._worker.stop(left_s if self._node.context.ok() else min(left_s, LAST_IMAGE_S))
 
     def _work(self, job: ImageJob) -> None:
         run, image = job.run, job.image

@@ -169,6 +169,19 @@ def test_the_thread_is_stuck_after_so_many_ticks_on_one_image(localizing):
     locator.free.set()
 
 
+@pytest.mark.parametrize("ctrl_c", [False, True])
+def test_who_stops_the_thread_does_not_wait_for_ever(localizing, monkeypatch, ctrl_c):
+    name = "LAST_IMAGE_S" if ctrl_c else "STUCK_S"
+    monkeypatch.setattr(f"glace_ros.node.localizing.localizing_thread.{name}", 0.2)
+    localizing._node.context.ok = lambda: not ctrl_c
+    locator = offer_image(localizing)
+    begun_s = time.monotonic()
+    localizing.stop()
+    assert 0.2 <= time.monotonic() - begun_s < 5.0  # 10 s, were it not looked at
+    assert localizing.is_busy
+    locator.free.set()
+
+
 def test_an_exception_is_one_line_of_bounded_length():
     assert in_one_line(ValueError()) == "ValueError()"
     assert in_one_line(RuntimeError("\n\n  first \nsecond")) == "RuntimeError: first"
@@ -303,3 +316,22 @@ def test_a_gpu_call_that_hangs_is_an_error_and_then_the_end(robot, start):
             assert robot.transition(transition)
     assert node.process.wait(40.0) == BrokenDeviceError.exit_code
     node.wait_for("working on one image for 6 s: this process must be started again")
+
+
+@pytest.mark.ros
+def test_neither_deactivate_nor_ctrl_c_waits_for_a_call_that_hangs(robot, start):
+    """Before anybody has noticed that it does."""
+    node = start()
+    robot.activate(map="/maps/impatient.glace")
+    for end in (lambda: robot.transition(Transition.TRANSITION_DEACTIVATE), node.interrupt):
+        if robot.state() == "inactive":
+            assert robot.transition(Transition.TRANSITION_ACTIVATE)
+            robot.wait_for_listeners()
+        robot.publish_static()
+        robot.poses.clear()
+        drive_until(robot, lambda: robot.poses)
+        drive_until(robot, lambda: "hangs" in node.log(), HANG)
+        node.forget_log()
+        code = end()
+        assert code in (True, 0), code
+    assert "Traceback" not in node.log()
