@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.browser import open_browser, why_no_browser
 from support.report_examples import example_report
+from support.waiting import wait_until
 
 from glace_ros.report.map_page import map_page
 from glace_ros.report.page import write_page
@@ -108,5 +109,6 @@ def test_a_page_that_breaks_the_rules_is_found_out(browser, tmp_path):
     browser.errors()
     browser.asked_for()
     browser.open(bad, 1280)
-    assert any("oh" in error for error in browser.errors())
-    assert "http://example.invalid/x.png" in browser.asked_for()
+    # the browser's log may lag behind the page
+    wait_until(lambda: any("oh" in error for error in browser.errors()))
+    wait_until(lambda: "http://example.invalid/x.png" in browser.asked_for())
