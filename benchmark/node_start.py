@@ -22,8 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.demo.live_run import LocalizerProcess, running_localizer
-
-NAME = "glace_localizer"
+from glace_ros.node.localizer_node import NODE_NAME
 
 
 def main() -> int:
@@ -72,7 +71,7 @@ def start_node(scene_map: Path) -> dict[str, float]:
 
 def answer_of(localizer: LocalizerProcess, service_type: Any, name: str, request: Any) -> Any:
     """The answer of one of the node's services, as soon as that is there."""
-    client = localizer.node.create_client(service_type, f"{NAME}/{name}")
+    client = localizer.node.create_client(service_type, f"{NODE_NAME}/{name}")
     while not client.wait_for_service(0.01):
         localizer.require_running()
     answer = client.call_async(request)

@@ -102,12 +102,10 @@ def run(argv: list[str], read: ReadsMaps, stopping: StopSignals, loading: Thread
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, ValueError, TypeError) as error:
-        if node is not None and not rclpy.ok():
-            pass  # something was sent while the context came to its end
-        elif node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
+        if node is None:  # bad --ros-args, a missing params file, a value that rclpy cannot take
             print(f"glace localize: {error}", file=sys.stderr)
             return 2
-        else:
+        if rclpy.ok():  # else Ctrl-C came while something was sent
             raise
     finally:
         if executor is not None:

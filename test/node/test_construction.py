@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.node import lifecycle_bond
+from glace_ros.node.configured_localizer import ConfiguredLocalizer
 from glace_ros.node.input import initial_pose
 from glace_ros.node.input.camera_input import CameraInput
 from glace_ros.node.input.initial_pose import InitialPose
@@ -22,10 +23,11 @@ from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.lifecycle_bond import LifecycleBond
 from glace_ros.node.live_localization import LiveLocalization
 from glace_ros.node.localizing.image_worker import NewestFirstWorker
-from glace_ros.node.localizing.loaded_map import LoadedMap
+from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
 from glace_ros.node.localizing.localizing_thread import LocalizingThread
 from glace_ros.node.map_switch import MapSwitch
 from glace_ros.node.output.map_odom_broadcaster import MapOdomBroadcaster
+from glace_ros.node.output.publishers import Publishers
 from glace_ros.node.ros_interface.parameters import LocalizeParameters
 from glace_ros.node.saved_pose_file import PoseMemory
 from glace_ros.node.services import LocalizationServices
@@ -145,6 +147,13 @@ PARTS = {
     ),
     "bond": (
         lambda node, path, called: LifecycleBond(node), 0, ["publisher", "subscription", "timer"],
+    ),
+    "all while configured": (
+        lambda node, path, called: ConfiguredLocalizer(
+            node, PARAMETERS, CheckedMap(None, nothing), LOADED_MAP,
+            SimpleNamespace(lock=nothing, unlock=nothing), nothing,
+        ), 1,
+        ["guard condition", *["publisher"] * len(Publishers._fields), *["subscription"] * 2],
     ),
     "all while active": (
         lambda node, path, called: LiveLocalization(
