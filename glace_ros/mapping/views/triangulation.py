@@ -98,7 +98,7 @@ def triangulate_view(
     nothing_n3 = torch.zeros_like(view.pixels_n2[:, :1]).expand(-1, 3)
     if len(neighbours) + 1 < config.min_views or len(nothing_n3) == 0:
         return nothing_n3, torch.zeros_like(nothing_n3[:, 0], dtype=torch.bool)
-    matched = [_match(view, other, config) for other in neighbours]
+    matched = [match_views(view, other, config) for other in neighbours]
     seen_nk = torch.stack([seen_n for _, seen_n in matched], dim=1)
     pixels_nk2 = torch.stack(
         [other.pixels_n2[index_n] for (index_n, _), other in zip(matched, neighbours, strict=True)],
@@ -125,7 +125,7 @@ def triangulate_view(
     return points_n3, good_n
 
 
-def _match(
+def match_views(
     view: View, other: View, config: TriangulationConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(index (n,) into the other's patches, whether to believe it): mutual, similar, epipolar."""

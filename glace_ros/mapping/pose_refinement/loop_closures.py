@@ -1,0 +1,122 @@
+"""Loops: views that see what another view, much earlier or of another drive, saw.
+
+A global descriptor names candidates, matched keypoints and a pose that they agree on verify them.
+The points are those of the view's own stretch of way, metric by its odometry, so that a loop says
+where one camera is from the other, scale included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import poselib
+import torch
+
+from glace_ros.geometry.pose import Pose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.mapping.pose_refinement.refinement_config import LoopConfig, MatchingConfig
+    from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+    from glace_ros.mapping.pose_refinement.tracks import Tracks
+
+_RANSAC = {"max_iterations": 300, "min_iterations": 30, "seed": 0}
+
+
+class Loop(NamedTuple):
+    """Two views of the same place.
+
+    first, second: the views.
+    first_from_second: of the cameras, by the first one's points; metres.
+    inliers: keypoints that agree.
+    """
+
+    first: int
+    second: int
+    first_from_second: Pose
+    inliers: int
+
+
+class ViewPoints(NamedTuple):
+    """The points that one view sees.
+
+    patch_m: which of its patches, int64.
+    points_m3: in the camera, metres.
+    """
+
+    patch_m: NDArray[np.int64]
+    points_m3: NDArray[np.float64]
+
+
+def points_of_views(
+    tracks: Tracks, points_k3: NDArray[np.float64], map_from_camera: Sequence[Pose]
+) -> list[ViewPoints]:
+    """What each view sees of triangulated tracks."""
+    order_n = np.argsort(tracks.view_n, kind="stable")
+    ends_v = np.searchsorted(tracks.view_n[order_n], np.arange(len(map_from_camera) + 1))
+    seen = []
+    for view, pose in enumerate(map_from_camera):
+        rows = order_n[ends_v[view] : ends_v[view + 1]]
+        points_m3 = pose.inverse().transform(points_k3[tracks.track_n[rows]])
+        seen.append(ViewPoints(tracks.patch_n[rows], points_m3))
+    return seen
+
+
+def find_loops(
+    views: Sequence[RefinementView],
+    seen: Sequence[ViewPoints],
+    descriptors_vG: torch.Tensor,
+    loops: LoopConfig,
+    matching: MatchingConfig,
+    on_view: Callable[[], None] = lambda: None,
+) -> list[Loop]:
+    """Loops of all views, in the order of the views.
+
+    seen: what each view sees.
+    descriptors_vG: global ones, unit norm.
+    on_view: called after each view.
+    """
+    found = []
+    drives_v = np.array([view.drive for view in views])
+    for first, view in enumerate(views):
+        similarity_v = (descriptors_vG @ descriptors_vG[first]).numpy()
+        along_v = np.abs(np.arange(len(views)) - first) < loops.apart
+        similarity_v[along_v & (drives_v == view.drive)] = -1.0
+        for second in np.argsort(-similarity_v)[: loops.candidates].tolist():
+            if similarity_v[second] >= 0 and len(seen[first].patch_m) >= loops.min_inliers:
+                loop = _loop(first, second, views, seen[first], loops, matching)
+                found += [loop] if loop else []
+        on_view()
+    return found
+
+
+def _loop(
+    first: int,
+    second: int,
+    views: Sequence[RefinementView],
+    seen: ViewPoints,
+    loops: LoopConfig,
+    matching: MatchingConfig,
+) -> Loop | None:
+    """Where the second view is among the first one's points, if enough of them agree."""
+    other = views[second]
+    known_mC = views[first].descriptors_nC[torch.from_numpy(seen.patch_m)]
+    similarity_mn = known_mC @ other.descriptors_nC.T
+    best_m, index_m = similarity_mn.max(dim=1)
+    mutual_m = similarity_mn.argmax(dim=0)[index_m] == torch.arange(len(index_m))
+    good_m = (mutual_m & (best_m > matching.min_cosine)).numpy()
+    if int(good_m.sum()) < loops.min_inliers:
+        return None
+    pixels_m2 = other.pixels_n2[index_m.numpy()[good_m]]
+    options = _RANSAC | {"max_reproj_error": loops.reprojection_px}
+    pose, result = poselib.estimate_absolute_pose(
+        pixels_m2, seen.points_m3[good_m], other.poselib_camera, options, {}
+    )
+    if result["num_inliers"] < loops.min_inliers:
+        return None
+    second_from_first = Pose(np.asarray(pose.R), np.asarray(pose.t))
+    return Loop(first, second, second_from_first.inverse(), int(result["num_inliers"]))

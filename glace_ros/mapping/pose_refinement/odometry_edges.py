@@ -1,0 +1,115 @@
+"""Odometry as a constraint: the motion between neighbouring views, and how far it may be off.
+
+Wheels' odometry is precise over a metre and drifts over many: its errors are of the motion between
+two views. How large they are is seen from the recording itself (`noise_scales`): what odometry says
+of a motion, against what odometry and images together say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.geometry.pose import Pose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.mapping.pose_refinement.refinement_config import OdometryNoiseModel
+
+_PLANAR_M = 0.002
+_PLANAR_RAD = 0.001
+"""Recorded heights and tilts that change by less than these are of odometry that knows none."""
+
+
+@dataclass(frozen=True, eq=False)
+class OdometryEdge:
+    """What odometry says of the motion from one view to the next of its drive."""
+
+    first: int
+    second: int
+    first_from_second: Pose
+    """Of the cameras."""
+    way_m: float
+    """Driven between them, turns counted as `turn_m`."""
+    sigmas_6: NDArray[np.float64]
+    """Standard deviations: rotation (rad) and position (m) of the base, about its own axes."""
+    base_from_camera: Pose
+
+    @property
+    def whitening_66(self) -> NDArray[np.float64]:
+        """Times the error of the motion (rotation, translation; in the second camera's axes) it has
+        unit variances.
+        """
+        return adjoint_66(self.base_from_camera) / self.sigmas_6[:, None]
+
+    def errors_6(self, first_from_second: Pose) -> NDArray[np.float64]:
+        """How many standard deviations a motion differs by: rotation, then position, of the base.
+        To first order, as edges are short.
+        """
+        error = self.base_from_camera @ self.first_from_second.inverse() @ first_from_second
+        error = error @ self.base_from_camera.inverse()
+        error_6 = np.concatenate([error.rotation_vector_3, error.translation_3])
+        return np.asarray(error_6 / self.sigmas_6)
+
+    def scaled(self, rotation: float, position: float) -> OdometryEdge:
+        """With other standard deviations."""
+        sigmas_6 = self.sigmas_6 * np.repeat([rotation, position], 3)
+        return OdometryEdge(
+            self.first, self.second, self.first_from_second, self.way_m, sigmas_6,
+            self.base_from_camera,
+        )  # fmt: skip
+
+
+def odometry_edges(
+    map_from_camera: Sequence[Pose],
+    drives_v: NDArray[np.int64],
+    base_from_camera: Pose,
+    noise: OdometryNoiseModel,
+) -> list[OdometryEdge]:
+    """Between neighbouring views of each drive.
+
+    map_from_camera: as recorded.
+    drives_v: which drive each view is of.
+    base_from_camera: the camera on the robot.
+    """
+    edges = []
+    for first in range(len(map_from_camera) - 1):
+        second = first + 1
+        if drives_v[first] != drives_v[second]:
+            continue
+        first_from_second = map_from_camera[first].inverse() @ map_from_camera[second]
+        motion = base_from_camera @ first_from_second @ base_from_camera.inverse()
+        turn_rad = float(np.linalg.norm(motion.rotation_vector_3))
+        way_m = float(np.linalg.norm(motion.translation_3)) + noise.turn_m * turn_rad
+        rotation_rad = np.hypot(noise.rotation_rad * np.sqrt(way_m), noise.least_rotation_rad)
+        position_m = np.hypot(noise.translation_m * np.sqrt(way_m), noise.least_translation_m)
+        sigmas_6 = np.repeat([rotation_rad, position_m], 3)
+        edges.append(
+            OdometryEdge(first, second, first_from_second, way_m, sigmas_6, base_from_camera)
+        )
+    return edges
+
+
+def is_planar(map_from_base: Sequence[Pose]) -> bool:
+    """Whether a drive's odometry knows no height and no tilt: that of wheels on a floor."""
+    heights_n = np.array([pose.translation_3[2] for pose in map_from_base])
+    up_n3 = np.stack([pose.rotation_33[2] for pose in map_from_base])
+    tilts_n2 = up_n3[:, :2]
+    return bool(np.ptp(heights_n) < _PLANAR_M and np.ptp(tilts_n2, axis=0).max() < _PLANAR_RAD)
+
+
+def adjoint_66(target_from_source: Pose) -> NDArray[np.float64]:
+    """Takes a small motion (rotation, translation) about the source's axes to the target's
+    (Barfoot, State Estimation for Robotics, 7.1.4, in the order rotation, translation).
+    """
+    rotation_33, (x, y, z) = target_from_source.rotation_33, target_from_source.translation_3
+    cross_33 = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    adjoint_66 = np.zeros((6, 6))
+    adjoint_66[:3, :3] = adjoint_66[3:, 3:] = rotation_33
+    adjoint_66[3:, :3] = cross_33 @ rotation_33
+    return adjoint_66

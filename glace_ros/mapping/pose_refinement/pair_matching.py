@@ -1,0 +1,119 @@
+"""Pairs of views, and which of their keypoints match: mutual, alike, and near the epipolar line that
+the poses known so far say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from glace_ros.mapping.pose_refinement.tracks import PairMatches
+from glace_ros.mapping.views.triangulation import (
+    TriangulationConfig,
+    View,
+    choose_neighbours,
+    match_views,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.refinement_config import MatchingConfig
+    from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+    from glace_ros.mapping.pose_refinement.tracks import Cameras
+
+
+def pairs_along_way(drives_v: NDArray[np.int64], reach: int) -> list[tuple[int, int]]:
+    """Each view and the `reach` views after it in its drive."""
+    count = len(drives_v)
+    return [
+        (first, second)
+        for first in range(count)
+        for second in range(first + 1, min(count, first + 1 + reach))
+        if drives_v[first] == drives_v[second]
+    ]
+
+
+def pairs_in_reach(
+    map_from_camera: Sequence[Pose], config: MatchingConfig
+) -> list[tuple[int, int]]:
+    """Views near each other that look the same way, of whatever drive; each pair once."""
+    camera_from_map_v34 = np.stack([pose.inverse().matrix_44[:3] for pose in map_from_camera])
+    chosen = choose_neighbours(
+        camera_from_map_v34.astype(np.float32),
+        TriangulationConfig(
+            neighbours=config.neighbours, distance_m=config.distance_m, angle_deg=config.angle_deg
+        ),
+    )
+    pairs = {(min(a, b), max(a, b)) for a, others in enumerate(chosen) for b in others}
+    return sorted(pairs)
+
+
+def match_pairs(
+    views: Sequence[RefinementView],
+    map_from_camera: Sequence[Pose],
+    pairs: Iterable[tuple[int, int]],
+    epipolar_px: float,
+    min_cosine: float,
+    on_pair: Callable[[], None] = lambda: None,
+) -> list[PairMatches]:
+    """What matches in each pair.
+
+    on_pair: called after each.
+    """
+    config = TriangulationConfig(min_cosine=min_cosine, epipolar_px=epipolar_px)
+    seen = [_as_seen(view, pose) for view, pose in zip(views, map_from_camera, strict=True)]
+    matches = []
+    for first, second in pairs:
+        index_n, good_n = match_views(seen[first], seen[second], config)
+        first_p, second_p = good_n.nonzero()[:, 0], index_n[good_n]
+        alike_pC = views[first].descriptors_nC[first_p] * views[second].descriptors_nC[second_p]
+        matches.append(
+            PairMatches(
+                first, second, first_p.numpy(), second_p.numpy(), alike_pC.sum(dim=1).numpy()
+            )
+        )
+        on_pair()
+    return matches
+
+
+def near_epipolar(
+    matches: Iterable[PairMatches],
+    views: Sequence[RefinementView],
+    cameras: Cameras,
+    epipolar_px: float,
+) -> list[PairMatches]:
+    """The matches that lie near the epipolar lines of other poses than they were found with."""
+    near = []
+    for pair in matches:
+        rays = [
+            cameras.rays(np.full(len(patch_p), view), views[view].pixels_n2[patch_p])
+            for view, patch_p in ((pair.first, pair.first_p), (pair.second, pair.second_p))
+        ]
+        baseline_3 = cameras.centres_v3[pair.first] - cameras.centres_v3[pair.second]
+        normal_p3 = np.cross(baseline_3, rays[0])
+        normal_p3 /= np.linalg.norm(normal_p3, axis=1, keepdims=True).clip(1e-12)
+        sine_p = np.abs((normal_p3 * rays[1]).sum(axis=1))
+        good_p = sine_p * cameras.intrinsics_v4[pair.second, 0] < epipolar_px
+        near.append(
+            pair._replace(
+                first_p=pair.first_p[good_p],
+                second_p=pair.second_p[good_p],
+                cosine_p=pair.cosine_p[good_p],
+            )
+        )
+    return near
+
+
+def _as_seen(view: RefinementView, map_from_camera: Pose) -> View:
+    return View(
+        view.descriptors_nC,
+        torch.from_numpy(view.pixels_n2).float(),
+        torch.from_numpy(map_from_camera.inverse().matrix_44[:3]).float(),
+        torch.from_numpy(view.intrinsics_4).float(),
+    )

@@ -1,0 +1,115 @@
+"""How poses are refined: settings of all its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class OdometryNoiseModel:
+    """How far odometry drifts, before a recording has shown its own: variances grow with the way,
+    where a way is metres driven and `turn_m` metres for each radian turned.
+    """
+
+    rotation_rad: float = 0.0175
+    """Standard deviation of a rotation after one metre of way: 1 degree."""
+    translation_m: float = 0.02
+    """The same of the position."""
+    turn_m: float = 0.5
+    """Metres of way that a turn by one radian counts as."""
+    least_rotation_rad: float = 0.0005
+    """Of neighbouring views, however near: stamps and interpolation."""
+    least_translation_m: float = 0.001
+    """The same of the position."""
+    planar_tilt_rad: float = 0.005
+    """Roll and pitch of a robot whose recorded poses are planar: floors and springs."""
+    planar_height_m: float = 0.01
+    """Its height."""
+    least_scale: float = 0.02
+    """Recordings are never believed to be better than this ratio of the above."""
+    most_scale: float = 10.0
+    """Nor worse."""
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Which keypoints of two views are taken for the same."""
+
+    patches: int = 500
+    """Of each view, best first."""
+    along_way: int = 6
+    """Views that each view is matched to among those after it in its drive."""
+    min_cosine: float = 0.75
+    """Of two descriptors."""
+    epipolar_px: tuple[float, ...] = (8.0, 15.0, 8.0, 5.0, 4.0, 4.0)
+    """From a match to its epipolar line by the poses known then: along the way with odometry's,
+    everywhere after the pose graph, everywhere after the first bundle adjustment."""
+    neighbours: int = 20
+    """Views near each other by the poses, in whatever drive, that are matched."""
+    distance_m: float = 2.5
+    """How far apart such views are at most."""
+    angle_deg: float = 60.0
+    """And their viewing directions."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """When a view sees what another one, much earlier or of another drive, saw."""
+
+    candidates: int = 16
+    """Views with the most similar global descriptors that each view is held against."""
+    apart: int = 10
+    """Views of one drive nearer to each other in its order are along the way, no loop."""
+    min_inliers: int = 30
+    """Keypoints that agree with the pose of one view among the other's points."""
+    reprojection_px: float = 4.0
+    """Within which they agree."""
+    translation_m: float = 0.06
+    """Standard deviation of a loop's translation."""
+    translation_ratio: float = 0.05
+    """And of each metre between the two views."""
+    rotation_rad: float = 0.02
+    """Of its rotation."""
+    min_joining: int = 8
+    """Loops that have to agree before another drive is joined to those before it."""
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """How views, points and the camera are adjusted together."""
+
+    observations: int = 150
+    """Of each view at least, where there are as many; longest tracks first."""
+    most_observations: int = 600_000
+    """In all: bounds the memory; a longer recording has fewer of each view."""
+    min_views: int = 3
+    """Of a track."""
+    sigma_px: float = 4.0
+    """Standard deviation of a keypoint. More than the one pixel that keypoints scatter by: what the
+    keypoints of a view have in common (rolling shutter, calibration) does not average out."""
+    huber: float = 2.0
+    """Standard deviations from which a keypoint counts less."""
+    min_parallax_deg: float = 1.0
+    """Of a track's rays."""
+    iterations: int = 15
+    """Of Levenberg-Marquardt, at most."""
+    focal_ratio: float = 0.02
+    """Standard deviation of the recorded focal length."""
+    centre_px: float = 3.0
+    """Of the recorded principal point."""
+    radial: float = 0.1
+    """Of what is left of the first radial distortion."""
+
+
+@dataclass(frozen=True)
+class PoseRefinementConfig:
+    """All of it."""
+
+    noise: OdometryNoiseModel = field(default_factory=OdometryNoiseModel)
+    """Of odometry."""
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    """Of keypoints."""
+    loops: LoopConfig = field(default_factory=LoopConfig)
+    """Between views that are not neighbours along the way."""
+    bundle: BundleConfig = field(default_factory=BundleConfig)
+    """Of the bundle adjustments."""
