@@ -12,7 +12,7 @@ from rich.console import Console
 from glace_ros.command_line.output_files import write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
-from glace_ros.command_line.recording_options import open_recording, recording_name
+from glace_ros.command_line.recording_options import open_drives, recording_name
 from glace_ros.command_line.shortages import shortages_in_a_sentence
 from glace_ros.commands.build_map_config import BuildRequest, build_request, weights_of
 from glace_ros.commands.build_map_fingerprint import fingerprint
@@ -33,8 +33,7 @@ from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.maps.default_location import point_latest_at
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.ranks import Ranks
-from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
-from glace_ros.recording.recording_summary import survey
+from glace_ros.recording.held_out import HeldOutImages, blocks_of, mapping_count, mapping_images
 from glace_ros.report.build_record import BuildRecord
 from glace_ros.report.map_report import map_report
 from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.encoded_views import EncodedViews
     from glace_ros.maps.scene_map import SceneMap
-    from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.posed_images import PosedImage
 
 
@@ -70,14 +69,14 @@ def _build(request: BuildRequest) -> int:
     device = choose_device(request.device)
     ranks = Ranks.join(device)
     console = Console(stderr=True, quiet=ranks.rank > 0)
-    with open_recording(request.recording, "train") as reader:
+    with open_drives(request.recording, "train") as reader:
         if request.dry_run:
-            print_survey(survey(reader, selection), config)
+            print_survey(reader, selection, config)
             return 0
         output = request.writable_output()
         weights = weights_of(config)  # are they here: said before the images are counted
         print_source(console, reader, device)
-        blocks = HeldOutBlocks(reader.pose_stamps_n(), request.holdout)
+        blocks = blocks_of(reader, request.holdout)
         held_out = HeldOutImages(reader)
         image_count = reader.info.image_count
         if config.buffer.samples:
@@ -200,7 +199,7 @@ def _train(
 
 def _validate(
     scene_map: SceneMap,
-    reader: PosedImageReader,
+    reader: DrivesReader,
     held_out: HeldOutImages,
     record: BuildRecord,
     request: BuildRequest,
@@ -213,7 +212,7 @@ def _validate(
     return validation
 
 
-def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
+def _described(reader: DrivesReader, name: str, content_hash: str) -> RecordingDescription:
     info = reader.info
     return RecordingDescription(
         info.map_frame, info.base_frame, info.camera_frame, info.image_topic,

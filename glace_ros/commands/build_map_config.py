@@ -55,8 +55,7 @@ class BuildRequest:
         output = self.output or default_folder() / f"{recording_name(self.recording)}.glace"
         reports = {f"the report {path.name}": path for path in report_paths(output) if self.report}
         files: dict[str, str | Path | None] = {
-            "--bag": self.recording.bag,
-            "--scene": self.recording.scene,
+            **self.recording.files,
             "--output": output,
             "--json": self.json,
         }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.views.triangulation import TriangulationConfig
     from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
-VERSION = 1
+VERSION = 2
 """To be raised when a key below changes its meaning, or when files of unfinished work that older
 code left can no longer be gone on from though no value changed."""
 
@@ -53,7 +53,7 @@ NOT_OF_THE_MAP = frozenset(
 def fingerprint(request: BuildRequest, content_hash: str, weights: Sequence[str]) -> str:
     """sha256 (hex) over all that unfinished work depends on.
 
-    content_hash: of the recording.
+    content_hash: of all drives, in their order.
     weights: hashes of the encoders' weights.
     """
     values = {"version": VERSION, "recording.content": content_hash, "weights": list(weights)}
@@ -64,8 +64,8 @@ def fingerprint(request: BuildRequest, content_hash: str, weights: Sequence[str]
 def _of_recording(request: BuildRequest) -> dict[str, Any]:
     recording, selection = request.recording, request.selection
     return {
-        "recording.bag": recording.bag,
-        "recording.scene": recording.scene,
+        "recording.bag": list(recording.bags),
+        "recording.scene": list(recording.scenes),
         "recording.image_topic": recording.image_topic,
         "recording.camera_info_topic": recording.camera_info_topic,
         "recording.pose_source": recording.pose_source,

@@ -42,12 +42,12 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add_recording_arguments(parser, "train")
+    add_recording_arguments(parser, "train", several=True)
     parser.add_argument(
         "--output",
         metavar="MAP.glace",
-        help="left out: NAME.glace, of the bag or scene, in ~/.ros/glace, and latest.glace points "
-        "at it",
+        help="left out: NAME.glace, of the first bag or scene, in ~/.ros/glace, and latest.glace "
+        "points at it",
     )
     parser.add_argument(
         "--preset",

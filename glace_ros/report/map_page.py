@@ -208,9 +208,8 @@ def _worst(report: MapReport) -> Markup:
 def _picture(report: MapReport, shown: ShownImage) -> Picture:
     image, truth, result = shown.image, shown.map_from_camera, shown.result
     x, y, _ = truth.translation_3
-    at = f"{clock((image.stamp_ns - report.start_ns) * 1e-9)}, x {x:.1f}, y {y:.1f}"
-    reasons = {frame.stamp_ns: frame.reason for frame in report.validation.frames}
-    rejected = reasons.get(image.stamp_ns, "")
+    at = f"{clock(report.time_s(image.drive, image.stamp_ns))}, x {x:.1f}, y {y:.1f}"
+    rejected = report.reasons.get((image.drive, image.stamp_ns), "")
     if not isinstance(result, PoseEstimate):
         return Picture(image.image_rgb_hwc, f"{at}: no pose, {rejected or result.reason}")
     degrees = np.degrees(result.map_from_camera.angle_rad(truth))

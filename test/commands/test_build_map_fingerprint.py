@@ -55,7 +55,7 @@ PATHS = list(paths(REQUEST))
 def test_all_configurations_are_looked_into():
     """Of the request itself, of frames, of each step; none of them is off in this request."""
     assert len(PATHS) > 70
-    assert {"holdout", "recording.scene", "selection.min_sharpness", "config.seed"} <= set(PATHS)
+    assert {"holdout", "recording.scenes", "selection.min_sharpness", "config.seed"} <= set(PATHS)
     for inner in (
         "head.scale.h_beta", "vlad.words", "buffer.patches", "augmentation.views",
         "triangulation.min_views", "landmarks.most", "trainer.loss.near_m",
@@ -81,6 +81,15 @@ def test_recording_and_weights_count():
         name_of(REQUEST, weights=("a", "b")),
     }  # fmt: skip
     assert len(names) == 4
+
+
+def test_the_order_of_drives_counts():
+    """The map is in the frame of the first one."""
+    names = {
+        name_of(build_request(build_map_parser(None).parse_args(words.split())))
+        for words in ("--bag a", "--bag b", "--bag a --bag b", "--bag b --bag a", "--scene a")
+    }
+    assert len(names) == 5
 
 
 @pytest.mark.parametrize("config", ["triangulation", "head"])

@@ -11,17 +11,13 @@ import torch
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
 from glace_ros.mapping.views.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.views.buffer_passes import BufferPasses
 from glace_ros.mapping.views.feature_buffer import (
     FeatureBuffer,
     FeatureBufferConfig,
     camera_from_map,
 )
-from glace_ros.mapping.views.mapping_views import (
-    BufferPasses,
-    MappingView,
-    MappingViews,
-    sample_bytes,
-)
+from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, sample_bytes
 from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,
     View,
@@ -93,6 +89,7 @@ class EncodedViews:
         """
         if image.map_from_camera is None:
             raise ValueError("a mapping image has no pose")
+        pose, stamp_ns, drive = image.map_from_camera, image.stamp_ns, image.drive
         grey_hw, camera = grey_as_encoded(
             self._encoder, image.image_rgb_hwc, image.camera, self.config.short_side_px
         )
@@ -105,12 +102,12 @@ class EncodedViews:
             )
             descriptor_G = torch.zeros(self._r2former.channels) if self._r2former else None
             self.views.append(
-                MappingView(nothing, image.map_from_camera, intrinsics_4, descriptor_G)
+                MappingView(nothing, pose, intrinsics_4, descriptor_G, stamp_ns, drive)
             )
             return
         descriptor_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
         copies = self._encoded_copies(grey_hw, camera)
-        view = MappingView(copies[0], image.map_from_camera, intrinsics_4, descriptor_G)
+        view = MappingView(copies[0], pose, intrinsics_4, descriptor_G, stamp_ns, drive)
         self.views.append(view, copies[1:])
 
     def _encoded_copies(self, grey_hw: NDArray[np.uint8], camera: Camera) -> list[LocalFeatures]:

@@ -1,0 +1,143 @@
+"""`build_map --bag A --bag B`: one map of both, told apart; other programs read one recording."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from support.bag_writing import write_drive
+from support.small_builds import arguments, write_wall
+
+from glace_ros.cli import main as glace
+from glace_ros.commands.build_map import main as build_map
+from glace_ros.mapping.training import map_trainer
+from glace_ros.mapping.views.encoded_views import EncodedViews
+from glace_ros.maps.scene_map import SceneMap
+
+
+@pytest.fixture(autouse=True)
+def always_float32(monkeypatch):
+    monkeypatch.setattr(map_trainer, "faster_dtype", lambda *_: torch.float32)
+
+
+@pytest.fixture(scope="module")
+def walls(tmp_path_factory) -> list[Path]:
+    """Two drives along the same wall; their stamps are the same, and one goes on further."""
+    folder = tmp_path_factory.mktemp("walls")
+    return [write_wall(folder / "monday", 24), write_wall(folder / "tuesday", 30)]
+
+
+def both(walls, output: Path, *more: object) -> list[str]:
+    quick = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, *more)
+    return arguments(walls[0], output, "--bag", walls[1], *quick)
+
+
+def test_two_drives_become_one_map(walls, tmp_path, capsys):
+    output = tmp_path / "map.glace"
+    words = both(walls, output, "--json", tmp_path / "figures.json")
+    words.remove("--no-report")
+    assert build_map(words) in (0, 3)
+    stderr = capsys.readouterr().err
+    assert re.search(r"^monday: poses: /odom", stderr, re.M)
+    assert re.search(r"^tuesday: poses: /odom", stderr, re.M)
+    report = json.loads((tmp_path / "map.report.json").read_text())
+    mapped = SceneMap.load(output).metadata.training["views"]
+    assert mapped + len(report["held_out"]) == 24 + 30
+    assert {view["drive"] for view in report["held_out"]} == {0, 1}
+    assert report["recording"]["bag"] == f"{walls[0]}, {walls[1]}"
+    for view in report["held_out"]:  # the second drive counts as made after the first one
+        assert (view["time_s"] > 2.35) == (view["drive"] == 1)
+    assert SceneMap.load(output).metadata.bag_name == "monday"
+
+
+def test_an_interrupted_build_goes_on_in_the_second_drive(walls, tmp_path, monkeypatch):
+    whole, resumed = tmp_path / "whole.glace", tmp_path / "resumed.glace"
+    assert build_map(both(walls, whole)) in (0, 3)
+    add = EncodedViews.add
+
+    def ctrl_c_in_the_second_drive(encoded, image):
+        if len(encoded.views) == 35:
+            assert image.drive == 1
+            raise KeyboardInterrupt
+        add(encoded, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EncodedViews, "add", ctrl_c_in_the_second_drive)
+        assert build_map(both(walls, resumed, "--checkpoint-every", 0)) == 130
+    encoded = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            EncodedViews, "add", lambda self, image: encoded.append(image) or add(self, image)
+        )
+        assert build_map([*both(walls, resumed, "--checkpoint-every", 0), "--resume"]) in (0, 3)
+    maps = [SceneMap.load(path) for path in (whole, resumed)]
+    assert len(encoded) + 35 == maps[0].metadata.training["views"]
+    weights = [scene_map.heads[0].state_dict() for scene_map in maps]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_dry_run_tells_each_drive_by_itself(walls, capsys):
+    assert build_map(["--bag", str(walls[0]), "--bag", str(walls[1]), "--dry-run"]) == 0
+    first, second = capsys.readouterr().out.split("drive 2 of 2, tuesday\n")
+    assert first.startswith(f"drive 1 of 2, monday\n{walls[0]}: ")
+    assert "/camera/image_raw, 24 of 160x128" in first
+    assert "/camera/image_raw, 30 of 160x128" in second
+    assert "frames used: " in first
+    assert "frames used: " in second
+    assert "time: " not in first
+    assert re.search(r"time: +5 minutes", second)
+
+
+def test_a_dry_run_of_one_drive_has_no_headings(walls, capsys):
+    assert build_map(["--bag", str(walls[0]), "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith(f"{walls[0]}: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--map", "x", "--bag", "a", "--bag", "b"],
+        ["evaluate", "--map", "x", "--scene", "a", "--scene", "b"],
+        ["covisibility", "--bag", "a", "--bag", "b"],
+        [
+            "import_map",
+            "--encoder",
+            "x",
+            "--head",
+            "y",
+            "--output",
+            "z",
+            "--bag",
+            "a",
+            "--bag",
+            "b",
+        ],
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_programs_that_read_one_recording_say_so(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        glace(words)
+    assert ended.value.code == 2
+    assert f"is given twice: {words[0]} reads one recording" in capsys.readouterr().err
+
+
+def test_bags_and_scenes_do_not_mix(capsys):
+    with pytest.raises(SystemExit) as ended:
+        build_map(["--bag", "a", "--scene", "b"])
+    assert ended.value.code == 2
+    assert "--scene: not allowed with argument --bag" in capsys.readouterr().err
+
+
+def test_scene_folders_are_drives_too(tmp_path, capsys):
+    scenes = []
+    for name, first in (("monday", 0), ("tuesday", 50)):
+        bag = write_drive(tmp_path / "bags" / name, images=3, first_picture=first)
+        scenes += ["--scene", str(tmp_path / name)]
+        assert glace(["prepare", "bag", str(bag), str(tmp_path / name)]) == 0
+    capsys.readouterr()
+    assert build_map([*scenes, "--dry-run"]) == 0
+    assert "drive 2 of 2, tuesday" in capsys.readouterr().out
