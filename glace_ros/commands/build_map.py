@@ -15,6 +15,7 @@ from glace_ros.command_line.progress import progress_bar
 from glace_ros.command_line.recording_options import open_drives, recording_name
 from glace_ros.command_line.shortages import shortages_in_a_sentence
 from glace_ros.commands.build_map_config import BuildRequest, build_request, weights_of
+from glace_ros.commands.build_map_features import feature_cache, print_features
 from glace_ros.commands.build_map_fingerprint import fingerprint
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.commands.build_map_output import (
@@ -84,8 +85,9 @@ def _build(request: BuildRequest) -> int:
                 image_count = mapping_count(reader, selection, blocks, advance)
                 advance(reader.info.image_count)
         builder, record = MapBuilder(config, device, ranks), BuildRecord()
-        collected = builder.no_views(image_count)
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
+        collected = builder.no_views(image_count)
+        collected.cache = feature_cache(request, reader, weights, device, ranks, console)
         saved = SavedWork(
             output, fingerprint(request, bag_hash, weights), reader, collected, held_out, ranks,
             resume=request.resume, every_s=config.trainer.checkpoint_every_s,
@@ -96,6 +98,7 @@ def _build(request: BuildRequest) -> int:
             encoded = _encode(builder, images, collected, reader.info.image_count, saved, console)
             left_out = dict(reader.left_out)  # of this pass: the next one counts anew
             print_left_out(console, reader, len(encoded.views), held_out)
+            print_features(console, reader, collected)
             prepared = _prepare(builder, encoded, saved, console)
             reserve_s = _after_training_s(builder, encoded, len(held_out), record, request)
             trained = _train(builder, prepared, reserve_s, saved, console, record)
@@ -147,7 +150,11 @@ def _encode(
             saved.journal.save_if_due()
 
         advance(len(collected.views))
-        encoded = builder.encode(images, collected, on_image)
+        try:
+            encoded = builder.encode(images, collected, on_image)
+        finally:
+            if collected.cache:
+                collected.cache.write()
         advance(image_count)
     return encoded
 
@@ -172,7 +179,7 @@ def _after_training_s(
     """How much of the minutes what comes after training is likely to take."""
     localized = held_out + (len(record.mapping_images) if request.report else 0)
     of_all_heads = localized * builder.config.ensemble
-    reserve_s = 2.0 + 1.5 * encoded.encode_s / len(encoded.views) * of_all_heads
+    reserve_s = 2.0 + 1.5 * encoded.image_s * of_all_heads
     return reserve_s + (REPORT_S if request.report else 0.0)
 
 

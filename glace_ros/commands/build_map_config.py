@@ -43,6 +43,8 @@ class BuildRequest:
     """Where the metrics go."""
     report: bool
     """Whether the report's files are written beside the map."""
+    features_cache_gb: float
+    """Disk for features of this build and later ones; 0: none."""
     resume: bool
     """Whether to go on from what an interrupted run saved."""
     dry_run: bool
@@ -81,6 +83,7 @@ def build_request(args: argparse.Namespace) -> BuildRequest:
         output=Path(args.output) if args.output else None,
         json=Path(args.json) if args.json else None,
         report=args.report,
+        features_cache_gb=args.features_cache_gb,
         resume=args.resume,
         dry_run=args.dry_run,
     )

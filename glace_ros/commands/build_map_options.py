@@ -128,6 +128,14 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "are kept",
     )
     parser.add_argument(
+        "--features-cache-gb",
+        type=not_negative,
+        default=4.0,
+        metavar="GB",
+        help="disk for what the encoders made of the images, in ~/.ros/glace/features: another "
+        "build of the same drive does not encode it again; 0: none is kept or used",
+    )
+    parser.add_argument(
         "--checkpoint-every",
         type=not_negative,
         default=defaults.trainer.checkpoint_every_s,

@@ -13,6 +13,7 @@ from support.small_builds import arguments, write_wall
 
 from glace_ros.cli import main as glace
 from glace_ros.commands.build_map import main as build_map
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.training import map_trainer
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.scene_map import SceneMap
@@ -33,6 +34,11 @@ def walls(tmp_path_factory) -> list[Path]:
 def both(walls, output: Path, *more: object) -> list[str]:
     quick = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, *more)
     return arguments(walls[0], output, "--bag", walls[1], *quick)
+
+
+def assert_same_heads(one: Path, other: Path) -> None:
+    weights = [SceneMap.load(path).heads[0].state_dict() for path in (one, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_two_drives_become_one_map(walls, tmp_path, capsys):
@@ -73,10 +79,67 @@ def test_an_interrupted_build_goes_on_in_the_second_drive(walls, tmp_path, monke
             EncodedViews, "add", lambda self, image: encoded.append(image) or add(self, image)
         )
         assert build_map([*both(walls, resumed, "--checkpoint-every", 0), "--resume"]) in (0, 3)
-    maps = [SceneMap.load(path) for path in (whole, resumed)]
-    assert len(encoded) + 35 == maps[0].metadata.training["views"]
-    weights = [scene_map.heads[0].state_dict() for scene_map in maps]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert len(encoded) + 35 == SceneMap.load(whole).metadata.training["views"]
+    assert_same_heads(whole, resumed)
+
+
+def test_a_new_drive_costs_its_own_encoding_alone(walls, tmp_path, monkeypatch, capsys):
+    """And the map is the one that is made without what was kept."""
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    encode, encoded = XFeatEncoder.encode, []
+    monkeypatch.setattr(
+        XFeatEncoder, "encode", lambda *words: encoded.append(words) or encode(*words)
+    )
+    kept = ("--features-cache-gb", 1, "--global-encoder", "none", "--sigma", 0, "--holdout", 0)
+
+    def built(words: list[str]) -> tuple[int, str]:
+        encoded.clear()
+        assert build_map(words) == 0
+        return len(encoded), capsys.readouterr().err
+
+    quick = ("--iterations", 3, "--buffer-gb", 1, *kept)
+    assert built(arguments(walls[0], tmp_path / "monday.glace", *quick))[0] == 2 * 24
+    times, stderr = built(both(walls, tmp_path / "kept.glace", *kept))
+    assert times == 2 * 30
+    assert re.search(r"^features of monday: from the cache$", stderr, re.M)
+    assert "features of tuesday" not in stderr
+    times, stderr = built(both(walls[::-1], tmp_path / "turned.glace", *kept))
+    assert times == 0
+    assert re.search(r"^features of tuesday: from the cache$", stderr, re.M)
+    times, stderr = built(both(walls, tmp_path / "plain.glace", *kept, "--features-cache-gb", 0))
+    assert times == 2 * 54
+    assert "features" not in stderr
+    assert_same_heads(tmp_path / "kept.glace", tmp_path / "plain.glace")
+
+
+def test_features_that_are_damaged_on_disk_end_no_build(walls, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    words = both(walls, tmp_path / "map.glace", "--features-cache-gb", 1)
+    assert build_map(words) in (0, 3)
+    for file in (tmp_path / "glace" / "features").rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-9])
+    capsys.readouterr()
+    assert build_map(words) in (0, 3)
+    said = capsys.readouterr().err
+    assert len(re.findall(r"^note: the features in .* are damaged", said, re.M)) == 2
+    assert "from the cache" not in said
+    assert build_map(words) in (0, 3)
+    assert len(re.findall("from the cache", capsys.readouterr().err)) == 2
+
+
+def test_a_preset_that_samples_its_patches_keeps_none_and_says_so(walls, tmp_path, monkeypatch,
+                                                                  capsys):  # fmt: skip
+    """Of how many passes it takes there is no end."""
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EncodedViews, "add", ctrl_c)
+    words = both(walls, tmp_path / "map.glace", "--features-cache-gb", 1)
+    assert build_map([*words, "--preset", "paper-7scenes"]) == 130
+    assert "features: not kept for later builds, as the preset" in capsys.readouterr().err
+    assert not (tmp_path / "glace").exists()
 
 
 def test_a_dry_run_tells_each_drive_by_itself(walls, capsys):

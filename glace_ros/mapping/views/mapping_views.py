@@ -129,13 +129,10 @@ class MappingViews(Sequence[MappingView]):
                 )
             self.thin(min(self.patches - 1, int(self.patches * _THINNED)))
         self._map_from_camera.append(view.map_from_camera)
-        self._recorded.append(
-            view._replace(
-                features=_NONE,
-                intrinsics_4=view.intrinsics_4.cpu().float(),
-                descriptor_G=None if view.descriptor_G is None else view.descriptor_G.cpu(),
-            )
-        )
+        intrinsics_4 = view.intrinsics_4.cpu().float()
+        code_G = None if view.descriptor_G is None else view.descriptor_G.cpu()
+        kept = view._replace(features=_NONE, intrinsics_4=intrinsics_4, descriptor_G=code_G)
+        self._recorded.append(kept)
         for copy in range(self.copies):
             count = min(self.patches, len(copies[copy].scores_n)) if copy < len(copies) else 0
             rows = slice(self.end, self.end + count)
