@@ -121,9 +121,8 @@ def _build(request: BuildRequest) -> int:
             point_latest_at(output)
         report = None
         if request.report:
-            poses = encoded.views.map_from_camera
             with interruption_says(lambda: f"; the map {output} is done, its report is not"):
-                report = map_report(reader, validation, record, poses, metrics)
+                report = map_report(reader, validation, record, encoded.views, metrics)
                 write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started

@@ -103,6 +103,8 @@ def print_result(output: Path, metrics: dict[str, Any], report: MapReport | None
     table.add_row("time", seconds)
     if report:
         table.add_row("report", str(report_paths(output).html))
+        if report.drives:
+            table.add_row("times", dict(report.description)["times"])
         for region in report.regions[:_REGIONS_PRINTED]:
             table.add_row("record more at", f"{place(region)}: {why_weak(region)}")
     Console().print(table)

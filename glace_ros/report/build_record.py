@@ -4,6 +4,7 @@ recording is.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -147,11 +148,14 @@ def drive_starts_ns(reader: DrivesReader) -> list[int]:
     """When by the clock of each drive it was 0:00 of the first one, ns, as if each drive had begun
     where the one before it ended.
     """
-    starts_ns, before_ns = [], 0
-    for drive in reader.drives:
-        starts_ns.append(_start_ns(drive) - before_ns)
-        before_ns += round(drive.info.duration_s * 1e9)
-    return starts_ns
+    before_s = drive_begins_s(reader)
+    return [_start_ns(d) - round(s * 1e9) for d, s in zip(reader.drives, before_s, strict=True)]
+
+
+def drive_begins_s(reader: DrivesReader) -> list[float]:
+    """Where each drive begins, from 0:00 of the first one."""
+    durations_s = [drive.info.duration_s for drive in reader.drives]
+    return list(accumulate(durations_s[:-1], initial=0.0))
 
 
 def _start_ns(drive: PosedImageReader) -> int:

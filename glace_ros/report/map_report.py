@@ -10,7 +10,12 @@ import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
-from glace_ros.report.build_record import drive_starts_ns, recorded_trajectory, views_of
+from glace_ros.report.build_record import (
+    drive_begins_s,
+    drive_starts_ns,
+    recorded_trajectory,
+    views_of,
+)
 from glace_ros.report.coverage import (
     CoverageConfig,
     Views,
@@ -19,6 +24,7 @@ from glace_ros.report.coverage import (
     weak_regions,
 )
 from glace_ros.report.point_cloud import PointCloud, joined
+from glace_ros.report.words import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.views.mapping_views import MappingViews
     from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.report.build_record import BuildRecord
@@ -56,6 +63,10 @@ class MapReport:
     """(what, words) of the recording, which comes first, and the settings."""
     notes: list[str]
     """What was odd about the recording."""
+    mapping_drives_v: NDArray[np.int64] | None = None
+    """Which drive each mapping image is from; None: all from one."""
+    drives: Sequence[str] = ()
+    """What the drives are called, where there are several."""
 
     @cached_property
     def config(self) -> CoverageConfig:
@@ -68,6 +79,14 @@ class MapReport:
     def mapping_views(self) -> Views:
         """Where the mapping cameras were; when is not known any more, and is 0 s for all."""
         return views_of(self.mapping, [0.0] * len(self.mapping))
+
+    @property
+    def mapping_of_drives(self) -> list[tuple[str, Views]]:
+        """Name and mapping views of each drive, where there are several."""
+        views, drives_v = self.mapping_views, self.mapping_drives_v
+        if drives_v is None:
+            return []
+        return [(name, views.at(drives_v == drive)) for drive, name in enumerate(self.drives)]
 
     def time_s(self, drive: int, stamp_ns: int) -> float:
         """From 0:00 to that stamp of a drive."""
@@ -163,12 +182,12 @@ def map_report(
     reader: DrivesReader,
     validation: MapValidation,
     record: BuildRecord,
-    mapping: Sequence[Pose],
+    mapping: MappingViews,
     metrics: dict[str, Any],
 ) -> MapReport:
     """The report of a map made from the reader's drives.
 
-    mapping: map_from_camera of the mapping images.
+    mapping: the mapping images.
     metrics: as `--json` has them.
     """
     starts_ns = drive_starts_ns(reader)
@@ -177,13 +196,15 @@ def map_report(
     return MapReport(
         validation,
         record,
-        mapping,
+        mapping.map_from_camera,
         trajectory,
         step_s,
         starts_ns,
         metrics,
         description,
         reader.notes,
+        mapping.drives_v,
+        reader.names if len(reader.drives) > 1 else (),
     )
 
 
@@ -197,8 +218,11 @@ def _description(reader: DrivesReader, metadata: MapMetadata, metrics: dict[str,
         GlobalEncoderName.parse(metadata.global_encoder),
     )
     names = [str(name.with_networks(NetworkName.without_folder)) for name in encoders]
+    begins = zip(reader.names, drive_begins_s(reader), strict=True)
+    times = ", ".join(f"{name} from {clock(begin_s)}" for name, begin_s in begins)
     return [
         (info.kind, ", ".join(str(of_drive.path) for of_drive in infos)),
+        *([("times", times)] if len(infos) > 1 else []),
         ("poses", "; ".join(poses)),
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),

@@ -53,6 +53,9 @@ def test_two_drives_become_one_map(walls, tmp_path, capsys):
     mapped = SceneMap.load(output).metadata.training["views"]
     assert mapped + len(report["held_out"]) == 24 + 30
     assert {view["drive"] for view in report["held_out"]} == {0, 1}
+    assert report["recording"]["times"] == "monday from 0:00, tuesday from 0:02"
+    page = (tmp_path / "map.report.html").read_text()
+    assert all(name in page for name in ("mapping, monday", "mapping, tuesday", "tuesday from"))
     assert report["recording"]["bag"] == f"{walls[0]}, {walls[1]}"
     for view in report["held_out"]:  # the second drive counts as made after the first one
         assert (view["time_s"] > 2.35) == (view["drive"] == 1)
