@@ -39,7 +39,14 @@ def main() -> int:
     scene_map, metrics_file = args.output / "office.glace", args.output / "query.json"
     glace(
         *("build_map", "--bag", args.data / "mapping", "--output", scene_map),
-        *("--minutes", args.minutes, "--json", args.output / "mapping.json"),
+        *(
+            "--minutes",
+            args.minutes,
+            "--features-cache-gb",
+            0,
+            "--json",
+            args.output / "mapping.json",
+        ),
     )
     glace(
         *("evaluate", "--map", scene_map, "--bag", args.data / "query"),

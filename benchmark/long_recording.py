@@ -77,6 +77,7 @@ def measure(folder: Path, args: argparse.Namespace) -> int:
         "build_map", "--bag", folder / "long", "--output", folder / "long.glace",
         "--json", folder / "figures.json", "--iterations", args.iterations,
         "--buffer-gb", args.buffer_gb, "--keyframe-dist", 0, "--keyframe-angle", 0,
+        "--features-cache-gb", 0,
     ]  # fmt: skip
     code = subprocess.call([sys.executable, "-c", command, *map(str, arguments)])
     if code not in (0, 3):  # so few iterations need not pass the check

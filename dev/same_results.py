@@ -148,6 +148,7 @@ class Side:
             "ROS_HOME": str(folder / "ros"), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "300",
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         }  # fmt: skip
+        shutil.rmtree(folder / "ros" / "glace" / "features", ignore_errors=True)  # of other modules
         (folder / "sim" / "flat.glace").mkdir(parents=True, exist_ok=True)
         (folder / "weights").mkdir(exist_ok=True)
         code = "import glace_ros; print(glace_ros.__file__)"

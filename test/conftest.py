@@ -50,6 +50,14 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(700, 10, 10)  # Python's own
 
 
+@pytest.fixture(autouse=True, scope="session")
+def ros_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Maps and features of tests stay out of the user's own ~/.ros."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ROS_HOME", str(tmp_path_factory.mktemp("ros_home")))
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def module_ros_domain() -> Iterator[int]:
     """The ROS_DOMAIN_ID of a test module, and of nodes that its module-wide fixtures start."""

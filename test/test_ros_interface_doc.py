@@ -163,7 +163,7 @@ def test_every_option_of_the_offline_programs_is_told_with_its_default():
         "output": None, "image_topic": None, "camera_info_topic": None, "pose_source": None,
         "minutes": None, "resume": False, "dry_run": False, "json": None, "report": True,
         "local_encoder": "xfeat", "global_encoder": "vlad", "preset": "default",
-        "checkpoint_every": 20.0,
+        "checkpoint_every": 20.0, "features_cache_gb": 4.0,
     }  # fmt: skip
     assert {name: defaults[name] for name in promised} == promised
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.recording.drives_reader import DrivesReader
 from glace_ros.recording.scene_folder import SPLITS
 from glace_ros.recording.scene_reader import SceneReader
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Iterator, Sequence
 
     from glace_ros.recording.posed_image_reader import PosedImageReader
 
@@ -21,10 +25,10 @@ if TYPE_CHECKING:
 class RecordingChoice:
     """What the arguments of `add_recording_arguments` say, each by its own name."""
 
-    bag: str = ""
-    """Empty: a scene is read."""
-    scene: str = ""
-    """Empty: a bag is read."""
+    bags: tuple[str, ...] = ()
+    """Of one drive each; empty: scenes are read."""
+    scenes: tuple[str, ...] = ()
+    """Of one drive each; empty: bags are read."""
     image_topic: str | None = None
     """None: found by itself, as all that follow."""
     camera_info_topic: str | None = None
@@ -36,31 +40,65 @@ class RecordingChoice:
     def of(args: argparse.Namespace) -> RecordingChoice:
         """Of a parsed command line."""
         return RecordingChoice(
-            args.bag or "", args.scene or "", args.image_topic, args.camera_info_topic,
+            _paths(args.bag), _paths(args.scene), args.image_topic, args.camera_info_topic,
             args.pose_source,
         )  # fmt: skip
 
+    @property
+    def files(self) -> dict[str, str]:
+        """What is read, by the option that names it, for `require_distinct`."""
+        paths = [("--bag", path) for path in self.bags] + [
+            ("--scene", path) for path in self.scenes
+        ]
+        return {
+            f"{option} {path}" if at else option: path for at, (option, path) in enumerate(paths)
+        }
+
+
+def _paths(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+class _Once(argparse.Action):
+    """An option of which the last one would win without a word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice: {parser.prog} reads one recording")
+        setattr(namespace, self.dest, values)
+
 
 def add_recording_arguments(
-    parser: argparse.ArgumentParser, split: str, *, required: bool = True
+    parser: argparse.ArgumentParser, split: str, *, required: bool = True, several: bool = False
 ) -> None:
     """Adds --bag and what in it to use, or --scene.
 
     parser: gets the options.
     split: the part of a scene folder that is read.
     required: whether one of the two has to be given.
+    several: whether it can be given more than once, for a drive each.
     """
+    action = "append" if several else _Once
+    more = "; may be given again, for another drive" if several else ""
     source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument(
         "--bag",
+        action=action,
         metavar="PATH",
-        help="rosbag2 folder or file (sqlite3, mcap, zstd) or ROS 1 .bag",
+        help=f"rosbag2 folder or file (sqlite3, mcap, zstd) or ROS 1 .bag{more}",
     )
     source.add_argument(
         "--scene",
+        action=action,
         metavar="PATH",
         help=f"scene folder, of which {split}/{{rgb,poses,calibration}} is read (or PATH itself, "
-        "if it has rgb), or a text file with a room in each line: folder cx cy cz",
+        f"if it has rgb), or a text file with a room in each line: folder cx cy cz{more}",
     )
     parser.add_argument(
         "--image-topic",
@@ -77,12 +115,37 @@ def add_recording_arguments(
     )  # fmt: skip
 
 
-def open_recording(args: argparse.Namespace | RecordingChoice, split: str) -> PosedImageReader:
+def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
     """The reader, to be entered. RecordingError where the arguments contradict each other."""
-    if args.bag:
-        return RecordingReader(args.bag, args.image_topic, args.camera_info_topic, args.pose_source)
-    require_no_topics(args, "a scene folder has no topics")
-    return SceneReader(args.scene, split)
+    (reader,) = _readers(RecordingChoice.of(args), split)
+    return reader
+
+
+def open_drives(choice: RecordingChoice, split: str) -> DrivesReader:
+    """A reader of all that was chosen, to be entered.
+
+    Raises RecordingError where the arguments contradict each other, or one drive is given twice.
+    """
+    seen: set[str] = set()
+    for path in (*choice.bags, *choice.scenes):
+        if os.path.realpath(path) in seen:
+            raise RecordingError(f"{path} is given twice: each drive counts once")
+        seen.add(os.path.realpath(path))
+    with ExitStack() as opened:
+        readers = [opened.enter_context(reader) for reader in _readers(choice, split)]
+        drives = DrivesReader(readers)
+        opened.pop_all()
+    return drives
+
+
+def _readers(choice: RecordingChoice, split: str) -> Iterator[PosedImageReader]:
+    """Opens one after the other."""
+    topics = (choice.image_topic, choice.camera_info_topic, choice.pose_source)
+    for path in choice.bags:
+        yield RecordingReader(path, *topics)
+    for path in choice.scenes:
+        require_no_topics(choice, "a scene folder has no topics")
+        yield SceneReader(path, split)
 
 
 def require_no_topics(args: argparse.Namespace | RecordingChoice, why: str) -> None:
@@ -94,8 +157,9 @@ def require_no_topics(args: argparse.Namespace | RecordingChoice, why: str) -> N
 
 
 def recording_name(args: argparse.Namespace | RecordingChoice) -> str:
-    """What a map is called where nobody says."""
-    path = Path(args.bag or args.scene).resolve()
-    if args.scene and path.is_dir():
+    """What a map is called where nobody says: as its first drive."""
+    choice = args if isinstance(args, RecordingChoice) else RecordingChoice.of(args)
+    path = Path((choice.bags or choice.scenes)[0]).resolve()
+    if choice.scenes and path.is_dir():
         return path.parent.name if path.name in SPLITS else path.name
     return path.stem

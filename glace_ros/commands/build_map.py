@@ -12,9 +12,10 @@ from rich.console import Console
 from glace_ros.command_line.output_files import write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
-from glace_ros.command_line.recording_options import open_recording, recording_name
+from glace_ros.command_line.recording_options import open_drives, recording_name
 from glace_ros.command_line.shortages import shortages_in_a_sentence
 from glace_ros.commands.build_map_config import BuildRequest, build_request, weights_of
+from glace_ros.commands.build_map_features import feature_cache, print_features
 from glace_ros.commands.build_map_fingerprint import fingerprint
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.commands.build_map_output import (
@@ -33,8 +34,7 @@ from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.maps.default_location import point_latest_at
 from glace_ros.maps.map_metadata import RecordingDescription
 from glace_ros.ranks import Ranks
-from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages, mapping_count, mapping_images
-from glace_ros.recording.recording_summary import survey
+from glace_ros.recording.held_out import HeldOutImages, blocks_of, mapping_count, mapping_images
 from glace_ros.report.build_record import BuildRecord
 from glace_ros.report.map_report import map_report
 from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.encoded_views import EncodedViews
     from glace_ros.maps.scene_map import SceneMap
-    from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.posed_images import PosedImage
 
 
@@ -70,14 +70,14 @@ def _build(request: BuildRequest) -> int:
     device = choose_device(request.device)
     ranks = Ranks.join(device)
     console = Console(stderr=True, quiet=ranks.rank > 0)
-    with open_recording(request.recording, "train") as reader:
+    with open_drives(request.recording, "train") as reader:
         if request.dry_run:
-            print_survey(survey(reader, selection), config)
+            print_survey(reader, selection, config)
             return 0
         output = request.writable_output()
         weights = weights_of(config)  # are they here: said before the images are counted
         print_source(console, reader, device)
-        blocks = HeldOutBlocks(reader.pose_stamps_n(), request.holdout)
+        blocks = blocks_of(reader, request.holdout)
         held_out = HeldOutImages(reader)
         image_count = reader.info.image_count
         if config.buffer.samples:
@@ -85,8 +85,9 @@ def _build(request: BuildRequest) -> int:
                 image_count = mapping_count(reader, selection, blocks, advance)
                 advance(reader.info.image_count)
         builder, record = MapBuilder(config, device, ranks), BuildRecord()
-        collected = builder.no_views(image_count)
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
+        collected = builder.no_views(image_count)
+        collected.cache = feature_cache(request, reader, weights, device, ranks, console)
         saved = SavedWork(
             output, fingerprint(request, bag_hash, weights), reader, collected, held_out, ranks,
             resume=request.resume, every_s=config.trainer.checkpoint_every_s,
@@ -97,6 +98,7 @@ def _build(request: BuildRequest) -> int:
             encoded = _encode(builder, images, collected, reader.info.image_count, saved, console)
             left_out = dict(reader.left_out)  # of this pass: the next one counts anew
             print_left_out(console, reader, len(encoded.views), held_out)
+            print_features(console, reader, collected)
             prepared = _prepare(builder, encoded, saved, console)
             reserve_s = _after_training_s(builder, encoded, len(held_out), record, request)
             trained = _train(builder, prepared, reserve_s, saved, console, record)
@@ -119,9 +121,8 @@ def _build(request: BuildRequest) -> int:
             point_latest_at(output)
         report = None
         if request.report:
-            poses = encoded.views.map_from_camera
             with interruption_says(lambda: f"; the map {output} is done, its report is not"):
-                report = map_report(reader, validation, record, poses, metrics)
+                report = map_report(reader, validation, record, encoded.views, metrics)
                 write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started
@@ -148,7 +149,11 @@ def _encode(
             saved.journal.save_if_due()
 
         advance(len(collected.views))
-        encoded = builder.encode(images, collected, on_image)
+        try:
+            encoded = builder.encode(images, collected, on_image)
+        finally:
+            if collected.cache:
+                collected.cache.write()
         advance(image_count)
     return encoded
 
@@ -173,7 +178,7 @@ def _after_training_s(
     """How much of the minutes what comes after training is likely to take."""
     localized = held_out + (len(record.mapping_images) if request.report else 0)
     of_all_heads = localized * builder.config.ensemble
-    reserve_s = 2.0 + 1.5 * encoded.encode_s / len(encoded.views) * of_all_heads
+    reserve_s = 2.0 + 1.5 * encoded.image_s * of_all_heads
     return reserve_s + (REPORT_S if request.report else 0.0)
 
 
@@ -200,7 +205,7 @@ def _train(
 
 def _validate(
     scene_map: SceneMap,
-    reader: PosedImageReader,
+    reader: DrivesReader,
     held_out: HeldOutImages,
     record: BuildRecord,
     request: BuildRequest,
@@ -213,7 +218,7 @@ def _validate(
     return validation
 
 
-def _described(reader: PosedImageReader, name: str, content_hash: str) -> RecordingDescription:
+def _described(reader: DrivesReader, name: str, content_hash: str) -> RecordingDescription:
     info = reader.info
     return RecordingDescription(
         info.map_frame, info.base_frame, info.camera_frame, info.image_topic,

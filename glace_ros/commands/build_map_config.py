@@ -43,6 +43,8 @@ class BuildRequest:
     """Where the metrics go."""
     report: bool
     """Whether the report's files are written beside the map."""
+    features_cache_gb: float
+    """Disk for features of this build and later ones; 0: none."""
     resume: bool
     """Whether to go on from what an interrupted run saved."""
     dry_run: bool
@@ -55,8 +57,7 @@ class BuildRequest:
         output = self.output or default_folder() / f"{recording_name(self.recording)}.glace"
         reports = {f"the report {path.name}": path for path in report_paths(output) if self.report}
         files: dict[str, str | Path | None] = {
-            "--bag": self.recording.bag,
-            "--scene": self.recording.scene,
+            **self.recording.files,
             "--output": output,
             "--json": self.json,
         }
@@ -82,6 +83,7 @@ def build_request(args: argparse.Namespace) -> BuildRequest:
         output=Path(args.output) if args.output else None,
         json=Path(args.json) if args.json else None,
         report=args.report,
+        features_cache_gb=args.features_cache_gb,
         resume=args.resume,
         dry_run=args.dry_run,
     )

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
     from glace_ros.mapping.views.triangulation import TriangulationConfig
     from glace_ros.maps.coordinate_head import CoordinateHeadConfig
+    from glace_ros.recording.frame_selection import FrameSelection
 
-VERSION = 1
+VERSION = 2
 """To be raised when a key below changes its meaning, or when files of unfinished work that older
 code left can no longer be gone on from though no value changed."""
 
@@ -34,6 +35,7 @@ NOT_OF_THE_MAP = frozenset(
         "config.buffer.max_bytes",  # with less memory, what was restored is thinned
         "config.trainer.checkpoint_every_s",
         "device",
+        "features_cache_gb",  # where features come from, which are the same
         "resume",
         "dry_run",
         # where results go: the files of unfinished work lie beside the output
@@ -53,27 +55,39 @@ NOT_OF_THE_MAP = frozenset(
 def fingerprint(request: BuildRequest, content_hash: str, weights: Sequence[str]) -> str:
     """sha256 (hex) over all that unfinished work depends on.
 
-    content_hash: of the recording.
+    content_hash: of all drives, in their order.
     weights: hashes of the encoders' weights.
     """
     values = {"version": VERSION, "recording.content": content_hash, "weights": list(weights)}
     values |= _of_recording(request) | _of_config(request.config)
+    return hash_of(values)
+
+
+def hash_of(values: dict[str, Any]) -> str:
+    """sha256 (hex) over what JSON can hold."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _of_recording(request: BuildRequest) -> dict[str, Any]:
-    recording, selection = request.recording, request.selection
+    recording = request.recording
     return {
-        "recording.bag": recording.bag,
-        "recording.scene": recording.scene,
+        "recording.bag": list(recording.bags),
+        "recording.scene": list(recording.scenes),
         "recording.image_topic": recording.image_topic,
         "recording.camera_info_topic": recording.camera_info_topic,
         "recording.pose_source": recording.pose_source,
+        "holdout": request.holdout,
+        **of_frames(request.selection),
+    }
+
+
+def of_frames(selection: FrameSelection) -> dict[str, Any]:
+    """What makes a keyframe."""
+    return {
         "keyframes.distance_m": selection.keyframe_distance_m,
         "keyframes.angle_deg": selection.keyframe_angle_deg,
         "keyframes.min_sharpness": selection.min_sharpness,
         "keyframes.skip_repeated": selection.skip_repeated,
-        "holdout": request.holdout,
     }
 
 
@@ -92,18 +106,19 @@ def _of_config(config: MapBuilderConfig) -> dict[str, Any]:
         "vlad.channels": vlad.channels,
         "vlad.patches": vlad.patches,
         "vlad.shrinkage": vlad.shrinkage,
-        **_of_views(config.buffer, config.augmentation, config.triangulation),
+        **of_views(config.buffer, config.augmentation, config.triangulation),
         **_of_landmarks(config.landmarks),
         **_of_head(config.head),
         **_of_trainer(config.trainer),
     }
 
 
-def _of_views(
+def of_views(
     buffer: FeatureBufferConfig,
     augmentation: AugmentationConfig,
     triangulation: TriangulationConfig | None,
 ) -> dict[str, Any]:
+    """What makes features, and points of them where they are triangulated."""
     values = {
         "buffer.patches": buffer.patches,
         "buffer.short_side_px": buffer.short_side_px,

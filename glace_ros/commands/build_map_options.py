@@ -42,12 +42,12 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add_recording_arguments(parser, "train")
+    add_recording_arguments(parser, "train", several=True)
     parser.add_argument(
         "--output",
         metavar="MAP.glace",
-        help="left out: NAME.glace, of the bag or scene, in ~/.ros/glace, and latest.glace points "
-        "at it",
+        help="left out: NAME.glace, of the first bag or scene, in ~/.ros/glace, and latest.glace "
+        "points at it",
     )
     parser.add_argument(
         "--preset",
@@ -126,6 +126,14 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         help="memory for the patches of each process, instead of the preset's "
         f"{defaults.buffer.max_bytes / 2**30:g} (paper-*: 15.7): of more images, fewer patches "
         "are kept",
+    )
+    parser.add_argument(
+        "--features-cache-gb",
+        type=not_negative,
+        default=4.0,
+        metavar="GB",
+        help="disk for what the encoders made of the images, in ~/.ros/glace/features: another "
+        "build of the same drive does not encode it again; 0: none is kept or used",
     )
     parser.add_argument(
         "--checkpoint-every",

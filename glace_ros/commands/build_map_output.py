@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
-from glace_ros.recording.recording_summary import describe
+from glace_ros.recording.recording_summary import describe, survey
 from glace_ros.report.map_report_files import report_paths
 from glace_ros.report.words import place, why_weak
 
@@ -20,33 +20,41 @@ if TYPE_CHECKING:
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.mapping.build_steps import Prepared, Trained
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.recording.drives_reader import DrivesReader
+    from glace_ros.recording.frame_selection import FrameSelection
     from glace_ros.recording.held_out import HeldOutImages
-    from glace_ros.recording.posed_image_reader import PosedImageReader
-    from glace_ros.recording.recording_summary import RecordingSummary
     from glace_ros.report.map_report import MapReport
 
 
-def print_survey(summary: RecordingSummary, config: MapBuilderConfig) -> None:
-    """What a dry run found, on stdout."""
-    print(describe(summary))
+def print_survey(reader: DrivesReader, selection: FrameSelection, config: MapBuilderConfig) -> None:
+    """What a dry run finds, on stdout: each drive by itself.
+
+    Raises RecordingError where not one frame of a drive can be used.
+    """
+    for number, drive in enumerate(reader.drives):
+        if len(reader.drives) > 1:
+            print(f"drive {number + 1} of {len(reader.drives)}, {reader.names[number]}")
+        print(describe(survey(drive, selection)))
     steps = f"that of {config.trainer.iterations} training steps"
     print("time:       ", f"{config.minutes:g} minutes (--minutes)" if config.minutes else steps)
 
 
-def print_source(console: Console, reader: PosedImageReader, device: torch.device) -> None:
-    """Which poses and images are used, and what is odd about them."""
-    info = reader.info
-    console.print(
-        f"poses: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
-        f"in {info.map_frame}; images: {info.image_topic}; on {device}",
-        highlight=False,
-    )
+def print_source(console: Console, reader: DrivesReader, device: torch.device) -> None:
+    """Which poses and images of each drive are used, and what is odd about them."""
+    for name, drive in zip(reader.names, reader.drives, strict=True):
+        info = drive.info
+        console.print(
+            (f"{name}: " if len(reader.drives) > 1 else "")
+            + f"poses: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
+            f"in {info.map_frame}; images: {info.image_topic}; on {device}",
+            highlight=False,
+        )
     for note in reader.notes:
         console.print(f"note: {note}", highlight=False)
 
 
 def print_left_out(
-    console: Console, reader: PosedImageReader, mapping: int, held_out: HeldOutImages
+    console: Console, reader: DrivesReader, mapping: int, held_out: HeldOutImages
 ) -> None:
     """How the images are divided.
 
@@ -54,10 +62,10 @@ def print_left_out(
     held_out: the images that validate it.
     """
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
-    few = len(held_out) < len(held_out.stamps_ns)
+    few = len(held_out) < len(held_out.noted)
     console.print(
         f"frames: {reader.info.image_count} recorded, {mapping} to map from, "
-        f"{len(held_out.stamps_ns)} held out"
+        f"{len(held_out.noted)} held out"
         + (f" ({len(held_out)} of them to judge it)" if few else "")
         + (f"; left out: {left_out}" if left_out else ""),
         highlight=False,
@@ -95,6 +103,8 @@ def print_result(output: Path, metrics: dict[str, Any], report: MapReport | None
     table.add_row("time", seconds)
     if report:
         table.add_row("report", str(report_paths(output).html))
+        if report.drives:
+            table.add_row("times", dict(report.description)["times"])
         for region in report.regions[:_REGIONS_PRINTED]:
             table.add_row("record more at", f"{place(region)}: {why_weak(region)}")
     Console().print(table)

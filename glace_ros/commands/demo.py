@@ -96,7 +96,7 @@ def _record(console: Console, args: argparse.Namespace, folder: Path) -> DemoRec
 def _build_map(args: argparse.Namespace, bag: Path, output: Path, metrics: Path) -> dict[str, int]:
     """Runs `build_map`; returns what it left out, by reason."""
     arguments = ["--bag", bag, "--output", output, "--minutes", args.minutes, "--json", metrics]
-    arguments += ["--seed", args.seed]
+    arguments += ["--seed", args.seed, "--features-cache-gb", 0]
     metrics.unlink(missing_ok=True)
     with child_process("build_map", [str(argument) for argument in arguments]) as process:
         code = process.wait()

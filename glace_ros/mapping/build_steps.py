@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Encoded:
     def views(self) -> MappingViews:
         """One for each image."""
         return self.collected.views
+
+    @property
+    def image_s(self) -> float:
+        """What encoding an image takes, were none found in the cache."""
+        return fmean(self.collected.encode_s or [0.0])
 
 
 @dataclass(frozen=True, eq=False)

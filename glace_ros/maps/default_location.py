@@ -15,6 +15,11 @@ def default_folder() -> Path:
     return Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser() / "glace"
 
 
+def features_folder() -> Path:
+    """Where `build_map` keeps what encoders made of images."""
+    return default_folder() / "features"
+
+
 def newest_map_path() -> Path:
     """Where `build_map` without --output leaves a link to its newest map."""
     return default_folder() / _LATEST

@@ -151,6 +151,7 @@ def _run(record: _Record) -> None:
         record.save()
         # every image is mapped from, and none is held out, as in the papers
         words = ["--keyframe-dist", "0", "--holdout", "0", "--no-report", *job.build]
+        words += ["--features-cache-gb", "0"]  # the time of a build is reported
         words += ["--resume"] if record.begun else []
         output = ["--output", str(record.map)]
         _program(record, "build_map", [*of_both, *words, *output])

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.frame_selection import FrameSelection
-    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
 
 BLOCK_S = 1.0
@@ -25,8 +25,8 @@ passes only once would ask for places that nobody showed.
 
 
 class HeldOutBlocks:
-    """Intervals of about BLOCK_S, evenly over the drive. `stamp_ns in blocks` tells what is held
-    out.
+    """Intervals of about BLOCK_S, evenly over one drive. `stamp_ns in blocks` tells what is held
+    out of it.
     """
 
     def __init__(self, stamps_n: NDArray[np.int64], fraction: float) -> None:
@@ -50,56 +50,62 @@ class HeldOutBlocks:
 
 
 class HeldOutImages:
-    """The images that validate the map, by their stamps: read from the recording again when
-    iterated, since a tenth of a long one would fill the memory.
+    """The images that validate the map, by their stamps: read from the drives again when iterated,
+    since a tenth of a long one would fill the memory.
     """
 
     MOST_VALIDATED = 500
     """Of more images, as many are read, evenly spread: they tell a ratio to about 2 %."""
 
-    def __init__(self, reader: PosedImageReader) -> None:
-        """reader: of the recording that they are from."""
-        self.stamps_ns: list[int] = []
-        """Of all images noted, in order of recording."""
+    def __init__(self, reader: DrivesReader) -> None:
+        """reader: of the drives that they are from."""
+        self.noted: list[tuple[int, int]] = []
+        """(drive, stamp in ns) of all images noted, in order of recording."""
         self._reader = reader
 
     def append(self, image: PosedImage) -> None:
         """Notes the image, not its pixels."""
-        self.stamps_ns.append(image.stamp_ns)
+        self.noted.append((image.drive, image.stamp_ns))
 
     def __len__(self) -> int:
-        return min(len(self.stamps_ns), self.MOST_VALIDATED)
+        return min(len(self.noted), self.MOST_VALIDATED)
 
     def __iter__(self) -> Iterator[PosedImage]:
-        picks = np.linspace(0, len(self.stamps_ns) - 1, len(self)).round().astype(int)
-        return self._reader.images_at({self.stamps_ns[pick] for pick in picks})
+        picks = np.linspace(0, len(self.noted) - 1, len(self)).round().astype(int)
+        return self._reader.images_at({self.noted[pick] for pick in picks})
+
+
+def blocks_of(reader: DrivesReader, fraction: float) -> list[HeldOutBlocks]:
+    """The held-out blocks of each drive. fraction: how much of it they take."""
+    return [HeldOutBlocks(drive.pose_stamps_n(), fraction) for drive in reader.drives]
 
 
 def mapping_images(
-    reader: PosedImageReader,
+    reader: DrivesReader,
     selection: FrameSelection,
-    blocks: HeldOutBlocks,
+    blocks: Sequence[HeldOutBlocks],
     held_out: HeldOutImages,
     position: dict[str, Any] | None = None,
 ) -> Iterator[PosedImage]:
     """Keyframes outside of the blocks, to be mapped from.
 
     selection: what makes a keyframe.
+    blocks: of each drive.
     held_out: the keyframes in the blocks are noted in it.
-    position: where an earlier pass stopped (`PosedImageReader.position`); None: from the start.
-    Raises RecordingError at the end where there was not one keyframe.
+    position: where an earlier pass stopped (`DrivesReader.position`); None: from the start.
+    Raises RecordingError at the end of a drive where there was not one keyframe.
     """
     for image in reader.posed_images(selection, position):
-        if image.stamp_ns in blocks:
+        if image.stamp_ns in blocks[image.drive]:
             held_out.append(image)
         else:
             yield image
 
 
 def mapping_count(
-    reader: PosedImageReader,
+    reader: DrivesReader,
     selection: FrameSelection,
-    blocks: HeldOutBlocks,
+    blocks: Sequence[HeldOutBlocks],
     on_image: Callable[[], None],
 ) -> int:
     """How many `mapping_images` there are: a pass over the recording.

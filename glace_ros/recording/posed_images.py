@@ -27,3 +27,5 @@ class PosedImage:
     """Optical axes (z forward); None where the recording has no pose at `stamp_ns`. Such images
     are only yielded when asked for.
     """
+    drive: int = 0
+    """Which of several recordings it is from; the poses of one drive share one frame."""

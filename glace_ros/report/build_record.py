@@ -4,6 +4,7 @@ recording is.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.localizer import Localizer
     from glace_ros.mapping.training.schedule import TrainingProgress
+    from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
     from glace_ros.rejection import Rejection
@@ -50,6 +52,8 @@ class HeldOutView(NamedTuple):
     """As recorded; optical axes."""
     estimate: Pose | None
     """Of the camera in the map; None: it got no pose."""
+    drive: int = 0
+    """Which of the recordings it is from."""
 
 
 class ShownImage(NamedTuple):
@@ -98,7 +102,7 @@ class BuildRecord:
         if truth is None:
             return
         estimate = result.map_from_camera if isinstance(result, PoseEstimate) else None
-        self.held_out.append(HeldOutView(image.stamp_ns, truth, estimate))
+        self.held_out.append(HeldOutView(image.stamp_ns, truth, estimate, image.drive))
         error_m = estimate.distance_m(truth) if estimate else float("inf")
         shown, most = (self._found, _WORST_FOUND) if estimate else (self._missed, _WORST_MISSED)
         _keep_worst(shown, ShownImage(error_m, image, truth, result), most)
@@ -140,34 +144,54 @@ def _keep_worst(shown: list[ShownImage], new: ShownImage, most: int) -> None:
     shown[:] = worst[:most]
 
 
-def recording_start_ns(reader: PosedImageReader) -> int:
+def drive_starts_ns(reader: DrivesReader) -> list[int]:
+    """When by the clock of each drive it was 0:00 of the first one, ns, as if each drive had begun
+    where the one before it ended.
+    """
+    before_s = drive_begins_s(reader)
+    return [_start_ns(d) - round(s * 1e9) for d, s in zip(reader.drives, before_s, strict=True)]
+
+
+def drive_begins_s(reader: DrivesReader) -> list[float]:
+    """Where each drive begins, from 0:00 of the first one."""
+    durations_s = [drive.info.duration_s for drive in reader.drives]
+    return list(accumulate(durations_s[:-1], initial=0.0))
+
+
+def _start_ns(drive: PosedImageReader) -> int:
     """What players call 0:00, ns: the bag's start, or that of its poses where stamps are of another
     time.
     """
-    stamps_n = reader.pose_stamps_n()
-    start_ns = reader.info.start_ns
+    stamps_n = drive.pose_stamps_n()
+    start_ns = drive.info.start_ns
     if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
         return int(stamps_n[0])
     return start_ns
 
 
-def recorded_trajectory(reader: PosedImageReader, start_ns: int) -> tuple[Views, float]:
-    """The camera along the recording, and the seconds between two of these views.
+def recorded_trajectory(reader: DrivesReader, starts_ns: Sequence[int]) -> tuple[Views, float]:
+    """The camera along all drives, and the seconds between two of these views.
 
-    start_ns: 0:00 of the recording. Moments without a pose are left out.
+    starts_ns: 0:00 by the clock of each drive. Moments without a pose are left out.
     """
-    stamps_n = reader.pose_stamps_n()
-    length_ns = int(stamps_n[-1] - stamps_n[0]) if len(stamps_n) else 0
+    spans_ns = [_span_ns(drive) for drive in reader.drives]
+    length_ns = sum(last_ns - first_ns for first_ns, last_ns in spans_ns)
     step_ns = max(_TRAJECTORY_STEP_NS, length_ns // _MOST_TRAJECTORY)
-    first_ns = int(stamps_n[0]) if len(stamps_n) else 0
-    stamps, poses = [], []
-    for stamp_ns in range(first_ns, first_ns + length_ns, step_ns):
-        try:
-            poses.append(reader.map_from_camera(stamp_ns))
-        except TransformError:
-            continue
-        stamps.append((stamp_ns - start_ns) * 1e-9)
-    return views_of(poses, stamps), step_ns * 1e-9
+    times_s, poses = [], []
+    for drive, span_ns, start_ns in zip(reader.drives, spans_ns, starts_ns, strict=True):
+        for stamp_ns in range(*span_ns, step_ns):
+            try:
+                poses.append(drive.map_from_camera(stamp_ns))
+            except TransformError:
+                continue
+            times_s.append((stamp_ns - start_ns) * 1e-9)
+    return views_of(poses, times_s), step_ns * 1e-9
+
+
+def _span_ns(drive: PosedImageReader) -> tuple[int, int]:
+    """From the first to the last of its poses."""
+    stamps_n = drive.pose_stamps_n()
+    return (int(stamps_n[0]), int(stamps_n[-1])) if len(stamps_n) else (0, 0)
 
 
 def views_of(poses: Sequence[Pose], time_s: Sequence[float]) -> Views:

@@ -32,7 +32,7 @@ from glace_ros.report.page import (
 )
 from glace_ros.report.pictures import BAD_PX, GOOD_PX, Picture
 from glace_ros.report.plan import plan_of_map
-from glace_ros.report.words import clock, place, times, why_weak
+from glace_ros.report.words import clock, duration, place, times, why_weak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +140,7 @@ def _tiles(report: MapReport) -> list[Metric]:
             Metric("for an image (median)", f"{metrics['latency_ms']['p50']:.0f} ms"),
         ]
     size = Metric("map file", f"{metrics['map_bytes'] / 1e6:.2f} MB")
-    return [*shown, size, Metric("to build it", _minutes(metrics["seconds"]["total"]))]
+    return [*shown, size, Metric("to build it", duration(metrics["seconds"]["total"]))]
 
 
 def _record_more(report: MapReport) -> Markup:
@@ -170,7 +170,8 @@ def _plan(report: MapReport, run: Run) -> Markup:
         "they were taken, in the colour of their error; a line leads to where the map puts them. "
         "Purple rings: record more here."
     )
-    figure = plan_of_map(run, report.mapping_views, near_m, report.regions)
+    shown = report.mapping_views, near_m, report.regions, report.mapping_of_drives
+    figure = plan_of_map(run, *shown)
     return section("Seen from above", chart(figure, 760, top_px=72, bottom_px=92), caption)
 
 
@@ -208,9 +209,8 @@ def _worst(report: MapReport) -> Markup:
 def _picture(report: MapReport, shown: ShownImage) -> Picture:
     image, truth, result = shown.image, shown.map_from_camera, shown.result
     x, y, _ = truth.translation_3
-    at = f"{clock((image.stamp_ns - report.start_ns) * 1e-9)}, x {x:.1f}, y {y:.1f}"
-    reasons = {frame.stamp_ns: frame.reason for frame in report.validation.frames}
-    rejected = reasons.get(image.stamp_ns, "")
+    at = f"{clock(report.time_s(image.drive, image.stamp_ns))}, x {x:.1f}, y {y:.1f}"
+    rejected = report.reasons.get((image.drive, image.stamp_ns), "")
     if not isinstance(result, PoseEstimate):
         return Picture(image.image_rgb_hwc, f"{at}: no pose, {rejected or result.reason}")
     degrees = np.degrees(result.map_from_camera.angle_rad(truth))
@@ -232,7 +232,7 @@ def _left_out(report: MapReport) -> Markup:
 
 
 def _timings(report: MapReport) -> Markup:
-    rows = [Metric(what, _minutes(spent)) for what, spent in report.metrics["seconds"].items()]
+    rows = [Metric(what, duration(spent)) for what, spent in report.metrics["seconds"].items()]
     return section("Time it took", metric_table(rows))
 
 
@@ -242,9 +242,6 @@ def _made_from(report: MapReport) -> Markup:
 
 
 def _source(report: MapReport) -> str:
-    kind, path = report.description[0]
-    return f"From the {kind} {path}, in the frame {dict(report.description)['map frame']}."
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+    (kind, path), words = report.description[0], dict(report.description)
+    begins = f" Times: {words['times']}." if report.drives else ""
+    return f"From the {kind} {path}, in the frame {words['map frame']}.{begins}"

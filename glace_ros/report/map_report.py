@@ -10,7 +10,12 @@ import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
-from glace_ros.report.build_record import recorded_trajectory, recording_start_ns, views_of
+from glace_ros.report.build_record import (
+    drive_begins_s,
+    drive_starts_ns,
+    recorded_trajectory,
+    views_of,
+)
 from glace_ros.report.coverage import (
     CoverageConfig,
     Views,
@@ -19,6 +24,7 @@ from glace_ros.report.coverage import (
     weak_regions,
 )
 from glace_ros.report.point_cloud import PointCloud, joined
+from glace_ros.report.words import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +33,9 @@ if TYPE_CHECKING:
 
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.views.mapping_views import MappingViews
     from glace_ros.maps.map_metadata import MapMetadata
-    from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.report.build_record import BuildRecord
 
     Words = list[tuple[str, str]]
@@ -45,17 +52,21 @@ class MapReport:
     mapping: Sequence[Pose]
     """map_from_camera of the mapping images."""
     trajectory: Views
-    """The camera along the recording."""
+    """The camera along all drives."""
     trajectory_step_s: float
     """From view to view of it."""
-    start_ns: int
-    """0:00 of the recording."""
+    starts_ns: Sequence[int]
+    """0:00 by the clock of each drive; drives count as made one right after the other."""
     metrics: dict[str, Any]
     """As `--json` has them."""
     description: Words
     """(what, words) of the recording, which comes first, and the settings."""
     notes: list[str]
     """What was odd about the recording."""
+    mapping_drives_v: NDArray[np.int64] | None = None
+    """Which drive each mapping image is from; None: all from one."""
+    drives: Sequence[str] = ()
+    """What the drives are called, where there are several."""
 
     @cached_property
     def config(self) -> CoverageConfig:
@@ -69,11 +80,23 @@ class MapReport:
         """Where the mapping cameras were; when is not known any more, and is 0 s for all."""
         return views_of(self.mapping, [0.0] * len(self.mapping))
 
+    @property
+    def mapping_of_drives(self) -> list[tuple[str, Views]]:
+        """Name and mapping views of each drive, where there are several."""
+        views, drives_v = self.mapping_views, self.mapping_drives_v
+        if drives_v is None:
+            return []
+        return [(name, views.at(drives_v == drive)) for drive, name in enumerate(self.drives)]
+
+    def time_s(self, drive: int, stamp_ns: int) -> float:
+        """From 0:00 to that stamp of a drive."""
+        return (stamp_ns - self.starts_ns[drive]) * 1e-9
+
     @cached_property
     def held_out_views(self) -> Views:
         """Where the held-out images were taken, and when."""
         held_out = self.record.held_out
-        times_s = [(view.stamp_ns - self.start_ns) * 1e-9 for view in held_out]
+        times_s = [self.time_s(view.drive, view.stamp_ns) for view in held_out]
         return views_of([view.map_from_camera for view in held_out], times_s)
 
     @cached_property
@@ -82,6 +105,13 @@ class MapReport:
         errors = [frame.errors for frame in self.validation.frames if frame.truth is not None]
         errors_f2 = np.array(errors, dtype=np.float64).reshape(-1, 2)
         return np.where(np.isfinite(errors_f2), errors_f2, np.nan)
+
+    @cached_property
+    def reasons(self) -> dict[tuple[int, int], str]:
+        """Why held-out images were rejected, by (drive, stamp); empty where they were not."""
+        with_truth = [frame for frame in self.validation.frames if frame.truth is not None]
+        judged = zip(self.record.held_out, with_truth, strict=True)
+        return {(view.drive, view.stamp_ns): frame.reason for view, frame in judged}
 
     @cached_property
     def regions(self) -> list[WeakRegion]:
@@ -131,6 +161,7 @@ class MapReport:
         with_truth = [frame for frame in self.validation.frames if frame.truth is not None]
         return [
             {
+                "drive": view.drive,
                 "stamp_ns": frame.stamp_ns,
                 "time_s": float(time_s),
                 "camera_m": position_3.tolist(),
@@ -140,52 +171,59 @@ class MapReport:
                 "points": frame.points,
                 "reason": frame.reason,
             }
-            for frame, time_s, position_3, error_2 in zip(
-                with_truth, self.held_out_views.time_s_n, self.held_out_views.positions_n3,
-                self.errors_f2, strict=True,
+            for frame, view, time_s, position_3, error_2 in zip(
+                with_truth, self.record.held_out, self.held_out_views.time_s_n,
+                self.held_out_views.positions_n3, self.errors_f2, strict=True,
             )
         ]  # fmt: skip
 
 
 def map_report(
-    reader: PosedImageReader,
+    reader: DrivesReader,
     validation: MapValidation,
     record: BuildRecord,
-    mapping: Sequence[Pose],
+    mapping: MappingViews,
     metrics: dict[str, Any],
 ) -> MapReport:
-    """The report of a map made from the reader's recording.
+    """The report of a map made from the reader's drives.
 
-    mapping: map_from_camera of the mapping images.
+    mapping: the mapping images.
     metrics: as `--json` has them.
     """
-    start_ns = recording_start_ns(reader)
-    trajectory, step_s = recorded_trajectory(reader, start_ns)
+    starts_ns = drive_starts_ns(reader)
+    trajectory, step_s = recorded_trajectory(reader, starts_ns)
     description = _description(reader, validation.scene_map.metadata, metrics)
     return MapReport(
         validation,
         record,
-        mapping,
+        mapping.map_from_camera,
         trajectory,
         step_s,
-        start_ns,
+        starts_ns,
         metrics,
         description,
         reader.notes,
+        mapping.drives_v,
+        reader.names if len(reader.drives) > 1 else (),
     )
 
 
-def _description(reader: PosedImageReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
+def _description(reader: DrivesReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
     """What it is made from, in words."""
     info, camera = reader.info, reader.info.camera
+    infos = [drive.info for drive in reader.drives]
+    poses = {f"{of_drive.pose_source}: {of_drive.pose_source_why}": None for of_drive in infos}
     encoders = (
         LocalEncoderName.parse(metadata.local_encoder),
         GlobalEncoderName.parse(metadata.global_encoder),
     )
     names = [str(name.with_networks(NetworkName.without_folder)) for name in encoders]
+    begins = zip(reader.names, drive_begins_s(reader), strict=True)
+    times = ", ".join(f"{name} from {clock(begin_s)}" for name, begin_s in begins)
     return [
-        (info.kind, str(info.path)),
-        ("poses", f"{info.pose_source}: {info.pose_source_why}"),
+        (info.kind, ", ".join(str(of_drive.path) for of_drive in infos)),
+        *([("times", times)] if len(infos) > 1 else []),
+        ("poses", "; ".join(poses)),
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),

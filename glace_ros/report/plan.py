@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from glace_ros.report.colours import (
     COVERAGE_SCALE,
     DARK,
+    DRIVES,
     ERROR_SCALE,
     GREY,
     ORANGE,
@@ -61,7 +62,11 @@ def plan_of_run(run: Run, mapping_xy_n2: Floats, obstacles_m: Floats) -> go.Figu
 
 
 def plan_of_map(
-    run: Run, mapping: Views, near_m: float, regions: Sequence[WeakRegion]
+    run: Run,
+    mapping: Views,
+    near_m: float,
+    regions: Sequence[WeakRegion],
+    drives: Sequence[tuple[str, Views]] = (),
 ) -> go.Figure:
     """What the mapping cameras cover, the held-out images with their errors, the weak regions.
 
@@ -69,11 +74,14 @@ def plan_of_map(
         says.
     mapping: views of the mapping cameras; may be empty.
     near_m: how near a mapping view covers a place.
+    drives: name and mapping views of each drive, where there are several.
     """
     figure = go.Figure()
     if len(mapping.time_s_n):
         _add_coverage(figure, coverage_grid(mapping, near_m), near_m)
-        _add_headings(figure, mapping, length_m=0.3 * near_m)
+        for number, (name, views) in enumerate(drives or [("", mapping)]):
+            name = f"mapping, {name}" if name else "mapping"
+            _add_headings(figure, views, 0.3 * near_m, name, DRIVES[number % len(DRIVES)])
     _add_poses(figure, run, run.truth_f3, "held out")
     for region in regions:
         _add_region(figure, region)
@@ -108,15 +116,16 @@ def _add_coverage(figure: go.Figure, grid: CoverageGrid, near_m: float) -> None:
     )  # fmt: skip
 
 
-def _add_headings(figure: go.Figure, mapping: Views, length_m: float) -> None:
+def _add_headings(
+    figure: go.Figure, mapping: Views, length_m: float, name: str, colour: str
+) -> None:
     """A short line from each mapping camera along its optical axis."""
     every = max(1, math.ceil(len(mapping.time_s_n) / _ARROWS))
     start_n2 = mapping.positions_n3[::every, :2]
     end_n2 = start_n2 + length_m * mapping.directions_n3[::every, :2]
     x, y = _segments(start_n2, end_n2)
     figure.add_scatter(
-        x=x, y=y, mode="lines", line={"color": "#5b6675", "width": 1}, name="mapping",
-        hoverinfo="skip",
+        x=x, y=y, mode="lines", line={"color": colour, "width": 1}, name=name, hoverinfo="skip",
     )  # fmt: skip
 
 

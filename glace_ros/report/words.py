@@ -16,6 +16,11 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def duration(seconds: float) -> str:
+    """Such as 3.2 s or 1.5 min."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
 def times(spans_s: Sequence[tuple[float, float]], most: int) -> str:
     """Such as '0:12–0:14, 1:05–1:06 and 2 more times'.
 

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from glace_ros.commands import build_map_fingerprint
 from glace_ros.commands.build_map_config import BuildRequest, build_request
+from glace_ros.commands.build_map_features import features_key
 from glace_ros.commands.build_map_fingerprint import NOT_OF_THE_MAP, fingerprint
 from glace_ros.commands.build_map_options import build_map_parser
 
@@ -55,7 +58,7 @@ PATHS = list(paths(REQUEST))
 def test_all_configurations_are_looked_into():
     """Of the request itself, of frames, of each step; none of them is off in this request."""
     assert len(PATHS) > 70
-    assert {"holdout", "recording.scene", "selection.min_sharpness", "config.seed"} <= set(PATHS)
+    assert {"holdout", "recording.scenes", "selection.min_sharpness", "config.seed"} <= set(PATHS)
     for inner in (
         "head.scale.h_beta", "vlad.words", "buffer.patches", "augmentation.views",
         "triangulation.min_views", "landmarks.most", "trainer.loss.near_m",
@@ -83,6 +86,15 @@ def test_recording_and_weights_count():
     assert len(names) == 4
 
 
+def test_the_order_of_drives_counts():
+    """The map is in the frame of the first one."""
+    names = {
+        name_of(build_request(build_map_parser(None).parse_args(words.split())))
+        for words in ("--bag a", "--bag b", "--bag a --bag b", "--bag b --bag a", "--scene a")
+    }
+    assert len(names) == 5
+
+
 @pytest.mark.parametrize("config", ["triangulation", "head"])
 def test_a_step_that_is_left_out_counts(config):
     off = {
@@ -92,12 +104,47 @@ def test_a_step_that_is_left_out_counts(config):
     assert name_of(replace(REQUEST, config=off)) != name_of(REQUEST)
 
 
+# of BuildRequest: on what the features of a drive depend
+OF_FEATURES = {
+    "holdout", "config.local_encoder", "config.seed",
+    *(f"selection.{field.name}" for field in fields(REQUEST.selection)),
+    *(f"config.augmentation.{field.name}" for field in fields(REQUEST.config.augmentation)),
+    *(
+        f"config.buffer.{field.name}" for field in fields(REQUEST.config.buffer)
+        if field.name != "max_bytes"
+    ),
+}  # fmt: skip
+
+
+def key_of(request, topic="/image", content="0" * 64, weights=("a",), device="cpu") -> str:
+    drive = SimpleNamespace(image_topic=topic, camera_info_topic="/info", pose_source="/odom")
+    return features_key(request, drive, content, weights, torch.device(device))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_features_are_kept_under_all_that_they_depend_on_and_no_more(path):
+    other = changed(REQUEST, path)
+    if path == "config.global_encoder":  # vlad is learned from the features
+        other = replace(REQUEST, config=replace(REQUEST.config, global_encoder="none"))
+    assert (key_of(other) != key_of(REQUEST)) == (path in OF_FEATURES)
+
+
+def test_the_drive_the_weights_and_the_device_count_for_features():
+    r2former = replace(REQUEST, config=replace(REQUEST.config, global_encoder="r2former:x"))
+    keys = {
+        key_of(REQUEST), key_of(REQUEST, "/other"), key_of(REQUEST, content="1" * 64),
+        key_of(REQUEST, weights=("b",)), key_of(REQUEST, device="cuda"), key_of(r2former),
+    }  # fmt: skip
+    assert len(keys) == 6
+
+
 def test_what_may_change_between_two_runs():
     """How long, with how much memory, where to and how often: not whether minutes count at all."""
     plain = name_of(request_of("--minutes", 5))
     for more in (
         ("--minutes", 7), ("--output", "x.glace"), ("--json", "x.json"), ("--no-report",),
         ("--resume",), ("--buffer-gb", 1), ("--checkpoint-every", 3), ("--device", "cpu"),
+        ("--features-cache-gb", 0),
     ):  # fmt: skip
         assert name_of(request_of("--minutes", 5, *more)) == plain
     for more in (("--seed", 1), ("--width", 64), ("--sigma", 0.2), ("--preset", "fast")):

@@ -41,7 +41,7 @@ FEW_INLIERS = Rejection(
     RejectionCode.FEW_INLIERS, inliers=9, points=900, needed_inliers=50, seconds=0.01
 )
 QUICK = ("--global-encoder", "none", "--keyframe-dist", "0", "--keyframe-angle", "0")
-QUICK += ("--iterations", "3", "--device", "cpu", "--no-report")
+QUICK += ("--iterations", "3", "--device", "cpu", "--features-cache-gb", "0", "--no-report")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -32,6 +32,13 @@ MISTAKES = [
     ("build_map --scene {bag_file}", "{bag_file} is no list of rooms.*--bag"),
     ("build_map --scene {text}", "{text}, line 1 is not 'scene cx cy cz'"),
     ("build_map --scene {scene} --image-topic /x", "--image-topic is about a bag"),
+    ("build_map --bag {bag} --bag {bag}", "{bag} is given twice"),
+    ("build_map --bag {bag} --bag {bag}/../drive --dry-run", "{bag}/../drive is given twice"),
+    ("build_map --bag {bag} --bag {bag_file}", "{bag_file} is the same recording as {bag}"),
+    ("build_map --scene {scene} --scene {scene}/train", "{scene}/train is the same recording"),
+    ("build_map --bag {bag} --bag {none}", "no bag at {none}"),
+    ("build_map --bag {bag} --bag {truck}", "{truck}: its base frame is 'truck'.*one robot"),
+    ("build_map --bag {bag} --bag {other} --output {other}", "--output and --bag {other} .* same"),
     ("build_map --bag {bag} --output {text}/x.glace", "--output {text}/x.glace cannot be written"),
     ("build_map --bag {bag} --output {empty}", "--output {empty} is a folder: name a file"),
     ("build_map --bag {bag} --output {new} --json {new}", "--json and --output .* same file"),
@@ -118,6 +125,8 @@ def places(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("places")
     bag = write_drive(folder / "drive", images=3)
     (bag_file,) = [file for file in bag.iterdir() if file.suffix in (".db3", ".mcap")]
+    other = write_drive(folder / "other", images=3, first_picture=9)
+    truck = write_drive(folder / "truck", images=3, base_frame="truck")
     cut = folder / "cut"
     cut.mkdir()
     for file in bag.iterdir():
@@ -138,7 +147,8 @@ def places(tmp_path_factory) -> SimpleNamespace:
     torch.save(seeded(shapes, 1), folder / "ace.pt")
     return SimpleNamespace(
         none=folder / "none", empty=folder / "empty", text=folder / "text.txt", bag=bag, cut=cut,
-        bag_file=bag_file, scene=scene, data=folder / "data", seven=folder / "seven",
+        bag_file=bag_file, scene=scene, truck=truck, other=other, data=folder / "data",
+        seven=folder / "seven",
         map=folder / "map.glace", cut_map=folder / "cut.glace", ace=folder / "ace.pt",
     )  # fmt: skip
 

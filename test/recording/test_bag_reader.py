@@ -29,6 +29,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.recording.drives_reader import DrivesReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutImages
 from glace_ros.recording.recording_summary import describe, summarize, survey, topic_rate_hz
@@ -355,15 +356,15 @@ def test_images_are_found_again_by_their_stamps(tmp_path):
 def test_held_out_images_are_read_again_and_no_more_than_can_be_judged(tmp_path, monkeypatch):
     path = write_drive(tmp_path / "drive", images=12)
     with RecordingReader(path) as reader:
-        held_out = HeldOutImages(reader)
+        held_out = HeldOutImages(DrivesReader([reader]))
         assert (len(held_out), list(held_out)) == (0, [])
         for index, image in enumerate(reader.posed_images(EVERY_FRAME)):
             if index >= 5:
                 held_out.append(image)
-        assert [image.stamp_ns for image in held_out] == held_out.stamps_ns
+        assert [(0, image.stamp_ns) for image in held_out] == held_out.noted
         assert len(held_out) == 7
         monkeypatch.setattr(HeldOutImages, "MOST_VALIDATED", 3)
-        assert [image.stamp_ns for image in held_out] == held_out.stamps_ns[::3]
+        assert [(0, image.stamp_ns) for image in held_out] == held_out.noted[::3]
         assert len(held_out) == 3
 
 

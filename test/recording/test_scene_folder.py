@@ -15,6 +15,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.recording.drives_reader import DrivesReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.recording.held_out import HeldOutBlocks, HeldOutImages
 from glace_ros.recording.recording_summary import describe, survey
@@ -89,12 +90,12 @@ def test_an_exported_bag_gives_the_same_posed_images(bag, exported, selection):
 def test_held_out_images_are_blocks_in_a_row_and_read_again(exported):
     with SceneReader(exported, "train") as reader:
         blocks = HeldOutBlocks(reader.pose_stamps_n(), 0.4)
-        held_out = HeldOutImages(reader)
+        held_out = HeldOutImages(DrivesReader([reader]))
         images = list(reader.posed_images(FrameSelection(0.0, 0.0)))
         for image in images:
             if image.stamp_ns in blocks:
                 held_out.append(image)
-        assert [image.stamp_ns for image in held_out] == held_out.stamps_ns
+        assert [(0, image.stamp_ns) for image in held_out] == held_out.noted
         indices = [i for i, image in enumerate(images) if image.stamp_ns in blocks]
         assert len(indices) == 4  # 40 % of eleven steps, in one block
         assert np.diff(indices).tolist() == [1, 1, 1]

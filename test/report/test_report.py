@@ -17,7 +17,7 @@ from glace_ros.report.charts import (
     training_curve,
     turnable_points,
 )
-from glace_ros.report.colours import error_rgb
+from glace_ros.report.colours import ERROR_SCALE, error_rgb
 from glace_ros.report.coverage import Views, WeakRegion
 from glace_ros.report.page import (
     Metric,
@@ -152,6 +152,22 @@ def test_the_plan_of_a_map_shows_views_their_headings_errors_and_weak_regions():
     (ring,) = figure.layout.shapes
     assert (ring.x0, ring.x1, ring.y0, ring.y1) == (0.5, 1.5, 1.5, 2.5)
     assert "A" in figure.layout.annotations[0].text
+
+
+def test_the_plan_of_several_drives_tells_them_apart():
+    """In colours that no error has."""
+    mapping = Views(np.zeros(3), np.eye(3), np.array([[0.0, 1, 0]] * 3))
+    first_n = np.array([True, False, True])
+    drives = [("monday", mapping.at(first_n)), ("tuesday", mapping.at(~first_n))]
+    figure = plan_of_map(example_run(), mapping, 1.0, [], drives)
+    named = {trace.name: trace for trace in figure.data if trace.name}
+    traces = {name: trace for name, trace in named.items() if name.startswith("mapping")}
+    assert set(traces) == {"mapping, monday", "mapping, tuesday"}
+    assert [len(trace.x) for trace in traces.values()] == [6, 3]  # start, end, gap of each
+    colours = {trace.line.color for trace in traces.values()}
+    assert len(colours) == 2
+    assert not colours & {colour for _, colour in ERROR_SCALE}
+    assert plan_of_map(example_run(), mapping, 1.0, []).data[2].name == "mapping"
 
 
 def test_the_curve_counts_a_frame_without_a_pose_as_never_exact():

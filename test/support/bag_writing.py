@@ -210,33 +210,36 @@ def write_drive(
     poses: str = "odometry",
     camera_info: bool = True,
     tf_static: bool = True,
+    first_picture: int = 0,
+    base_frame: str = "base_link",
 ) -> Path:
     """The drive `map_from_base`, seen by one camera.
 
     poses: odometry, tf:FRAME, pose, pose_cov or none; from before the first image till the end.
+    first_picture: that its first image shows; those of other drives show others.
     """
     with bag_writer(path, storage, compression) as bag:
         if tf_static:
-            bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
+            bag.tf(base_frame, "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
         last_ns = START_NS + images * IMAGE_PERIOD_NS
         events = [(START_NS + IMAGE_OFFSET_NS + i * IMAGE_PERIOD_NS, i) for i in range(images)]
         events += [(stamp, -1) for stamp in range(START_NS, last_ns + 1, POSE_PERIOD_NS)]
         for stamp, index in sorted(events):
             if index >= 0:
-                bag.image(image_topic, stamp, picture(index))
+                bag.image(image_topic, stamp, picture(first_picture + index))
                 if camera_info:
                     bag.camera_info("/camera/camera_info", stamp)
             else:
-                write_pose(bag, poses, stamp)
+                write_pose(bag, poses, stamp, base_frame)
     return path
 
 
-def write_pose(bag: BagWriter, poses: str, stamp: int) -> None:
+def write_pose(bag: BagWriter, poses: str, stamp: int, base_frame: str = "base_link") -> None:
     """The true pose at `stamp`, in the form that `poses` names."""
     pose = map_from_base(stamp)
     if poses == "odometry":
-        bag.odometry("/odom", stamp, bag.pose(pose))
+        bag.odometry("/odom", stamp, bag.pose(pose), child=base_frame)
     elif poses.startswith("tf:"):
-        bag.tf(poses[3:], "base_link", stamp, pose)
+        bag.tf(poses[3:], base_frame, stamp, pose)
     elif poses in ("pose", "pose_cov"):
         bag.pose_stamped("/pose", stamp, bag.pose(pose), covariance=poses == "pose_cov")

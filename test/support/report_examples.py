@@ -65,7 +65,7 @@ def example_report(
     validation = MapValidation(tiny_map(), frames, metrics, usable, None)
     words = [("bag", "office"), ("map frame", "map")]
     return MapReport(
-        validation, record, mapping, _way(times_s), 0.1, START_NS, metrics, words, ["a note"]
+        validation, record, mapping, _way(times_s), 0.1, [START_NS], metrics, words, ["a note"]
     )
 
 

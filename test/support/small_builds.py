@@ -38,6 +38,7 @@ def arguments(bag: Path, output: Path, *more: object) -> list[str]:
         str(word) for word in (
             "--bag", bag, "--output", output, "--iterations", 500, "--clusters", 1,
             "--width", 64, "--keyframe-dist", 0, "--keyframe-angle", 0, "--buffer-gb", 0.01,
-            "--holdout", 0.1, "--no-report", "--checkpoint-every", 0.5, *more,
+            "--holdout", 0.1, "--no-report", "--checkpoint-every", 0.5,
+            "--features-cache-gb", 0, *more,
         )
     ]  # fmt: skip

@@ -175,8 +175,10 @@ class EncodingJournal:
                 [[copy.stop - copy.start for copy in view] for view in rows_vk]
             ),
             "map_from_camera_v34": torch.from_numpy(
-                stack([views.map_from_camera[view] for view in new])
+                stack(views.recorded_map_from_camera[self._views :])
             ),
+            "stamps_v": torch.from_numpy(views.stamps_v[self._views :]),
+            "drives_v": torch.from_numpy(views.drives_v[self._views :]),
             "intrinsics_v4": torch.stack([views[view].intrinsics_4 for view in new]),
         }
 
@@ -195,7 +197,10 @@ class EncodingJournal:
             own, *augmented = copies[index * views.copies : (index + 1) * views.copies]
             pose = Pose(matrix_34[:, :3], matrix_34[:, 3])
             descriptor_G = None if descriptors_vG is None else descriptors_vG[index]
-            view = MappingView(own, pose, tensors["intrinsics_v4"][index], descriptor_G)
+            stamp_ns, drive = (int(tensors[name][index]) for name in ("stamps_v", "drives_v"))
+            view = MappingView(
+                own, pose, tensors["intrinsics_v4"][index], descriptor_G, stamp_ns, drive
+            )
             views.append(view, augmented)
 
     def _place(self, tensors: dict[str, torch.Tensor], views_then: int, triangulated: int) -> None:

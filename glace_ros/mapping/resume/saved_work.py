@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.views.encoded_views import EncodedViews
     from glace_ros.ranks import Ranks
+    from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.held_out import HeldOutImages
-    from glace_ros.recording.posed_image_reader import PosedImageReader
 
 
 class SavedWork:
@@ -36,7 +36,7 @@ class SavedWork:
         self,
         output: Path,
         fingerprint: str,
-        reader: PosedImageReader,
+        reader: DrivesReader,
         encoded: EncodedViews,
         held_out: HeldOutImages,
         ranks: Ranks,
@@ -56,7 +56,7 @@ class SavedWork:
             output.with_name(f"{output.name}.encoded{part}"),
             f"{fingerprint} {ranks.rank} of {ranks.count}",
             encoded,
-            lambda: {"position": reader.position, "held_out": held_out.stamps_ns},
+            lambda: {"position": reader.position, "held_out": held_out.noted},
             every_s,
         )
 
@@ -70,7 +70,7 @@ class SavedWork:
         if not self._resume:
             self.journal.remove()
         saved = self.journal.restore() if self._resume else {}
-        self._held_out.stamps_ns[:] = saved.get("held_out", [])
+        self._held_out.noted[:] = [(drive, stamp) for drive, stamp in saved.get("held_out", [])]
         return saved.get("position")
 
     def before_training(self, seconds: float) -> None:

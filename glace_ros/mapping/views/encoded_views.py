@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,17 +13,14 @@ import torch
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
 from glace_ros.mapping.views.augmentation import AugmentationConfig, augment
+from glace_ros.mapping.views.buffer_passes import BufferPasses
 from glace_ros.mapping.views.feature_buffer import (
     FeatureBuffer,
     FeatureBufferConfig,
     camera_from_map,
 )
-from glace_ros.mapping.views.mapping_views import (
-    BufferPasses,
-    MappingView,
-    MappingViews,
-    sample_bytes,
-)
+from glace_ros.mapping.views.feature_cache import EncodedImage, FeatureCache
+from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, sample_bytes
 from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,
     View,
@@ -49,6 +48,8 @@ class EncodedViews:
 
     views: all so far.
     triangulated: how many of them are.
+    cache: what earlier builds encoded; only where one process takes each image once.
+    encode_s: what encoding takes, for each image that was encoded here or found in the cache.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class EncodedViews:
             max_bytes = min(max_bytes, config.samples * sample_bytes(encoder.channels))
         self.views = MappingViews(encoder.channels, copies, config.patches, max_bytes, own_count)
         self.triangulated = 0
+        self.cache: FeatureCache | None = None
+        self.encode_s: list[float] = []
         self._encoder = encoder
         self._augmentation = augmentation
         self._seed = seed
@@ -93,42 +96,57 @@ class EncodedViews:
         """
         if image.map_from_camera is None:
             raise ValueError("a mapping image has no pose")
-        grey_hw, camera = grey_as_encoded(
-            self._encoder, image.image_rgb_hwc, image.camera, self.config.short_side_px
-        )
-        intrinsics_4 = torch.tensor(
-            [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px], dtype=torch.float32
-        )
-        if not self._ranks.owns(len(self.views)):
-            nothing = LocalFeatures(
-                torch.empty(0, self._encoder.channels), torch.empty(0, 2), torch.empty(0)
-            )
+        if self._ranks.owns(len(self.views)):
+            copies, intrinsics_4, descriptor_G, seconds = self._found_or_encoded(image)
+            self.encode_s.append(seconds)
+        else:
+            intrinsics_4 = _intrinsics(self._grey(image)[1])
+            nothing_nC = torch.empty(0, self._encoder.channels)
+            copies = [LocalFeatures(nothing_nC, torch.empty(0, 2), torch.empty(0))]
             descriptor_G = torch.zeros(self._r2former.channels) if self._r2former else None
-            self.views.append(
-                MappingView(nothing, image.map_from_camera, intrinsics_4, descriptor_G)
-            )
-            return
-        descriptor_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
-        copies = self._encoded_copies(grey_hw, camera)
-        view = MappingView(copies[0], image.map_from_camera, intrinsics_4, descriptor_G)
+        view = MappingView(
+            copies[0], image.map_from_camera, intrinsics_4, descriptor_G, image.stamp_ns,
+            image.drive,
+        )  # fmt: skip
         self.views.append(view, copies[1:])
 
-    def _encoded_copies(self, grey_hw: NDArray[np.uint8], camera: Camera) -> list[LocalFeatures]:
-        index = len(self.views)
+    def _found_or_encoded(self, image: PosedImage) -> EncodedImage:
+        """The same whatever drives are before and behind it: so it can be found again."""
+        views, drive, stamp_ns = self.views, image.drive, image.stamp_ns
+        index = len(views) - bisect_left(views, drive, key=lambda view: view.drive)
+        # a full buffer has thinned its views, and asks for fewer patches of those that come
+        cache = self.cache if views.patches == self.config.patches else None
+        if cache and (found := cache.find(drive, index, stamp_ns)):
+            return found
+        start = time.perf_counter()
+        encoded = self._encoded(image, index)
+        encoded = encoded._replace(seconds=time.perf_counter() - start)
+        if cache:
+            cache.add(drive, index, stamp_ns, encoded)
+        return encoded
+
+    def _encoded(self, image: PosedImage, index: int) -> EncodedImage:
+        """index: among the views of its drive."""
+        grey_hw, camera = self._grey(image)
+        intrinsics_4 = _intrinsics(camera)
+        descriptor_G = self._r2former.encode(image.image_rgb_hwc) if self._r2former else None
         count = self.views.copies
         if self._passes:
-            count = self._passes.of(index // self._ranks.count)
+            count = self._passes.of(len(self.views) // self._ranks.count)
         rng = np.random.default_rng((self._seed, index))
         copies = [self._encode(grey_hw)] if self._augmentation.plain_first else []
         while len(copies) < count:
             warped = augment(grey_hw, camera, self._augmentation, rng)
             found = self._encode(warped.grey_hw, warped.valid_hw, rng)
-            recorded_n2 = warped.to_recorded(found.pixels_n2.cpu().numpy().astype(np.float64))
-            # there may be hundreds of them: in the memory where they will stay
-            descriptors_nC = found.descriptors_nC.half().cpu()
-            pixels_n2 = torch.from_numpy(recorded_n2).float()
-            copies.append(LocalFeatures(descriptors_nC, pixels_n2, found.scores_n.cpu()))
-        return copies
+            recorded_n2 = warped.to_recorded(found.pixels_n2.numpy().astype(np.float64))
+            copies.append(found._replace(pixels_n2=torch.from_numpy(recorded_n2).float()))
+        return EncodedImage(copies, intrinsics_4, descriptor_G)
+
+    def _grey(self, image: PosedImage) -> tuple[NDArray[np.uint8], Camera]:
+        """The image as the encoder takes it, and its camera."""
+        return grey_as_encoded(
+            self._encoder, image.image_rgb_hwc, image.camera, self.config.short_side_px
+        )
 
     def _encode(
         self,
@@ -140,9 +158,13 @@ class EncodedViews:
         valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(encoder.device)
         grey_11HW = to_tensor(grey_hw, encoder.device)
         if rng is None or not self.config.sampled:
-            return encoder.encode(grey_11HW, patches, valid_HW)
-        cells = grey_hw.size // encoder.stride_px**2
-        return encoder.encode(grey_11HW, cells, valid_HW).sampled(patches, rng)
+            found = encoder.encode(grey_11HW, patches, valid_HW)
+        else:
+            cells = grey_hw.size // encoder.stride_px**2
+            found = encoder.encode(grey_11HW, cells, valid_HW).sampled(patches, rng)
+        # there may be hundreds of them: in the memory where they will stay
+        descriptors_nC = found.descriptors_nC.half().cpu()
+        return LocalFeatures(descriptors_nC, found.pixels_n2.cpu(), found.scores_n.cpu())
 
     def buffer(
         self,
@@ -199,6 +221,12 @@ class EncodedViews:
                 samples.pixels_n2[rows], points_n3, good_n, samples.pixels_n2[rows_a],
                 self.config.transfer_px,
             )  # fmt: skip
+
+
+def _intrinsics(camera: Camera) -> torch.Tensor:
+    return torch.tensor(
+        [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px], dtype=torch.float32
+    )
 
 
 def _transfer(

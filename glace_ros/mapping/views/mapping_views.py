@@ -7,7 +7,6 @@ read are slices of the same tensors. Memory that was not filled yet costs nothin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _THINNED = 0.9  # to this ratio of its patches every view is thinned when the buffer is full
 _VIEWS_AT_ONCE = 500  # thinned in one step, which bounds the memory beside the buffer
+_NONE = LocalFeatures(torch.empty(0, 0), torch.empty(0, 2), torch.empty(0))
 
 
 class MappingView(NamedTuple):
@@ -32,12 +32,16 @@ class MappingView(NamedTuple):
     map_from_camera: where they were seen from.
     intrinsics_4: fx, fy, cx, cy in pixels of the working size, float32.
     descriptor_G: the global one, where an encoder with weights of its own made it.
+    stamp_ns: when it was exposed, by the clock of its drive.
+    drive: which of the recordings it is from.
     """
 
     features: LocalFeatures
     map_from_camera: Pose
     intrinsics_4: torch.Tensor
     descriptor_G: torch.Tensor | None = None
+    stamp_ns: int = 0
+    drive: int = 0
 
 
 class Samples(NamedTuple):
@@ -69,27 +73,6 @@ def sample_bytes(channels: int) -> int:
 def patches_per_view(max_bytes: int, channels: int, copies: int, views: int, most: int) -> int:
     """How many patches each of so many images, and of its augmented views, can keep at most."""
     return min(most, max_bytes // (sample_bytes(channels) * copies * max(1, views)))
-
-
-class BufferPasses(NamedTuple):
-    """Passes over the images of a recording, the last one evenly spread over them.
-
-    images: how many there are.
-    encodings: how many times they are taken in all.
-    """
-
-    images: int
-    encodings: int
-
-    @property
-    def most(self) -> int:
-        """How many times an image is taken at most."""
-        return max(1, math.ceil(self.encodings / max(1, self.images)))
-
-    def of(self, image: int) -> int:
-        """How many times this image is taken: once at least."""
-        behind, before = ((image + i) * self.encodings // max(1, self.images) for i in (1, 0))
-        return max(1, behind - before)
 
 
 class MappingViews(Sequence[MappingView]):
@@ -128,26 +111,28 @@ class MappingViews(Sequence[MappingView]):
         self.end = 0
         self._lent: list[LocalFeatures] = []
         self._rows: list[tuple[int, int]] = []  # start and length of each copy of each view
+        self._recorded: list[MappingView] = []  # as appended, but for their features
         self._map_from_camera: list[Pose] = []
-        self._intrinsics_v4: list[NDArray[np.float32]] = []
-        self._descriptors_v: list[torch.Tensor | None] = []
 
     def append(self, view: MappingView, augmented: Sequence[LocalFeatures] = ()) -> None:
         """Take in a view; fewer of its patches where memory is scarce. Raises MappingError where
         not one patch of each would fit.
         """
         copies = [view.features, *augmented]
-        while self.end + self._size(copies) > len(self._scores_n):
+        while self.end + sum(min(self.patches, len(c.scores_n)) for c in copies) > len(
+            self._scores_n
+        ):
             if self.patches <= 1:
                 raise MappingError(
                     f"the feature buffer is too small for more than {len(self)} images: "
                     "give it more memory with --buffer-gb"
                 )
             self.thin(min(self.patches - 1, int(self.patches * _THINNED)))
-        index = len(self)
         self._map_from_camera.append(view.map_from_camera)
-        self._intrinsics_v4.append(view.intrinsics_4.cpu().numpy().astype(np.float32))
-        self._descriptors_v.append(None if view.descriptor_G is None else view.descriptor_G.cpu())
+        intrinsics_4 = view.intrinsics_4.cpu().float()
+        code_G = None if view.descriptor_G is None else view.descriptor_G.cpu()
+        kept = view._replace(features=_NONE, intrinsics_4=intrinsics_4, descriptor_G=code_G)
+        self._recorded.append(kept)
         for copy in range(self.copies):
             count = min(self.patches, len(copies[copy].scores_n)) if copy < len(copies) else 0
             rows = slice(self.end, self.end + count)
@@ -157,7 +142,7 @@ class MappingViews(Sequence[MappingView]):
                 self._samples.descriptors_nC[rows] = features.descriptors_nC.half().cpu()
                 self._samples.pixels_n2[rows] = features.pixels_n2.cpu()
                 self._scores_n[rows] = features.scores_n.cpu()
-                self._samples.view_n[rows] = index
+                self._samples.view_n[rows] = len(self) - 1
                 self._samples.points_n3[rows] = 0.0
                 self._samples.has_point_n[rows] = False
             self.end += count
@@ -203,9 +188,30 @@ class MappingViews(Sequence[MappingView]):
         return self._map_from_camera
 
     @property
+    def recorded_map_from_camera(self) -> Sequence[Pose]:
+        """The same as they were appended, whatever `set_poses` changed."""
+        return [view.map_from_camera for view in self._recorded]
+
+    @property
+    def stamps_v(self) -> NDArray[np.int64]:
+        """When each view was exposed (v,), ns by the clock of its drive."""
+        return np.array([view.stamp_ns for view in self._recorded], np.int64)
+
+    @property
+    def drives_v(self) -> NDArray[np.int64]:
+        """Which of the recordings each view is from (v,)."""
+        return np.array([view.drive for view in self._recorded], np.int64)
+
+    def set_poses(self, map_from_camera: Sequence[Pose]) -> None:
+        """Takes these for the poses of all views. Raises ValueError for another number of them."""
+        if len(map_from_camera) != len(self):
+            raise ValueError(f"{len(map_from_camera)} poses for {len(self)} views")
+        self._map_from_camera = list(map_from_camera)
+
+    @property
     def descriptors_vG(self) -> torch.Tensor | None:
         """Of every view, where an encoder of its own made them; zeros for views of other ranks."""
-        given = [descriptor_G for descriptor_G in self._descriptors_v if descriptor_G is not None]
+        given = [view.descriptor_G for view in self._recorded if view.descriptor_G is not None]
         return torch.stack(given) if given else None
 
     def lend(self, features: list[LocalFeatures]) -> None:
@@ -225,9 +231,6 @@ class MappingViews(Sequence[MappingView]):
             self._samples.descriptors_nC[rows], self._samples.pixels_n2[rows], self._scores_n[rows]
         )
 
-    def _size(self, copies: Sequence[LocalFeatures]) -> int:
-        return sum(min(self.patches, len(features.scores_n)) for features in copies)
-
     def __len__(self) -> int:
         return len(self._map_from_camera)
 
@@ -241,9 +244,6 @@ class MappingViews(Sequence[MappingView]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
-        return MappingView(
-            self.features(index),
-            self._map_from_camera[index],
-            torch.from_numpy(self._intrinsics_v4[index]),
-            self._descriptors_v[index],
+        return self._recorded[index]._replace(
+            features=self.features(index), map_from_camera=self._map_from_camera[index]
         )

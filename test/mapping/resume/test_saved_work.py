@@ -305,12 +305,14 @@ def test_replaced_weights_of_global_codes_are_noticed(tmp_path):
     assert marks[0] == marks[2] != marks[1]
 
 
-def work_beside(output: Path, resume: bool, held_out: list[int], encoded=None) -> SavedWork:
+def work_beside(
+    output: Path, resume: bool, held_out: list[tuple[int, int]], encoded=None
+) -> SavedWork:
     """Of a reader that stands at the seventh image; no patch is encoded."""
     encoded = encoded or SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
     return SavedWork(
         output, "mine", SimpleNamespace(position={"image": 7}), encoded,
-        SimpleNamespace(stamps_ns=held_out), Ranks(), resume=resume, every_s=0.0,
+        SimpleNamespace(noted=held_out), Ranks(), resume=resume, every_s=0.0,
     )  # fmt: skip
 
 
@@ -333,7 +335,7 @@ def test_saved_work_touches_no_file_before_it_is_started(left_behind, tmp_path, 
 
 def test_a_new_start_deletes_what_an_earlier_run_encoded(left_behind, tmp_path):
     """Its checkpoint stays until training begins: an encoding that fails costs no training."""
-    held_out = [1, 2]
+    held_out = [(0, 1), (0, 2)]
     assert work_beside(tmp_path / "map.glace", False, held_out).start() is None
     assert held_out == []
     assert [file.exists() for file in left_behind] == [False, True]
@@ -350,11 +352,14 @@ def test_a_resumed_start_goes_on_where_the_files_end(tmp_path):
     encoded = SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
     patches = LocalFeatures(torch.rand(3, 64), torch.rand(3, 2), torch.rand(3))
     encoded.views.append(MappingView(patches, Pose.from_planar(1.0, 2.0, 0.5), torch.rand(4)))
-    work_beside(tmp_path / "map.glace", False, [5, 9], encoded).journal.save()
-    held_out, again = [3], SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
+    work_beside(tmp_path / "map.glace", False, [(0, 9), (1, 5)], encoded).journal.save()
+    held_out, again = (
+        [(0, 3)],
+        SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0),
+    )
     work = work_beside(tmp_path / "map.glace", True, held_out, again)
     assert work.start() == {"image": 7}
-    assert held_out == [5, 9]
+    assert held_out == [(0, 9), (1, 5)]
     assert torch.equal(again.views.samples.pixels_n2, patches.pixels_n2)
 
 

@@ -1,5 +1,7 @@
 """The buffer is small, knows each sample's camera by its view, and stays within its memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -195,6 +197,35 @@ def test_a_buffer_that_cannot_hold_one_patch_of_each_view_says_so():
         views.append(view)
     with pytest.raises(MappingError, match="more than 3 images.*--buffer-gb"):
         views.append(view)
+
+
+def test_poses_can_be_replaced_when_all_is_encoded(encoder):
+    """What is made of the views takes the new ones; what was recorded is still known."""
+    encoded = encoded_drive(encoder, 3, FeatureBufferConfig(patches=20))
+    views, recorded = encoded.views, [image.map_from_camera for image in drive(3)]
+    refined = [Pose.from_planar(float(index), 2.0, 0.5) for index in range(3)]
+    with pytest.raises(ValueError, match="2 poses for 3 views"):
+        views.set_poses(refined[:2])
+    views.set_poses(refined)
+    buffer = encoded.buffer(np.zeros(3), None, CPU)
+    for index, (before, after) in enumerate(zip(recorded, refined, strict=True)):
+        assert views[index].map_from_camera is views.map_from_camera[index] is after
+        np.testing.assert_array_equal(
+            views.recorded_map_from_camera[index].matrix_44, before.matrix_44
+        )
+        camera_from_map_34 = buffer.camera_from_map_v34[index].numpy()
+        np.testing.assert_allclose(
+            camera_from_map_34, after.inverse().matrix_44[:3], rtol=0, atol=1e-6
+        )
+
+
+def test_each_view_knows_its_drive_and_its_time(encoder):
+    encoded = EncodedViews(encoder, FeatureBufferConfig(patches=9), AugmentationConfig(), seed=0)
+    for index, image in enumerate(drive(4)):
+        encoded.add(replace(image, stamp_ns=10**18 + index % 2, drive=index // 2))
+    assert encoded.views.stamps_v.tolist() == [10**18, 10**18 + 1] * 2
+    assert encoded.views.drives_v.tolist() == [0, 0, 1, 1]
+    assert (encoded.views[3].stamp_ns, encoded.views[3].drive) == (10**18 + 1, 1)
 
 
 def test_few_expected_views_ask_for_no_more_memory_than_they_need():
