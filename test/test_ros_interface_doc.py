@@ -170,9 +170,10 @@ def test_every_option_of_the_offline_programs_is_told_with_its_default():
 
 def test_every_figure_of_the_offline_programs_is_told():
     text = section("build_map and evaluate")
-    metrics = {*summarize_frames([]), *RECALL_THRESHOLDS, "p50", "p95", "map_bytes"}
+    metrics = {*summarize_frames([]), *RECALL_THRESHOLDS, "p50", "p95", "map_bytes", "aligned"}
+    aligned = {"kind", "scale", "truth_from_map", "fitted"}
     of_build_map = {"seconds", "samples_per_second", "read", "encode", "train", "total"}
-    assert [key for key in metrics | of_build_map if f"`{key}`" not in text] == []
+    assert [key for key in metrics | aligned | of_build_map if f"`{key}`" not in text] == []
 
 
 if __name__ == "__main__":
