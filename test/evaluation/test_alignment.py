@@ -157,6 +157,28 @@ def test_a_robot_that_stands_most_of_the_time_does_not_outvote_its_drive():
     assert found.fitted > 230
 
 
+def test_of_a_bent_map_all_poses_count_not_the_better_half():
+    """Odometry that turns more and more: the same as least squares over everything."""
+    frames = [
+        replace(
+            frame,
+            estimate=Pose.from_planar(0.0, 0.02 * index / 40 * 5.0, 0.1 * (index / 40) ** 2)
+            @ frame.estimate,
+        )
+        for index, frame in enumerate(drive(0))
+    ]
+    found = align(in_another_frame(frames, MOVED, 1.1), "similarity")
+    assert found.fitted == 40
+    positions = [
+        np.array([getattr(frame, side).translation_3 for frame in frames])
+        for side in ("truth", "estimate")
+    ]
+    truth_n3, bent_n3 = (position_n3 - position_n3.mean(axis=0) for position_n3 in positions)
+    left_33, sizes_3, right_33 = np.linalg.svd(truth_n3.T @ bent_n3)
+    sizes_3[2] *= np.linalg.det(left_33 @ right_33)
+    assert found.scale == pytest.approx(1.1 * sizes_3.sum() / (bent_n3**2).sum(), rel=1e-3)
+
+
 def test_too_few_poses_or_too_small_a_drive_are_refused_in_a_sentence():
     with pytest.raises(AlignmentImpossible, match="are 9 accepted poses with a truth; .* needs 10"):
         align(drive(0, count=9), "rigid")
