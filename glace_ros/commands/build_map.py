@@ -115,6 +115,7 @@ def _build(request: BuildRequest) -> int:
         seconds["total"] = time.perf_counter() - started
         metrics = map_metrics(validation, prepared, trained)
         metrics |= {"left_out": left_out, "seconds": seconds}
+        metrics["pose_jumps"] = [jump.as_json(reader.zero_ns()) for jump in reader.pose_jumps()]
         if validation.usable is not False and not request.output:
             point_latest_at(output)
         report = None

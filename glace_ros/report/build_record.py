@@ -39,7 +39,6 @@ _TRAJECTORY_STEP_NS = 250_000_000
 """A robot drives a few decimetres in that time, less than what counts as near on the plan."""
 _MOST_TRAJECTORY = 5000
 """Of a drive of over 20 minutes the steps are longer."""
-_ONE_DAY_NS = 86_400 * 1_000_000_000
 
 
 class HeldOutView(NamedTuple):
@@ -138,17 +137,6 @@ def _keep_worst(shown: list[ShownImage], new: ShownImage, most: int) -> None:
         if all(abs(stamp_ns - worse.image.stamp_ns) >= _APART_NS for worse in worst):
             worst.append(other)
     shown[:] = worst[:most]
-
-
-def recording_start_ns(reader: PosedImageReader) -> int:
-    """What players call 0:00, ns: the bag's start, or that of its poses where stamps are of another
-    time.
-    """
-    stamps_n = reader.pose_stamps_n()
-    start_ns = reader.info.start_ns
-    if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
-        return int(stamps_n[0])
-    return start_ns
 
 
 def recorded_trajectory(reader: PosedImageReader, start_ns: int) -> tuple[Views, float]:

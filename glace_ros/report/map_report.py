@@ -10,7 +10,7 @@ import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
-from glace_ros.report.build_record import recorded_trajectory, recording_start_ns, views_of
+from glace_ros.report.build_record import recorded_trajectory, views_of
 from glace_ros.report.coverage import (
     CoverageConfig,
     Views,
@@ -102,11 +102,15 @@ class MapReport:
 
     @property
     def verdict(self) -> str:
-        """usable, usable but weak in places, unusable, or not judged (not validated)."""
+        """usable, usable but weak in places, bent (held-out images lie in the same wrong frame as the
+        map, and cannot tell), unusable, or not judged (not validated).
+        """
         if self.validation.usable is None:
             return "not judged"
         if not self.validation.usable:
             return "unusable"
+        if self.metrics["pose_jumps"]:
+            return "bent, the poses jump"
         return "usable, record more" if self.regions else "usable"
 
     def as_json(self) -> dict[str, Any]:
@@ -159,7 +163,7 @@ def map_report(
     mapping: map_from_camera of the mapping images.
     metrics: as `--json` has them.
     """
-    start_ns = recording_start_ns(reader)
+    start_ns = reader.zero_ns()
     trajectory, step_s = recorded_trajectory(reader, start_ns)
     description = _description(reader, validation.scene_map.metadata, metrics)
     return MapReport(
