@@ -136,6 +136,7 @@ def _jumps_of(
     for _ in range(_ROUNDS):
         if not len(peaks := steps.peaks()):
             break
-        jumps += [jump(int(at), steps.off_n2[at], JUMP) for at in peaks]
+        alone = [at for at in peaks if not any(steps.is_near(at, run) for run in runs)]
+        jumps += [jump(int(at), steps.off_n2[at], JUMP) for at in alone]
         steps.smooth_away(peaks)
     return jumps

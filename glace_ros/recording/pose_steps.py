@@ -93,21 +93,18 @@ class PoseSteps:
         alternating = np.append(back, False) | np.append(False, back)
         if alternating.sum() < max(_FEWEST_ALTERNATING, 0.5 * len(far)):
             return []
-        all_far, far = far, far[alternating]
-        pauses = np.flatnonzero(np.diff(self._stamps_n[far]) > _PAUSE_NS) + 1
-        runs = [run for run in np.split(far, pauses) if len(run) >= _FEWEST_ALTERNATING]
-        return [all_far[self._is_near(all_far, run)] for run in runs]
+        there_and_back = far[alternating]
+        pauses = np.flatnonzero(np.diff(self._stamps_n[there_and_back]) > _PAUSE_NS) + 1
+        runs = np.split(there_and_back, pauses)
+        runs = [run for run in runs if len(run) >= _FEWEST_ALTERNATING]
+        return [np.array([at for at in far if self.is_near(at, run)]) for run in runs]
 
-    def _is_near(self, far: NDArray[np.int64], run: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which steps lie within a run of others, or so little before or after that they belong
-        to it: at its ends, some have nothing to be paired with.
+    def is_near(self, at: int, run: NDArray[np.int64]) -> bool:
+        """Whether a step lies within an alternating run, or so little before or after that it
+        belongs to it: at its ends, some have nothing to be paired with.
         """
-        stamps_n = self._stamps_n[far]
-        first_ns, last_ns = self._stamps_n[run[0]], self._stamps_n[run[-1]]
-        near_n: NDArray[np.bool_] = (stamps_n > first_ns - _BACK_NS) & (
-            stamps_n < last_ns + _BACK_NS
-        )
-        return near_n
+        first_ns, last_ns = self._stamps_n[run[[0, -1]]]
+        return bool(first_ns - _BACK_NS < self._stamps_n[at] < last_ns + _BACK_NS)
 
     def peaks(self) -> NDArray[np.int64]:
         """Indices of the steps that are jumps, the largest one of those that lie close together: it

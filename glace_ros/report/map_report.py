@@ -102,8 +102,8 @@ class MapReport:
 
     @property
     def verdict(self) -> str:
-        """usable, usable but weak in places, bent (held-out images lie in the same wrong frame as the
-        map, and cannot tell), unusable, or not judged (not validated).
+        """usable, usable but weak in places, bent (held-out images have the map's wrong poses and
+        cannot tell), unusable, or not judged (not validated).
         """
         if self.validation.usable is None:
             return "not judged"

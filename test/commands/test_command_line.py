@@ -222,6 +222,27 @@ def test_without_output_the_same_map_goes_where_the_launch_file_looks(
     assert SceneMap.load(latest).map_id == SceneMap.load(built[0]).map_id
 
 
+def test_odometry_that_is_reset_is_said_before_and_after(built, tmp_path, capsys):
+    assert built[1]["pose_jumps"] == []
+    reset_ns = START_NS + 800_000_000
+    bag = str(write_drive(tmp_path / "reset", images=IMAGES, reset_ns=reset_ns))
+    assert build_map(["--bag", bag, "--dry-run"]) == 0
+    said = r"note: /odom: the pose jumps by 1\.\d\d m and \d\d deg at 0:01 \(stamp 1700000000\.8000"
+    assert re.search(said, capsys.readouterr().out)
+    files = ["--output", str(tmp_path / "m.glace"), "--json", str(tmp_path / "m.json")]
+    assert build_map(["--bag", bag, *QUICK[:-1], "--holdout", "0", *files]) == 0
+    assert re.search(said, " ".join(capsys.readouterr().err.split()))
+    (jump,) = json.loads((tmp_path / "m.json").read_text())["pose_jumps"]
+    assert jump == {
+        "stamp_ns": reset_ns, "time_s": pytest.approx(0.8), "kind": "jump",
+        "distance_m": pytest.approx(drive_at(reset_ns).distance_m(Pose.identity()), rel=0.05),
+        "angle_deg": pytest.approx(np.degrees(drive_at(reset_ns).yaw_rad), rel=0.05),
+    }  # fmt: skip
+    report = json.loads((tmp_path / "m.report.json").read_text())
+    assert any(re.search(said, f"note: {note}") for note in report["notes"])
+    assert report["figures"]["pose_jumps"] == [jump]
+
+
 def test_evaluate_scores_every_image(built, bag, tmp_path, capsys):
     files = ["--json", str(tmp_path / "q.json"), "--tum", str(tmp_path / "q.tum")]
     assert evaluate(["--map", str(built[0]), "--bag", str(bag), *files]) == 0

@@ -210,10 +210,12 @@ def write_drive(
     poses: str = "odometry",
     camera_info: bool = True,
     tf_static: bool = True,
+    reset_ns: int | None = None,
 ) -> Path:
     """The drive `map_from_base`, seen by one camera.
 
     poses: odometry, tf:FRAME, pose, pose_cov or none; from before the first image till the end.
+    reset_ns: from then on, poses are those from there.
     """
     with bag_writer(path, storage, compression) as bag:
         if tf_static:
@@ -227,13 +229,16 @@ def write_drive(
                 if camera_info:
                     bag.camera_info("/camera/camera_info", stamp)
             else:
-                write_pose(bag, poses, stamp)
+                pose = map_from_base(stamp)
+                if reset_ns is not None and stamp >= reset_ns:
+                    pose = map_from_base(reset_ns).inverse() @ pose
+                write_pose(bag, poses, stamp, pose)
     return path
 
 
-def write_pose(bag: BagWriter, poses: str, stamp: int) -> None:
-    """The true pose at `stamp`, in the form that `poses` names."""
-    pose = map_from_base(stamp)
+def write_pose(bag: BagWriter, poses: str, stamp: int, pose: Pose | None = None) -> None:
+    """A pose, the true one at `stamp` if nothing is said, in the form that `poses` names."""
+    pose = pose or map_from_base(stamp)
     if poses == "odometry":
         bag.odometry("/odom", stamp, bag.pose(pose))
     elif poses.startswith("tf:"):
