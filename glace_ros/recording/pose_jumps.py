@@ -136,7 +136,9 @@ def _jumps_of(
     for _ in range(_ROUNDS):
         if not len(peaks := steps.peaks()):
             break
-        alone = [at for at in peaks if not any(steps.is_near(at, run) for run in runs)]
+        alone = peaks
+        for run in runs:
+            alone = alone[~steps.near(alone, run)]
         jumps += [jump(int(at), steps.off_n2[at], JUMP) for at in alone]
         steps.smooth_away(peaks)
     return jumps

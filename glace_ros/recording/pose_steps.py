@@ -22,6 +22,8 @@ _LEAST_2 = np.array([0.10, math.radians(3.0)])
 """(m, rad) of a jump. AMCL corrects by less all the time."""
 _AT_SPEED = 1.5
 """Times the speed: so far off what its motion before and after lets expect a robot may be."""
+_QUARTER_TURN_RAD = math.pi / 2
+"""Of a robot that may have turned by more, nobody knows by how much, nor where it drove."""
 _FAST_PERCENT = 90.0
 """Of the speeds of a drive: so fast may it be where nothing was recorded."""
 _MOVING_2 = np.array([0.05, 0.05])
@@ -97,14 +99,14 @@ class PoseSteps:
         pauses = np.flatnonzero(np.diff(self._stamps_n[there_and_back]) > _PAUSE_NS) + 1
         runs = np.split(there_and_back, pauses)
         runs = [run for run in runs if len(run) >= _FEWEST_ALTERNATING]
-        return [np.array([at for at in far if self.is_near(at, run)]) for run in runs]
+        return [far[self.near(far, run)] for run in runs]
 
-    def is_near(self, at: int, run: NDArray[np.int64]) -> bool:
-        """Whether a step lies within an alternating run, or so little before or after that it
-        belongs to it: at its ends, some have nothing to be paired with.
+    def near(self, at_m: NDArray[np.int64], run: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these steps lie within an alternating run, or so little before or after that
+        they belong to it: at its ends, some have nothing to be paired with.
         """
-        first_ns, last_ns = self._stamps_n[run[[0, -1]]]
-        return bool(first_ns - _BACK_NS < self._stamps_n[at] < last_ns + _BACK_NS)
+        stamps_m, (first_ns, last_ns) = self._stamps_n[at_m], self._stamps_n[run[[0, -1]]]
+        return np.asarray((stamps_m > first_ns - _BACK_NS) & (stamps_m < last_ns + _BACK_NS))
 
     def peaks(self) -> NDArray[np.int64]:
         """Indices of the steps that are jumps, the largest one of those that lie close together: it
@@ -141,7 +143,9 @@ class PoseSteps:
             for speeds_n, moving in zip(around_n22[:, 0].T, _MOVING_2, strict=True)
         ]
         speeds_n2 = np.maximum(around_n22.max(axis=1), np.maximum(fast_2, self._slowest_2))
-        self._possible_n2 = _LEAST_2 + _AT_SPEED * speeds_n2 * self._unhurried_n1
+        driven_n2 = _AT_SPEED * speeds_n2 * self._unhurried_n1
+        driven_n2[driven_n2[:, 1] > _QUARTER_TURN_RAD] *= [2.0, np.inf]
+        self._possible_n2 = _LEAST_2 + driven_n2
 
     def _speeds_around(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The mean motion before and after each step; NaN where there is none.
