@@ -134,11 +134,11 @@ def _jumps_of(
     for run in runs:
         steps.smooth_away(run)
     for _ in range(_ROUNDS):
-        if not len(peaks := steps.peaks()):
+        if not len(found := steps.jumps()):
             break
-        alone = peaks
+        alone = found
         for run in runs:
             alone = alone[~steps.near(alone, run)]
         jumps += [jump(int(at), steps.off_n2[at], JUMP) for at in alone]
-        steps.smooth_away(peaks)
+        steps.smooth_away(found)
     return jumps

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 from scipy.spatial.transform import Rotation
 
 if TYPE_CHECKING:
@@ -72,7 +71,6 @@ class PoseSteps:
         usual_s = float(np.median(self._durations_n))
         # of messages that are stamped as they come, two may have nearly one stamp
         self._unhurried_n1 = np.maximum(self._durations_n, usual_s)[:, None]
-        self._reach = max(2, math.ceil(_AROUND_NS * 1e-9 / usual_s)) + 1
         self._slowest_2 = slowest_2
         self._settled_n = np.zeros(len(self._durations_n), bool)
         self.sizes_n2 = _sizes(self._steps_n6)
@@ -108,19 +106,17 @@ class PoseSteps:
         stamps_m, (first_ns, last_ns) = self._stamps_n[at_m], self._stamps_n[run[[0, -1]]]
         return np.asarray((stamps_m > first_ns - _BACK_NS) & (stamps_m < last_ns + _BACK_NS))
 
-    def peaks(self) -> NDArray[np.int64]:
-        """Indices of the steps that are jumps, the largest one of those that lie close together: it
-        makes the motion around it look wrong.
+    def jumps(self) -> NDArray[np.int64]:
+        """Indices of the steps that are jumps. The motion around a large one looks wrong, and so
+        fast that others near it are found only once it is smoothed away.
         """
         usual_2 = [
             np.median(off_n[off_n > exact]) if (off_n > exact).sum() >= _FEWEST_USUAL else 0.0
             for off_n, exact in zip(self.off_n2[~self._settled_n].T, _EXACT_2, strict=True)
         ]
         possible_n2 = np.maximum(self._possible_n2, _USUAL * np.array(usual_2))
-        over_n = (self.off_n2 / possible_n2).max(axis=1)
-        over_n[self._settled_n] = 0.0
-        largest_n = maximum_filter1d(over_n, 2 * self._reach + 1, mode="nearest")
-        return np.flatnonzero((over_n > 1.0) & (over_n == largest_n))
+        is_jump_n = (self.off_n2 > possible_n2).any(axis=1) & ~self._settled_n
+        return np.flatnonzero(is_jump_n)
 
     def smooth_away(self, at_m: NDArray[np.int64]) -> None:
         """Takes these steps for what the motion around them lets expect, and looks anew."""

@@ -331,6 +331,13 @@ def test_a_loop_that_slam_closes_is_a_jump_of_map_to_odom_alone(tmp_path):
         assert reader.notes == []
 
 
+def test_a_robot_that_stands_may_have_driven_in_a_gap():
+    standing = link(np.arange(3000) / 50.0, np.zeros((3000, 3)), np.zeros(3000))
+    elsewhere, _ = moved_from(standing, 1500, Pose.from_planar(1.0, 0.0, 0.5))
+    assert find_pose_jumps([without(elsewhere, 28.0, 32.0)]) == []
+    assert len(find_pose_jumps([elsewhere])) == 1
+
+
 def test_two_senders_are_told_in_one_sentence(tmp_path):
     def apart_from_1_s_on(seconds: float) -> Pose:
         return Pose.from_planar(0.3 * seconds if seconds > 1.0 else 0.0, 0.0, 0.0)
