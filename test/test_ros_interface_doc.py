@@ -20,6 +20,7 @@ from glace_ros.commands.evaluate import _parser as evaluate_parser
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS, summarize_frames
 from glace_ros.node.localizing.base_locator import kind_of
 from glace_ros.node.ros_interface.parameters import PARAMETERS
+from glace_ros.recording.pose_jumps import ALTERNATING, JUMP, PoseJump
 from glace_ros.rejection import RejectionCode
 
 REPO = Path(__file__).resolve().parents[1]
@@ -170,9 +171,14 @@ def test_every_option_of_the_offline_programs_is_told_with_its_default():
 
 def test_every_figure_of_the_offline_programs_is_told():
     text = section("build_map and evaluate")
-    metrics = {*summarize_frames([]), *RECALL_THRESHOLDS, "p50", "p95", "map_bytes"}
+    metrics = {*summarize_frames([]), *RECALL_THRESHOLDS, "p50", "p95", "map_bytes", "aligned"}
+    aligned = {"kind", "scale", "truth_from_map", "fitted"}
     of_build_map = {"seconds", "samples_per_second", "read", "encode", "train", "total"}
-    assert [key for key in metrics | of_build_map if f"`{key}`" not in text] == []
+    jump = PoseJump(0, 0.0, 0.0, JUMP, 0, "")
+    of_build_map |= {"pose_jumps", JUMP, ALTERNATING}
+    jump_keys = [f'"{key}"' for key in jump.as_json(0)]
+    told = [f"`{key}`" for key in metrics | aligned | of_build_map] + jump_keys
+    assert [key for key in told if key not in text] == []
 
 
 if __name__ == "__main__":

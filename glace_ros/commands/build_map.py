@@ -117,6 +117,11 @@ def _build(request: BuildRequest) -> int:
         seconds["total"] = time.perf_counter() - started
         metrics = map_metrics(validation, prepared, trained)
         metrics |= {"left_out": left_out, "seconds": seconds}
+        metrics["pose_jumps"] = [
+            {"drive": number, **jump.as_json(drive.zero_ns())}
+            for number, drive in enumerate(reader.drives)
+            for jump in drive.pose_jumps()
+        ]
         if validation.usable is not False and not request.output:
             point_latest_at(output)
         report = None

@@ -22,10 +22,11 @@ from glace_ros.command_line.recording_options import (
     recording_name,
 )
 from glace_ros.errors import GlaceError
+from glace_ros.evaluation.alignment import KINDS, AlignmentImpossible, align
 from glace_ros.evaluation.frame_offset import frame_offset
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
 from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
-from glace_ros.evaluation.metrics_table import map_size, metrics_table
+from glace_ros.evaluation.metrics_table import aligned_table, map_size, metrics_table
 from glace_ros.evaluation.pose_files import write_submission, write_tum
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
@@ -52,6 +53,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     files = (("--json", args.json), ("--tum", args.tum), ("--submission", args.submission))
     if args.submission and not args.scene:
         raise GlaceError("--submission needs --scene: the images of a bag have no names")
+    if args.align and args.foreign:
+        raise GlaceError(
+            "--align and --foreign contradict each other: no motion takes poses to the truth that "
+            "is of another place"
+        )
     require_distinct({"--map": args.map, "--bag": args.bag, "--scene": args.scene, **dict(files)})
     for option, file in files:
         if file:
@@ -68,6 +74,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         frames = [replace(frame, truth=None) for frame in frames]
     metrics = _metrics(scene_map, frames, names, foreign=args.foreign)
     rows = _out_of_map_rows(frames) if args.foreign else metrics_table(metrics)
+    if args.align:
+        metrics["aligned"], aligned_rows = _aligned(frames, args.align, console)
+        rows += aligned_rows
     table = Table(title=f"{Path(args.map).name} on {recording_name(args)}", show_header=False)
     for row in [*rows, ("map", map_size(metrics))]:
         table.add_row(*row)
@@ -101,6 +110,22 @@ def _metrics(
     if rooms := _by_room(names, frames):
         metrics["rooms"] = rooms
     return metrics
+
+
+def _aligned(
+    frames: list[LocalizedFrame], kind: str, console: Console
+) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
+    """The metrics of aligned poses, and as rows; nothing, and a note, where there is no alignment.
+
+    kind: as `--align` has it.
+    """
+    try:
+        alignment = align(frames, kind)
+    except AlignmentImpossible as error:
+        console.print(f"note: nothing is aligned: {error}", highlight=False)
+        return None, []
+    metrics = alignment.metrics(frames)
+    return metrics, aligned_table(alignment, metrics)
 
 
 def _localized_frames(
@@ -174,6 +199,12 @@ def _parser() -> argparse.ArgumentParser:
         "--foreign",
         action="store_true",
         help="it is of another place, which the map does not show: every pose is a false one",
+    )
+    parser.add_argument(
+        "--align",
+        choices=KINDS,
+        help="metrics also of the poses once one rigid motion, or one with a scale, has taken them "
+        "to the truth: for a map in the frame of a robot's odometry",
     )
     parser.add_argument(
         "--tum", metavar="FILE", help="write the accepted poses of the base, TUM format"

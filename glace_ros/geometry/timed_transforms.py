@@ -36,6 +36,11 @@ class TimedTransforms:
         """The stamps in ns, ascending: a view that is valid until the next `add`."""
         return self._stamps_n[self._start : self._end]
 
+    @property
+    def poses_n34(self) -> NDArray[np.float64]:
+        """The poses (n, 3, 4) at `stamps_n`: a view that is valid until the next `add`."""
+        return self._poses_n34[self._start : self._end]
+
     def add(self, stamp_ns: int, pose: Pose) -> bool:
         """Keeps the sample; False where it is a repeated stamp (the first one stays, as in tf2)
         or older than the history."""

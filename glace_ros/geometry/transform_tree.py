@@ -5,7 +5,6 @@ Not tf2's buffer, which comes with ROS only and keeps the last seconds, not a re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,10 @@ import numpy as np
 from glace_ros.errors import GlaceError
 from glace_ros.geometry.pose import Pose, interpolate
 from glace_ros.geometry.timed_transforms import TimedTransforms
+from glace_ros.geometry.transform_link import Edge, TransformLink
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# A parent that has been silent for so long has given its child away.
-REPARENT_AFTER_NS = 1_000_000_000
+    pass
 
 
 class TransformError(GlaceError):
@@ -36,15 +33,6 @@ class TransformError(GlaceError):
         self.reason = reason
 
 
-@dataclass
-class _Edge:
-    """The link from a child frame to its parent: static, or with samples over time."""
-
-    parent: str
-    static: Pose | None
-    samples: TimedTransforms
-
-
 class TransformTree:
     """Who is where: add transforms as they come, look them up at an exposure time.
 
@@ -56,7 +44,7 @@ class TransformTree:
     def __init__(self, history_s: float | None = None, max_gap_s: float | None = None) -> None:
         self._history_ns = None if history_s is None else round(history_s * 1e9)
         self._max_gap_ns = None if max_gap_s is None else round(max_gap_s * 1e9)
-        self._edges: dict[str, _Edge] = {}
+        self._edges: dict[str, Edge] = {}
         self._lock = RLock()
 
     def add(self, parent: str, child: str, stamp_ns: int, pose: Pose) -> None:
@@ -160,13 +148,18 @@ class TransformTree:
         with self._lock:
             return set(self._edges) | {edge.parent for edge in self._edges.values()}
 
-    def stamps_n(self, child: str) -> NDArray[np.int64]:
-        """Stamps (n,) in ns of the samples that link `child` to its parent; empty where static."""
-        with self._lock:
-            edge = self._edges.get(_plain(child))
-            return np.empty(0, np.int64) if edge is None else edge.samples.stamps_n.copy()
+    def links(self, target: str, source: str) -> list[TransformLink]:
+        """All samples of the links from `source` up to `target`: their poses, the last one first,
+        chain to target_from_source.
 
-    def _edge(self, parent: str, child: str, stamp_ns: int | None, pose: Pose) -> _Edge:
+        Raises TransformError where the two are not connected.
+        """
+        with self._lock:
+            up_from_source, up_from_target = self._paths(_plain(target), _plain(source))
+            down = [self._edges[child].link(child).inverse() for child in up_from_target[::-1]]
+            return [*(self._edges[child].link(child) for child in up_from_source), *down]
+
+    def _edge(self, parent: str, child: str, stamp_ns: int | None, pose: Pose) -> Edge:
         """The link to add to, made where it is new; raises TransformError as `add` does."""
         parent, child = _plain(parent), _plain(child)
         if not (np.isfinite(pose.rotation_33).all() and np.isfinite(pose.translation_3).all()):
@@ -176,12 +169,12 @@ class TransformTree:
             return edge
         if not parent or not child or parent == child or child in self.ancestors(parent):
             raise TransformError(f"{parent or '?'}->{child or '?'} closes a loop", "conflict")
-        if edge is not None and not _given_away(edge, stamp_ns):
+        if edge is not None and not edge.given_away(stamp_ns):
             raise TransformError(
                 f"{child} has two parents, {edge.parent} and {parent}; stop one of them",
                 "conflict",
             )
-        edge = _Edge(parent, None, TimedTransforms(self._history_ns))
+        edge = Edge(parent, None, TimedTransforms(self._history_ns))
         self._edges[child] = edge
         return edge
 
@@ -237,13 +230,6 @@ class TransformTree:
             )
         fraction = (stamp_ns - int(stamps_n[left])) / gap_ns
         return interpolate(samples.pose(left), samples.pose(right), fraction)
-
-
-def _given_away(edge: _Edge, stamp_ns: int | None) -> bool:
-    """Whether the old parent has fallen silent before a new one speaks."""
-    if edge.static is not None or stamp_ns is None:
-        return False
-    return stamp_ns - int(edge.samples.stamps_n[-1]) > REPARENT_AFTER_NS
 
 
 def _plain(frame: str) -> str:

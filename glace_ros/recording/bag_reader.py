@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glace_ros.recording.bag_file import BagFile
+from glace_ros.recording.pose_jumps import find_pose_jumps, jump_sentences
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.resolved_bag import BagRequest, resolve_bag
 from glace_ros.ros_messages.reading import frame_of, image_of, stamp_to_ns
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.transform_link import TransformLink
+    from glace_ros.recording.pose_jumps import PoseJump
 
 
 class RecordingReader(PosedImageReader):
@@ -54,6 +58,9 @@ class RecordingReader(PosedImageReader):
             raise
         super().__init__(content.info)
         self._tree, self._cameras, self._track = content.tree, content.cameras, content.track
+        self._jumps = find_pose_jumps(self._links())
+        for sentence in jump_sentences(self._jumps, self.zero_ns()):
+            self._bag.note(sentence)
 
     def close(self) -> None:
         """Closes the bag: no image can be read any more."""
@@ -83,11 +90,20 @@ class RecordingReader(PosedImageReader):
 
     def pose_stamps_n(self) -> NDArray[np.int64]:
         """Stamps (n,) in ns, ascending, of the base's poses; empty where it never moves."""
-        if self._track is not None:
-            return self._track.tree.stamps_n(self._track.child_name)
-        frames = self._tree.path(self.info.map_frame, self.info.base_frame)
-        moving = [s for s in (self._tree.stamps_n(frame) for frame in frames) if len(s)]
+        moving = [link.stamps_n for link in self._links() if not link.is_static]
         return max(moving, key=len, default=np.empty(0, np.int64))
+
+    def pose_jumps(self) -> list[PoseJump]:
+        """Where the base's poses jump as no robot moves, in order."""
+        return list(self._jumps)
+
+    def _links(self) -> list[TransformLink]:
+        """What leads from the base up to the map frame."""
+        if self._track is None:
+            return self._tree.links(self.info.map_frame, self.info.base_frame)
+        track = self._track
+        (link,) = track.tree.links(track.parent_name, track.child_name)
+        return [replace(link, name=track.topic)]
 
     def _frames(self) -> Iterator[RecordedFrame]:
         """The image messages of our camera that have a time."""

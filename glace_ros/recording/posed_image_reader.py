@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.recording.pose_jumps import PoseJump
     from glace_ros.recording.recording_info import RecordingInfo
+
+_ONE_DAY_NS = 86_400 * 1_000_000_000
 
 Reader = TypeVar("Reader", bound="PosedImageReader")
 
@@ -149,6 +152,21 @@ class PosedImageReader(ABC):
     @abstractmethod
     def pose_stamps_n(self) -> NDArray[np.int64]:
         """Stamps (n,) in ns, ascending, of the base's poses; empty where it never moves."""
+
+    def pose_jumps(self) -> list[PoseJump]:
+        """Where the base's poses jump as no robot moves, in order; none where images have no times
+        of their own.
+        """
+        return []
+
+    def zero_ns(self) -> int:
+        """What players call 0:00, ns: the recording's start, or that of its poses where stamps are
+        of another time.
+        """
+        stamps_n, start_ns = self.pose_stamps_n(), self.info.start_ns
+        if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
+            return int(stamps_n[0])
+        return start_ns
 
     @abstractmethod
     def _frames(self) -> Iterator[RecordedFrame]:

@@ -41,7 +41,6 @@ _TRAJECTORY_STEP_NS = 250_000_000
 """A robot drives a few decimetres in that time, less than what counts as near on the plan."""
 _MOST_TRAJECTORY = 5000
 """Of a drive of over 20 minutes the steps are longer."""
-_ONE_DAY_NS = 86_400 * 1_000_000_000
 
 
 class HeldOutView(NamedTuple):
@@ -149,24 +148,13 @@ def drive_starts_ns(reader: DrivesReader) -> list[int]:
     where the one before it ended.
     """
     before_s = drive_begins_s(reader)
-    return [_start_ns(d) - round(s * 1e9) for d, s in zip(reader.drives, before_s, strict=True)]
+    return [d.zero_ns() - round(s * 1e9) for d, s in zip(reader.drives, before_s, strict=True)]
 
 
 def drive_begins_s(reader: DrivesReader) -> list[float]:
     """Where each drive begins, from 0:00 of the first one."""
     durations_s = [drive.info.duration_s for drive in reader.drives]
     return list(accumulate(durations_s[:-1], initial=0.0))
-
-
-def _start_ns(drive: PosedImageReader) -> int:
-    """What players call 0:00, ns: the bag's start, or that of its poses where stamps are of another
-    time.
-    """
-    stamps_n = drive.pose_stamps_n()
-    start_ns = drive.info.start_ns
-    if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
-        return int(stamps_n[0])
-    return start_ns
 
 
 def recorded_trajectory(reader: DrivesReader, starts_ns: Sequence[int]) -> tuple[Views, float]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.evaluation.metrics import rejection_counts
 from glace_ros.localization.pose_estimate import PoseEstimate, errors_px
+from glace_ros.recording.recording_time import clock
 from glace_ros.report.charts import (
     Run,
     error_over_time,
@@ -16,10 +16,10 @@ from glace_ros.report.charts import (
     training_curve,
     turnable_points,
 )
+from glace_ros.report.map_verdict import verdict
 from glace_ros.report.page import (
     Metric,
     Page,
-    Verdict,
     chart,
     listed,
     metric_table,
@@ -32,19 +32,13 @@ from glace_ros.report.page import (
 )
 from glace_ros.report.pictures import BAD_PX, GOOD_PX, Picture
 from glace_ros.report.plan import plan_of_map
-from glace_ros.report.words import clock, duration, place, times, why_weak
+from glace_ros.report.words import duration, times, why_weak
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from markupsafe import Markup
 
     from glace_ros.report.build_record import ShownImage
-    from glace_ros.report.coverage import WeakRegion
     from glace_ros.report.map_report import MapReport
-
-_REGIONS_NAMED = 3  # weak places in the verdict; of more it gives the number
-_WELL_SEEN = 10  # mapping views: if each weak place has so many, more minutes may help as well
 
 
 def map_page(name: str, report: MapReport) -> Page:
@@ -52,33 +46,6 @@ def map_page(name: str, report: MapReport) -> Page:
     metrics = report.metrics
     counts = f"{metrics['mapping_frames']} images mapped, {metrics['frames']} held out"
     return Page(f"Map {name}", verdict(report), _sections(report), f"{counts}. {_source(report)}")
-
-
-def verdict(report: MapReport) -> Verdict:
-    """In words: whether the map can be used, and where to record more."""
-    regions, metrics = report.regions, report.metrics
-    more = f" Record more at {_places(regions)}." if regions else ""
-    if report.validation.usable is None:
-        why = "No images were held out (--holdout 0), so it is unknown how good the map is."
-        return Verdict("partly", "Not judged", why + more)
-    recall, frames = metrics["recall"], metrics["frames"]
-    within = f"{recall['50cm_5deg']:.0%} of the {frames} held-out images come within 50 cm / 5°"
-    if not report.validation.usable:
-        mend = more or " Record more views of the same places, or give it more --minutes."
-        return Verdict("bad", "Not usable", f"Only {within}; {USABLE_RECALL:.0%} must.{mend}")
-    exact = f"{within}, {recall['5cm_5deg']:.0%} within 5 cm / 5°."
-    if regions and all(region.mapping_views >= _WELL_SEEN for region in regions):
-        more += " Many mapping views are there already: more --minutes may help as well."
-    if regions:
-        return Verdict("partly", "Usable, but record more", exact + more)
-    return Verdict("good", "Usable", f"{exact} Nowhere on the recorded way is it weak.")
-
-
-def _places(regions: Sequence[WeakRegion]) -> str:
-    named = [place(region) for region in regions[:_REGIONS_NAMED]]
-    if len(regions) > _REGIONS_NAMED:
-        named.append(f"{len(regions) - _REGIONS_NAMED} more places")
-    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
 def _sections(report: MapReport) -> list[Markup]:

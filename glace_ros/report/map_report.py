@@ -10,6 +10,7 @@ import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
+from glace_ros.recording.recording_time import clock
 from glace_ros.report.build_record import (
     drive_begins_s,
     drive_starts_ns,
@@ -24,7 +25,6 @@ from glace_ros.report.coverage import (
     weak_regions,
 )
 from glace_ros.report.point_cloud import PointCloud, joined
-from glace_ros.report.words import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,11 +132,15 @@ class MapReport:
 
     @property
     def verdict(self) -> str:
-        """usable, usable but weak in places, unusable, or not judged (not validated)."""
+        """usable, usable but weak in places, bent (held-out images have the map's wrong poses and
+        cannot tell), unusable, or not judged (not validated).
+        """
         if self.validation.usable is None:
             return "not judged"
         if not self.validation.usable:
             return "unusable"
+        if self.metrics["pose_jumps"]:
+            return "bent, the poses jump"
         return "usable, record more" if self.regions else "usable"
 
     def as_json(self) -> dict[str, Any]:

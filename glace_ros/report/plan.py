@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
+from glace_ros.recording.recording_time import clock
 from glace_ros.report.colours import (
     COVERAGE_SCALE,
     DARK,
@@ -19,7 +20,6 @@ from glace_ros.report.colours import (
     VERMILLION,
 )
 from glace_ros.report.coverage import SECTORS, coverage_grid
-from glace_ros.report.words import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

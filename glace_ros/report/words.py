@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glace_ros.recording.recording_time import clock
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glace_ros.report.coverage import WeakRegion
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds from 0:00 of the recording, such as 3:07."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def duration(seconds: float) -> str:

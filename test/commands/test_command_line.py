@@ -18,12 +18,14 @@ import pytest
 import torch
 from support.bag_writing import (
     BASE_FROM_CAMERA,
+    IMAGE_OFFSET_NS,
     IMAGE_PERIOD_NS,
     START_NS,
     bag_writer,
     picture,
     write_drive,
 )
+from support.bag_writing import map_from_base as drive_at
 from support.core_scenes import tiny_map
 
 from glace_ros.cli import main as glace
@@ -220,6 +222,27 @@ def test_without_output_the_same_map_goes_where_the_launch_file_looks(
     assert SceneMap.load(latest).map_id == SceneMap.load(built[0]).map_id
 
 
+def test_odometry_that_is_reset_is_said_before_and_after(built, tmp_path, capsys):
+    assert built[1]["pose_jumps"] == []
+    reset_ns = START_NS + 800_000_000
+    bag = str(write_drive(tmp_path / "reset", images=IMAGES, reset_ns=reset_ns))
+    assert build_map(["--bag", bag, "--dry-run"]) == 0
+    said = r"note: /odom: the pose jumps by 1\.\d\d m and \d\d deg at 0:01 \(stamp 1700000000\.8000"
+    assert re.search(said, capsys.readouterr().out)
+    files = ["--output", str(tmp_path / "m.glace"), "--json", str(tmp_path / "m.json")]
+    assert build_map(["--bag", bag, *QUICK[:-1], "--holdout", "0", *files]) == 0
+    assert re.search(said, " ".join(capsys.readouterr().err.split()))
+    (jump,) = json.loads((tmp_path / "m.json").read_text())["pose_jumps"]
+    assert jump == {
+        "drive": 0, "stamp_ns": reset_ns, "time_s": pytest.approx(0.8), "kind": "jump",
+        "distance_m": pytest.approx(drive_at(reset_ns).distance_m(Pose.identity()), rel=0.05),
+        "angle_deg": pytest.approx(np.degrees(drive_at(reset_ns).yaw_rad), rel=0.05),
+    }  # fmt: skip
+    report = json.loads((tmp_path / "m.report.json").read_text())
+    assert any(re.search(said, f"note: {note}") for note in report["notes"])
+    assert report["figures"]["pose_jumps"] == [jump]
+
+
 def test_evaluate_scores_every_image(built, bag, tmp_path, capsys):
     files = ["--json", str(tmp_path / "q.json"), "--tum", str(tmp_path / "q.tum")]
     assert evaluate(["--map", str(built[0]), "--bag", str(bag), *files]) == 0
@@ -255,6 +278,55 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
     table = capsys.readouterr().out
     assert re.search(r"accepted +│ 4 ", table)
     assert re.search(rf"refused: n inliers of n points, fewer than n +│ {IMAGES - 4} ", table)
+
+
+def test_aligned_poses_are_scored_beside_the_plain_ones(built, bag, tmp_path, capsys, monkeypatch):
+    """A map in odometry's frame and scale: each pose is right there, one is not, one is missing."""
+    stamps = iter(START_NS + IMAGE_OFFSET_NS + i * IMAGE_PERIOD_NS for i in range(IMAGES))
+    truth_from_map = Pose.from_planar(7.0, -3.0, 1.0)
+
+    def in_the_map(self, image_rgb_hwc, camera):
+        stamp_ns = next(stamps)
+        if stamp_ns == START_NS + IMAGE_OFFSET_NS:
+            return FEW_INLIERS
+        map_from_base = truth_from_map.inverse() @ drive_at(stamp_ns)
+        map_from_base = Pose(map_from_base.rotation_33, map_from_base.translation_3 / 1.25)
+        if stamp_ns == START_NS + IMAGE_OFFSET_NS + IMAGE_PERIOD_NS:
+            map_from_base = Pose.identity()
+        return PoseEstimate(
+            map_from_base @ BASE_FROM_CAMERA, np.eye(6), 90, 900, 1.0, 0.01,
+            np.zeros((90, 2)), np.zeros((90, 3)),
+        )  # fmt: skip
+
+    monkeypatch.setattr(Localizer, "localize", in_the_map)
+    words = ["--map", str(built[0]), "--bag", str(bag), "--json", str(tmp_path / "a.json")]
+    assert evaluate([*words, "--align", "similarity"]) == 0
+    table = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "a.json").read_text())
+    assert metrics["recall"]["5m_10deg"] == 0.0
+    aligned = metrics["aligned"]
+    assert aligned["kind"] == "similarity"
+    assert aligned["scale"] == pytest.approx(1.25, rel=1e-3)
+    assert aligned["truth_from_map"] == pytest.approx(
+        [7.0, -3.0, 0.0, 0.0, 0.0, np.sin(0.5), np.cos(0.5)], abs=5e-3
+    )
+    assert (aligned["frames"], aligned["localized"], aligned["fitted"]) == (14, 13, 12)
+    assert aligned["recall"]["5cm_5deg"] == pytest.approx(12 / 14)
+    assert "nees_mean" not in aligned
+    assert re.search(r"within 5 cm / 5 deg +│ 0.00 %", table)
+    assert re.search(r"aligned: within 5 cm / 5 deg +│ 85.71 %", table)
+
+
+def test_nothing_is_aligned_without_poses(built, bag, tmp_path, capsys):
+    words = ["--map", str(built[0]), "--bag", str(bag), "--json", str(tmp_path / "a.json")]
+    assert evaluate([*words, "--align", "rigid"]) == 0
+    metrics = json.loads((tmp_path / "a.json").read_text())
+    assert metrics["aligned"] is None
+    printed = capsys.readouterr()
+    assert "nothing is aligned: there are 0 accepted poses with a truth" in printed.err
+    assert "aligned" not in printed.out
+    assert evaluate(words) == 0
+    assert "aligned" not in json.loads((tmp_path / "a.json").read_text())
 
 
 # --- scene folders ---

@@ -67,6 +67,7 @@ MISTAKES = [
     ("evaluate --map {map} --bag {bag} --json {new} --tum {new}", "--tum and --json .* same file"),
     ("evaluate --map {map} --bag {bag} --tum {text}/x", "--tum {text}/x cannot be written"),
     ("evaluate --map {map} --bag {bag} --submission {new}", "--submission needs --scene"),
+    ("evaluate --map {map} --bag {bag} --align rigid --foreign", "--align and --foreign contra"),
     ("import_map --encoder {none} --head {text} --output {new}", "no weights {none}"),
     ("import_map --encoder {empty} --head {text} --output {new}", "no weights {empty}"),
     ("import_map --encoder {text} --head {text}2 --output {new}", "{text} is not a whole file"),

@@ -24,6 +24,12 @@ def assert_same(a: Pose, b: Pose, atol: float = 1e-9) -> None:
     np.testing.assert_allclose(a.matrix_44, b.matrix_44, atol=atol)
 
 
+def samples(tree: TransformTree) -> np.ndarray:
+    """Stamps of odom->base."""
+    (link,) = tree.links("odom", "base")
+    return link.stamps_n
+
+
 def moving(stamp_ns: int) -> Pose:
     """A screw motion: interpolation between any two samples is exact."""
     t_s = stamp_ns / 1e9
@@ -55,7 +61,7 @@ def test_samples_in_any_order_give_the_motion(tenths, fraction, random):
     random.shuffle(shuffled)
     for tenth in shuffled:
         tree.add("odom", "base", tenth * S // 10, moving(tenth * S // 10))
-    stamps_n = tree.stamps_n("base")
+    stamps_n = samples(tree)
     assert stamps_n.tolist() == sorted(tenth * S // 10 for tenth in tenths)
     at = int(stamps_n[0] + fraction * (stamps_n[-1] - stamps_n[0]))
     # within a microsecond of a sample, the sample itself is the answer
@@ -128,11 +134,11 @@ def test_history_is_bounded():
     tree = TransformTree(history_s=10.0)
     for i in range(50 * 600):
         tree.add("odom", "base", i * S // 50, POSE)
-    assert len(tree.stamps_n("base")) == 501
-    assert tree.stamps_n("base")[-1] == (50 * 600 - 1) * S // 50
+    assert len(samples(tree)) == 501
+    assert samples(tree)[-1] == (50 * 600 - 1) * S // 50
     assert len(tree._edges["base"].samples._stamps_n) < 2100
     tree.add("odom", "base", S, POSE)  # older than the history: dropped
-    assert len(tree.stamps_n("base")) == 501
+    assert len(samples(tree)) == 501
 
 
 POSE = Pose.from_planar(1.0, 2.0, 0.5)
@@ -146,7 +152,7 @@ def test_history_keeps_exactly_the_newest_seconds(stamps):
         tree.add("odom", "base", stamp, POSE)
         kept.add(stamp)
         kept = {s for s in kept if s >= max(kept) - 100}
-        assert tree.stamps_n("base").tolist() == sorted(kept)
+        assert samples(tree).tolist() == sorted(kept)
 
 
 def test_the_first_of_a_repeated_stamp_stays():
@@ -197,6 +203,37 @@ def test_clear_and_slashes():
         tree.lookup("base", "camera", 0)
 
 
+@given(st.lists(poses, min_size=3, max_size=3))
+def test_the_links_of_a_chain_multiply_to_what_is_looked_up(three):
+    """map <- odom <- base, and a tree that hangs the map frame below: inverted."""
+    tree, upside_down = TransformTree(), TransformTree()
+    tree.add("map", "odom", 5 * S, three[0])
+    tree.add("odom", "base", 4 * S, three[1])
+    tree.add("odom", "base", 5 * S, three[1])
+    tree.add_static("base", "camera", three[2])
+    upside_down.add("odom", "map", 5 * S, three[0].inverse())
+    upside_down.add("odom", "base", 5 * S, three[1])
+    upside_down.add_static("base", "camera", three[2])
+    for each in (tree, upside_down):
+        links = each.links("map", "camera")
+        chained = Pose.identity()
+        for link in links:
+            chained = Pose.from_matrix(link.nearest(np.array([5 * S]))[0]) @ chained
+        assert_same(chained, each.lookup("map", "camera", 5 * S), 1e-6)
+        assert [link.is_static for link in links] == [True, False, False]
+    assert [link.name for link in tree.links("map", "base")] == ["odom->base", "map->odom"]
+    assert len(tree.links("odom", "base")[0].stamps_n) == 2
+
+
+def test_the_nearest_sample_is_taken_however_far():
+    tree = TransformTree()
+    for second in (1, 2, 4):
+        tree.add("odom", "base", second * S, Pose.from_planar(second, 0.0, 0.0))
+    (link,) = tree.links("odom", "base")
+    stamps_n = np.array([0, 1 * S, 14 * S // 10, 16 * S // 10, 31 * S // 10, 9 * S])
+    assert link.nearest(stamps_n)[:, 0, 3].tolist() == [1, 1, 1, 2, 4, 4]
+
+
 def test_adding_and_looking_up_from_several_threads():
     """Lookups during additions either fail as too new or are exact."""
     tree = TransformTree(history_s=2.0)
@@ -205,7 +242,7 @@ def test_adding_and_looking_up_from_several_threads():
 
     def look():
         while not done.is_set():
-            stamps_n = tree.stamps_n("base")
+            stamps_n = samples(tree)
             at = int(stamps_n[len(stamps_n) // 2]) + 3_000_000
             try:
                 error_m = tree.lookup("odom", "base", at).distance_m(moving(at))

@@ -14,8 +14,9 @@ from glace_ros.errors import GlaceError
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.posed_images import PosedImage
 from glace_ros.report.build_record import MAPPING_IMAGES, BuildRecord
-from glace_ros.report.map_page import map_page, verdict
+from glace_ros.report.map_page import map_page
 from glace_ros.report.map_report_files import report_paths, write_map_report
+from glace_ros.report.map_verdict import verdict
 from glace_ros.report.page import page_html
 
 
@@ -44,6 +45,29 @@ def test_a_good_map_is_usable_and_nothing_is_asked_for():
     assert (report.verdict, verdict(report).level) == ("usable", "good")
     assert report.regions == []
     assert "Record more" not in verdict(report).sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ([], "poses jump once by 2.50 m and 40° at 1:05, as no robot"),
+        ([{"kind": "jump", "time_s": 3.0, "distance_m": 0.3, "angle_deg": 4.0}],
+         "poses jump 2 times, most by 2.50 m and 40° at 1:05, as no robot"),
+        ([{"kind": "alternating", "time_s": 3.0, "distance_m": 3.1, "angle_deg": 4.0}],
+         "poses alternate between two tracks up to 3.10 m and 4° apart from 0:03 on, as no robot"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("missed_s", [MISSED_S, (0.0, 0.0)])
+def test_where_poses_jump_the_map_is_bent_however_well_held_out_images_fit(missed_s, more, words):
+    report = example_report(missed_s)
+    jump = {"kind": "jump", "time_s": 65.0, "distance_m": 2.5, "angle_deg": 40.0}
+    report.metrics["pose_jumps"] = [*more, jump]
+    assert report.verdict == "bent, the poses jump"
+    said = verdict(report)
+    assert (said.level, said.word) == ("bad", "Bent: the poses jump")
+    assert words in said.sentence
+    assert "jump as the map's do, so that this says little." in said.sentence
+    assert ("Record more at A" in said.sentence) == (missed_s == MISSED_S)
 
 
 def test_a_bad_map_is_not_usable():

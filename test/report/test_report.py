@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from glace_ros.recording.recording_time import clock
 from glace_ros.report.charts import (
     Run,
     error_over_time,
@@ -34,7 +35,7 @@ from glace_ros.report.page import (
 from glace_ros.report.pictures import Picture, marked
 from glace_ros.report.plan import plan_of_map, plan_of_run
 from glace_ros.report.point_cloud import PointCloud
-from glace_ros.report.words import clock, place, times, why_weak
+from glace_ros.report.words import place, times, why_weak
 
 
 def example_run(frames: int = 20) -> Run:

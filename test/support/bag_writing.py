@@ -212,11 +212,13 @@ def write_drive(
     tf_static: bool = True,
     first_picture: int = 0,
     base_frame: str = "base_link",
+    reset_ns: int | None = None,
 ) -> Path:
     """The drive `map_from_base`, seen by one camera.
 
     poses: odometry, tf:FRAME, pose, pose_cov or none; from before the first image till the end.
     first_picture: that its first image shows; those of other drives show others.
+    reset_ns: from then on, poses are those from there.
     """
     with bag_writer(path, storage, compression) as bag:
         if tf_static:
@@ -230,13 +232,22 @@ def write_drive(
                 if camera_info:
                     bag.camera_info("/camera/camera_info", stamp)
             else:
-                write_pose(bag, poses, stamp, base_frame)
+                pose = map_from_base(stamp)
+                if reset_ns is not None and stamp >= reset_ns:
+                    pose = map_from_base(reset_ns).inverse() @ pose
+                write_pose(bag, poses, stamp, pose, base_frame)
     return path
 
 
-def write_pose(bag: BagWriter, poses: str, stamp: int, base_frame: str = "base_link") -> None:
-    """The true pose at `stamp`, in the form that `poses` names."""
-    pose = map_from_base(stamp)
+def write_pose(
+    bag: BagWriter,
+    poses: str,
+    stamp: int,
+    pose: Pose | None = None,
+    base_frame: str = "base_link",
+) -> None:
+    """A pose, the true one at `stamp` if nothing is said, in the form that `poses` names."""
+    pose = pose or map_from_base(stamp)
     if poses == "odometry":
         bag.odometry("/odom", stamp, bag.pose(pose), child=base_frame)
     elif poses.startswith("tf:"):

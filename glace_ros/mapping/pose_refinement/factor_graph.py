@@ -33,7 +33,7 @@ _FREE_M, _FREE_RAD = 1e3, 1e2
 def gtsam() -> Any:
     """The library. Raises MappingError with a sentence where it is not installed."""
     try:
-        import gtsam as library  # noqa: PLC0415 - it is 100 MB that only mapping needs
+        import gtsam as library
     except ImportError as error:
         raise MappingError(
             "--refine-poses needs gtsam, which is not installed (PyPI has it for Python 3.11 and "

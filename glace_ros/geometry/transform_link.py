@@ -1,0 +1,74 @@
+"""The link from a frame to its parent: what a tree of transforms is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.geometry.pose import Pose, stack
+from glace_ros.geometry.timed_transforms import TimedTransforms
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A parent that has been silent for so long has given its child away.
+REPARENT_AFTER_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class TransformLink:
+    """All samples of one link between two frames, upper_from_lower, as arrays."""
+
+    name: str
+    """parent->child, as on /tf."""
+    stamps_n: NDArray[np.int64]
+    """ns, ascending; any single one where it is static."""
+    poses_n34: NDArray[np.float64]
+    """Rotations and translations in metres, at these stamps."""
+    is_static: bool = False
+
+    @staticmethod
+    def static(name: str, pose: Pose) -> TransformLink:
+        """Of one pose for all times."""
+        return TransformLink(name, np.zeros(1, np.int64), stack([pose]), is_static=True)
+
+    def inverse(self) -> TransformLink:
+        """lower_from_upper."""
+        turned_n33 = self.poses_n34[:, :, :3].swapaxes(1, 2)
+        poses_n34 = np.concatenate([turned_n33, -turned_n33 @ self.poses_n34[:, :, 3:]], axis=2)
+        return replace(self, poses_n34=poses_n34)
+
+    def nearest(self, stamps_n: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The samples (n, 3, 4) nearest in time, however far away; nothing is interpolated."""
+        after_n = np.clip(np.searchsorted(self.stamps_n, stamps_n), 0, len(self.stamps_n) - 1)
+        before_n = np.maximum(after_n - 1, 0)
+        is_before_n = stamps_n - self.stamps_n[before_n] < self.stamps_n[after_n] - stamps_n
+        nearest_n34: NDArray[np.float64] = self.poses_n34[np.where(is_before_n, before_n, after_n)]
+        return nearest_n34
+
+
+@dataclass
+class Edge:
+    """The link from a child frame to its parent as it grows: static, or with samples over time."""
+
+    parent: str
+    static: Pose | None
+    samples: TimedTransforms
+
+    def given_away(self, stamp_ns: int | None) -> bool:
+        """Whether the old parent has fallen silent before a new one speaks."""
+        if self.static is not None or stamp_ns is None:
+            return False
+        return stamp_ns - int(self.samples.stamps_n[-1]) > REPARENT_AFTER_NS
+
+    def link(self, child: str) -> TransformLink:
+        """A copy of what is known of it.
+
+        child: the frame.
+        """
+        name, samples = f"{self.parent}->{child}", self.samples
+        if self.static is not None:
+            return TransformLink.static(name, self.static)
+        return TransformLink(name, samples.stamps_n.copy(), samples.poses_n34.copy())
