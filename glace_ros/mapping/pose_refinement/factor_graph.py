@@ -123,9 +123,7 @@ class FactorGraph:
         parameters.setRelativeErrorTol(1e-4)
         parameters.setOrderingType("METIS")
         with _without_stdout():
-            optimizer = self._gtsam.LevenbergMarquardtOptimizer(
-                self.graph, self.values, parameters
-            )
+            optimizer = self._gtsam.LevenbergMarquardtOptimizer(self.graph, self.values, parameters)
             self.values = optimizer.optimize()
 
     @property

@@ -14,9 +14,10 @@ import poselib
 import torch
 
 from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement.parallel import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -72,26 +73,28 @@ def find_loops(
     descriptors_vG: torch.Tensor,
     loops: LoopConfig,
     matching: MatchingConfig,
-    on_view: Callable[[], None] = lambda: None,
 ) -> list[Loop]:
     """Loops of all views, in the order of the views.
 
     seen: what each view sees.
     descriptors_vG: global ones, unit norm.
-    on_view: called after each view.
     """
-    found = []
-    drives_v = np.array([view.drive for view in views])
-    for first, view in enumerate(views):
+    stretches_v = np.array([view.stretch for view in views])
+
+    def loops_of(first: int) -> list[Loop]:
+        if len(seen[first].patch_m) < loops.min_inliers:
+            return []
         similarity_v = (descriptors_vG @ descriptors_vG[first]).numpy()
         along_v = np.abs(np.arange(len(views)) - first) < loops.apart
-        similarity_v[along_v & (drives_v == view.drive)] = -1.0
-        for second in np.argsort(-similarity_v)[: loops.candidates].tolist():
-            if similarity_v[second] >= 0 and len(seen[first].patch_m) >= loops.min_inliers:
-                loop = _loop(first, second, views, seen[first], loops, matching)
-                found += [loop] if loop else []
-        on_view()
-    return found
+        similarity_v[along_v & (stretches_v == views[first].stretch)] = -np.inf
+        nearest = np.argsort(-similarity_v)[: loops.candidates]
+        found = [
+            _loop(first, second, views, seen[first], loops, matching)
+            for second in nearest[np.isfinite(similarity_v[nearest])].tolist()
+        ]
+        return [loop for loop in found if loop]
+
+    return [loop for of_view in in_parallel(loops_of, range(len(views))) for loop in of_view]
 
 
 def _loop(

@@ -25,10 +25,14 @@ _PLANAR_M = 0.002
 _PLANAR_RAD = 0.001
 """Recorded heights and tilts that change by less than these are of odometry that knows none."""
 
+_LEAST_REDUNDANCY = 0.01
+_MOST_STEP = 3.0
+"""By which the noise is believed to be larger or smaller, from one adjustment to the next."""
+
 
 @dataclass(frozen=True, eq=False)
 class OdometryEdge:
-    """What odometry says of the motion from one view to the next of its drive."""
+    """What odometry says of the motion from one view to the next of its stretch."""
 
     first: int
     second: int
@@ -67,32 +71,64 @@ class OdometryEdge:
 
 def odometry_edges(
     map_from_camera: Sequence[Pose],
-    drives_v: NDArray[np.int64],
-    base_from_camera: Pose,
+    stretches_v: NDArray[np.int64],
+    base_from_camera: Sequence[Pose],
     noise: OdometryNoiseModel,
 ) -> list[OdometryEdge]:
-    """Between neighbouring views of each drive.
+    """Between neighbouring views of each stretch.
 
     map_from_camera: as recorded.
-    drives_v: which drive each view is of.
-    base_from_camera: the camera on the robot.
+    stretches_v: which stretch of way each view is of.
+    base_from_camera: the camera on the robot, of each view.
     """
     edges = []
     for first in range(len(map_from_camera) - 1):
         second = first + 1
-        if drives_v[first] != drives_v[second]:
+        if stretches_v[first] != stretches_v[second]:
             continue
         first_from_second = map_from_camera[first].inverse() @ map_from_camera[second]
-        motion = base_from_camera @ first_from_second @ base_from_camera.inverse()
+        mount = base_from_camera[second]
+        motion = mount @ first_from_second @ mount.inverse()
         turn_rad = float(np.linalg.norm(motion.rotation_vector_3))
         way_m = float(np.linalg.norm(motion.translation_3)) + noise.turn_m * turn_rad
         rotation_rad = np.hypot(noise.rotation_rad * np.sqrt(way_m), noise.least_rotation_rad)
         position_m = np.hypot(noise.translation_m * np.sqrt(way_m), noise.least_translation_m)
         sigmas_6 = np.repeat([rotation_rad, position_m], 3)
-        edges.append(
-            OdometryEdge(first, second, first_from_second, way_m, sigmas_6, base_from_camera)
-        )
+        edges.append(OdometryEdge(first, second, first_from_second, way_m, sigmas_6, mount))
     return edges
+
+
+def learned_noise_2(
+    edges: Sequence[OdometryEdge],
+    map_from_camera: Sequence[Pose],
+    scales_2: NDArray[np.float64],
+    redundancy_2: NDArray[np.float64],
+    image_noise: float,
+    noise: OdometryNoiseModel,
+) -> NDArray[np.float64]:
+    """How large odometry's errors are, as multiples of the noise model's, for rotations and
+    positions: what an adjustment changed in its motions, by the part that it could change. (Koch,
+    Parameter Estimation and Hypothesis Testing in Linear Models, 3.6: variance components; here of
+    images whose noise was assumed too large, and so explains less of the changes.)
+
+    edges: as the adjustment had them.
+    map_from_camera: what it gave.
+    scales_2: multiples that the edges have.
+    redundancy_2: as `BundleResult` has it.
+    image_noise: that of keypoints by that which the adjustment assumed, as a ratio.
+    """
+    if not edges:
+        return scales_2
+    errors_n6 = np.array([
+        edge.errors_6(map_from_camera[edge.first].inverse() @ map_from_camera[edge.second])
+        for edge in edges
+    ])  # fmt: skip
+    squares_2 = np.array([(errors_n6[:, :3] ** 2).mean(), (errors_n6[:, 3:] ** 2).mean()])
+    r_2 = np.clip(redundancy_2, _LEAST_REDUNDANCY, 1.0)
+    of_images_2 = image_noise**2 * (1.0 - r_2) / r_2
+    factor_2 = np.sqrt(np.maximum(squares_2 / r_2**2 - of_images_2, 0.0))
+    factor_2 = np.clip(factor_2, 1.0 / _MOST_STEP, _MOST_STEP)
+    return np.asarray(np.clip(scales_2 * factor_2, noise.least_scale, noise.most_scale))
 
 
 def is_planar(map_from_base: Sequence[Pose]) -> bool:

@@ -1,5 +1,5 @@
-"""Pairs of views, and which of their keypoints match: mutual, alike, and near the epipolar line that
-the poses known so far say.
+"""Pairs of views, and which of their keypoints match: mutual, alike, and near the epipolar line
+that the poses known so far say.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from glace_ros.mapping.pose_refinement.parallel import in_parallel
 from glace_ros.mapping.pose_refinement.tracks import PairMatches
 from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,
@@ -18,7 +19,7 @@ from glace_ros.mapping.views.triangulation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,21 +29,21 @@ if TYPE_CHECKING:
     from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 
-def pairs_along_way(drives_v: NDArray[np.int64], reach: int) -> list[tuple[int, int]]:
-    """Each view and the `reach` views after it in its drive."""
-    count = len(drives_v)
+def pairs_along_way(stretches_v: NDArray[np.int64], reach: int) -> list[tuple[int, int]]:
+    """Each view and the `reach` views after it in its stretch."""
+    count = len(stretches_v)
     return [
         (first, second)
         for first in range(count)
         for second in range(first + 1, min(count, first + 1 + reach))
-        if drives_v[first] == drives_v[second]
+        if stretches_v[first] == stretches_v[second]
     ]
 
 
 def pairs_in_reach(
     map_from_camera: Sequence[Pose], config: MatchingConfig
 ) -> list[tuple[int, int]]:
-    """Views near each other that look the same way, of whatever drive; each pair once."""
+    """Views near each other that look the same way, of whatever stretch; each pair once."""
     camera_from_map_v34 = np.stack([pose.inverse().matrix_44[:3] for pose in map_from_camera])
     chosen = choose_neighbours(
         camera_from_map_v34.astype(np.float32),
@@ -60,26 +61,21 @@ def match_pairs(
     pairs: Iterable[tuple[int, int]],
     epipolar_px: float,
     min_cosine: float,
-    on_pair: Callable[[], None] = lambda: None,
 ) -> list[PairMatches]:
-    """What matches in each pair.
-
-    on_pair: called after each.
-    """
+    """What matches in each pair."""
     config = TriangulationConfig(min_cosine=min_cosine, epipolar_px=epipolar_px)
     seen = [_as_seen(view, pose) for view, pose in zip(views, map_from_camera, strict=True)]
-    matches = []
-    for first, second in pairs:
+
+    def match(pair: tuple[int, int]) -> PairMatches:
+        first, second = pair
         index_n, good_n = match_views(seen[first], seen[second], config)
         first_p, second_p = good_n.nonzero()[:, 0], index_n[good_n]
         alike_pC = views[first].descriptors_nC[first_p] * views[second].descriptors_nC[second_p]
-        matches.append(
-            PairMatches(
-                first, second, first_p.numpy(), second_p.numpy(), alike_pC.sum(dim=1).numpy()
-            )
+        return PairMatches(
+            first, second, first_p.numpy(), second_p.numpy(), alike_pC.sum(dim=1).numpy()
         )
-        on_pair()
-    return matches
+
+    return in_parallel(match, pairs)
 
 
 def near_epipolar(

@@ -15,10 +15,16 @@ import torch
 
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.mapping.pose_refinement.bundle_adjustment import BundleResult, adjust
+from glace_ros.mapping.pose_refinement.bundle_adjustment import adjust
+from glace_ros.mapping.pose_refinement.drive_joining import join_stretches
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
-from glace_ros.mapping.pose_refinement.loop_closures import Loop, find_loops, points_of_views
-from glace_ros.mapping.pose_refinement.odometry_edges import is_planar, odometry_edges
+from glace_ros.mapping.pose_refinement.findings import describe_findings
+from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
+from glace_ros.mapping.pose_refinement.odometry_edges import (
+    is_planar,
+    learned_noise_2,
+    odometry_edges,
+)
 from glace_ros.mapping.pose_refinement.pair_matching import (
     match_pairs,
     near_epipolar,
@@ -26,9 +32,11 @@ from glace_ros.mapping.pose_refinement.pair_matching import (
     pairs_in_reach,
 )
 from glace_ros.mapping.pose_refinement.pose_graph import optimize_pose_graph
+from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.pose_refinement.rolling_shutter import RollingShutter, most_likely_readout_s
 from glace_ros.mapping.pose_refinement.tracks import (
     Cameras,
+    PairMatches,
     Tracks,
     thinned,
     tracks_of,
@@ -43,161 +51,244 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.factor_graph import FactorGraph
+    from glace_ros.mapping.pose_refinement.loop_closures import Loop
     from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
-    from glace_ros.mapping.pose_refinement.refinement_config import PoseRefinementConfig
+    from glace_ros.mapping.pose_refinement.refinement_config import (
+        BundleConfig,
+        PoseRefinementConfig,
+    )
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
+_SHARES = {"matching": 0.2, "along the way": 0.35, "loops": 0.5, "matching more": 0.7}
+"""Of the time, when that step is done."""
+_TIGHT_PX = 4.0
+"""From a keypoint to its point, where the points are those that loops are found by."""
 
-score_hook = lambda p: None
 
-
-class Refinement(NamedTuple):
-    """What became of the poses."""
+class _Scene(NamedTuple):
+    """What is known after a bundle adjustment."""
 
     map_from_camera: list[Pose]
-    loops: list[Loop]
-    kept_n: NDArray[np.bool_]
     camera: SharedCamera
-    readout_s: float
-    noise_2: NDArray[np.float64]
-    error_px: float
+    tracks: Tracks
+    points_k3: NDArray[np.float64]
 
 
 class PoseRefinement:
-    """Takes its steps in `run`."""
+    """Takes its steps in `run`.
+
+    views: in order of time within each stretch of way; the stretches one after the other.
+    names: of the stretches, for people.
+    on_progress: is told how much is done, 0 to 1, and in words what is being done.
+    """
 
     def __init__(
         self,
         views: Sequence[RefinementView],
+        names: Sequence[str],
         config: PoseRefinementConfig,
-        on_progress: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[float, str], None] = lambda _, __: None,
     ) -> None:
-        self._views = views
-        self._config = config
+        self._views, self._names, self._config = views, names, config
         self._on_progress = on_progress
-        self._drives_v = np.array([view.drive for view in views])
+        self._stretches_v = np.array([view.stretch for view in views])
         self._recorded = [view.recorded for view in views]
+        self._pixels = [view.pixels_n2 for view in views]
         self._camera = SharedCamera(views[0].intrinsics_4)
         self._intrinsics_v4 = np.stack([view.intrinsics_4 for view in views])
         self._shutter = RollingShutter(views)
-        base = views[0].base_from_camera
-        self._edges = odometry_edges(self._recorded, self._drives_v, base, config.noise)
-        self._noise_2 = np.ones(2)
-        self._planar = {
-            drive: is_planar([v.recorded @ v.base_from_camera.inverse() for v in views if v.drive == drive])
-            for drive in set(self._drives_v.tolist())
-        }
-
-    def run(self) -> Refinement:
-        bundle, tracks = self._along_way()
-        self._on_progress("along way")
-        loops = self._loops(bundle, tracks)
-        self._on_progress("loops")
-        poses = bundle.map_from_camera
-        graph = optimize_pose_graph(
-            poses, self._edges_like(poses), loops, self._constrain, self._config.loops
+        self._edges = odometry_edges(
+            self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
         )
-        self._on_progress("graph"); score_hook(graph.map_from_camera)
-        poses, camera = graph.map_from_camera, bundle.camera
-        matching = self._config.matching
-        pairs = pairs_in_reach(poses, matching)
-        matches = match_pairs(self._views, poses, pairs, matching.epipolar_px[1], matching.min_cosine)
-        self._on_progress(f"  match {len(pairs)}")
-        for gate_px in self._config.matching.epipolar_px[1:]:
-            matches = near_epipolar(matches, self._views, self._cameras(poses, camera), gate_px)
-            self._on_progress("  gate")
-            bundle, tracks = self._adjusted(poses, camera, matches, gate_px, False)
-            poses, camera = bundle.map_from_camera, bundle.camera
-            self._on_progress("everywhere")
-        cameras = self._cameras(poses, camera)
-        error_n, _ = cameras.reprojection(tracks, bundle.points_k3)
-        return Refinement(poses, loops, graph.kept_n, camera, self._shutter.readout_s, self._noise_2, float(np.median(error_n)))
+        self._noise_2: NDArray[np.float64] = np.ones(2)
+        self._planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
+        self._joined = self._recorded
 
-    def _cameras(self, poses: Sequence[Pose], camera: SharedCamera) -> Cameras:
-        intrinsics_v4 = self._intrinsics_v4 * (camera.intrinsics_4 / self._camera.intrinsics_4)
-        return Cameras.of(poses, intrinsics_v4)
+    def run(self) -> RefinedPoses:
+        """The poses of all views in the frame of the first one, which stays where it is.
 
-    def _along_way(self) -> tuple[BundleResult, Tracks]:
+        Raises MappingError where a stretch shows nothing of the others.
+        """
+        scene = self._along_way()
+        self._say("along the way")
+        loops = self._loops(scene)
+        self._say("loops")
+        joining = self._config.loops.min_joining
+        poses = join_stretches(
+            scene.map_from_camera, self._stretches_v, loops, self._names, joining,
+            planar=self._planar,
+        )  # fmt: skip
+        self._joined = join_stretches(
+            self._recorded, self._stretches_v, loops, self._names, joining, planar=self._planar
+        )
+        edges = [self._visual(edge, poses) for edge in self._edges]
+        graph = optimize_pose_graph(poses, edges, loops, self._constrain, self._config.loops)
+        scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
+        return self._refined(scene, loops, graph.kept_n)
+
+    def _say(self, step: str) -> None:
+        self._on_progress(_SHARES[step], step)
+
+    def _along_way(self) -> _Scene:
+        """Each stretch by itself: neighbouring views alone, which odometry puts rightly."""
         matching = self._config.matching
-        pairs = pairs_along_way(self._drives_v, matching.along_way)
-        gate_px = matching.epipolar_px[0]
+        pairs = pairs_along_way(self._stretches_v, matching.along_way)
+        gate_px = matching.along_epipolar_px
         matches = match_pairs(self._views, self._recorded, pairs, gate_px, matching.min_cosine)
-        self._on_progress(f"  match {len(pairs)}")
-        few = replace(self._config.bundle, observations=60, sigma_px=1.0)
-        tracks, points_k3 = self._tracks(self._recorded, self._camera, matches, gate_px, few)
-        self._shutter.readout_s = self._readout_s(tracks, points_k3, few)
-        self._on_progress(f"  shutter {self._shutter.readout_s}")
-        bundle, _ = self._adjusted(self._recorded, self._camera, matches, gate_px, True)
-        every = replace(self._config.bundle, observations=len(self._views[0].pixels_n2))
-        tracks, points_k3 = self._tracks(bundle.map_from_camera, bundle.camera, matches, 4.0, every)
-        return bundle._replace(points_k3=points_k3), tracks
+        self._say("matching")
+        recorded = (self._recorded, self._camera)
+        self._shutter.readout_s = self._readout_s(matches)
+        scene = self._adjusted(*recorded, matches, gate_px, self._fix_each_stretch)
+        every = replace(self._config.bundle, observations=self._config.matching.patches)
+        seen = self._tracks(scene.map_from_camera, scene.camera, matches, _TIGHT_PX, every)
+        return scene._replace(tracks=seen[0], points_k3=seen[1])
 
-    def _readout_s(self, tracks, points_k3, config) -> float:
+    def _readout_s(self, matches: Sequence[PairMatches]) -> float:
+        bundle = self._config.bundle
+        config = replace(
+            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px
+        )
+        gate_px = self._config.matching.along_epipolar_px
+        tracks, points_k3 = self._tracks(self._recorded, self._camera, matches, gate_px, config)
         cameras = self._cameras(self._recorded, self._camera)
         _, depth_n = cameras.reprojection(tracks, points_k3)
-        def cost(readout_s):
+
+        def cost(readout_s: float) -> float:
             seen = RollingShutter(self._views, readout_s).at_middle(tracks, depth_n, cameras)
-            return adjust(self._recorded, seen, points_k3, self._camera, self._edges, self._constrain_drives, config).cost
-        return most_likely_readout_s(cost)
+            return adjust(
+                self._recorded, seen, points_k3, self._camera, self._edges, self._fix_each_stretch,
+                config,
+            ).cost  # fmt: skip
 
-    def _tracks(self, poses, camera, matches, gate_px, config):
-        cameras = self._cameras(poses, camera)
-        tracks = tracks_of(matches, [view.pixels_n2 for view in self._views], config.min_views)
-        points_k3 = triangulate(tracks, cameras, gate_px)
-        good_n = trustworthy(tracks, points_k3, cameras, gate_px, config.min_views, config.min_parallax_deg)
-        tracks, old_k = tracks.only(good_n)
-        per_view = min(config.observations, config.most_observations // len(self._views))
-        tracks, old_k2 = tracks.only(thinned(tracks, per_view))
-        return tracks, points_k3[old_k][old_k2]
+        return most_likely_readout_s(cost) if tracks.track_count else 0.0
 
-    def _adjusted(self, poses, camera, matches, gate_px, along) -> tuple[BundleResult, Tracks]:
-        config = self._config.bundle
-        cameras = self._cameras(poses, camera)
-        tracks, points_k3 = self._tracks(poses, camera, matches, gate_px, config)
-        _, depth_n = cameras.reprojection(tracks, points_k3)
-        self._on_progress("  tracks")
-        seen = self._shutter.at_middle(tracks, depth_n, cameras)
-        edges = [edge.scaled(*self._noise_2) for edge in self._edges]
-        start = SharedCamera(self._camera.intrinsics_4)
-        result = adjust(poses, seen, points_k3, start, edges, self._constrain_drives if along else self._constrain, config)
-        self._on_progress(f"  adjust obs {len(seen.view_n)}")
-        self._learn_noise(edges, result, seen)
-        self._on_progress(f"  noise {self._noise_2} redundancy {result.redundancy_2} cam {result.camera}")
-        score_hook(result.map_from_camera)
-        return result, seen
-
-    def _learn_noise(self, edges: Sequence[OdometryEdge], result: BundleResult, tracks: Tracks) -> None:
-        poses = result.map_from_camera
-        errors_n6 = np.array([e.errors_6(poses[e.first].inverse() @ poses[e.second]) for e in edges])
-        squares_2 = np.array([(errors_n6[:, :3] ** 2).mean(), (errors_n6[:, 3:] ** 2).mean()])
-        noise, r_2 = self._config.noise, np.clip(result.redundancy_2, 0.01, 1.0)
-        cameras = self._cameras(poses, result.camera)
-        error_n, _ = cameras.reprojection(tracks, result.points_k3)
-        kappa = (np.median(error_n) / 1.177 / self._config.bundle.sigma_px) ** 2
-        factor_2 = np.sqrt(np.maximum(squares_2 / r_2**2 - kappa * (1 - r_2) / r_2, 0.0))
-        self._noise_2 = np.clip(self._noise_2 * np.clip(factor_2, 0.3, 3.0), noise.least_scale, noise.most_scale)
-
-    def _loops(self, bundle: BundleResult, tracks: Tracks) -> list[Loop]:
-        features = [LocalFeatures(view.descriptors_nC, torch.from_numpy(view.pixels_n2), torch.ones(len(view.pixels_n2))) for view in self._views]
-        encoder = VladEncoder.learn(features, bundle.map_from_camera, VladConfig(), 0)
+    def _loops(self, scene: _Scene) -> list[Loop]:
+        """Views that see what another one saw, along the way of each by itself."""
+        features = [
+            LocalFeatures(
+                view.descriptors_nC, torch.from_numpy(view.pixels_n2), torch.ones(len(pixels_n2))
+            )
+            for view, pixels_n2 in zip(self._views, self._pixels, strict=True)
+        ]
+        encoder = VladEncoder.learn(features, scene.map_from_camera, VladConfig(), 0)
         descriptors_vG = torch.stack([encoder.encode(view) for view in features])
-        seen = points_of_views(tracks, bundle.points_k3, bundle.map_from_camera)
-        return find_loops(self._views, seen, descriptors_vG, self._config.loops, self._config.matching)
+        seen = points_of_views(scene.tracks, scene.points_k3, scene.map_from_camera)
+        config = self._config
+        return find_loops(self._views, seen, descriptors_vG, config.loops, config.matching)
 
-    def _edges_like(self, poses) -> list[OdometryEdge]:
-        return [replace(e, first_from_second=poses[e.first].inverse() @ poses[e.second]).scaled(*self._noise_2) for e in self._edges]
+    def _everywhere(self, scene: _Scene) -> _Scene:
+        """All views that see the same, until nothing moves."""
+        matching, bundle = self._config.matching, self._config.bundle
+        pairs = pairs_in_reach(scene.map_from_camera, matching)
+        matches = match_pairs(
+            self._views, scene.map_from_camera, pairs, matching.epipolar_px[0], matching.min_cosine
+        )
+        self._say("matching more")
+        for step, gate_px in enumerate(matching.epipolar_px, 1):
+            cameras = self._cameras(scene.map_from_camera, scene.camera)
+            matches = near_epipolar(matches, self._views, cameras, gate_px)
+            before = scene
+            scene = self._adjusted(
+                before.map_from_camera, before.camera, matches, gate_px, self._constrain
+            )
+            done = _SHARES["matching more"]
+            self._on_progress(
+                done + (1 - done) * step / len(matching.epipolar_px), "adjusting all views"
+            )
+            moved_v = [
+                pose.distance_m(other)
+                for pose, other in zip(scene.map_from_camera, before.map_from_camera, strict=True)
+            ]
+            if np.median(moved_v) < bundle.still_m:
+                break
+        return scene
+
+    def _tracks(
+        self,
+        poses: Sequence[Pose],
+        camera: SharedCamera,
+        matches: Sequence[PairMatches],
+        gate_px: float,
+        config: BundleConfig,
+    ) -> tuple[Tracks, NDArray[np.float64]]:
+        """Tracks that these poses explain, enough of each view, and their points (k, 3)."""
+        cameras = self._cameras(poses, camera)
+        tracks = tracks_of(matches, self._pixels, config.min_views)
+        points_k3 = triangulate(tracks, cameras, gate_px)
+        good_n = trustworthy(
+            tracks, points_k3, cameras, gate_px, config.min_views, config.min_parallax_deg
+        )
+        tracks, old_k = tracks.only(good_n)
+        points_k3 = points_k3[old_k]
+        per_view = min(config.observations, config.most_observations // len(self._views))
+        tracks, old_k = tracks.only(thinned(tracks, per_view))
+        return tracks, points_k3[old_k]
+
+    def _adjusted(
+        self,
+        poses: Sequence[Pose],
+        camera: SharedCamera,
+        matches: Sequence[PairMatches],
+        gate_px: float,
+        constrain: Callable[[FactorGraph], None],
+    ) -> _Scene:
+        """A bundle adjustment of what matches, which also shows how good odometry is."""
+        config = self._config.bundle
+        tracks, points_k3 = self._tracks(poses, camera, matches, gate_px, config)
+        cameras = self._cameras(poses, camera)
+        _, depth_n = cameras.reprojection(tracks, points_k3)
+        tracks = self._shutter.at_middle(tracks, depth_n, cameras)
+        edges = [edge.scaled(*self._noise_2) for edge in self._edges]
+        result = adjust(poses, tracks, points_k3, self._camera, edges, constrain, config)
+        cameras = self._cameras(result.map_from_camera, result.camera)
+        error_n, _ = cameras.reprojection(tracks, result.points_k3)
+        sigma_px = np.median(error_n) / 1.177 if len(error_n) else config.sigma_px
+        self._noise_2 = learned_noise_2(
+            edges, result.map_from_camera, self._noise_2, result.redundancy_2,
+            float(sigma_px / config.sigma_px), self._config.noise,
+        )  # fmt: skip
+        return _Scene(result.map_from_camera, result.camera, tracks, result.points_k3)
+
+    def _visual(self, edge: OdometryEdge, poses: Sequence[Pose]) -> OdometryEdge:
+        """The edge with the motion that images and odometry agreed on along the way."""
+        motion = poses[edge.first].inverse() @ poses[edge.second]
+        return replace(edge, first_from_second=motion).scaled(*self._noise_2)
+
+    def _cameras(self, poses: Sequence[Pose], camera: SharedCamera) -> Cameras:
+        changed_4 = camera.intrinsics_4 / self._camera.intrinsics_4
+        return Cameras.of(poses, self._intrinsics_v4 * changed_4)
 
     def _constrain(self, factors: FactorGraph) -> None:
-        factors.fix(0, self._recorded[0])
+        factors.fix(0, self._joined[0])
         self._keep_planar(factors)
 
-    def _constrain_drives(self, factors: FactorGraph) -> None:
-        for view in np.unique(self._drives_v, return_index=True)[1].tolist():
+    def _fix_each_stretch(self, factors: FactorGraph) -> None:
+        for view in np.unique(self._stretches_v, return_index=True)[1].tolist():
             factors.fix(view, self._recorded[view])
         self._keep_planar(factors)
 
     def _keep_planar(self, factors: FactorGraph) -> None:
+        """What the odometry of wheels does not know stays: height and tilt."""
+        if not self._planar:
+            return
         noise = self._config.noise
-        for number, view in enumerate(self._views):
-            if self._planar[view.drive]:
-                factors.add_planar(number, view.recorded, view.base_from_camera, noise.planar_tilt_rad, noise.planar_height_m)
+        for view, pose in enumerate(self._joined):
+            factors.add_planar(
+                view, pose, self._views[view].base_from_camera, noise.planar_tilt_rad,
+                noise.planar_height_m,
+            )  # fmt: skip
+
+    def _refined(
+        self, scene: _Scene, loops: Sequence[Loop], kept_n: NDArray[np.bool_]
+    ) -> RefinedPoses:
+        cameras = self._cameras(scene.map_from_camera, scene.camera)
+        error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
+        findings = describe_findings(
+            self._views, self._joined, scene.map_from_camera, self._edges, loops, kept_n,
+            rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
+            position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
+            readout_s=self._shutter.readout_s,
+            focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
+            reprojection_px=float(np.median(error_n)),
+        )  # fmt: skip
+        return RefinedPoses(scene.map_from_camera, findings)

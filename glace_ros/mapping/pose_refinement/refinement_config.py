@@ -38,12 +38,16 @@ class MatchingConfig:
     patches: int = 500
     """Of each view, best first."""
     along_way: int = 6
-    """Views that each view is matched to among those after it in its drive."""
+    """Views that each view is matched to among those after it in its stretch."""
     min_cosine: float = 0.75
     """Of two descriptors."""
-    epipolar_px: tuple[float, ...] = (8.0, 15.0, 8.0, 5.0, 4.0, 4.0)
-    """From a match to its epipolar line by the poses known then: along the way with odometry's,
-    everywhere after the pose graph, everywhere after the first bundle adjustment."""
+    along_epipolar_px: float = 8.0
+    """From a match along the way to its epipolar line, by odometry."""
+    epipolar_px: tuple[float, ...] = (15.0, 6.0, 4.0, 4.0, 4.0)
+    """From a match to its epipolar line, by the poses known then: after the pose graph, after each
+    bundle adjustment."""
+    most_patches: int = 3_000_000
+    """In all: bounds the memory; of a longer recording each view has fewer."""
     neighbours: int = 20
     """Views near each other by the poses, in whatever drive, that are matched."""
     distance_m: float = 2.5
@@ -93,6 +97,12 @@ class BundleConfig:
     """Of a track's rays."""
     iterations: int = 15
     """Of Levenberg-Marquardt, at most."""
+    still_m: float = 0.002
+    """Poses that move less than this, the median, from one adjustment to the next are done."""
+    readout_observations: int = 60
+    """Of each view, where the rolling shutter is looked for."""
+    readout_sigma_px: float = 1.0
+    """Of a keypoint there: neighbouring views have most of what goes wrong in common."""
     focal_ratio: float = 0.02
     """Standard deviation of the recorded focal length."""
     centre_px: float = 3.0

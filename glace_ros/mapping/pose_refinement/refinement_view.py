@@ -31,9 +31,9 @@ class RefinementView:
     """map_from_camera by the drive's odometry, in the frame of that."""
     base_from_camera: Pose
     """The camera on the robot."""
-    drive: int
-    """Whose image it is: poses of one drive share one frame, and odometry leads from each view to
-    the next one."""
+    stretch: int
+    """Of which stretch of way it is: poses of one share one frame, and odometry leads from each
+    view to the next one. A drive whose poses jump is several."""
     velocity_6: NDArray[np.float64] | None
     """Of the camera at exposure, about its own axes: rotation (rad/s), position (m/s); None where
     the recording does not tell."""

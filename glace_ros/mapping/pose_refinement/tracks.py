@@ -47,8 +47,8 @@ class Tracks(NamedTuple):
     pixels_n2: NDArray[np.float64]
 
     @property
-    def count(self) -> int:
-        """Of tracks."""
+    def track_count(self) -> int:
+        """How many tracks there are."""
         return int(self.track_n.max()) + 1 if len(self.track_n) else 0
 
     def only(self, keep_n: NDArray[np.bool_]) -> tuple[Tracks, NDArray[np.int64]]:
@@ -81,7 +81,9 @@ class Cameras(NamedTuple):
             intrinsics_v4,
         )
 
-    def rays(self, view_n: NDArray[np.int64], pixels_n2: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rays(
+        self, view_n: NDArray[np.int64], pixels_n2: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Unit rays (n, 3) in the map."""
         k_n4 = self.intrinsics_v4[view_n]
         rays_n3 = np.column_stack([(pixels_n2 - k_n4[:, 2:]) / k_n4[:, :2], np.ones(len(view_n))])
@@ -121,7 +123,7 @@ def tracks_of(
     nodes_o, inverse = np.unique(
         np.concatenate([first_m[order_m], second_m[order_m]]), return_inverse=True
     )
-    view_o = np.searchsorted(offsets_v, nodes_o, side="right") - 1
+    view_o = np.asarray(np.searchsorted(offsets_v, nodes_o, side="right") - 1, np.int64)
     root_o = _joined(view_o, inverse[: len(order_m)], inverse[len(order_m) :])
     _, track_o, length_k = np.unique(root_o, return_inverse=True, return_counts=True)
     keep_o = length_k[track_o] >= min_views
@@ -163,7 +165,7 @@ def triangulate(tracks: Tracks, cameras: Cameras, error_px: float) -> NDArray[np
 
     error_px: from which on an observation counts less.
     """
-    count, track_n = tracks.count, tracks.track_n
+    count, track_n = tracks.track_count, tracks.track_n
     rays_n3 = cameras.rays(tracks.view_n, tracks.pixels_n2)
     origin_3 = cameras.centres_v3.mean(axis=0)
     across_n33 = np.eye(3) - rays_n3[:, :, None] * rays_n3[:, None, :]
@@ -202,13 +204,14 @@ def trustworthy(
     """
     error_n, depth_n = cameras.reprojection(tracks, points_k3)
     keep_n = (error_n < error_px) & (depth_n > _LEAST_DEPTH_M)
-    keep_n &= np.isfinite(points_k3).all(axis=1)[tracks.track_n]
-    track_n, count = tracks.track_n, tracks.count
-    rays_n3 = points_k3[track_n] - cameras.centres_v3[tracks.view_n]
-    rays_n3 /= np.linalg.norm(rays_n3, axis=1, keepdims=True).clip(1e-9)
+    finite_k = np.asarray(np.isfinite(points_k3).all(axis=1))
+    keep_n &= finite_k[tracks.track_n]
+    track_n, count = tracks.track_n, tracks.track_count
+    rays_n3 = np.asarray(points_k3[track_n] - cameras.centres_v3[tracks.view_n], np.float64)
+    rays_n3 = rays_n3 / np.linalg.norm(rays_n3, axis=1, keepdims=True).clip(1e-9)
     kept_n = track_n[keep_n]
     mean_k3 = np.stack([np.bincount(kept_n, rays_n3[keep_n, i], count) for i in range(3)], axis=1)
-    mean_k3 /= np.linalg.norm(mean_k3, axis=1, keepdims=True).clip(1e-9)
+    mean_k3 = mean_k3 / np.linalg.norm(mean_k3, axis=1, keepdims=True).clip(1e-9)
     from_mean_n = np.arccos(np.clip((rays_n3 * mean_k3[track_n]).sum(axis=1), -1.0, 1.0))
     widest_k = np.zeros(count)
     np.maximum.at(widest_k, kept_n, from_mean_n[keep_n])
@@ -221,12 +224,12 @@ def thinned(tracks: Tracks, per_view: int) -> NDArray[np.bool_]:
     """Which observations (n,) to keep so that each view has about `per_view`: the longest tracks
     first, and no track that two views which still need it do not see.
     """
-    length_k = np.bincount(tracks.track_n, minlength=tracks.count)
+    length_k = np.bincount(tracks.track_n, minlength=tracks.track_count)
     order_n = np.argsort(tracks.track_n, kind="stable")
     starts_k = np.concatenate([[0], np.cumsum(length_k)])
     view_n = tracks.view_n[order_n]
     have_v = np.zeros(int(tracks.view_n.max(initial=0)) + 1, dtype=np.int64)
-    keep_k = np.zeros(tracks.count, dtype=bool)
+    keep_k = np.zeros(tracks.track_count, dtype=bool)
     for track in np.argsort(-length_k, kind="stable").tolist():
         views = view_n[starts_k[track] : starts_k[track + 1]]
         if (have_v[views] < per_view).sum() >= 2:

@@ -1,0 +1,114 @@
+"""What pose refinement says of a drive: its loops, and how far odometry was off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.mapping.pose_refinement.refined_poses import RefinementFindings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.loop_closures import Loop
+    from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
+    from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+
+_WORST = 3
+_APART_VIEWS = 20
+"""Worst corrections nearer to each other are the same one."""
+_LEAST_WAY_M = 2.0
+"""Shorter loops say little about drift."""
+
+
+def describe_findings(
+    views: Sequence[RefinementView],
+    recorded: Sequence[Pose],
+    refined: Sequence[Pose],
+    edges: Sequence[OdometryEdge],
+    loops: Sequence[Loop],
+    kept_n: NDArray[np.bool_],
+    *,
+    rotation_noise_rad: float,
+    position_noise_m: float,
+    readout_s: float,
+    focal_ratio: float,
+    reprojection_px: float,
+) -> RefinementFindings:
+    """All that is known in the end.
+
+    recorded, refined: map_from_camera of each view, in the map's frame.
+    kept_n: which loops fit.
+    """
+    kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
+    stretches_v = np.array([view.stretch for view in views])
+    moved_v = np.array([a.distance_m(b) for a, b in zip(recorded, refined, strict=True)])
+    drift = _drift_2(recorded, refined, _way_v(recorded, edges), stretches_v, kept)
+    return RefinementFindings(
+        loops_found=len(loops),
+        loops=[(loop.first, loop.second) for loop in kept],
+        loops_between_drives=sum(
+            int(stretches_v[loop.first] != stretches_v[loop.second]) for loop in kept
+        ),
+        way_m=float(_steps_m(recorded, edges).sum()),
+        drift_ratio=drift[0] if drift else None,
+        drift_deg_per_m=drift[1] if drift else None,
+        moved_median_m=float(np.median(moved_v)),
+        moved_most=[
+            (view, float(moved_v[view]), float(np.degrees(recorded[view].angle_rad(refined[view]))))
+            for view in _worst(moved_v)
+        ],
+        rotation_noise_deg=float(np.degrees(rotation_noise_rad)),
+        position_noise_m=position_noise_m,
+        readout_ms=1e3 * readout_s,
+        focal_ratio=focal_ratio,
+        reprojection_px=reprojection_px,
+    )
+
+
+def _steps_m(recorded: Sequence[Pose], edges: Sequence[OdometryEdge]) -> NDArray[np.float64]:
+    return np.array([recorded[e.first].distance_m(recorded[e.second]) for e in edges])
+
+
+def _way_v(recorded: Sequence[Pose], edges: Sequence[OdometryEdge]) -> NDArray[np.float64]:
+    """Metres driven until each view."""
+    way_v = np.zeros(len(recorded))
+    for edge, step_m in zip(edges, _steps_m(recorded, edges).tolist(), strict=True):
+        way_v[edge.second] = step_m
+    return np.cumsum(way_v)
+
+
+def _drift_2(
+    recorded: Sequence[Pose],
+    refined: Sequence[Pose],
+    way_v: NDArray[np.float64],
+    stretches_v: NDArray[np.int64],
+    loops: Sequence[Loop],
+) -> tuple[float, float] | None:
+    """(metres, degrees) for each metre of way between the ends of a loop, the medians."""
+    rates = []
+    for loop in loops:
+        way_m = abs(float(way_v[loop.second] - way_v[loop.first]))
+        if stretches_v[loop.first] != stretches_v[loop.second] or way_m < _LEAST_WAY_M:
+            continue
+        by_odometry = recorded[loop.first].inverse() @ recorded[loop.second]
+        rightly = refined[loop.first].inverse() @ refined[loop.second]
+        off = by_odometry.distance_m(rightly), np.degrees(by_odometry.angle_rad(rightly))
+        rates.append([off[0] / way_m, off[1] / way_m])
+    if not rates:
+        return None
+    ratio, degrees = np.median(rates, axis=0).tolist()
+    return ratio, degrees
+
+
+def _worst(moved_v: NDArray[np.float64]) -> list[int]:
+    """The views that were moved most, apart from each other."""
+    worst: list[int] = []
+    for view in np.argsort(-moved_v).tolist():
+        if len(worst) < _WORST and all(abs(view - other) >= _APART_VIEWS for other in worst):
+            worst.append(view)
+    return worst

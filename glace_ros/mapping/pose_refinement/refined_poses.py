@@ -1,0 +1,156 @@
+"""What pose refinement found: poses, and what it says of the odometry."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from glace_ros.geometry.pose import Pose, interpolate, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.recording.posed_images import PosedImage
+
+
+@dataclass(frozen=True)
+class RefinementFindings:
+    """What was found on the way, for people and for `--json`."""
+
+    loops_found: int
+    """Views that saw what another, much earlier or of another drive, saw."""
+    loops: list[tuple[int, int]]
+    """Those that fit, as (first, second) view."""
+    loops_between_drives: int
+    """How many of these are of two drives."""
+    way_m: float
+    """Driven, by odometry."""
+    drift_ratio: float | None
+    """Metres that odometry is off by for each metre of way between the ends of a loop, the median;
+    None where no loop closes."""
+    drift_deg_per_m: float | None
+    """The same of the orientation."""
+    moved_median_m: float
+    """How far poses were moved."""
+    moved_most: list[tuple[int, float, float]]
+    """The worst corrections, as (view, metres, degrees); apart from each other."""
+    rotation_noise_deg: float
+    """Standard deviation of odometry's rotation after a metre of way, as seen here."""
+    position_noise_m: float
+    """The same of its position."""
+    readout_ms: float
+    """Of the rolling shutter, from the first row to the last; 0: none was seen."""
+    focal_ratio: float
+    """The focal length that fits best to the recorded one."""
+    reprojection_px: float
+    """Median distance from a keypoint to its point, in the end."""
+
+
+@dataclass(frozen=True, eq=False)
+class RefinedPoses:
+    """map_from_camera of all views, and what was found on the way to them."""
+
+    map_from_camera: list[Pose]
+    findings: RefinementFindings
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """For a file of unfinished work."""
+        text = json.dumps(asdict(self.findings)).encode()
+        return {
+            "map_from_camera_v34": torch.from_numpy(stack(self.map_from_camera)),
+            "findings": torch.frombuffer(bytearray(text), dtype=torch.uint8),
+        }
+
+    @staticmethod
+    def of(tensors: dict[str, torch.Tensor]) -> RefinedPoses:
+        """What `tensors` gave."""
+        matrices_v34 = tensors["map_from_camera_v34"].numpy()
+        found = json.loads(tensors["findings"].numpy().tobytes())
+        found["loops"] = [(first, second) for first, second in found["loops"]]
+        found["moved_most"] = [(view, metres, deg) for view, metres, deg in found["moved_most"]]
+        return RefinedPoses(
+            [Pose(matrix_34[:, :3], matrix_34[:, 3]) for matrix_34 in matrices_v34],
+            RefinementFindings(**found),
+        )
+
+
+class _Stretch(NamedTuple):
+    """The views of one stretch of way that odometry leads along, in order of time."""
+
+    stamps_v: NDArray[np.int64]
+    recorded: list[Pose]
+    refined: list[Pose]
+
+
+class RefinedTrajectory:
+    """Takes recorded poses at any time to where refinement puts them."""
+
+    def __init__(
+        self,
+        places: Sequence[tuple[int, int]],
+        stretches: Sequence[int],
+        recorded: Sequence[Pose],
+        refined: Sequence[Pose],
+    ) -> None:
+        """Of all mapping views.
+
+        places: (drive, stamp in ns) of each.
+        stretches: which stretch of way each is of; those of one stretch follow each other.
+        recorded, refined: map_from_camera of each.
+        """
+        self._of_drive: dict[int, list[_Stretch]] = {}
+        numbers = np.asarray(stretches)
+        for number in dict.fromkeys(stretches):
+            views = np.flatnonzero(numbers == number).tolist()
+            stamps_v = np.array([places[view][1] for view in views], np.int64)
+            part = _Stretch(stamps_v, [recorded[v] for v in views], [refined[v] for v in views])
+            self._of_drive.setdefault(places[views[0]][0], []).append(part)
+
+    def pose(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
+        """map_from_camera, refined: between the corrections of the views before and after.
+
+        recorded: the same by odometry.
+        """
+        parts = self._of_drive[drive]
+        begun = [part for part in parts if part.stamps_v[0] <= stamp_ns]
+        part = begun[-1] if begun else parts[0]
+        after = int(np.searchsorted(part.stamps_v, stamp_ns))
+        before = max(after - 1, 0)
+        after = min(after, len(part.stamps_v) - 1)
+        by_before, by_after = (
+            part.refined[view] @ part.recorded[view].inverse() @ recorded
+            for view in (before, after)
+        )
+        span_ns = int(part.stamps_v[after] - part.stamps_v[before])
+        if not span_ns:
+            return by_after
+        return interpolate(by_before, by_after, (stamp_ns - int(part.stamps_v[before])) / span_ns)
+
+    def of_image(self, image: PosedImage) -> PosedImage:
+        """The image with its refined pose."""
+        if image.map_from_camera is None:
+            return image
+        pose = self.pose(image.drive, image.stamp_ns, image.map_from_camera)
+        return replace(image, map_from_camera=pose)
+
+
+def findings_json(
+    findings: RefinementFindings, places: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
+    """As `--json` has them: views by their stamps.
+
+    places: (drive, stamp in ns) of each view.
+    """
+    values = asdict(findings)
+    values["loops"] = [[places[a][1], places[b][1]] for a, b in findings.loops]
+    values["moved_most"] = [
+        {"drive": places[view][0], "stamp_ns": places[view][1], "m": metres, "deg": degrees}
+        for view, metres, degrees in findings.moved_most
+    ]
+    return values
