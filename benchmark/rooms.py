@@ -218,7 +218,7 @@ def build(run: Run, images: list[RoomImages], output: Path, console: Console) ->
         "map_bytes": scene_map.file_bytes,
         "steps": trained.steps,
         "samples_per_s": trained.samples_per_second,
-        "seconds": seconds_of(encoded, prepared, trained),
+        "seconds": seconds_of(encoded, 0.0, prepared, trained),
         "threads": torch.get_num_threads(),
     }
 

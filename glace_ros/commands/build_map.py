@@ -25,6 +25,7 @@ from glace_ros.commands.build_map_output import (
     print_source,
     print_survey,
 )
+from glace_ros.commands.build_map_poses import PoseChoice
 from glace_ros.device import choose_device
 from glace_ros.errors import interruption_says
 from glace_ros.evaluation.map_validation import MapValidation, validate_map
@@ -37,7 +38,12 @@ from glace_ros.ranks import Ranks
 from glace_ros.recording.held_out import HeldOutImages, blocks_of, mapping_count, mapping_images
 from glace_ros.report.build_record import BuildRecord
 from glace_ros.report.map_report import map_report
-from glace_ros.report.map_report_files import REPORT_S, report_paths, write_map_report
+from glace_ros.report.map_report_files import (
+    REPORT_S,
+    report_paths,
+    trajectory_path,
+    write_map_report,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -84,6 +90,7 @@ def _build(request: BuildRequest) -> int:
             with progress_bar(console, "count", image_count) as advance:
                 image_count = mapping_count(reader, selection, blocks, advance)
                 advance(reader.info.image_count)
+        poses = PoseChoice(request, reader, ranks)
         builder, record = MapBuilder(config, device, ranks), BuildRecord()
         bag_hash = ranks.from_first("" if ranks.rank else reader.content_hash())
         collected = builder.no_views(image_count)
@@ -99,17 +106,19 @@ def _build(request: BuildRequest) -> int:
             left_out = dict(reader.left_out)  # of this pass: the next one counts anew
             print_left_out(console, reader, len(encoded.views), held_out)
             print_features(console, reader, collected)
+            poses.refine(builder, encoded, saved, console)
             prepared = _prepare(builder, encoded, saved, console)
             reserve_s = _after_training_s(builder, encoded, len(held_out), record, request)
             trained = _train(builder, prepared, reserve_s, saved, console, record)
-            seconds = seconds_of(encoded, prepared, trained)
+            seconds = seconds_of(encoded, builder.refine_s, prepared, trained)
             if ranks.rank == 0:
                 start = time.perf_counter()
                 described = _described(reader, recording_name(request.recording), bag_hash)
                 scene_map = builder.scene_map(prepared, trained, described)
-                validation = _validate(scene_map, reader, held_out, record, request)
+                validation = _validate(scene_map, reader, held_out, record, request, poses)
                 seconds["judge"] = time.perf_counter() - start
                 validation.scene_map.save(output)
+                poses.write(trajectory_path(output))
             ranks.leave()
         saved.remove()
         if ranks.rank > 0:
@@ -117,6 +126,7 @@ def _build(request: BuildRequest) -> int:
         seconds["total"] = time.perf_counter() - started
         metrics = map_metrics(validation, prepared, trained)
         metrics |= {"left_out": left_out, "seconds": seconds}
+        metrics["pose_refinement"] = poses.as_json()
         metrics["pose_jumps"] = [
             {"drive": number, **jump.as_json(drive.zero_ns())}
             for number, drive in enumerate(reader.drives)
@@ -127,7 +137,9 @@ def _build(request: BuildRequest) -> int:
         report = None
         if request.report:
             with interruption_says(lambda: f"; the map {output} is done, its report is not"):
-                report = map_report(reader, validation, record, encoded.views, metrics)
+                report = map_report(
+                    reader, validation, record, encoded.views, metrics, poses.of_camera
+                )
                 write_map_report(output, report)
             before_s = seconds.pop("total")
             total_s = time.perf_counter() - started
@@ -214,11 +226,14 @@ def _validate(
     held_out: HeldOutImages,
     record: BuildRecord,
     request: BuildRequest,
+    poses: PoseChoice,
 ) -> MapValidation:
     validation = validate_map(
-        scene_map, held_out, reader.info.base_from_camera, request.device, record.add_held_out
-    )
+        scene_map, map(poses.of_image, held_out), reader.info.base_from_camera, request.device,
+        record.add_held_out,
+    )  # fmt: skip
     if request.report:
+        record.mapping_images[:] = map(poses.of_image, record.mapping_images)
         record.look_at_mapping_images(validation.localizer)
     return validation
 

@@ -15,7 +15,7 @@ from glace_ros.mapping.presets import preset, with_global_encoder
 from glace_ros.maps.default_location import default_folder
 from glace_ros.maps.map_metadata import MOST_HEADS
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.report.map_report_files import report_paths
+from glace_ros.report.map_report_files import report_paths, trajectory_path
 
 if TYPE_CHECKING:
     import argparse
@@ -35,6 +35,8 @@ class BuildRequest:
     """Ratio of the drive that validates the map, in contiguous blocks."""
     config: MapBuilderConfig
     """What the map is made with."""
+    refine_poses: str
+    """auto, on or off: whether the images correct the recorded poses."""
     device: str
     """auto, cpu or cuda."""
     output: Path | None
@@ -56,6 +58,7 @@ class BuildRequest:
         """
         output = self.output or default_folder() / f"{recording_name(self.recording)}.glace"
         reports = {f"the report {path.name}": path for path in report_paths(output) if self.report}
+        reports["the poses"] = trajectory_path(output)
         files: dict[str, str | Path | None] = {
             **self.recording.files,
             "--output": output,
@@ -79,6 +82,7 @@ def build_request(args: argparse.Namespace) -> BuildRequest:
         ),
         holdout=args.holdout,
         config=map_builder_config(args),
+        refine_poses=args.refine_poses,
         device=args.device,
         output=Path(args.output) if args.output else None,
         json=Path(args.json) if args.json else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _of_recording(request: BuildRequest) -> dict[str, Any]:
         "recording.camera_info_topic": recording.camera_info_topic,
         "recording.pose_source": recording.pose_source,
         "holdout": request.holdout,
+        "refine_poses": request.refine_poses,
         **of_frames(request.selection),
     }
 
@@ -106,6 +108,7 @@ def _of_config(config: MapBuilderConfig) -> dict[str, Any]:
         "vlad.channels": vlad.channels,
         "vlad.patches": vlad.patches,
         "vlad.shrinkage": vlad.shrinkage,
+        "refinement": asdict(config.refinement),
         **of_views(config.buffer, config.augmentation, config.triangulation),
         **_of_landmarks(config.landmarks),
         **_of_head(config.head),

@@ -74,6 +74,13 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         help="share of the drive, in contiguous blocks, that judges the map",
     )
     parser.add_argument(
+        "--refine-poses",
+        default="auto",
+        choices=("auto", "on", "off"),
+        help="correct the recorded poses by what the images show: auto does so where they are "
+        "odometry, which drifts, and leaves those of a map frame (SLAM, AMCL) as they are",
+    )
+    parser.add_argument(
         "--local-encoder",
         type=local_encoder_name,
         default=defaults.local_encoder,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glace_ros.evaluation.localized_frame import LocalizedFrame
+    from glace_ros.geometry.pose import Pose
 
 
 def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
@@ -21,10 +22,15 @@ def write_tum(path: Path, frames: Sequence[LocalizedFrame]) -> None:
     lines = []
     for frame in frames:
         if frame.estimate is not None:
-            numbers = [*frame.estimate.translation_3, *frame.estimate.quaternion_xyzw]
-            seconds = f"{frame.stamp_ns // 10**9}.{frame.stamp_ns % 10**9:09d}"
-            lines.append(" ".join([seconds, *(f"{number:.9f}" for number in numbers)]))
+            lines.append(tum_line(frame.stamp_ns, frame.estimate))
     write_output(path, "".join(line + "\n" for line in lines))
+
+
+def tum_line(stamp_ns: int, map_from_base: Pose) -> str:
+    """Seconds x y z qx qy qz qw, metres."""
+    numbers = [*map_from_base.translation_3, *map_from_base.quaternion_xyzw]
+    seconds = f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
+    return " ".join([seconds, *(f"{number:.9f}" for number in numbers)])
 
 
 def write_submission(path: Path, names: Sequence[str], frames: Sequence[LocalizedFrame]) -> None:

@@ -88,11 +88,14 @@ class Trained:
         return self.samples / max(1e-9, self.seconds)
 
 
-def seconds_of(encoded: Encoded, prepared: Prepared, trained: Trained) -> dict[str, float]:
+def seconds_of(
+    encoded: Encoded, refine_s: float, prepared: Prepared, trained: Trained
+) -> dict[str, float]:
     """What each step took, as the metrics of a build name it."""
     return {
         "read": encoded.read_s,
         "encode": encoded.encode_s,
+        "refine": refine_s,
         "prepare": prepared.seconds,
         "train": trained.seconds,
     }

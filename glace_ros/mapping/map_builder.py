@@ -20,6 +20,9 @@ from glace_ros.mapping.build_steps import Encoded, Prepared, Trained
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
 from glace_ros.mapping.global_descriptors import global_descriptors_of
 from glace_ros.mapping.landmark_selection import select_landmarks
+from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
+from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
+from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training.head_training import train_heads
 from glace_ros.mapping.training.map_trainer import MapTrainer
@@ -31,16 +34,19 @@ from glace_ros.maps.scene_map import SceneMap
 from glace_ros.ranks import Ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
     from glace_ros.mapping.resume.encoding_journal import Cached
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
+    from glace_ros.mapping.views.mapping_views import MappingView
     from glace_ros.recording.posed_images import PosedImage
 
 MIN_VIEWS = 10
@@ -68,6 +74,8 @@ class MapBuilder:
         self._device = device
         self._ranks = ranks or Ranks()
         self._started = time.perf_counter()
+        self.refine_s = 0.0
+        """That the poses took."""
         self._encoder = local_encoder(config.local_encoder, device)
         network = GlobalEncoderName.parse(config.global_encoder).r2former
         self._r2former = R2FormerEncoder(network, device) if network else None
@@ -110,6 +118,40 @@ class MapBuilder:
                 "it more images (a longer drive), or lower --keyframe-dist and --keyframe-angle"
             )
         return Encoded(collected, read_s, encode_s)
+
+    def refine(
+        self,
+        encoded: Encoded,
+        motions: Sequence[RecordedMotion],
+        names: Sequence[str],
+        on_progress: Callable[[float, str], None] = lambda _, __: None,
+        cached: Cached = lambda _, make: make(),
+    ) -> RefinedPoses:
+        """Give all views the poses that fit the images, those of the first one's stretch in its
+        frame. Only where the local encoder finds keypoints, in one process.
+
+        motions: of each view.
+        names: of the stretches of way, for people.
+        on_progress: is told how much is done, 0 to 1, and what is being done.
+        Raises MappingError where a stretch shows nothing of the others.
+        """
+        views, config = encoded.views, self.config.refinement
+        most = min(config.matching.patches, config.matching.most_patches // len(views))
+
+        def make() -> dict[str, torch.Tensor]:
+            known = [
+                _refinement_view(views[index], pose, motion, most)
+                for index, (pose, motion) in enumerate(
+                    zip(views.recorded_map_from_camera, motions, strict=True)
+                )
+            ]
+            return PoseRefinement(known, names, config, on_progress).run().tensors()
+
+        start = time.perf_counter()
+        refined = RefinedPoses.of(cached("poses", make))
+        views.set_poses(refined.map_from_camera)
+        self.refine_s = time.perf_counter() - start
+        return refined
 
     def prepare(
         self,
@@ -247,3 +289,16 @@ class MapBuilder:
         left = 60 * self.config.minutes - (time.perf_counter() - self._started) - reserve_s
         # a schedule squeezed into nothing would give a map of noise: rather late than useless
         return max(left, _LEAST_TRAINING * 60 * self.config.minutes)
+
+
+def _refinement_view(
+    view: MappingView, recorded: Pose, motion: RecordedMotion, most: int
+) -> RefinementView:
+    """The view's best patches, with its recorded pose."""
+    features = view.features.head(most)
+    pixels_n2 = features.pixels_n2.double().cpu().numpy()
+    return RefinementView(
+        features.descriptors_nC.float().cpu(), pixels_n2, view.intrinsics_4.double().numpy(),
+        float(2 * view.intrinsics_4[3]), recorded, motion.base_from_camera, motion.stretch,
+        motion.velocity_6,
+    )  # fmt: skip

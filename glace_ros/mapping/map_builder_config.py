@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
+from glace_ros.mapping.pose_refinement.refinement_config import PoseRefinementConfig
 from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
 from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
@@ -42,6 +43,8 @@ class MapBuilderConfig:
     """Which patches there are to train on."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Of the mapping images."""
+    refinement: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
+    """Of poses that drift."""
     triangulation: TriangulationConfig | None = field(default_factory=TriangulationConfig)
     """None: points are left to the network, as in the paper, and there are no landmarks. So it is
     with a local encoder that finds no keypoints."""

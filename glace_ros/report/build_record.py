@@ -15,7 +15,7 @@ from glace_ros.report.coverage import Views
 from glace_ros.report.point_cloud import points_seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.localizer import Localizer
@@ -157,22 +157,25 @@ def drive_begins_s(reader: DrivesReader) -> list[float]:
     return list(accumulate(durations_s[:-1], initial=0.0))
 
 
-def recorded_trajectory(reader: DrivesReader, starts_ns: Sequence[int]) -> tuple[Views, float]:
+def recorded_trajectory(
+    reader: DrivesReader, starts_ns: Sequence[int], of_camera: Callable[[int, int, Pose], Pose]
+) -> tuple[Views, float]:
     """The camera along all drives, and the seconds between two of these views.
 
     starts_ns: 0:00 by the clock of each drive. Moments without a pose are left out.
+    of_camera: as in `map_report`.
     """
     spans_ns = [_span_ns(drive) for drive in reader.drives]
     length_ns = sum(last_ns - first_ns for first_ns, last_ns in spans_ns)
     step_ns = max(_TRAJECTORY_STEP_NS, length_ns // _MOST_TRAJECTORY)
     times_s, poses = [], []
-    for drive, span_ns, start_ns in zip(reader.drives, spans_ns, starts_ns, strict=True):
+    for number, (drive, span_ns) in enumerate(zip(reader.drives, spans_ns, strict=True)):
         for stamp_ns in range(*span_ns, step_ns):
             try:
-                poses.append(drive.map_from_camera(stamp_ns))
+                poses.append(of_camera(number, stamp_ns, drive.map_from_camera(stamp_ns)))
             except TransformError:
                 continue
-            times_s.append((stamp_ns - start_ns) * 1e-9)
+            times_s.append((stamp_ns - starts_ns[number]) * 1e-9)
     return views_of(poses, times_s), step_ns * 1e-9
 
 

@@ -27,7 +27,7 @@ from glace_ros.report.coverage import (
 from glace_ros.report.point_cloud import PointCloud, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -188,14 +188,17 @@ def map_report(
     record: BuildRecord,
     mapping: MappingViews,
     metrics: dict[str, Any],
+    of_camera: Callable[[int, int, Pose], Pose],
 ) -> MapReport:
     """The report of a map made from the reader's drives.
 
     mapping: the mapping images.
     metrics: as `--json` has them.
+    of_camera: map_from_camera as the map was made with it, of drive, stamp in ns, and the same as
+        recorded.
     """
     starts_ns = drive_starts_ns(reader)
-    trajectory, step_s = recorded_trajectory(reader, starts_ns)
+    trajectory, step_s = recorded_trajectory(reader, starts_ns, of_camera)
     description = _description(reader, validation.scene_map.metadata, metrics)
     return MapReport(
         validation,

@@ -34,6 +34,11 @@ def report_paths(output: Path) -> ReportPaths:
     return ReportPaths(*(output.with_name(output.stem + ending) for ending in endings))
 
 
+def trajectory_path(output: Path) -> Path:
+    """MAP.trajectory.tum beside MAP.glace: poses as they were refined."""
+    return output.with_name(output.stem + ".trajectory.tum")
+
+
 def write_map_report(output: Path, report: MapReport) -> None:
     """Writes the page and the points; the JSON is `write_json`'s.
 

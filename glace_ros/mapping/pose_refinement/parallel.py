@@ -13,7 +13,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def in_parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

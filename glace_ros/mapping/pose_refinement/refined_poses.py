@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from glace_ros.recording.posed_images import PosedImage
 
+_FOCAL_SAID = 0.03
+"""A recorded focal length that is off by a larger ratio is worth a sentence."""
+
 
 @dataclass(frozen=True)
 class RefinementFindings:
@@ -50,6 +53,40 @@ class RefinementFindings:
     """The focal length that fits best to the recorded one."""
     reprojection_px: float
     """Median distance from a keypoint to its point, in the end."""
+
+    def sentences(self) -> list[str]:
+        """What a user should know, most important first."""
+        moved = f"poses were moved by {100 * self.moved_median_m:.0f} cm (median)"
+        if self.moved_most:
+            _, metres, degrees = self.moved_most[0]
+            moved += f", at most by {100 * metres:.0f} cm and {degrees:.1f} deg"
+        said = [f"poses refined: {len(self.loops)} loops over {self.way_m:.0f} m; {moved}"]
+        if self.drift_ratio is None:
+            said[0] = f"poses refined over {self.way_m:.0f} m; {moved}"
+            said.append(
+                "no loop closes (no place was passed twice in the same view): drift between "
+                "distant places could not be corrected"
+            )
+        else:
+            said.append(
+                f"odometry drifts by {100 * self.drift_ratio:.1f} cm and "
+                f"{self.drift_deg_per_m:.2f} deg for each metre of way (median over the loops)"
+            )
+        if out := self.loops_found - len(self.loops):
+            said.append(
+                f"{out} of {self.loops_found} loops contradict the others, left out"
+            )
+        if abs(self.readout_ms) > 1:
+            said.append(
+                f"the camera has a rolling shutter of about {abs(self.readout_ms):.0f} ms, which "
+                "was taken into account"
+            )
+        if abs(self.focal_ratio - 1) > _FOCAL_SAID:
+            said.append(
+                f"the focal length that fits the images best is {self.focal_ratio:.3f} times the "
+                "recorded one; calibrate the camera"
+            )
+        return said
 
 
 @dataclass(frozen=True, eq=False)

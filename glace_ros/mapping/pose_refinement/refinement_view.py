@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
+
+
+class RecordedMotion(NamedTuple):
+    """What odometry says of a camera at an exposure, beside its pose; as in RefinementView."""
+
+    base_from_camera: Pose
+    stretch: int
+    velocity_6: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,200 @@
+"""Which poses a map is made with: as recorded, or refined by the images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glace_ros.atomic_write import write_output
+from glace_ros.command_line.progress import progress_bar
+from glace_ros.errors import MappingError
+from glace_ros.evaluation.pose_files import tum_line
+from glace_ros.features.encoder_names import LocalEncoderName
+from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
+from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
+from glace_ros.recording.pose_jumps import ALTERNATING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from glace_ros.commands.build_map_config import BuildRequest
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.build_steps import Encoded
+    from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
+    from glace_ros.mapping.resume.saved_work import SavedWork
+    from glace_ros.ranks import Ranks
+    from glace_ros.recording.drives_reader import DrivesReader
+    from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.posed_images import PosedImage
+
+AUTO, ON, OFF = "auto", "on", "off"
+_VELOCITY_NS = 50_000_000
+"""Before and after an exposure: the camera's velocity is that between these times."""
+_LEAST_WAY_M = 0.3
+"""From the first to the farthest view: a robot that stands still shows no points."""
+
+
+class PoseChoice:
+    """Whether the poses of a build are refined, and why."""
+
+    def __init__(self, request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> None:
+        """Raises MappingError where that was asked for and cannot be."""
+        self._reader = reader
+        self.why = _why_not(request, reader, ranks)
+        """Why they are not, as a sentence; empty: they are."""
+        self.trajectory: RefinedTrajectory | None = None
+        """Where refinement puts poses at any time; None where it did not run."""
+        self.refined: RefinedPoses | None = None
+        """Of the mapping views, and what was found; None where it did not run."""
+        self.places: list[tuple[int, int]] = []
+        """(drive, stamp in ns) of the mapping views."""
+
+    def refine(
+        self, builder: MapBuilder, encoded: Encoded, saved: SavedWork, console: Console
+    ) -> None:
+        """Gives the encoded views their poses, and says what was found.
+
+        Raises MappingError where parts of the recording do not belong together.
+        """
+        views, reader = encoded.views, self._reader
+        self.places = list(zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True))
+        recorded = list(views.recorded_map_from_camera)
+        positions_v3 = np.stack([pose.translation_3 for pose in recorded])
+        if not self.why and np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
+            self.why = "the robot hardly moves, and images show no depth without motion"
+        if self.why:
+            console.print(f"poses are used as recorded: {self.why}", highlight=False)
+            return
+        stretches, names = _stretches(reader, self.places)
+        motions = [
+            _motion(reader.drives[drive], stamp_ns, stretch)
+            for (drive, stamp_ns), stretch in zip(self.places, stretches, strict=True)
+        ]
+        with progress_bar(console, "refine poses", 1.0) as advance:
+            self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
+        poses = self.refined.map_from_camera
+        self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
+        for sentence in self.refined.findings.sentences():
+            console.print(sentence, highlight=False)
+
+    def of_image(self, image: PosedImage) -> PosedImage:
+        """The image with the pose that the map is made with."""
+        return self.trajectory.of_image(image) if self.trajectory else image
+
+    def of_camera(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
+        """map_from_camera, as the map is made with it.
+
+        recorded: the same as recorded.
+        """
+        return self.trajectory.pose(drive, stamp_ns, recorded) if self.trajectory else recorded
+
+    def as_json(self) -> dict[str, Any]:
+        """As `--json` has it."""
+        if self.refined is None:
+            return {"refined": False, "why": self.why}
+        return {"refined": True, **findings_json(self.refined.findings, self.places)}
+
+    def write(self, path: Path) -> None:
+        """The refined poses of the base, where they were refined: lines
+        `stamp x y z qx qy qz qw` (TUM), those of each drive after a comment with its name.
+        """
+        if self.refined is None:
+            return
+        lines, last = [], -1
+        for (drive, stamp_ns), pose in zip(self.places, self.refined.map_from_camera, strict=True):
+            if drive != last:
+                lines.append(f"# {self._reader.names[drive]}")
+                last = drive
+            camera_from_base = self._reader.drives[drive].info.base_from_camera.inverse()
+            lines.append(tum_line(stamp_ns, pose @ camera_from_base))
+        write_output(path, "\n".join(lines) + "\n")
+
+
+def _why_not(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
+    wanted = request.refine_poses
+    several = len(reader.drives) > 1
+    if wanted == OFF:
+        if several:
+            raise MappingError(
+                "--refine-poses off: each drive has a frame of its own, which only refinement "
+                "brings together; leave the option out, or give one drive"
+            )
+        return "--refine-poses off"
+    if wanted == AUTO and not several and not _is_odometry(reader.drives[0]):
+        return (
+            f"{reader.info.pose_source} is taken for poses without drift (--refine-poses on "
+            "refines them)"
+        )
+    cannot = _cannot(request, reader, ranks)
+    if cannot and (wanted == ON or several):
+        raise MappingError(f"poses cannot be refined: {cannot}")
+    return cannot
+
+
+def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
+    """What stands in the way, if anything."""
+    config = request.config
+    if ranks.count > 1:
+        return "several processes share the images; build the map in one"
+    if config.triangulation is None or config.buffer.samples:
+        return f"--preset {config.preset} has no keypoints that match"
+    if not LocalEncoderName.parse(config.local_encoder).finds_keypoints:
+        return f"--local-encoder {config.local_encoder} finds no keypoints that match"
+    for drive in reader.drives:
+        for jump in drive.pose_jumps():
+            if jump.kind == ALTERNATING:
+                return f"{drive.info.path} has poses of two senders"
+    return ""
+
+
+def _is_odometry(drive: PosedImageReader) -> bool:
+    """Whether the poses are a robot's own count of its way, which drifts."""
+    source = drive.info.pose_source
+    topic = drive.info.topics.get(source)
+    if topic is not None:
+        return topic.msgtype.endswith("/Odometry")
+    return source.startswith("tf:") and "odom" in source.removeprefix("tf:")
+
+
+def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> tuple[list[int], list[str]]:
+    """Which stretch of way each view is of, and their names: a drive, or what of it lies between
+    two jumps of its poses.
+    """
+    starts: list[NDArray[np.int64]] = [
+        np.array([jump.stamp_ns for jump in drive.pose_jumps()], np.int64)
+        for drive in reader.drives
+    ]
+    keys = [
+        (drive, int(np.searchsorted(starts[drive], stamp_ns, side="right")))
+        for drive, stamp_ns in places
+    ]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    names = []
+    for drive, part in numbers:
+        after = ""
+        if part:
+            second = (int(starts[drive][part - 1]) - reader.drives[drive].zero_ns()) * 1e-9
+            after = f" after the jump at {second:.1f} s"
+        names.append(f"{reader.names[drive]}{after}")
+    return [numbers[key] for key in keys], names
+
+
+def _motion(drive: PosedImageReader, stamp_ns: int, stretch: int) -> RecordedMotion:
+    """What odometry says of the camera at an exposure."""
+    velocity_6 = None
+    try:
+        before, after = (
+            drive.map_from_camera(stamp_ns + shift_ns) for shift_ns in (-_VELOCITY_NS, _VELOCITY_NS)
+        )
+        motion = before.inverse() @ after
+        moved_6 = np.concatenate([motion.rotation_vector_3, motion.translation_3])
+        velocity_6 = moved_6 / (2e-9 * _VELOCITY_NS)
+    except TransformError:
+        pass
+    return RecordedMotion(drive.info.base_from_camera, stretch, velocity_6)
