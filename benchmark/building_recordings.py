@@ -31,9 +31,7 @@ WHEELS = OdometryNoise(
     yaw_per_m_rad=float(np.radians(0.05)), yaw_per_root_m_rad=float(np.radians(0.3)),
     yaw_per_root_rad=float(np.radians(0.3)),
 )  # fmt: skip
-BASE = BagConfig(
-    camera=DEMO_CAMERA.scaled_to(400, 300), noise=WHEELS, with_truth=True
-)
+BASE = BagConfig(camera=DEMO_CAMERA.scaled_to(400, 300), noise=WHEELS, with_truth=True)
 _DAY_NS = 86_400 * 1_000_000_000
 _MOTION = drive.DriveConfig(turn_rate_radps=0.6)
 FIRST_DAY = RingConfig()

@@ -1,0 +1,259 @@
+"""Building scale: 14 rooms around a ring of corridors, a drive of 400 m with odometry that drifts.
+
+    python -m benchmark.building --folder build/building
+    python -m benchmark.building --folder build/building --days
+
+Records the drives (simulated), builds maps of them, evaluates another drive, prints tables. What is
+done lies in the folder and is not done again; a step that was cut off goes on from what it saved.
+`--days`: light and furniture change, and maps of one drive, of the other, of both are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmark.building_figures import (
+    bag_track,
+    cut,
+    own_recall,
+    rmse_m,
+    tum_track,
+    wrong_loops,
+)
+from benchmark.building_recordings import record, recordings
+from glace_ros.atomic_write import write_atomically
+from glace_ros.simulation.bag_messages import TRUTH_TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER = Path(__file__).resolve().parents[1] / "build" / "building"
+VARIANTS: dict[str, tuple[object, ...]] = {
+    "odometry": ("--refine-poses", "off"),
+    "refined": ("--refine-poses", "auto"),
+    "truth": ("--refine-poses", "off", "--pose-source", TRUTH_TOPIC),
+}
+"""What poses a map is made of."""
+GLACE = (sys.executable, "-c", "import sys; from glace_ros.cli import main; sys.exit(main())")
+GROWTH = (250, 500, 1000)
+DONE = (0, 3)
+"""Exit codes of build_map that leave a map; 3: it failed its own check."""
+
+
+def main() -> int:
+    """Exit code 0 once the tables are printed, else that of the command that failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.building", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for everything that is made")
+    parser.add_argument("--seed", type=int, default=0, help="of the odometry's errors")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each map")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="maps of the first table")
+    parser.add_argument("--buffer-gb", type=float, default=2.0)
+    parser.add_argument("--no-growth", action="store_true", help="without parts of the drive")
+    parser.add_argument("--days", action="store_true", help="the table of several drives instead")
+    args = parser.parse_args()
+    benchmark = Benchmark(args.folder / f"seed{args.seed}", args)
+    if args.days:
+        Console().print(benchmark.days())
+        return 0
+    Console().print(benchmark.variants(args.variants.split(",")))
+    if not args.no_growth:
+        Console().print(benchmark.growth())
+    return 0
+
+
+class Benchmark:
+    """The steps, each done once, and their tables."""
+
+    def __init__(self, folder: Path, args: argparse.Namespace) -> None:
+        self._folder, self._args = folder, args
+        self._recordings = recordings(args.seed)
+        self._offered = {name: offered_options(name) for name in ("build_map", "evaluate")}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def variants(self, names: Sequence[str]) -> Table:
+        """A row for each kind of poses that the map is made of."""
+        bag, query = self._bag("mapping"), self._bag("query")
+        table = Table(title="building: a map of one drive, another drive localized in it")
+        for heading in (
+            "poses", "views", "way, m", "odometry RMSE, m", "map's RMSE, m", "loops", "wrong loops",
+            "25 cm / 5 deg", "aligned", "median, cm", "aligned, cm", "false accepts", "peak, GB",
+            "time, s",
+        ):  # fmt: skip
+            table.add_column(heading, justify="right")
+        for name in names:
+            options = ("--minutes", self._args.minutes, *VARIANTS[name])
+            built = self._build(name, [bag], options)
+            found = self._evaluate(name, query)
+            table.add_row(name, *trajectory_cells(built, bag, self._map(name), name),
+                          *pose_cells(found), *cost_cells(built))  # fmt: skip
+        return table
+
+    def growth(self) -> Table:
+        """Time and memory of parts of the drive, with next to no training."""
+        table = Table(title="building: the beginning of the drive, 100 steps of training")
+        for heading in (
+            "images",
+            "views",
+            "RMSE, m",
+            "loops",
+            "refinement, s",
+            "all, s",
+            "peak, GB",
+        ):
+            table.add_column(heading, justify="right")
+        for images in GROWTH:
+            bag = self._folder / f"first_{images}"
+            if not bag.is_dir():
+                shutil.rmtree(bag.parent / ".unfinished", ignore_errors=True)
+                cut(self._bag("mapping"), images, bag)
+            name = f"first_{images}_refined"
+            built = self._build(name, [bag], ("--iterations", 100, *VARIANTS["refined"]))
+            views, _, _, rmse, loops, _ = trajectory_cells(built, bag, self._map(name), name)
+            seconds = built["seconds"]
+            table.add_row(
+                str(images), views, rmse, loops, shown(seconds.get("refine"), "{:.0f}"),
+                shown(seconds.get("total"), "{:.0f}"), shown(built["peak_gb"], "{:.2f}"),
+            )  # fmt: skip
+        return table
+
+    def days(self) -> Table:
+        """Recall of the queries of either day in maps of the first drive, the other, and both."""
+        drives = {"first day": ["mapping"], "other day": ["other_mapping"]}
+        drives["both"] = ["mapping", "other_mapping"]
+        table = Table(title="building, kept up: aligned within 25 cm / 5 deg, median")
+        for heading in ("map of", "views", *(f"query of the {day}" for day in ("first", "other"))):
+            table.add_column(heading, justify="right")
+        for title, names in drives.items():
+            if len(names) > 1 and "may be given again" not in self._offered["build_map"]:
+                table.add_row(title, "-", "-", "-")
+                continue
+            name = "days_" + "_".join(names)
+            options = ("--minutes", self._args.minutes, *VARIANTS["refined"])
+            built = self._build(name, [self._bag(drive) for drive in names], options)
+            cells = [
+                pose_cells(self._evaluate(name, self._bag(q))) for q in ("query", "other_query")
+            ]
+            found = (f"{cell[1]}, {cell[3]} cm" for cell in cells)
+            table.add_row(title, str(built.get("mapping_frames", "-")), *found)
+        return table
+
+    def _bag(self, name: str) -> Path:
+        with Progress(transient=True) as progress:
+            task = progress.add_task(f"record {name}", total=None)
+            return record(
+                self._folder.parent / "recordings", name, self._recordings[name],
+                lambda done, total: progress.update(task, completed=done, total=total),
+            )  # fmt: skip
+
+    def _map(self, name: str) -> Path:
+        return self._folder / f"{name}.glace"
+
+    def _build(self, name: str, bags: Sequence[Path], options: Sequence[object]) -> dict[str, Any]:
+        arguments: list[object] = [argument for bag in bags for argument in ("--bag", bag)]
+        arguments += ["--output", self._map(name), "--buffer-gb", self._args.buffer_gb]
+        if any(self._folder.glob(f"{name}.glace.*")):
+            arguments.append("--resume")
+        arguments += without("--refine-poses", options, self._offered["build_map"])
+        return self._step(f"{name}.build", "build_map", arguments)
+
+    def _evaluate(self, name: str, query: Path) -> dict[str, Any]:
+        """Metrics, and `mine`: those that it has no key for."""
+        step = f"{name}.{query.name}"
+        tum = self._folder / f"{step}.tum"
+        arguments = ["--map", self._map(name), "--bag", query, "--pose-source", TRUTH_TOPIC]
+        align = without("--align", ("--align", "similarity"), self._offered["evaluate"])
+        metrics = self._step(step, "evaluate", [*arguments, "--tum", tum, *align])
+        return {**metrics, "mine": own_recall(tum, query, metrics)}
+
+    def _step(self, name: str, command: str, arguments: Sequence[object]) -> dict[str, Any]:
+        """The command's JSON, with its wall time and peak memory; run where it was not yet."""
+        file, written = self._folder / f"{name}.json", self._folder / f"{name}.new"
+        if file.is_file():
+            return dict(json.loads(file.read_text()))
+        written.unlink(missing_ok=True)
+        Console().print(f"{time.strftime('%H:%M:%S')} {command}: {name}")
+        start = time.perf_counter()
+        code, peak_gb = glace(command, *arguments, "--json", written)
+        if code not in DONE or not written.is_file():
+            sys.exit(code or 1)
+        metrics = json.loads(written.read_text())
+        metrics |= {"wall_s": time.perf_counter() - start, "peak_gb": peak_gb, "exit_code": code}
+        write_atomically(file, json.dumps(metrics))
+        written.unlink()
+        return dict(metrics)
+
+
+def glace(*arguments: object) -> tuple[int, float]:
+    """Runs a glace command: exit code, and the peak of its resident memory in GB."""
+    process = subprocess.Popen([*GLACE, *map(str, arguments)])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_maxrss / 1e6  # kB on Linux
+
+
+def offered_options(command: str) -> str:
+    """What `glace COMMAND --help` says: options that this checkout lacks are left out."""
+    arguments = [*GLACE, command, "--help"]
+    said = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    return " ".join(said.split())
+
+
+def without(option: str, arguments: Sequence[object], offered: str) -> list[object]:
+    """The arguments, without an option and its value where it is not offered."""
+    found = list(arguments)
+    if option in found and option not in offered:
+        at = found.index(option)
+        del found[at : at + 2]
+    return found
+
+
+def trajectory_cells(built: dict[str, Any], bag: Path, scene_map: Path, name: str) -> list[str]:
+    """Views, way, odometry's RMSE, the map's, loops, wrong loops."""
+    truth, odometry = bag_track(bag), bag_track(bag, "/odom")
+    file = Path(f"{scene_map}.trajectory.tum")
+    refined = tum_track(file) if file.is_file() and "refined" in name else None
+    at_views = odometry.at(refined.stamps_n) if refined else odometry
+    loops = (built.get("pose_refinement") or {}).get("loops")
+    return [
+        str(built.get("mapping_frames", "-")), f"{truth.length_m:.0f}",
+        f"{rmse_m(at_views, truth):.2f}", f"{rmse_m(refined, truth):.3f}" if refined else "-",
+        "-" if loops is None else str(len(loops)),
+        "-" if loops is None else str(wrong_loops(loops, truth)),
+    ]  # fmt: skip
+
+
+def pose_cells(found: dict[str, Any]) -> list[str]:
+    """Recall, aligned; median in cm, aligned; false accepts."""
+    aligned = found.get("aligned") or {}
+    recalls = [shown(found["mine"][kind], "{:.1%}") for kind in ("plain", "aligned")]
+    medians_m = [metrics.get("median_translation_m") for metrics in (found, aligned)]
+    medians = [shown(value and 100 * value, "{:.1f}") for value in medians_m]
+    return [*recalls, *medians, str(aligned.get("false_accepts", found["false_accepts"]))]
+
+
+def cost_cells(built: dict[str, Any]) -> list[str]:
+    """Peak memory, and the seconds of each step."""
+    seconds = {**built["seconds"], "total": built["wall_s"]}
+    steps = " ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+    return [shown(built["peak_gb"], "{:.2f}"), steps]
+
+
+def shown(value: float | None, form: str) -> str:
+    """A number, or that there is none."""
+    return "-" if value is None else form.format(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
