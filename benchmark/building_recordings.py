@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.camera import Camera
 from glace_ros.simulation import drive, ring_routes
 from glace_ros.simulation.bag import DEMO_CAMERA, BagConfig, write_bag
 from glace_ros.simulation.kept_photographs import KeptPhotographs
@@ -31,9 +32,13 @@ WHEELS = OdometryNoise(
     yaw_per_m_rad=float(np.radians(0.05)), yaw_per_root_m_rad=float(np.radians(0.3)),
     yaw_per_root_rad=float(np.radians(0.3)),
 )  # fmt: skip
-BASE = BagConfig(camera=DEMO_CAMERA.scaled_to(400, 300), noise=WHEELS, with_truth=True)
+WIDE = Camera(
+    400, 300, 214.3, 213.1, 203.9, 146.2, DEMO_CAMERA.distortion_model, DEMO_CAMERA.distortion
+)
+"""86 degrees, as many robots have."""
+BASE = BagConfig(camera=WIDE, noise=WHEELS, with_truth=True)
 _DAY_NS = 86_400 * 1_000_000_000
-_MOTION = drive.DriveConfig(turn_rate_radps=0.6)
+_MOTION = drive.DriveConfig(speed_mps=0.6, turn_rate_radps=0.6)
 FIRST_DAY = RingConfig()
 OTHER_DAY = replace(FIRST_DAY, day=1, light=DAYLIGHT)
 
@@ -74,9 +79,9 @@ def recordings(seed: int) -> dict[str, Recording]:
         return replace(BASE, seed=10 * seed + number, start_ns=start_ns, image_rate_hz=rate_hz)
 
     return {
-        "mapping": Recording(FIRST_DAY, ring_routes.mapping_route, bag(0, 1.4)),
+        "mapping": Recording(FIRST_DAY, ring_routes.mapping_route, bag(0, 1.1)),
         "query": Recording(FIRST_DAY, _first_query, bag(1, 0.5)),
-        "other_mapping": Recording(OTHER_DAY, ring_routes.second_route, bag(2, 1.4)),
+        "other_mapping": Recording(OTHER_DAY, ring_routes.second_route, bag(2, 0.9)),
         "other_query": Recording(OTHER_DAY, _other_query, bag(3, 0.5)),
     }
 

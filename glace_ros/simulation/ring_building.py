@@ -2,7 +2,7 @@
 
 The map's origin is the ring's outer corner in the south-west; x runs east, y north. Rooms lie south
 and north of the ring and, within it, in a core whose rooms open to the south and the north in turn.
-Two rooms are twins: the same to the texel, seen from within.
+Two rooms are twins: the same to the texel but for what lies about, notes, and the window's view.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def build_ring(config: RingConfig) -> Building:
     _corridors(Placement(scene, 0.0, 0.0, 0, shell.texels_per_m), config)
     for number, room in enumerate(rooms(config, scene)):
         name = config.twins[0] if number == config.twins[1] else number
-        look = Look(shell.seed, name, config.day)
+        look = Look(shell.seed, name, config.day, number)
         room_shell(room.place, shell, look.rng(0), room.size_m)
         furnish_room(room.place, look, *room.size_m)
         door_frame(room.doorstep, look.rng(6))

@@ -17,22 +17,23 @@ _FROM_WALL_M = 1.0
 
 
 def mapping_route(config: RingConfig) -> list[Waypoint]:
-    """Around the ring with all rooms, again with every third one and both twins, and once back."""
+    """Around the ring and around each of its rooms; again, with a look about in each room; and
+    once around the ring the other way.
+    """
     order = _around(config)
-    again = [room for room in order if room % 3 == 1 or room in config.twins]
     return [
         *_corners(config, 0.5)[:1], *_visits(config, order, [0, 1, 2, 3, 0], 0.0),
-        *_corners(config, 0.5)[:1], *_visits(config, again, [2, 3, 1], 0.2),
+        *_corners(config, 0.5)[:1], *_looks(config, order),
         *_corners(config, 0.45)[:2], *_corners(config, 0.6)[::-1],
     ]  # fmt: skip
 
 
 def second_route(config: RingConfig) -> list[Waypoint]:
-    """Another drive for a map: all rooms the other way around, and the ring once back."""
+    """Another drive for a map: around the other way, and back with a look about in each room."""
     order = _around(config)[::-1]
     return [
         *_corners(config, 0.55)[:1], *_visits(config, order, [1, 0, 3, 2, 1], 0.1),
-        *_corners(config, 0.45), *_corners(config, 0.45)[:1],
+        *_looks(config, order[::-1]), *_corners(config, 0.45)[:1],
     ]  # fmt: skip
 
 
@@ -67,6 +68,18 @@ def _visits(
         before = room.doorstep.point(0, -0.5 * config.shell.corridor_width_m, 0)[:2]
         inside = [_corner(room, corner, inward_m) for corner in corners]
         route += [Waypoint(*before), *inside, Waypoint(*before)]
+    return route
+
+
+def _looks(config: RingConfig, order: Iterable[int]) -> list[Waypoint]:
+    """Into the middle of each room, once about, to the left and to the right in turn, and out."""
+    all_rooms, route = rooms(config), []
+    for turn, number in enumerate(order):
+        room = all_rooms[number]
+        before = room.doorstep.point(0, -0.5 * config.shell.corridor_width_m, 0)[:2]
+        middle = room.place.point(0.5 * room.size_m[0], 0.5 * room.size_m[1], 0)[:2]
+        about = Waypoint(*middle, spin_rad=2 * np.pi * (-1) ** turn)
+        route += [Waypoint(*before), about, Waypoint(*before)]
     return route
 
 

@@ -53,18 +53,17 @@ def panels_of(building: Building, room: Room) -> list[tuple[np.ndarray, np.ndarr
     for panel in building.panels:
         corners_n3 = panel.points([0, 0, 1, 1], [0, 1, 1, 0])
         if inside(room, corners_n3, 1e-6).all():
-            found.append((in_room(room, corners_n3), panel.texture_hwc))
+            found.append((in_room(room, corners_n3) + 0.0, panel.texture_hwc))  # no -0.0
     return found
 
 
-def same(one: list, other: list) -> int:
-    """How many panels are equal in both, in their order."""
-    return sum(
-        corners_n3.shape == other_n3.shape
-        and np.allclose(corners_n3, other_n3, atol=1e-9)
-        and np.array_equal(texture, other_texture)
-        for (corners_n3, texture), (other_n3, other_texture) in zip(one, other, strict=False)
+def alike(building: Building, one: Room, other: Room) -> float:
+    """Ratio of the panels of one room that the other has too, to the texel."""
+    had, has = (
+        {(corners_n3.round(6).tobytes(), texture.tobytes()) for corners_n3, texture in panels}
+        for panels in (panels_of(building, one), panels_of(building, other))
     )
+    return len(had & has) / len(had)
 
 
 @pytest.mark.slow
@@ -77,14 +76,16 @@ def test_the_default_has_at_least_twelve_rooms_and_a_drive_of_300_m():
 
 
 @pytest.mark.parametrize("day", [0, 1], ids=["first day", "other day"])
-def test_twins_are_equal_to_the_texel_and_other_rooms_are_not(building, other_day, day):
-    panels = [panels_of((building, other_day)[day], room) for room in rooms(SMALL)]
-    first, second = (panels[number] for number in SMALL.twins)
-    assert len(first) == len(second) > 50
-    assert same(first, second) == len(first)
-    for number, others in enumerate(panels):
+def test_twins_are_equal_to_the_texel_but_for_small_things_and_other_rooms_are_not(
+    building, other_day, day
+):
+    floor, all_rooms = (building, other_day)[day], rooms(SMALL)
+    first, second = (all_rooms[number] for number in SMALL.twins)
+    assert len(panels_of(floor, first)) > 50
+    assert 0.6 < alike(floor, first, second) < 0.95
+    for number, room in enumerate(all_rooms):
         if number not in SMALL.twins:
-            assert same(first, others) < 10
+            assert alike(floor, first, room) < 0.1
 
 
 def test_the_twins_look_alike_in_pictures(building):
@@ -96,7 +97,7 @@ def test_the_twins_look_alike_in_pictures(building):
         x_m, y_m, _ = place.point(1.9, 1.2, 0)
         base = Pose.from_planar(x_m, y_m, np.pi / 2 * (place.turns + 1))
         pictures.append(renderer.light(camera, base @ RobotConfig().base_from_camera))
-    assert np.abs(pictures[0] - pictures[1]).mean() < 4
+    assert np.abs(pictures[0] - pictures[1]).mean() < 12
     assert np.abs(pictures[0] - pictures[2]).mean() > 20
 
 
