@@ -119,7 +119,9 @@ class Benchmark:
                 shutil.rmtree(bag.parent / ".unfinished", ignore_errors=True)
                 cut(self._bag("mapping"), images, bag)
             name = f"first_{images}_refined"
-            built = self._build(name, [bag], ("--iterations", 100, *VARIANTS["refined"]))
+            built = self._build(
+                name, [bag], ("--iterations", 100, "--no-report", *VARIANTS["refined"])
+            )
             views, _, _, rmse, loops, _ = trajectory_cells(built, bag, self._map(name), name)
             seconds = built["seconds"]
             table.add_row(
