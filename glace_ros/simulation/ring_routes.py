@@ -77,8 +77,8 @@ def _looks(config: RingConfig, order: Iterable[int]) -> list[Waypoint]:
     for turn, number in enumerate(order):
         room = all_rooms[number]
         before = room.doorstep.point(0, -0.5 * config.shell.corridor_width_m, 0)[:2]
-        middle = room.place.point(0.5 * room.size_m[0], 0.5 * room.size_m[1], 0)[:2]
-        about = Waypoint(*middle, spin_rad=2 * np.pi * (-1) ** turn)
+        x_m, y_m, _ = room.place.point(0.5 * room.size_m[0], 0.5 * room.size_m[1], 0)
+        about = Waypoint(x_m, y_m, spin_rad=2 * np.pi * (-1) ** turn)
         route += [Waypoint(*before), about, Waypoint(*before)]
     return route
 
