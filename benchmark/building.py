@@ -25,12 +25,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmark.building_figures import (
-    bag_track,
+    cost_cells,
     cut,
     own_recall,
-    rmse_m,
-    tum_track,
-    wrong_loops,
+    pose_cells,
+    shown,
+    trajectory_cells,
 )
 from benchmark.building_recordings import record, recordings
 from glace_ros.atomic_write import write_atomically
@@ -220,42 +220,6 @@ def without(option: str, arguments: Sequence[object], offered: str) -> list[obje
         at = found.index(option)
         del found[at : at + 2]
     return found
-
-
-def trajectory_cells(built: dict[str, Any], bag: Path, scene_map: Path, name: str) -> list[str]:
-    """Views, way, odometry's RMSE, the map's, loops, wrong loops."""
-    truth, odometry = bag_track(bag), bag_track(bag, "/odom")
-    file = Path(f"{scene_map}.trajectory.tum")
-    refined = tum_track(file) if file.is_file() and "refined" in name else None
-    at_views = odometry.at(refined.stamps_n) if refined else odometry
-    loops = (built.get("pose_refinement") or {}).get("loops")
-    return [
-        str(built.get("mapping_frames", "-")), f"{truth.length_m:.0f}",
-        f"{rmse_m(at_views, truth):.2f}", f"{rmse_m(refined, truth):.3f}" if refined else "-",
-        "-" if loops is None else str(len(loops)),
-        "-" if loops is None else str(wrong_loops(loops, truth)),
-    ]  # fmt: skip
-
-
-def pose_cells(found: dict[str, Any]) -> list[str]:
-    """Recall, aligned; median in cm, aligned; false accepts."""
-    aligned = found.get("aligned") or {}
-    recalls = [shown(found["mine"][kind], "{:.1%}") for kind in ("plain", "aligned")]
-    medians_m = [metrics.get("median_translation_m") for metrics in (found, aligned)]
-    medians = [shown(value and 100 * value, "{:.1f}") for value in medians_m]
-    return [*recalls, *medians, str(aligned.get("false_accepts", found["false_accepts"]))]
-
-
-def cost_cells(built: dict[str, Any]) -> list[str]:
-    """Peak memory, and the seconds of each step."""
-    seconds = {**built["seconds"], "total": built["wall_s"]}
-    steps = " ".join(f"{name} {value:.0f}" for name, value in seconds.items())
-    return [shown(built["peak_gb"], "{:.2f}"), steps]
-
-
-def shown(value: float | None, form: str) -> str:
-    """A number, or that there is none."""
-    return "-" if value is None else form.format(value)
 
 
 if __name__ == "__main__":
