@@ -44,7 +44,7 @@ def query_route(config: RingConfig, seed: int) -> list[Waypoint]:
     route = _corners(config, 0.42)[2:3]
     for room in [*order[middle:], *order[:middle]]:
         corners = rng.permutation(4)[:3].tolist()
-        route += _visits(config, [room], corners, float(rng.uniform(0.1, 0.35)))
+        route += _visits(config, [room], corners, float(rng.uniform(0.3, 0.6)))
     return [*route, *_corners(config, 0.57)[1:3]]
 
 
