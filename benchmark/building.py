@@ -57,13 +57,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmark.building", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for everything that is made")
     parser.add_argument("--seed", type=int, default=0, help="of the odometry's errors")
+    parser.add_argument(
+        "--image-rate", type=float, default=1.1, help="of the drive that is mapped, Hz"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="of each map")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="maps of the first table")
     parser.add_argument("--buffer-gb", type=float, default=2.0)
     parser.add_argument("--no-growth", action="store_true", help="without parts of the drive")
     parser.add_argument("--days", action="store_true", help="the table of several drives instead")
     args = parser.parse_args()
-    benchmark = Benchmark(args.folder / f"seed{args.seed}", args)
+    benchmark = Benchmark(args.folder / f"seed{args.seed}_{args.image_rate:g}hz", args)
     if args.days:
         Console().print(benchmark.days())
         return 0
@@ -78,40 +81,35 @@ class Benchmark:
 
     def __init__(self, folder: Path, args: argparse.Namespace) -> None:
         self._folder, self._args = folder, args
-        self._recordings = recordings(args.seed)
+        self._recordings = recordings(args.seed, args.image_rate)
         self._offered = {name: offered_options(name) for name in ("build_map", "evaluate")}
         folder.mkdir(parents=True, exist_ok=True)
 
     def variants(self, names: Sequence[str]) -> Table:
-        """A row for each kind of poses that the map is made of."""
+        """A column for each kind of poses that the map is made of."""
         bag, query = self._bag("mapping"), self._bag("query")
-        table = Table(title="building: a map of one drive, another drive localized in it")
-        for heading in (
-            "poses", "views", "way, m", "odometry RMSE, m", "map's RMSE, m", "loops", "wrong loops",
-            "25 cm / 5 deg", "aligned", "median, cm", "aligned, cm", "false accepts", "peak, GB",
-            "time, s",
-        ):  # fmt: skip
-            table.add_column(heading, justify="right")
+        columns = []
         for name in names:
             options = ("--minutes", self._args.minutes, *VARIANTS[name])
             built = self._build(name, [bag], options)
             found = self._evaluate(name, query)
-            table.add_row(name, *trajectory_cells(built, bag, self._map(name), name),
-                          *pose_cells(found), *cost_cells(built))  # fmt: skip
+            trajectory = trajectory_cells(built, bag, self._map(name), name)
+            columns.append([*trajectory, *pose_cells(found), *cost_cells(built)])
+        table = Table("poses", *names, title="building: a map of one drive, another one localized")
+        for heading, *cells in zip(
+            ("views", "way, m", "odometry RMSE, m", "map's RMSE, m", "loops", "wrong loops",
+             "25 cm / 5 deg", "the same, aligned", "median, cm", "the same, aligned",
+             "false accepts", "peak, GB", "time, s"),
+            *columns, strict=True,
+        ):  # fmt: skip
+            table.add_row(heading, *cells)
         return table
 
     def growth(self) -> Table:
         """Time and memory of parts of the drive, with next to no training."""
         table = Table(title="building: the beginning of the drive, 100 steps of training")
-        for heading in (
-            "images",
-            "views",
-            "RMSE, m",
-            "loops",
-            "refinement, s",
-            "all, s",
-            "peak, GB",
-        ):
+        headings = ("images", "views", "RMSE, m", "loops", "refinement, s", "all, s", "peak, GB")
+        for heading in headings:
             table.add_column(heading, justify="right")
         for images in GROWTH:
             bag = self._folder / f"first_{images}"

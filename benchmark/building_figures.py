@@ -194,7 +194,7 @@ def pose_cells(found: dict[str, Any]) -> list[str]:
 def cost_cells(built: dict[str, Any]) -> list[str]:
     """Peak memory, and the seconds of each step."""
     seconds = {**built["seconds"], "total": built["wall_s"]}
-    steps = " ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+    steps = "\n".join(f"{name} {value:.0f}" for name, value in seconds.items())
     return [shown(built["peak_gb"], "{:.2f}"), steps]
 
 

@@ -71,15 +71,19 @@ def _other_query(config: RingConfig) -> list[Waypoint]:
     return ring_routes.query_route(config, seed=2)
 
 
-def recordings(seed: int) -> dict[str, Recording]:
-    """By name. `seed`: of the odometry's and the pictures' noise."""
+def recordings(seed: int, rate_hz: float = 1.1) -> dict[str, Recording]:
+    """By name.
+
+    seed: of the odometry's and the pictures' noise.
+    rate_hz: of the images of the first mapping drive.
+    """
 
     def bag(number: int, rate_hz: float) -> BagConfig:
         start_ns = BASE.start_ns + number * _DAY_NS
         return replace(BASE, seed=10 * seed + number, start_ns=start_ns, image_rate_hz=rate_hz)
 
     return {
-        "mapping": Recording(FIRST_DAY, ring_routes.mapping_route, bag(0, 1.1)),
+        "mapping": Recording(FIRST_DAY, ring_routes.mapping_route, bag(0, rate_hz)),
         "query": Recording(FIRST_DAY, _first_query, bag(1, 0.5)),
         "other_mapping": Recording(OTHER_DAY, ring_routes.second_route, bag(2, 0.9)),
         "other_query": Recording(OTHER_DAY, _other_query, bag(3, 0.5)),
