@@ -75,6 +75,9 @@ def test_loops_between_views_that_cannot_see_the_same_are_wrong():
     near = replace(truth, xyz_n3=0.1 * truth.xyz_n3)  # within a metre: only the turn tells
     turned = [[stamps[20], stamps[36]], [stamps[20], stamps[40]]]  # 58 and 72 deg
     assert wrong_loops(turned, near) == 1
+    ahead = replace(truth, rotations=Rotation.identity(len(truth.stamps_n)))
+    apart = [[stamps[0], stamps[8]], [stamps[0], stamps[20]]]  # 2.5 and 5.9 m
+    assert wrong_loops(apart, ahead) == 1
 
 
 def test_recall_counts_rejected_images_and_takes_the_alignment_of_evaluate(tmp_path, bag):
