@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.simulation.drive import Trajectory
+    from glace_ros.simulation.kept_photographs import KeptPhotographs
     from glace_ros.simulation.photographer import Photographer
 
     Progress = Callable[[int, int], None]
@@ -113,7 +114,7 @@ class _Sample:
 def write_bag(
     path: Path,
     trajectory: Trajectory,
-    photographer: Photographer,
+    photographer: Photographer | KeptPhotographs,
     config: BagConfig,
     progress: Progress = lambda done, total: None,
 ) -> None:

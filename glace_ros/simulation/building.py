@@ -5,13 +5,14 @@ The map frame has its origin in the corridor's corner; x runs along the corridor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glace_ros.simulation import furniture, lettering, pictures, textures, wall_hangings
 from glace_ros.simulation.furnishings import FURNISHINGS
+from glace_ros.simulation.lighting import Light
 from glace_ros.simulation.panels import Panel, Placement, Scene
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _DOOR_WIDTH_M = 0.95
 _DOOR_HEIGHT_M = 2.05
-_WALL_M = 0.12
+WALL_M = 0.12
 _PAINTS: tuple[Colour, ...] = (
     (206, 196, 172), (186, 198, 190), (198, 182, 178), (178, 188, 204), (210, 204, 196),
 )  # fmt: skip
@@ -69,6 +70,7 @@ class Building:
     config: BuildingConfig
     panels: list[Panel]
     obstacles_m: NDArray[np.float64]
+    light: Light = field(default_factory=Light)
 
 
 def build(config: BuildingConfig) -> Building:
@@ -79,16 +81,25 @@ def build(config: BuildingConfig) -> Building:
     for room in range(config.rooms):
         kind = 0 if config.look_alike else room % len(FURNISHINGS)
         rng = np.random.default_rng([config.seed, 1 if config.look_alike else 1 + room])
-        left_m = room * config.room_width_m + _WALL_M / 2
-        place = ground.at(left_m, config.corridor_width_m + _WALL_M)
+        left_m = room * config.room_width_m + WALL_M / 2
+        place = ground.at(left_m, config.corridor_width_m + WALL_M)
         _room(place, config, rng, kind)
-        _door_frame(ground.at(config.door_x_m(room), config.corridor_width_m), rng)
+        door_frame(ground.at(config.door_x_m(room), config.corridor_width_m), rng)
     return Building(config, scene.panels, np.array(scene.obstacles).reshape(-1, 4))
 
 
 def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -> None:
-    width_m, depth_m = config.room_width_m - _WALL_M, config.room_depth_m - _WALL_M
-    floor_and_ceiling(place, config, rng, (width_m, depth_m))
+    width_m, depth_m = config.room_width_m - WALL_M, config.room_depth_m - WALL_M
+    room_shell(place, config, rng, (width_m, depth_m))
+    FURNISHINGS[kind](place, rng, width_m, depth_m)
+
+
+def room_shell(
+    place: Placement, config: BuildingConfig, rng: Generator, size_m: tuple[float, float]
+) -> None:
+    """Floor, ceiling and walls of a room (width, depth), its door in the middle of the front."""
+    width_m, depth_m = size_m
+    floor_and_ceiling(place, config, rng, size_m)
     paints = [wall_paint(rng, config.texels_per_m, kinds) for kinds in (PLAIN, _RICH)]
     shell = (
         (place.at(0, depth_m, 0), width_m, paints[0], False),
@@ -99,7 +110,6 @@ def _room(place: Placement, config: BuildingConfig, rng: Generator, kind: int) -
     for side, length_m, paint, has_door in shell:
         doors_m = [length_m / 2] if has_door else []
         wall(side, length_m, config.height_m, doors_m, paint)
-    FURNISHINGS[kind](place, rng, width_m, depth_m)
 
 
 def _corridor(place: Placement, config: BuildingConfig, rng: Generator) -> None:
@@ -175,26 +185,24 @@ def wall(
             place.upright(right_m, 0, height_m, _DOOR_WIDTH_M, height_m - _DOOR_HEIGHT_M, piece)
     ends = [0.0, *(m + s * _DOOR_WIDTH_M / 2 for m in doors_m for s in (-1, 1)), length_m]
     for start_m, stop_m in zip(ends[::2], ends[1::2], strict=True):
-        (ax, ay, _), (bx, by, _) = place.point(start_m, 0, 0), place.point(stop_m, _WALL_M, 0)
+        (ax, ay, _), (bx, by, _) = place.point(start_m, 0, 0), place.point(stop_m, WALL_M, 0)
         place.scene.obstacles.append((min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)))
 
 
-def _door_frame(place: Placement, rng: Generator) -> None:
+def door_frame(place: Placement, rng: Generator) -> None:
     """The inside of the opening through the wall, centred on the placement."""
     half_m, material = _DOOR_WIDTH_M / 2, furniture.wooden(place, rng)
-    jamb_px = place.texels(_DOOR_HEIGHT_M, _WALL_M)
-    place.at(-half_m, 0, 1).upright(
-        0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px)
+    jamb_px = place.texels(_DOOR_HEIGHT_M, WALL_M)
+    place.at(-half_m, 0, 1).upright(0, 0, _DOOR_HEIGHT_M, WALL_M, _DOOR_HEIGHT_M, material(jamb_px))
+    place.at(half_m, WALL_M, 3).upright(
+        0, 0, _DOOR_HEIGHT_M, WALL_M, _DOOR_HEIGHT_M, material(jamb_px)
     )
-    place.at(half_m, _WALL_M, 3).upright(
-        0, 0, _DOOR_HEIGHT_M, _WALL_M, _DOOR_HEIGHT_M, material(jamb_px)
-    )
-    for z_m, y_m, depth_m in ((_DOOR_HEIGHT_M, 0.0, _WALL_M), (0.0, _WALL_M, -_WALL_M)):
+    for z_m, y_m, depth_m in ((_DOOR_HEIGHT_M, 0.0, WALL_M), (0.0, WALL_M, -WALL_M)):
         place.scene.rectangle(
             place.point(-half_m, y_m, z_m),
             place.vector(_DOOR_WIDTH_M, 0, 0),
             place.vector(0, depth_m, 0),
-            material(place.texels(_WALL_M, _DOOR_WIDTH_M)),
+            material(place.texels(WALL_M, _DOOR_WIDTH_M)),
         )
 
 

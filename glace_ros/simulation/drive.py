@@ -161,7 +161,7 @@ class _Robot:
         steps_m = np.linalg.norm(np.diff(path_n2, axis=0), axis=1)
         along_m = np.concatenate([[0.0], np.cumsum(steps_m)])
         nearest = 0
-        for _ in range(int(600.0 / _STEP_S)):
+        for _ in range(int((600.0 + 10.0 * along_m[-1]) / _STEP_S)):  # rather than for ever
             here_2 = np.array([self._x_m, self._y_m])
             window = path_n2[nearest : nearest + 12]
             nearest += int(np.argmin(np.linalg.norm(window - here_2, axis=1)))

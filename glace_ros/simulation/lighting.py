@@ -6,6 +6,7 @@ over each panel.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -30,25 +31,52 @@ _RAYS_PER_LAMP = 4
 """To random places of the lamp, so that shadows are soft."""
 
 
-def lit_textures(panels: Sequence[Panel], seed: int) -> list[NDArray[np.uint8]]:
+@dataclass(frozen=True)
+class Light:
+    """How light a day is. What glows looks the same on every day; a lamp that is off is grey."""
+
+    sky: float = 0.55
+    """Light from everywhere, which only corners lack."""
+    lamps: float = 2.6
+    """Strength of each lamp."""
+    lamps_off: float = 0.0
+    """Ratio of the lamps that are off."""
+    tint_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Gain of each colour."""
+
+
+DAYLIGHT = Light(sky=0.8, lamps=1.4, lamps_off=0.5, tint_rgb=(0.92, 1.0, 1.1))
+"""Another day: more light through windows, half of the lamps off, bluer."""
+
+
+def lit_textures(
+    panels: Sequence[Panel], seed: int, light: Light | None = None
+) -> list[NDArray[np.uint8]]:
     """Each panel's texture (height, width, 3) under the light that reaches it.
 
     The panels that glow and face down are the lamps.
     """
+    light = light or Light()
     rng = np.random.default_rng(seed)
     grids = [_grid_shape(panel) for panel in panels]
     points_n3 = np.concatenate([_grid(p, g) for p, g in zip(panels, grids, strict=True)])
     counts = [rows * columns for rows, columns in grids]
     normals_n3 = np.repeat(np.stack([p.normal_3 for p in panels]), counts, axis=0)
     caster = RayCaster(panels)
-    lamps = [p for p in panels if p.glows and p.normal_3[2] < -0.9]
-    light_n = 0.55 * _openness(caster, points_n3, normals_n3, rng)
+    lamps = [index for index, p in enumerate(panels) if p.glows and p.normal_3[2] < -0.9]
+    off = np.random.default_rng([seed, 505]).permutation(lamps)[: int(light.lamps_off * len(lamps))]
+    light_n = light.sky * _openness(caster, points_n3, normals_n3, rng)
     for lamp in lamps:
-        light_n += _lamp_light(caster, lamp, points_n3, normals_n3, rng)
+        if lamp not in off:
+            lit_n = _lamp_light(caster, panels[lamp], points_n3, normals_n3, rng, light.lamps)
+            light_n += lit_n
     pieces = np.split(light_n.astype(np.float32), np.cumsum(counts)[:-1])
+    tint_3 = np.array(light.tint_rgb, dtype=np.float32)
     return [
-        panel.texture_hwc if panel.glows else _shaded(panel.texture_hwc, piece.reshape(grid))
-        for panel, piece, grid in zip(panels, pieces, grids, strict=True)
+        panel.texture_hwc // (1 + (index in off))
+        if panel.glows
+        else _shaded(panel.texture_hwc, piece.reshape(grid), tint_3)
+        for index, (panel, piece, grid) in enumerate(zip(panels, pieces, grids, strict=True))
     ]
 
 
@@ -88,6 +116,7 @@ def _lamp_light(
     points_n3: NDArray[np.float64],
     normals_n3: NDArray[np.float64],
     rng: np.random.Generator,
+    strength: float,
 ) -> NDArray[np.float64]:
     light_n = np.zeros(len(points_n3))
     for row, column in rng.uniform(0, 1, (_RAYS_PER_LAMP, 2)):
@@ -97,13 +126,15 @@ def _lamp_light(
         toward_n3 /= distance_n[:, None]
         cosine_n = np.maximum(np.einsum("nk,nk->n", toward_n3, normals_n3), 0.0)
         free_n = ~caster.blocked(points_n3, toward_n3, distance_n.astype(np.float32))
-        light_n += free_n * cosine_n * 2.6 / (0.8 + distance_n**2)
+        light_n += free_n * cosine_n * strength / (0.8 + distance_n**2)
     return light_n / _RAYS_PER_LAMP
 
 
-def _shaded(texture_hwc: NDArray[np.uint8], light_hw: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _shaded(
+    texture_hwc: NDArray[np.uint8], light_hw: NDArray[np.float32], tint_3: NDArray[np.float32]
+) -> NDArray[np.uint8]:
     height, width = texture_hwc.shape[:2]
     smooth_hw = cv2.blur(light_hw, (3, 3), borderType=cv2.BORDER_REPLICATE)
     gain_hw = cv2.resize(smooth_hw, (width, height), interpolation=cv2.INTER_LINEAR)
     gain_hw = np.clip(gain_hw, 0.04, 1.6) ** np.float32(1 / 1.8)  # textures are gamma-encoded
-    return np.clip(texture_hwc * gain_hw[..., None], 0, 255).astype(np.uint8)
+    return np.clip(texture_hwc * (gain_hw[..., None] * tint_3), 0, 255).astype(np.uint8)

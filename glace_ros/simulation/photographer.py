@@ -66,10 +66,13 @@ class Photographer:
             self._pool.join()
 
     def photographs(
-        self, camera: Camera, poses: Sequence[Pose], seed: int
+        self, camera: Camera, poses: Sequence[Pose], seed: int, first: int = 0
     ) -> Iterator[NDArray[np.uint8]]:
-        """Pictures uint8 (height, width, 3), RGB, from map_from_camera poses, in their order."""
-        jobs = [(camera, pose, [seed, index]) for index, pose in enumerate(poses)]
+        """Pictures uint8 (height, width, 3), RGB, from map_from_camera poses, in their order.
+
+        first: the number of the first among all of the drive's pictures.
+        """
+        jobs = [(camera, pose, [seed, index]) for index, pose in enumerate(poses, first)]
         if self._pool is not None:
             yield from self._pool.imap(_photograph, jobs, chunksize=2)
         else:

@@ -49,7 +49,7 @@ class Renderer:
         panels = building.panels
         self._sensor = sensor or SensorConfig()
         self._caster = RayCaster(panels)
-        textures = lit_textures(panels, building.config.seed)
+        textures = lit_textures(panels, building.config.seed, building.light)
         self._atlas = TextureAtlas(textures)
         # texels per metre, as the mean of both axes
         self._density_p = np.array(
