@@ -20,6 +20,7 @@ from glace_ros.mapping.pose_refinement.drive_joining import join_stretches
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
 from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
+from glace_ros.mapping.pose_refinement.mount_calibration import AS_RECORDED
 from glace_ros.mapping.pose_refinement.odometry_edges import (
     is_planar,
     learned_noise_2,
@@ -100,6 +101,8 @@ class PoseRefinement:
         self._edges = odometry_edges(
             self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
         )
+        self._recorded_edges = self._edges
+        self._calibration = AS_RECORDED
         self._noise_2: NDArray[np.float64] = np.ones(2)
         self._planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
         self._joined = self._recorded
@@ -239,7 +242,10 @@ class PoseRefinement:
         _, depth_n = cameras.reprojection(tracks, points_k3)
         tracks = self._shutter.at_middle(tracks, depth_n, cameras)
         edges = [edge.scaled(*self._noise_2) for edge in self._edges]
-        result = adjust(poses, tracks, points_k3, self._camera, edges, constrain, config)
+        result = adjust(
+            poses, tracks, points_k3, self._camera, edges, constrain, config, self._views,
+            self._calibration,
+        )  # fmt: skip
         cameras = self._cameras(result.map_from_camera, result.camera)
         error_n, _ = cameras.reprojection(tracks, result.points_k3)
         sigma_px = np.median(error_n) / 1.177 if len(error_n) else config.sigma_px
@@ -247,6 +253,11 @@ class PoseRefinement:
             edges, result.map_from_camera, self._noise_2, result.redundancy_2,
             float(sigma_px / config.sigma_px), self._config.noise,
         )  # fmt: skip
+        if result.calibration:
+            self._calibration = result.calibration
+            self._edges = [
+                self._calibration.edge(edge, self._views) for edge in self._recorded_edges
+            ]
         return _Scene(result.map_from_camera, result.camera, tracks, result.points_k3)
 
     def _visual(self, edge: OdometryEdge, poses: Sequence[Pose]) -> OdometryEdge:
@@ -259,23 +270,23 @@ class PoseRefinement:
         return Cameras.of(poses, self._intrinsics_v4 * changed_4)
 
     def _constrain(self, factors: FactorGraph) -> None:
-        factors.fix(0, self._joined[0])
+        factors.fix(0, self._joined[0] @ self._calibration.correction)
         self._keep_planar(factors)
 
     def _fix_each_stretch(self, factors: FactorGraph) -> None:
         for view in np.unique(self._stretches_v, return_index=True)[1].tolist():
-            factors.fix(view, self._recorded[view])
+            factors.fix(view, self._recorded[view] @ self._calibration.correction)
         self._keep_planar(factors)
 
     def _keep_planar(self, factors: FactorGraph) -> None:
         """What the odometry of wheels does not know stays: height and tilt."""
         if not self._planar:
             return
-        noise = self._config.noise
+        noise, correction = self._config.noise, self._calibration.correction
         for view, pose in enumerate(self._joined):
             factors.add_planar(
-                view, pose, self._views[view].base_from_camera, noise.planar_tilt_rad,
-                noise.planar_height_m,
+                view, pose @ correction, self._views[view].base_from_camera @ correction,
+                noise.planar_tilt_rad, noise.planar_height_m,
             )  # fmt: skip
 
     def _refined(
