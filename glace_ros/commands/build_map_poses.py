@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
+    from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
@@ -48,6 +49,8 @@ class PoseChoice:
         self._reader = reader
         self.why = _why_not(request, reader, ranks)
         """Why they are not, as a sentence; empty: they are."""
+        self._calibrate = request.calibrate
+        self._refuse_calibration()
         self.trajectory: RefinedTrajectory | None = None
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
@@ -68,6 +71,7 @@ class PoseChoice:
         positions_v3 = np.stack([pose.translation_3 for pose in recorded])
         if not self.why and np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
             self.why = "the robot hardly moves, and images show no depth without motion"
+        self._refuse_calibration()
         if self.why:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
             return
@@ -82,6 +86,19 @@ class PoseChoice:
         self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
+
+    @property
+    def correction(self) -> MountCorrection | None:
+        """Of the camera's mount and stamps, where the map is made with one."""
+        return self.refined.findings.correction if self.refined and self._calibrate else None
+
+    def base_from_camera(self, described: Pose) -> Pose:
+        """Of the map, from what the robot's description says."""
+        return described @ self.correction.pose if self.correction else described
+
+    def _refuse_calibration(self) -> None:
+        if self._calibrate and self.why:
+            raise MappingError(f"--calibrate needs poses that are refined: {self.why}")
 
     def of_image(self, image: PosedImage) -> PosedImage:
         """The image with the pose that the map is made with."""
@@ -111,7 +128,8 @@ class PoseChoice:
             if drive != last:
                 lines.append(f"# {self._reader.names[drive]}")
                 last = drive
-            camera_from_base = self._reader.drives[drive].info.base_from_camera.inverse()
+            described = self._reader.drives[drive].info.base_from_camera
+            camera_from_base = self.base_from_camera(described).inverse()
             lines.append(tum_line(stamp_ns, pose @ camera_from_base))
         write_output(path, "\n".join(lines) + "\n")
 

@@ -102,13 +102,14 @@ class PoseRefinement:
             self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
         )
         self._recorded_edges = self._edges
-        self._calibration = AS_RECORDED
+        self._calibration, self._applied = AS_RECORDED, AS_RECORDED
         self._noise_2: NDArray[np.float64] = np.ones(2)
         self._planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
         self._joined = self._recorded
 
     def run(self) -> RefinedPoses:
-        """The poses of all views in the frame of the first one, which stays where it is.
+        """The poses of all views in the frame of the first one, which stays where it is; where the
+        camera's mount is calibrated, the robot stays where it is then.
 
         Raises MappingError where a stretch shows nothing of the others.
         """
@@ -244,7 +245,7 @@ class PoseRefinement:
         edges = [edge.scaled(*self._noise_2) for edge in self._edges]
         result = adjust(
             poses, tracks, points_k3, self._camera, edges, constrain, config, self._views,
-            self._calibration,
+            self._applied,
         )  # fmt: skip
         cameras = self._cameras(result.map_from_camera, result.camera)
         error_n, _ = cameras.reprojection(tracks, result.points_k3)
@@ -255,9 +256,10 @@ class PoseRefinement:
         )  # fmt: skip
         if result.calibration:
             self._calibration = result.calibration
-            self._edges = [
-                self._calibration.edge(edge, self._views) for edge in self._recorded_edges
-            ]
+            # chance would bend a map, if only a little
+            wrong = any(self._calibration.significant_3)
+            self._applied = self._calibration if wrong else AS_RECORDED
+            self._edges = [self._applied.edge(edge, self._views) for edge in self._recorded_edges]
         return _Scene(result.map_from_camera, result.camera, tracks, result.points_k3)
 
     def _visual(self, edge: OdometryEdge, poses: Sequence[Pose]) -> OdometryEdge:
@@ -270,19 +272,19 @@ class PoseRefinement:
         return Cameras.of(poses, self._intrinsics_v4 * changed_4)
 
     def _constrain(self, factors: FactorGraph) -> None:
-        factors.fix(0, self._joined[0] @ self._calibration.correction)
+        factors.fix(0, self._joined[0] @ self._applied.correction)
         self._keep_planar(factors)
 
     def _fix_each_stretch(self, factors: FactorGraph) -> None:
         for view in np.unique(self._stretches_v, return_index=True)[1].tolist():
-            factors.fix(view, self._recorded[view] @ self._calibration.correction)
+            factors.fix(view, self._recorded[view] @ self._applied.correction)
         self._keep_planar(factors)
 
     def _keep_planar(self, factors: FactorGraph) -> None:
         """What the odometry of wheels does not know stays: height and tilt."""
         if not self._planar:
             return
-        noise, correction = self._config.noise, self._calibration.correction
+        noise, correction = self._config.noise, self._applied.correction
         for view, pose in enumerate(self._joined):
             factors.add_planar(
                 view, pose @ correction, self._views[view].base_from_camera @ correction,
@@ -294,12 +296,18 @@ class PoseRefinement:
     ) -> RefinedPoses:
         cameras = self._cameras(scene.map_from_camera, scene.camera)
         error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
+        refined = scene.map_from_camera
+        if not self._config.calibrate:
+            # the first camera stays; with the corrected mount, the robot does
+            moved = self._joined[0] @ refined[0].inverse()
+            refined = [moved @ pose for pose in refined]
         findings = describe_findings(
-            self._views, self._joined, scene.map_from_camera, self._edges, loops, kept_n,
+            self._views, self._joined, refined, self._edges, loops, kept_n,
             rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
             position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
             readout_s=self._shutter.readout_s,
             focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
             reprojection_px=float(np.median(error_n)),
+            calibration=self._calibration,
         )  # fmt: skip
-        return RefinedPoses(scene.map_from_camera, findings)
+        return RefinedPoses(refined, findings)

@@ -140,3 +140,5 @@ class PoseRefinementConfig:
     """Between views that are not neighbours along the way."""
     bundle: BundleConfig = field(default_factory=BundleConfig)
     """Of the bundle adjustments."""
+    calibrate: bool = False
+    """Whether the map is made with the mount that is found."""
