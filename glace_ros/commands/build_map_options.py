@@ -83,8 +83,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="where refinement finds the camera's mount or its stamps wrong, make the map with what "
-        "it finds, and keep that in the map for evaluate and the live node",
+        help="where refinement finds the camera's mount or its stamps wrong, make the map with "
+        "what it finds, and keep that in the map for evaluate and the live node",
     )
     parser.add_argument(
         "--local-encoder",

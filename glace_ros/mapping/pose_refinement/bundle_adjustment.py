@@ -71,14 +71,13 @@ def adjust(
     factors.optimize(config.iterations)
     poses = [factors.pose(view) for view in range(len(map_from_camera))]
     if calibration is not None and edges:
+        motions = [poses[edge.first].inverse() @ poses[edge.second] for edge in edges]
         derivatives_n67 = np.stack([
-            calibration.derivatives_67(edge, poses[edge.first].inverse() @ poses[edge.second], views)
-            for edge in edges
+            calibration.derivatives_67(edge, motion, views)
+            for edge, motion in zip(edges, motions, strict=True)
         ])  # fmt: skip
         expected = Expected(-calibration.values_7, config.mount_sigmas_7)
-        calibration = calibration.changed(
-            *factors.calibration(odometry, derivatives_n67, expected)
-        )
+        calibration = calibration.changed(*factors.calibration(odometry, derivatives_n67, expected))
     return BundleResult(
         poses,
         factors.points(len(points_k3)),

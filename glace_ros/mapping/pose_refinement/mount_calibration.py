@@ -62,9 +62,7 @@ class Calibration(NamedTuple):
             bool(abs(sure_7[6]) > _SAID_S),
         )
 
-    def changed(
-        self, change_7: NDArray[np.float64], sigmas_7: NDArray[np.float64]
-    ) -> Calibration:
+    def changed(self, change_7: NDArray[np.float64], sigmas_7: NDArray[np.float64]) -> Calibration:
         """After a step of the optimisation."""
         step = motion(change_7[:6])
         return Calibration(self.correction @ step, self.time_offset_s + change_7[6], sigmas_7)

@@ -97,9 +97,7 @@ class RefinementFindings:
                 f"{self.drift_deg_per_m:.2f} deg for each metre of way (median over the loops)"
             )
         if out := self.loops_found - len(self.loops):
-            said.append(
-                f"{out} of {self.loops_found} loops contradict the others, left out"
-            )
+            said.append(f"{out} of {self.loops_found} loops contradict the others, left out")
         if abs(self.readout_ms) > 1:
             said.append(
                 f"the camera has a rolling shutter of about {abs(self.readout_ms):.0f} ms, which "
@@ -119,8 +117,8 @@ class RefinementFindings:
             turn = " ".join(f"{value:+.1f}" for value in self.mount_rotation_deg)
             move = " ".join(f"{100 * value:+.1f}" for value in self.mount_translation_m)
             said.append(
-                f"the camera's mount differs from the recorded one (/tf_static) by {degrees:.1f} deg "
-                f"and {100 * float(np.linalg.norm(self.mount_translation_m)):.1f} cm (rotation "
+                f"the camera's mount differs from the recorded one by {degrees:.1f} deg and "
+                f"{100 * float(np.linalg.norm(self.mount_translation_m)):.1f} cm (rotation "
                 f"vector {turn} deg, position {move} cm, in the camera's axes); --calibrate makes "
                 "the map with what was found; better correct the robot's description"
             )

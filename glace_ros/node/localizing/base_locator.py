@@ -79,12 +79,14 @@ class LocatedBase:
     map_from_base: at the exposure.
     covariance_66: of the base's position (m) and of small rotations (rad) about the map's axes.
     odom_from_base: at the exposure too; None where map->odom is not published.
+    exposure_ns: where the map says that it was not at the image's stamp; None: it was.
     """
 
     estimate: PoseEstimate
     map_from_base: Pose
     covariance_66: NDArray[np.float64]
     odom_from_base: Pose | None
+    exposure_ns: int | None = None
 
 
 class BaseLocator:
@@ -139,7 +141,10 @@ class BaseLocator:
         covariance_66 = base_covariance(
             estimate.covariance_66, estimate.map_from_camera, map_from_base
         )
-        return LocatedBase(estimate, map_from_base, covariance_66, odom_from_base)
+        return LocatedBase(
+            estimate, map_from_base, covariance_66, odom_from_base,
+            stamp_ns if correction else None,
+        )  # fmt: skip
 
     def _check_age(self, image: IncomingImage, now_ns: int) -> None:
         age_s, limit_s = (now_ns - image.stamp_ns) * 1e-9, self._parameters.max_image_age
