@@ -156,12 +156,17 @@ def _localized_frames(
 def calibrated(
     image: PosedImage, reader: PosedImageReader, correction: MountCorrection
 ) -> PosedImage:
-    """The image with the pose of its true exposure and mount; none where the recording ends."""
-    try:
-        described = reader.map_from_camera(correction.exposure_ns(image.stamp_ns))
-    except TransformError:
-        return replace(image, map_from_camera=None)
-    return replace(image, map_from_camera=described @ correction.pose)
+    """The image with the pose of its true exposure and mount; none where the recording ends. The
+    offset is to the clock of odometry: a truth that was measured otherwise has one of its own.
+    """
+    described = image.map_from_camera
+    truth = reader.info.topics.get(reader.info.pose_source)
+    if truth is None or truth.msgtype.endswith("/Odometry"):
+        try:
+            described = reader.map_from_camera(correction.exposure_ns(image.stamp_ns))
+        except TransformError:
+            described = None
+    return replace(image, map_from_camera=described @ correction.pose if described else None)
 
 
 def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetadata) -> None:

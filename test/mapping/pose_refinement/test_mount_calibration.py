@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,15 @@ import torch
 
 pytest.importorskip("gtsam")
 
+from glace_ros.commands.build_map_config import build_request
+from glace_ros.commands.build_map_options import build_map_parser
+from glace_ros.commands.build_map_poses import PoseChoice
+from glace_ros.commands.evaluate import calibrated
+from glace_ros.errors import MappingError
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.pose_refinement.bundle_adjustment import adjust
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.mount_calibration import AS_RECORDED, Calibration, motion
@@ -19,13 +29,15 @@ from glace_ros.mapping.pose_refinement.refined_poses import RefinementFindings
 from glace_ros.mapping.pose_refinement.refinement_config import BundleConfig, OdometryNoiseModel
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 from glace_ros.mapping.pose_refinement.tracks import Tracks
+from glace_ros.ranks import Ranks
+from glace_ros.recording.posed_images import PosedImage
 
 INTRINSICS_4 = np.array([300.0, 300.0, 200.0, 150.0])
 TRUE_MOUNT = Pose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.array([0.2, 0.05, 0.4]))
 WRONG = Pose.from_rotation_vector([0.02, 0.0, -0.022], np.radians([1.2, -1.2, 1.0]))
 LATE_S = 0.04
-NOISE = OdometryNoiseModel(rotation_rad=0.004, translation_m=0.004)
-CONFIG = BundleConfig(sigma_px=1.0)
+NOISE = OdometryNoiseModel(rotation_rad=0.001, translation_m=0.001)
+CONFIG = BundleConfig(sigma_px=0.5)
 VIEWS, SPACING_S = 50, 0.6
 
 
@@ -123,7 +135,7 @@ def test_what_is_wrong_is_significant():
 def test_the_height_of_a_camera_stays_unknown_to_a_robot_on_a_floor():
     """Its axis y looks down."""
     assert of_wrong().sigmas_7[4] > 0.02
-    assert (of_wrong().sigmas_7[[3, 5]] < 0.005).all()
+    assert (of_wrong().sigmas_7[[3, 5]] < 0.01).all()
 
 
 def test_a_right_mount_and_right_stamps_are_left_alone():
@@ -183,6 +195,38 @@ def test_small_motions_are_about_their_own_axes():
     pose = motion(np.array([0.1, 0, 0, 0, 2.0, 0]))
     assert pose.rotation_vector_3 == pytest.approx([0.1, 0, 0])
     assert pose.translation_3 == pytest.approx([0, 2.0, 0])
+
+
+class Driving:
+    """A recording of a robot that drives 1 m/s, until second 1."""
+
+    def __init__(self, msgtype="nav_msgs/msg/Odometry"):
+        topics = {"/truth": SimpleNamespace(msgtype=msgtype)}
+        self.info = SimpleNamespace(pose_source="/truth", topics=topics)
+
+    def map_from_camera(self, at_ns):
+        if at_ns > 10**9:
+            raise TransformError("none", "no newer transform")
+        return Pose.from_planar(1e-9 * at_ns, 0.0, 0.0)
+
+
+def test_evaluate_takes_the_truth_of_the_exposure():
+    correction = MountCorrection.of(Pose.from_planar(0.0, 0.03, 0.0), 0.04)
+    camera = Camera(4, 4, 4.0, 4.0, 2.0, 2.0)
+    image = PosedImage(500_000_000, np.zeros((4, 4, 3), np.uint8), camera, Pose.identity())
+    seen = calibrated(image, Driving(), correction)
+    assert seen.map_from_camera.translation_3 == pytest.approx([0.54, 0.03, 0.0])
+    other = calibrated(image, Driving("geometry_msgs/msg/PoseStamped"), correction)
+    assert other.map_from_camera.translation_3 == pytest.approx([0.0, 0.03, 0.0])
+    late = replace(image, stamp_ns=980_000_000)
+    assert calibrated(late, Driving(), correction).map_from_camera is None
+
+
+def test_calibrate_is_refused_where_poses_are_not_refined():
+    words = ["--bag", "x", "--calibrate", "--refine-poses", "off"]
+    request = build_request(build_map_parser(None).parse_args(words))
+    with pytest.raises(MappingError, match="--calibrate needs poses that are refined"):
+        PoseChoice(request, SimpleNamespace(drives=[None]), Ranks())
 
 
 def findings(**changes) -> RefinementFindings:
