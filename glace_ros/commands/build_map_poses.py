@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,9 @@ class PoseChoice:
         with progress_bar(console, "refine poses", 1.0) as advance:
             self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
         poses = self.refined.map_from_camera
+        recorded = [
+            self._corrected(*place, pose) for place, pose in zip(self.places, recorded, strict=True)
+        ]
         self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
@@ -102,14 +106,31 @@ class PoseChoice:
 
     def of_image(self, image: PosedImage) -> PosedImage:
         """The image with the pose that the map is made with."""
-        return self.trajectory.of_image(image) if self.trajectory else image
+        if self.trajectory is None or image.map_from_camera is None:
+            return image
+        pose = self.of_camera(image.drive, image.stamp_ns, image.map_from_camera)
+        return replace(image, map_from_camera=pose)
 
     def of_camera(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
         """map_from_camera, as the map is made with it.
 
         recorded: the same as recorded.
         """
-        return self.trajectory.pose(drive, stamp_ns, recorded) if self.trajectory else recorded
+        if self.trajectory is None:
+            return recorded
+        return self.trajectory.pose(drive, stamp_ns, self._corrected(drive, stamp_ns, recorded))
+
+    def _corrected(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
+        """By the mount and the stamps that were found, which is where the camera was either way."""
+        correction = self.refined.findings.correction if self.refined else None
+        if correction is None:
+            return recorded
+        try:
+            at_ns = correction.exposure_ns(stamp_ns)
+            recorded = self._reader.drives[drive].map_from_camera(at_ns)
+        except TransformError:
+            pass  # where the recording begins or ends
+        return recorded @ correction.pose
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` has it."""

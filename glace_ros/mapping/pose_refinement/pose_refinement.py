@@ -143,6 +143,11 @@ class PoseRefinement:
         recorded = (self._recorded, self._camera)
         self._shutter.readout_s = self._readout_s(matches)
         scene = self._adjusted(*recorded, matches, gate_px, self._fix_each_stretch)
+        if self._applied is not AS_RECORDED:  # odometry as it was recorded misled the shutter's
+            self._shutter.readout_s = self._readout_s(matches)
+            scene = self._adjusted(
+                scene.map_from_camera, scene.camera, matches, gate_px, self._fix_each_stretch
+            )
         every = replace(self._config.bundle, observations=self._config.matching.patches)
         seen = self._tracks(scene.map_from_camera, scene.camera, matches, _TIGHT_PX, every)
         return scene._replace(tracks=seen[0], points_k3=seen[1])
