@@ -146,8 +146,9 @@ class PoseRefinement:
     def _readout_s(self, matches: Sequence[PairMatches]) -> float:
         bundle = self._config.bundle
         config = replace(
-            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px
-        )
+            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px,
+            huber=bundle.readout_huber,
+        )  # fmt: skip
         gate_px = self._config.matching.along_epipolar_px
         tracks, points_k3 = self._tracks(self._recorded, self._camera, matches, gate_px, config)
         cameras = self._cameras(self._recorded, self._camera)
