@@ -89,7 +89,7 @@ class BundleConfig:
     min_views: int = 3
     """Of a track."""
     sigma_px: float = 8.0
-    """Standard deviation of a keypoint, much more than the one pixel that keypoints scatter by: what
+    """Standard deviation of a keypoint, much more than the one pixel that they scatter by: what
     those of a view have in common (rolling shutter, calibration) does not average out."""
     huber: float = 0.25
     """Standard deviations from which a keypoint counts less: 2 px."""
