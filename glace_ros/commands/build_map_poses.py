@@ -13,13 +13,12 @@ from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
-from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
+from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion, StretchesOfWay
 from glace_ros.recording.pose_jumps import ALTERNATING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
@@ -76,14 +75,14 @@ class PoseChoice:
         if np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
             self.why = self.why or "the robot hardly moves, and images show no depth without motion"
             self._can_check = False
-        stretches, names = _stretches(reader, self.places)
+        of_views, stretches = _stretches(reader, self.places)
         motions = [
             _motion(reader.drives[drive], stamp_ns, stretch)
-            for (drive, stamp_ns), stretch in zip(self.places, stretches, strict=True)
+            for (drive, stamp_ns), stretch in zip(self.places, of_views, strict=True)
         ]
         if self.why and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:
-                self.consistency = builder.consistency(encoded, motions, names, advance)
+                self.consistency = builder.consistency(encoded, motions, stretches, advance)
             if self._may_refine and self.consistency.fit_along_way and not self.consistency.fits:
                 console.print(f"note: {self.consistency.sentence()}", highlight=False)
                 self.why = ""
@@ -92,10 +91,12 @@ class PoseChoice:
             self._say_whether_they_fit(console)
             return
         with progress_bar(console, "refine poses", 1.0) as advance:
-            self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
+            self.refined = builder.refine(
+                encoded, motions, stretches, advance, saved.journal.cached
+            )
         poses = self.refined.map_from_camera
         self.consistency = self.refined.consistency
-        self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
+        self.trajectory = RefinedTrajectory(self.places, of_views, recorded, poses)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
         self._say_whether_they_fit(console)
@@ -185,27 +186,30 @@ def _is_odometry(drive: PosedImageReader) -> bool:
     return source.startswith("tf:") and "odom" in source.removeprefix("tf:")
 
 
-def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> tuple[list[int], list[str]]:
-    """Which stretch of way each view is of, and their names: a drive, or what of it lies between
+def _stretches(
+    reader: DrivesReader, places: list[tuple[int, int]]
+) -> tuple[list[int], StretchesOfWay]:
+    """Which stretch of way each view is of, and what these are: a drive, or what of it lies between
     two jumps of its poses.
     """
-    starts: list[NDArray[np.int64]] = [
-        np.array([jump.stamp_ns for jump in drive.pose_jumps()], np.int64)
-        for drive in reader.drives
-    ]
+    jumps = [drive.pose_jumps() for drive in reader.drives]
+    starts = [np.array([jump.stamp_ns for jump in of_drive], np.int64) for of_drive in jumps]
     keys = [
         (drive, int(np.searchsorted(starts[drive], stamp_ns, side="right")))
         for drive, stamp_ns in places
     ]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    names = []
-    for drive, part in numbers:
-        after = ""
+    names, continued = [], {}
+    for (number, part), stretch in numbers.items():
+        drive, after = reader.drives[number], ""
         if part:
-            second = (int(starts[drive][part - 1]) - reader.drives[drive].zero_ns()) * 1e-9
-            after = f" after the jump at {second:.1f} s"
-        names.append(f"{reader.names[drive]}{after}")
-    return [numbers[key] for key in keys], names
+            jump = jumps[number][part - 1]
+            after = f" after the jump at {(jump.stamp_ns - drive.zero_ns()) * 1e-9:.1f} s"
+            if (number, part - 1) in numbers:
+                before, behind = map(drive.map_from_base, (jump.before_ns, jump.stamp_ns))
+                continued[stretch] = before @ behind.inverse()
+        names.append(f"{reader.names[number]}{after}")
+    return [numbers[key] for key in keys], StretchesOfWay(names, continued)
 
 
 def _motion(drive: PosedImageReader, stamp_ns: int, stretch: int) -> RecordedMotion:

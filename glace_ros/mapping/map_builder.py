@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
-    from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
+    from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion, StretchesOfWay
     from glace_ros.mapping.resume.encoding_journal import Cached
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
     from glace_ros.mapping.training.schedule import TrainingProgress
@@ -124,7 +124,7 @@ class MapBuilder:
         self,
         encoded: Encoded,
         motions: Sequence[RecordedMotion],
-        names: Sequence[str],
+        stretches: StretchesOfWay,
         on_progress: Callable[[float, str], None] = lambda _, __: None,
         cached: Cached = lambda _, make: make(),
     ) -> RefinedPoses:
@@ -132,14 +132,14 @@ class MapBuilder:
         frame. Only where the local encoder finds keypoints, in one process.
 
         motions: of each view.
-        names: of the stretches of way, for people.
+        stretches: the views are of.
         on_progress: is told how much is done, 0 to 1, and what is being done.
         Raises MappingError where a stretch shows nothing of the others.
         """
         views = encoded.views
 
         def make() -> dict[str, torch.Tensor]:
-            return self._pose_refinement(views, motions, names, on_progress).run().tensors()
+            return self._pose_refinement(views, motions, stretches, on_progress).run().tensors()
 
         start = time.perf_counter()
         refined = RefinedPoses.of(cached("poses", make))
@@ -151,11 +151,11 @@ class MapBuilder:
         self,
         encoded: Encoded,
         motions: Sequence[RecordedMotion],
-        names: Sequence[str],
+        stretches: StretchesOfWay,
         on_progress: Callable[[float, str], None] = lambda _, __: None,
     ) -> PoseConsistency:
         """Whether the recorded poses fit the images; arguments as of `refine`."""
-        return self._pose_refinement(encoded.views, motions, names, on_progress).consistency()
+        return self._pose_refinement(encoded.views, motions, stretches, on_progress).consistency()
 
     def prepare(
         self,
@@ -291,7 +291,7 @@ class MapBuilder:
         self,
         views: MappingViews,
         motions: Sequence[RecordedMotion],
-        names: Sequence[str],
+        stretches: StretchesOfWay,
         on_progress: Callable[[float, str], None],
     ) -> PoseRefinement:
         config = self.config.refinement
@@ -302,7 +302,7 @@ class MapBuilder:
                 zip(views.recorded_map_from_camera, motions, strict=True)
             )
         ]
-        return PoseRefinement(known, names, config, on_progress)
+        return PoseRefinement(known, stretches.names, stretches.continued, config, on_progress)
 
     def _training_seconds(self, reserve_s: float) -> float | None:
         if self.config.minutes <= 0:

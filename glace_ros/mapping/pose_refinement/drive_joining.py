@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.errors import MappingError
+from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
 
 _AGREE_M, _AGREE_RAD = 0.5, 0.15
@@ -25,23 +25,27 @@ def join_stretches(
     stretches_v: NDArray[np.int64],
     loops: Sequence[Loop],
     names: Sequence[str],
+    continued: Mapping[int, Pose],
     min_joining: int,
     *,
     planar: bool,
 ) -> list[Pose]:
-    """All views in the frame of stretch 0, by where most loops put each stretch.
+    """All views in the frame of stretch 0, by where most loops put each stretch. Where too few say
+    so, a stretch begins where the robot was when the one before it ended.
 
     map_from_camera: each in its own stretch's frame.
     names: of the stretches, for people.
+    continued: previous_from_stretch of those that begin where the stretch before them ended.
     planar: all frames have the same floor, which is kept.
     Raises MappingError where a stretch shows nothing of the others.
     """
     poses = list(map_from_camera)
-    joined, left = {0}, set(stretches_v.tolist()) - {0}
+    map_from = {0: Pose.identity()}
+    left = set(stretches_v.tolist()) - {0}
     while left:
         best: tuple[int, int, Pose] | None = None
         for stretch in sorted(left):
-            placed = _places(poses, stretches_v, loops, joined, stretch)
+            placed = _places(poses, stretches_v, loops, map_from.keys(), stretch)
             if placed:
                 views = np.flatnonzero(stretches_v == stretch)
                 centre_3 = np.mean([poses[view].translation_3 for view in views], axis=0)
@@ -49,13 +53,17 @@ def join_stretches(
                 if best is None or support > best[0]:
                     best = support, stretch, pose
         if best is None or best[0] < min_joining:
-            raise MappingError(_unjoined(names, left, best))
+            following = sorted(s for s in left if s in continued and s - 1 in map_from)
+            if not following:
+                raise MappingError(_unjoined(names, left, best))
+            stretch = following[0]
+            best = 0, stretch, map_from[stretch - 1] @ continued[stretch]
         _, stretch, map_from_stretch = best
         if planar:
             map_from_stretch = map_from_stretch.planar()
         for view in np.flatnonzero(stretches_v == stretch).tolist():
             poses[view] = map_from_stretch @ poses[view]
-        joined.add(stretch)
+        map_from[stretch] = map_from_stretch
         left.remove(stretch)
     return poses
 
@@ -63,9 +71,18 @@ def join_stretches(
 def _unjoined(names: Sequence[str], left: set[int], best: tuple[int, int, Pose] | None) -> str:
     stretch = best[1] if best else min(left)
     seen = f"only {best[0]} of its views agree" if best else "none of its views agrees"
+    return unrelated(names, stretch, f"{seen} on where it is")
+
+
+def unrelated(names: Sequence[str], stretch: int, why: str) -> str:
+    """That a stretch is not of the same place as the others, as a sentence.
+
+    why: in a few words.
+    """
+    others = names[0] if stretch else names[-1]
     return (
-        f"{names[stretch]} shows nothing of what {names[0]} shows ({seen} on where it is): leave "
-        "it out, or record a drive that passes through both; parts of one map have to overlap"
+        f"{names[stretch]} shows nothing of what {others} shows ({why}): leave it out, or record a "
+        "drive that passes through both; parts of one map have to overlap"
     )
 
 
@@ -73,7 +90,7 @@ def _places(
     poses: Sequence[Pose],
     stretches_v: NDArray[np.int64],
     loops: Sequence[Loop],
-    joined: set[int],
+    joined: Container[int],
     stretch: int,
 ) -> list[Pose]:
     """map_from_stretch by each loop that leads there."""

@@ -98,10 +98,44 @@ def epipolar_ratio(
         for first in range(len(views))
         for second in range(first + 1, min(len(views), first + 1 + _REACH))
         if views[first].stretch == views[second].stretch
-        and map_from_camera[first].distance_m(map_from_camera[second]) > _LEAST_BASELINE_M
     ]
-    pairs = pairs[:: max(1, -(-len(pairs) // _MOST_PAIRS))]
-    matches = match_pairs(views, map_from_camera, pairs, np.inf, _CONFIDENT_COSINE)
+    return epipolar_ratio_of(views, map_from_camera, pairs)
+
+
+def stretch_fits(
+    stretch: int,
+    views: Sequence[RefinementView],
+    map_from_camera: Sequence[Pose],
+    pairs: Sequence[tuple[int, int]],
+) -> bool:
+    """Whether views of the stretch and of others that should see the same do.
+
+    pairs: of views near each other.
+    """
+    across = [
+        (first, second)
+        for first, second in pairs
+        if (views[first].stretch == stretch) != (views[second].stretch == stretch)
+    ]
+    ratio = epipolar_ratio_of(views, map_from_camera, across)
+    return ratio is not None and ratio >= _LEAST_EPIPOLAR
+
+
+def epipolar_ratio_of(
+    views: Sequence[RefinementView],
+    map_from_camera: Sequence[Pose],
+    pairs: Sequence[tuple[int, int]],
+) -> float | None:
+    """Of confident matches in pairs of views, those near their epipolar lines; None where too
+    little matches.
+    """
+    apart = [
+        (first, second)
+        for first, second in pairs
+        if map_from_camera[first].distance_m(map_from_camera[second]) > _LEAST_BASELINE_M
+    ]
+    some = apart[:: max(1, -(-len(apart) // _MOST_PAIRS))]
+    matches = match_pairs(views, map_from_camera, some, np.inf, _CONFIDENT_COSINE)
     cameras = Cameras.of(map_from_camera, np.stack([view.intrinsics_4 for view in views]))
     found = sum(len(pair.first_p) for pair in matches)
     if found < _FEWEST_MATCHES:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.mapping.pose_refinement.bundle_adjustment import adjust
-from glace_ros.mapping.pose_refinement.drive_joining import join_stretches
+from glace_ros.mapping.pose_refinement.drive_joining import join_stretches, unrelated
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
 from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
@@ -35,6 +36,7 @@ from glace_ros.mapping.pose_refinement.pose_consistency import (
     PoseConsistency,
     epipolar_ratio,
     loops_agreeing,
+    stretch_fits,
 )
 from glace_ros.mapping.pose_refinement.pose_graph import optimize_pose_graph
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
@@ -50,7 +52,7 @@ from glace_ros.mapping.pose_refinement.tracks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,6 +86,7 @@ class PoseRefinement:
 
     views: in order of time within each stretch of way; the stretches one after the other.
     names: of the stretches, for people.
+    continued: as in `join_stretches`.
     on_progress: is told how much is done, 0 to 1, and in words what is being done.
     """
 
@@ -91,10 +94,12 @@ class PoseRefinement:
         self,
         views: Sequence[RefinementView],
         names: Sequence[str],
+        continued: Mapping[int, Pose],
         config: PoseRefinementConfig,
         on_progress: Callable[[float, str], None] = lambda _, __: None,
     ) -> None:
         self._views, self._names, self._config = views, names, config
+        self._continued = continued
         self._on_progress = on_progress
         self._stretches_v = np.array([view.stretch for view in views])
         self._recorded = [view.recorded for view in views]
@@ -118,18 +123,33 @@ class PoseRefinement:
         self._say("along the way")
         loops = self._loops(scene)
         self._say("loops")
-        joining = self._config.loops.min_joining
-        poses = join_stretches(
-            scene.map_from_camera, self._stretches_v, loops, self._names, joining,
-            planar=self._planar,
-        )  # fmt: skip
-        self._joined = join_stretches(
-            self._recorded, self._stretches_v, loops, self._names, joining, planar=self._planar
-        )
+        poses = self._in_one_frame(scene.map_from_camera, loops)
+        self._joined = self._in_one_frame(self._recorded, loops)
         edges = [self._visual(edge, poses) for edge in self._edges]
         graph = optimize_pose_graph(poses, edges, loops, self._constrain, self._config.loops)
         scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
+        self._require_one_place(scene)
         return self._refined(scene, loops, graph.kept_n)
+
+    def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
+        return join_stretches(
+            poses, self._stretches_v, loops, self._names, self._continued,
+            self._config.loops.min_joining, planar=self._planar,
+        )  # fmt: skip
+
+    def _require_one_place(self, scene: _Scene) -> None:
+        """Loops between places that look alike can agree with each other; then the views that they
+        bring together do not match.
+        """
+        poses = scene.map_from_camera
+        stretches = set(self._stretches_v.tolist())
+        if len(stretches) == 1:
+            return
+        pairs = pairs_in_reach(poses, self._config.matching)
+        for stretch in sorted(stretches - {0}):
+            if not stretch_fits(stretch, self._views, poses, pairs):
+                why = "what its views and theirs should both see does not match"
+                raise MappingError(unrelated(self._names, stretch, why))
 
     def consistency(self) -> PoseConsistency:
         """Whether the recorded poses fit the images as they are; adjusts nothing."""

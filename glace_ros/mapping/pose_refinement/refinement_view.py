@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import torch
     from numpy.typing import NDArray
 
@@ -21,6 +23,15 @@ class RecordedMotion(NamedTuple):
     base_from_camera: Pose
     stretch: int
     velocity_6: NDArray[np.float64] | None
+
+
+class StretchesOfWay(NamedTuple):
+    """Drives, or parts of one between two jumps of its poses."""
+
+    names: Sequence[str]
+    """For people."""
+    continued: Mapping[int, Pose]
+    """previous_from_stretch of those that begin where the stretch before them ended."""
 
 
 @dataclass(frozen=True, eq=False)
