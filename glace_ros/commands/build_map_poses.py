@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from glace_ros.command_line.progress import progress_bar
 from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.features.encoder_names import LocalEncoderName
+from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
-from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion, StretchesOfWay
+from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 from glace_ros.recording.pose_jumps import ALTERNATING
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
-    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 AUTO, ON, OFF = "auto", "on", "off"
 _VELOCITY_NS = 50_000_000
 """Before and after an exposure: the camera's velocity is that between these times."""
+_SAME_PLACE_NS = 500_000_000
+"""From the pose before a jump to the one after it, at most, where the robot counts as not moved."""
 _LEAST_WAY_M = 0.3
 """From the first to the farthest view: a robot that stands still shows no points."""
 
@@ -75,14 +77,14 @@ class PoseChoice:
         if np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
             self.why = self.why or "the robot hardly moves, and images show no depth without motion"
             self._can_check = False
-        of_views, stretches = _stretches(reader, self.places)
+        parts, stretches, names, continued = _stretches(reader, self.places)
         motions = [
-            _motion(reader.drives[drive], stamp_ns, stretch)
-            for (drive, stamp_ns), stretch in zip(self.places, of_views, strict=True)
+            _motion(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
+            for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
         ]
         if self.why and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:
-                self.consistency = builder.consistency(encoded, motions, stretches, advance)
+                self.consistency = builder.consistency(encoded, motions, names, advance)
             if self._may_refine and self.consistency.fit_along_way and not self.consistency.fits:
                 console.print(f"note: {self.consistency.sentence()}", highlight=False)
                 self.why = ""
@@ -91,12 +93,10 @@ class PoseChoice:
             self._say_whether_they_fit(console)
             return
         with progress_bar(console, "refine poses", 1.0) as advance:
-            self.refined = builder.refine(
-                encoded, motions, stretches, advance, saved.journal.cached
-            )
+            self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
         poses = self.refined.map_from_camera
         self.consistency = self.refined.consistency
-        self.trajectory = RefinedTrajectory(self.places, of_views, recorded, poses)
+        self.trajectory = RefinedTrajectory(self.places, parts, recorded, poses)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
         self._say_whether_they_fit(console)
@@ -186,11 +186,23 @@ def _is_odometry(drive: PosedImageReader) -> bool:
     return source.startswith("tf:") and "odom" in source.removeprefix("tf:")
 
 
-def _stretches(
-    reader: DrivesReader, places: list[tuple[int, int]]
-) -> tuple[list[int], StretchesOfWay]:
-    """Which stretch of way each view is of, and what these are: a drive, or what of it lies between
-    two jumps of its poses.
+class _Stretches(NamedTuple):
+    """How the views are cut: a part lies between two jumps of its drive's poses; parts that begin
+    where the robot was when the one before them ended are one stretch of way.
+    """
+
+    part_v: list[int]
+    """Of each view."""
+    stretch_of_part: list[int]
+    names: list[str]
+    """Of the stretches, for people."""
+    continued: list[Pose]
+    """stretch_from_part of each part: its poses in the frame that the stretch began with."""
+
+
+def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> _Stretches:
+    """Of all views. Over a jump of milliseconds the robot has not moved, whatever its odometry
+    says; over a longer one nobody knows.
     """
     jumps = [drive.pose_jumps() for drive in reader.drives]
     starts = [np.array([jump.stamp_ns for jump in of_drive], np.int64) for of_drive in jumps]
@@ -199,21 +211,27 @@ def _stretches(
         for drive, stamp_ns in places
     ]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    names, continued = [], {}
-    for (number, part), stretch in numbers.items():
-        drive, after = reader.drives[number], ""
-        if part:
+    found = _Stretches([numbers[key] for key in keys], [], [], [])
+    for number, part in numbers:
+        drive, name, continued = reader.drives[number], reader.names[number], None
+        if part and (number, part - 1) in numbers:
             jump = jumps[number][part - 1]
-            after = f" after the jump at {(jump.stamp_ns - drive.zero_ns()) * 1e-9:.1f} s"
-            if (number, part - 1) in numbers:
+            name += f" after the jump at {(jump.stamp_ns - drive.zero_ns()) * 1e-9:.1f} s"
+            if jump.stamp_ns - jump.before_ns < _SAME_PLACE_NS:
                 before, behind = map(drive.map_from_base, (jump.before_ns, jump.stamp_ns))
-                continued[stretch] = before @ behind.inverse()
-        names.append(f"{reader.names[number]}{after}")
-    return [numbers[key] for key in keys], StretchesOfWay(names, continued)
+                continued = found.continued[-1] @ before @ behind.inverse()
+        if continued is None:
+            found.names.append(name)
+        found.stretch_of_part.append(len(found.names) - 1)
+        found.continued.append(continued or Pose.identity())
+    return found
 
 
-def _motion(drive: PosedImageReader, stamp_ns: int, stretch: int) -> RecordedMotion:
-    """What odometry says of the camera at an exposure."""
+def _motion(drive: PosedImageReader, stamp_ns: int, recorded: Pose, stretch: int) -> RecordedMotion:
+    """What odometry says of the camera at an exposure.
+
+    recorded: its pose in the stretch's frame.
+    """
     velocity_6 = None
     try:
         before, after = (
@@ -224,4 +242,4 @@ def _motion(drive: PosedImageReader, stamp_ns: int, stretch: int) -> RecordedMot
         velocity_6 = moved_6 / (2e-9 * _VELOCITY_NS)
     except TransformError:
         pass
-    return RecordedMotion(drive.info.base_from_camera, stretch, velocity_6)
+    return RecordedMotion(recorded, drive.info.base_from_camera, stretch, velocity_6)

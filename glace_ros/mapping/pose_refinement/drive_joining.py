@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.errors import MappingError
-from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Sequence
 
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
 
 _AGREE_M, _AGREE_RAD = 0.5, 0.15
@@ -25,27 +25,24 @@ def join_stretches(
     stretches_v: NDArray[np.int64],
     loops: Sequence[Loop],
     names: Sequence[str],
-    continued: Mapping[int, Pose],
     min_joining: int,
     *,
     planar: bool,
 ) -> list[Pose]:
-    """All views in the frame of stretch 0, by where most loops put each stretch. Where too few say
-    so, a stretch begins where the robot was when the one before it ended.
+    """All views in the frame of stretch 0, by where most loops put each stretch.
 
     map_from_camera: each in its own stretch's frame.
     names: of the stretches, for people.
-    continued: previous_from_stretch of those that begin where the stretch before them ended.
     planar: all frames have the same floor, which is kept.
     Raises MappingError where a stretch shows nothing of the others.
     """
     poses = list(map_from_camera)
-    map_from = {0: Pose.identity()}
+    joined = {0}
     left = set(stretches_v.tolist()) - {0}
     while left:
         best: tuple[int, int, Pose] | None = None
         for stretch in sorted(left):
-            placed = _places(poses, stretches_v, loops, map_from.keys(), stretch)
+            placed = _places(poses, stretches_v, loops, joined, stretch)
             if placed:
                 views = np.flatnonzero(stretches_v == stretch)
                 centre_3 = np.mean([poses[view].translation_3 for view in views], axis=0)
@@ -53,17 +50,13 @@ def join_stretches(
                 if best is None or support > best[0]:
                     best = support, stretch, pose
         if best is None or best[0] < min_joining:
-            following = sorted(s for s in left if s in continued and s - 1 in map_from)
-            if not following:
-                raise MappingError(_unjoined(names, left, best))
-            stretch = following[0]
-            best = 0, stretch, map_from[stretch - 1] @ continued[stretch]
+            raise MappingError(_unjoined(names, left, best))
         _, stretch, map_from_stretch = best
         if planar:
             map_from_stretch = map_from_stretch.planar()
         for view in np.flatnonzero(stretches_v == stretch).tolist():
             poses[view] = map_from_stretch @ poses[view]
-        map_from[stretch] = map_from_stretch
+        joined.add(stretch)
         left.remove(stretch)
     return poses
 

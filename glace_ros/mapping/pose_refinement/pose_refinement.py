@@ -52,7 +52,7 @@ from glace_ros.mapping.pose_refinement.tracks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -86,7 +86,6 @@ class PoseRefinement:
 
     views: in order of time within each stretch of way; the stretches one after the other.
     names: of the stretches, for people.
-    continued: as in `join_stretches`.
     on_progress: is told how much is done, 0 to 1, and in words what is being done.
     """
 
@@ -94,12 +93,10 @@ class PoseRefinement:
         self,
         views: Sequence[RefinementView],
         names: Sequence[str],
-        continued: Mapping[int, Pose],
         config: PoseRefinementConfig,
         on_progress: Callable[[float, str], None] = lambda _, __: None,
     ) -> None:
         self._views, self._names, self._config = views, names, config
-        self._continued = continued
         self._on_progress = on_progress
         self._stretches_v = np.array([view.stretch for view in views])
         self._recorded = [view.recorded for view in views]
@@ -133,7 +130,7 @@ class PoseRefinement:
 
     def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
         return join_stretches(
-            poses, self._stretches_v, loops, self._names, self._continued,
+            poses, self._stretches_v, loops, self._names,
             self._config.loops.min_joining, planar=self._planar,
         )  # fmt: skip
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import torch
     from numpy.typing import NDArray
 
@@ -18,20 +16,12 @@ if TYPE_CHECKING:
 
 
 class RecordedMotion(NamedTuple):
-    """What odometry says of a camera at an exposure, beside its pose; as in RefinementView."""
+    """What odometry says of a camera at an exposure; as in RefinementView."""
 
+    recorded: Pose
     base_from_camera: Pose
     stretch: int
     velocity_6: NDArray[np.float64] | None
-
-
-class StretchesOfWay(NamedTuple):
-    """Drives, or parts of one between two jumps of its poses."""
-
-    names: Sequence[str]
-    """For people."""
-    continued: Mapping[int, Pose]
-    """previous_from_stretch of those that begin where the stretch before them ended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +42,7 @@ class RefinementView:
     """The camera on the robot."""
     stretch: int
     """Of which stretch of way it is: poses of one share one frame, and odometry leads from each
-    view to the next one. A drive whose poses jump is several."""
+    view to the next one."""
     velocity_6: NDArray[np.float64] | None
     """Of the camera at exposure, about its own axes: rotation (rad/s), position (m/s); None where
     the recording does not tell."""
