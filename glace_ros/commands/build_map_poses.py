@@ -12,6 +12,7 @@ from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.mapping.pose_refinement.factor_graph import is_available
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
 from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 from glace_ros.recording.pose_jumps import ALTERNATING
@@ -146,6 +147,11 @@ def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
         return f"--preset {config.preset} has no keypoints that match"
     if not LocalEncoderName.parse(config.local_encoder).finds_keypoints:
         return f"--local-encoder {config.local_encoder} finds no keypoints that match"
+    if not is_available():
+        return (
+            "gtsam is not installed (pip install 'gtsam>=4.3'; there are wheels for Python 3.11 "
+            "and newer)"
+        )
     for drive in reader.drives:
         for jump in drive.pose_jumps():
             if jump.kind == ALTERNATING:
