@@ -16,6 +16,7 @@ from glace_ros.mapping.pose_refinement.factor_graph import is_available
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
 from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 from glace_ros.recording.pose_jumps import ALTERNATING
+from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,8 @@ class PoseChoice:
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
         """Of the mapping views, and what was found; None where it did not run."""
+        self.way: RefinedWay | None = None
+        """As recorded and as refined, for the report; None where it did not run."""
         self.places: list[tuple[int, int]] = []
         """(drive, stamp in ns) of the mapping views."""
 
@@ -81,6 +84,7 @@ class PoseChoice:
             self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
         poses = self.refined.map_from_camera
         self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
+        self.way = refined_way(recorded, poses, stretches, self.refined.findings.loops)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
 
@@ -99,7 +103,9 @@ class PoseChoice:
         """As `--json` has it."""
         if self.refined is None:
             return {"refined": False, "why": self.why}
-        return {"refined": True, **findings_json(self.refined.findings, self.places)}
+        findings = self.refined.findings
+        said = {"refined": True, "sentences": findings.sentences()}
+        return {**said, **findings_json(findings, self.places)}
 
     def write(self, path: Path) -> None:
         """The refined poses of the base, where they were refined: lines

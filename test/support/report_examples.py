@@ -61,7 +61,7 @@ def example_report(
     metrics |= {
         "map_bytes": 1_234_567, "seconds": {"read": 1.5, "train": 100.0, "total": 123.0},
         "heads": 1, "steps": 600, "mapping_frames": len(mapping), "left_out": {"blurred": 16},
-        "pose_jumps": [],
+        "pose_jumps": [], "pose_refinement": {"refined": False, "why": "tf:map has no drift"},
     }  # fmt: skip
     validation = MapValidation(tiny_map(), frames, metrics, usable, None)
     words = [("bag", "office"), ("map frame", "map")]
