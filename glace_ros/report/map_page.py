@@ -142,8 +142,8 @@ def _plan(report: MapReport, run: Run) -> Markup:
     if report.way:
         caption += (
             " Dashed: the way as odometry recorded it, each drive, or what of it lies between two "
-            "jumps, from where it begins in the map. Dark line: the same as refined. Blue: loops, "
-            "from a view to one that sees the same."
+            "jumps, from where it begins in the map. Dark line: the same as refined. Light blue: "
+            "loops, from a view to one that sees the same (some of them, where there are many)."
         )
     views = report.mapping_views
     shown = views, near_m, report.regions, report.mapping_of_drives, report.way

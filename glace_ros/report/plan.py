@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 
 from glace_ros.recording.recording_time import clock
 from glace_ros.report.colours import (
-    BLUE,
     COVERAGE_SCALE,
     DARK,
     DRIVES,
     ERROR_SCALE,
     GREY,
+    LOOP,
     ORANGE,
     PURPLE,
     VERMILLION,
@@ -38,7 +38,10 @@ _LEAST_CM, _MOST_CM = 1.0, 100.0
 """Ends of the colour scale of errors, which is logarithmic."""
 _TICKS_CM = (1, 3, 10, 30, 100)
 _ARROWS = 800
-"""Headings drawn at most, and loops: more of them cover the plan."""
+"""Headings drawn at most: more of them cover the plan."""
+_LOOPS = 250
+"""The same of loops."""
+_RECORDED_LINE = {"color": WAY, "width": 1.3, "dash": "5px,3px"}
 
 
 def plan_of_run(run: Run, mapping_xy_n2: Floats, obstacles_m: Floats) -> go.Figure:
@@ -84,11 +87,11 @@ def plan_of_map(
     figure = go.Figure()
     if len(mapping.time_s_n):
         _add_coverage(figure, coverage_grid(mapping, near_m), near_m)
+        if way:
+            _add_way(figure, way)
         for number, (name, views) in enumerate(drives or [("", mapping)]):
             name = f"mapping, {name}" if name else "mapping"
             _add_headings(figure, views, 0.3 * near_m, name, DRIVES[number % len(DRIVES)])
-    if way:
-        _add_way(figure, way)
     _add_poses(figure, run, run.truth_f3, "held out")
     for region in regions:
         _add_region(figure, region)
@@ -137,16 +140,14 @@ def _add_headings(
 
 
 def _add_way(figure: go.Figure, way: RefinedWay) -> None:
-    """Both ways, and lines between the ends of loops."""
-    loops_n2 = way.loops_n2[:: max(1, math.ceil(len(way.loops_n2) / _ARROWS))]
-    ends_2n2 = way.refined_v3[loops_n2.T, :2]
-    loops = f"loops ({len(way.loops_n2)})"
-    for (x, y), style, name in (
-        (_lines(way.recorded_v3, way.stretches_v), {"color": WAY, "dash": "dash"}, "as recorded"),
-        (_lines(way.refined_v3, way.stretches_v), {"color": DARK}, "refined"),
-        (_segments(*ends_2n2), {"color": BLUE}, loops),
+    """Both ways, over faint lines between the ends of loops."""
+    loops_n2 = way.loops_n2[:: max(1, math.ceil(len(way.loops_n2) / _LOOPS))]
+    loops_xy = _segments(*way.refined_v3[loops_n2.T, :2])
+    for (x, y), line, name in (
+        (loops_xy, {"color": LOOP, "width": 0.7}, "loops"),
+        (_lines(way.recorded_v3, way.stretches_v), _RECORDED_LINE, "as recorded"),
+        (_lines(way.refined_v3, way.stretches_v), {"color": DARK, "width": 1}, "refined"),
     ):
-        line = {"width": 1, **style}
         figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip")
 
 
