@@ -70,6 +70,15 @@ def test_where_poses_jump_the_map_is_bent_however_well_held_out_images_fit(misse
     assert ("Record more at A" in said.sentence) == (missed_s == MISSED_S)
 
 
+def test_where_refinement_placed_what_lies_between_jumps_the_held_out_images_count_again():
+    jump = {"kind": "jump", "time_s": 65.0, "distance_m": 2.5, "angle_deg": 40.0}
+    for refined, word in ((True, "usable"), (False, "bent, the poses jump")):
+        report = example_report((0.0, 0.0), refinement={"refined": refined, "why": "no gtsam"})
+        report.metrics["pose_jumps"] = [jump]
+        assert report.verdict == word
+        assert ("jump" in verdict(report).sentence) == (not refined)
+
+
 def test_a_bad_map_is_not_usable():
     report = example_report(error_m=0.8)
     assert (report.verdict, verdict(report).level) == ("unusable", "bad")
