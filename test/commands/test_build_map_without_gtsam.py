@@ -1,4 +1,4 @@
-"""Without gtsam, as on Python 3.10, poses stay as recorded, and what needs it says why it cannot."""
+"""Without gtsam, as on Python 3.10, poses stay as recorded; what needs it says why it cannot."""
 
 from __future__ import annotations
 
