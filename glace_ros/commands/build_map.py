@@ -78,7 +78,7 @@ def _build(request: BuildRequest) -> int:
     console = Console(stderr=True, quiet=ranks.rank > 0)
     with open_drives(request.recording, "train") as reader:
         if request.dry_run:
-            print_survey(reader, selection, config)
+            print_survey(reader, selection, config, device)
             return 0
         output = request.writable_output()
         weights = weights_of(config)  # are they here: said before the images are counted

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
     from glace_ros.mapping.resume.saved_work import SavedWork
     from glace_ros.ranks import Ranks
@@ -50,6 +51,12 @@ class PoseChoice:
         self._reader = reader
         self.why = _why_not(request, reader, ranks)
         """Why they are not, as a sentence; empty: they are."""
+        cannot = _cannot(request, reader, ranks)
+        self._can_check = not cannot and ranks.count == 1
+        # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
+        self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
+        self.consistency: PoseConsistency | None = None
+        """Of the poses with the images; None where that was not looked at."""
         self.trajectory: RefinedTrajectory | None = None
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
@@ -70,23 +77,37 @@ class PoseChoice:
         self.places = list(zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True))
         recorded = list(views.recorded_map_from_camera)
         positions_v3 = np.stack([pose.translation_3 for pose in recorded])
-        if not self.why and np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
-            self.why = "the robot hardly moves, and images show no depth without motion"
-        if self.why:
-            console.print(f"poses are used as recorded: {self.why}", highlight=False)
-            return
+        if np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
+            self.why = self.why or "the robot hardly moves, and images show no depth without motion"
+            self._can_check = False
         stretches, names = _stretches(reader, self.places)
         motions = [
             _motion(reader.drives[drive], stamp_ns, stretch)
             for (drive, stamp_ns), stretch in zip(self.places, stretches, strict=True)
         ]
+        if self.why and self._can_check:
+            with progress_bar(console, "check poses", 1.0) as advance:
+                self.consistency = builder.consistency(encoded, motions, names, advance)
+            if self._may_refine and self.consistency.fit_along_way and not self.consistency.fits:
+                console.print(f"note: {self.consistency.sentence()}", highlight=False)
+                self.why = ""
+        if self.why:
+            console.print(f"poses are used as recorded: {self.why}", highlight=False)
+            self._say_whether_they_fit(console)
+            return
         with progress_bar(console, "refine poses", 1.0) as advance:
             self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
         poses = self.refined.map_from_camera
+        self.consistency = self.refined.consistency
         self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
         self.way = refined_way(recorded, poses, stretches, self.refined.findings.loops)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
+        self._say_whether_they_fit(console)
+
+    def _say_whether_they_fit(self, console: Console) -> None:
+        if self.consistency and not self.consistency.fits:
+            console.print(f"note: {self.consistency.sentence()}", highlight=False)
 
     def of_image(self, image: PosedImage) -> PosedImage:
         """The image with the pose that the map is made with."""
@@ -101,11 +122,17 @@ class PoseChoice:
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` has it."""
+        sentences: list[str] = []
         if self.refined is None:
-            return {"refined": False, "why": self.why}
-        findings = self.refined.findings
-        said = {"refined": True, "sentences": findings.sentences()}
-        return {**said, **findings_json(findings, self.places)}
+            told: dict[str, Any] = {"refined": False, "why": self.why}
+        else:
+            told = {"refined": True, **findings_json(self.refined.findings, self.places)}
+            sentences = self.refined.findings.sentences()
+        consistency = self.consistency
+        if consistency and not consistency.fits:
+            sentences.append(consistency.sentence())
+        told["sentences"] = sentences
+        return {**told, "consistency": consistency.as_json() if consistency else None}
 
     def write(self, path: Path) -> None:
         """The refined poses of the base, where they were refined: lines

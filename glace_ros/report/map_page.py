@@ -56,7 +56,7 @@ def _sections(report: MapReport) -> list[Markup]:
     if len(report.mapping) or len(run.time_s_f):
         sections.append(_plan(report, run))
     if said := report.metrics["pose_refinement"].get("sentences"):
-        sections.append(section("Odometry, and what the images say of it", listed(said)))
+        sections.append(section("What the images say of the poses", listed(said)))
     if len(run.time_s_f):
         sections += _errors(report, run)
     if len(report.record.training) > 1:

@@ -63,7 +63,7 @@ def test_the_page_says_what_was_found_and_explains_the_lines(way):
     said = ["poses refined: 2 loops over 3 m", "odometry drifts by 10 cm a metre"]
     report = example_report(way=way, refinement={"refined": True, "sentences": said})
     page = page_html(map_page("m.glace", report))
-    assert "<h2>Odometry, and what the images say of it</h2>" in page
+    assert "<h2>What the images say of the poses</h2>" in page
     assert all(f"<li>{sentence}</li>" in page for sentence in said)
     assert "Dashed: the way as odometry recorded it" in page
     assert report.as_json()["figures"]["pose_refinement"]["sentences"] == said
@@ -71,5 +71,5 @@ def test_the_page_says_what_was_found_and_explains_the_lines(way):
 
 def test_without_refinement_the_page_has_none_of_it():
     page = page_html(map_page("m.glace", example_report()))
-    assert "what the images say of it" not in page
+    assert "What the images say of" not in page
     assert "Dashed" not in page

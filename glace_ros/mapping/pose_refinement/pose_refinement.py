@@ -31,6 +31,11 @@ from glace_ros.mapping.pose_refinement.pair_matching import (
     pairs_along_way,
     pairs_in_reach,
 )
+from glace_ros.mapping.pose_refinement.pose_consistency import (
+    PoseConsistency,
+    epipolar_ratio,
+    loops_agreeing,
+)
 from glace_ros.mapping.pose_refinement.pose_graph import optimize_pose_graph
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.pose_refinement.rolling_shutter import RollingShutter, most_likely_readout_s
@@ -126,6 +131,32 @@ class PoseRefinement:
         scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
         return self._refined(scene, loops, graph.kept_n)
 
+    def consistency(self) -> PoseConsistency:
+        """Whether the recorded poses fit the images as they are; adjusts nothing."""
+        matching = self._config.matching
+        pairs = pairs_along_way(self._stretches_v, matching.along_way)
+        gate_px = matching.along_epipolar_px
+        matches = match_pairs(self._views, self._recorded, pairs, gate_px, matching.min_cosine)
+        every = replace(self._config.bundle, observations=matching.patches)
+        seen = self._tracks(self._recorded, self._camera, matches, gate_px, every)
+        self._say("matching")
+        loops = [
+            loop
+            for loop in self._loops(_Scene(self._recorded, self._camera, *seen))
+            if self._stretches_v[loop.first] == self._stretches_v[loop.second]
+        ]
+        # between rooms that look alike many loops are wrong: those count that odometry allows
+        graph = optimize_pose_graph(
+            self._recorded, self._edges, loops, self._fix_each_stretch, self._config.loops
+        )
+        loops = [loop for loop, keep in zip(loops, graph.kept_n.tolist(), strict=True) if keep]
+        self._on_progress(1.0, "loops")
+        return PoseConsistency(
+            epipolar_ratio(self._views, self._recorded),
+            len(loops),
+            loops_agreeing(loops, self._recorded),
+        )
+
     def _say(self, step: str) -> None:
         self._on_progress(_SHARES[step], step)
 
@@ -146,8 +177,9 @@ class PoseRefinement:
     def _readout_s(self, matches: Sequence[PairMatches]) -> float:
         bundle = self._config.bundle
         config = replace(
-            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px
-        )
+            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px,
+            huber=bundle.readout_huber,
+        )  # fmt: skip
         gate_px = self._config.matching.along_epipolar_px
         tracks, points_k3 = self._tracks(self._recorded, self._camera, matches, gate_px, config)
         cameras = self._cameras(self._recorded, self._camera)
@@ -283,6 +315,7 @@ class PoseRefinement:
     ) -> RefinedPoses:
         cameras = self._cameras(scene.map_from_camera, scene.camera)
         error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
+        kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
         findings = describe_findings(
             self._views, self._joined, scene.map_from_camera, self._edges, loops, kept_n,
             rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
@@ -291,4 +324,8 @@ class PoseRefinement:
             focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
             reprojection_px=float(np.median(error_n)),
         )  # fmt: skip
-        return RefinedPoses(scene.map_from_camera, findings)
+        consistency = PoseConsistency(
+            epipolar_ratio(self._views, scene.map_from_camera), len(findings.loops),
+            loops_agreeing(kept, scene.map_from_camera),
+        )  # fmt: skip
+        return RefinedPoses(scene.map_from_camera, findings, consistency)

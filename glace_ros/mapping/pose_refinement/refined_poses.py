@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from glace_ros.geometry.pose import Pose, interpolate, stack
+from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +74,7 @@ class RefinementFindings:
                 f"{self.drift_deg_per_m:.2f} deg for each metre of way (median over the loops)"
             )
         if out := self.loops_found - len(self.loops):
-            said.append(
-                f"{out} of {self.loops_found} loops contradict the others, left out"
-            )
+            said.append(f"{out} of {self.loops_found} loops contradict the others, left out")
         if abs(self.readout_ms) > 1:
             said.append(
                 f"the camera has a rolling shutter of about {abs(self.readout_ms):.0f} ms, which "
@@ -95,25 +94,30 @@ class RefinedPoses:
 
     map_from_camera: list[Pose]
     findings: RefinementFindings
+    consistency: PoseConsistency
+    """Of these poses with the images."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a file of unfinished work."""
-        text = json.dumps(asdict(self.findings)).encode()
+        told = {"findings": asdict(self.findings), "consistency": self.consistency._asdict()}
+        text = bytearray(json.dumps(told).encode())
         return {
             "map_from_camera_v34": torch.from_numpy(stack(self.map_from_camera)),
-            "findings": torch.frombuffer(bytearray(text), dtype=torch.uint8),
+            "told": torch.frombuffer(text, dtype=torch.uint8),
         }
 
     @staticmethod
     def of(tensors: dict[str, torch.Tensor]) -> RefinedPoses:
         """What `tensors` gave."""
         matrices_v34 = tensors["map_from_camera_v34"].numpy()
-        found = json.loads(tensors["findings"].numpy().tobytes())
+        told = json.loads(tensors["told"].numpy().tobytes())
+        found = told["findings"]
         found["loops"] = [(first, second) for first, second in found["loops"]]
         found["moved_most"] = [(view, metres, deg) for view, metres, deg in found["moved_most"]]
         return RefinedPoses(
             [Pose(matrix_34[:, :3], matrix_34[:, 3]) for matrix_34 in matrices_v34],
             RefinementFindings(**found),
+            PoseConsistency(**told["consistency"]),
         )
 
 
