@@ -130,11 +130,21 @@ class MapReport:
         return joined(self.record.clouds)
 
     @property
-    def is_bent(self) -> bool:
+    def jumps_remain(self) -> bool:
         """Whether poses jump and the map is made with them as they are. Refinement takes what lies
         between two jumps for a stretch of its own, and places each by what it sees.
         """
         return bool(self.metrics["pose_jumps"]) and not self.metrics["pose_refinement"]["refined"]
+
+    @property
+    def misfit(self) -> str:
+        """Why the map's poses do not fit the images, a sentence; empty where they do, or nobody
+        knows.
+        """
+        refinement = self.metrics["pose_refinement"]
+        if (consistency := refinement.get("consistency")) and not consistency["fits"]:
+            return str(refinement["sentences"][-1])  # whether they fit is said last
+        return ""
 
     @property
     def verdict(self) -> str:
@@ -145,8 +155,10 @@ class MapReport:
             return "not judged"
         if not self.validation.usable:
             return "unusable"
-        if self.is_bent:
+        if self.jumps_remain:
             return "bent, the poses jump"
+        if self.misfit:
+            return "bent, the poses do not fit the images"
         return "usable, record more" if self.regions else "usable"
 
     def as_json(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_where_refinement_placed_what_lies_between_jumps_the_held_out_images_cou
         report.metrics["pose_jumps"] = [jump]
         assert report.verdict == word
         assert ("jump" in verdict(report).sentence) == (not refined)
+
+
+def test_where_poses_do_not_fit_the_images_the_map_is_bent_however_well_held_out_images_fit():
+    def told(fits: bool) -> dict[str, Any]:
+        sentences = ["poses refined"] if fits else ["poses refined", "the poses drift: 3 of 40"]
+        return {"refined": True, "sentences": sentences, "consistency": {"fits": fits}}
+
+    report = example_report((0.0, 0.0), refinement=told(False))
+    assert report.verdict == "bent, the poses do not fit the images"
+    said = verdict(report)
+    assert (said.level, said.word) == ("bad", "Bent: the poses do not fit the images")
+    assert said.sentence.startswith("The poses drift: 3 of 40. 100% of the 160 held-out images")
+    assert example_report((0.0, 0.0), refinement=told(True)).verdict == "usable"
 
 
 def test_a_bad_map_is_not_usable():
