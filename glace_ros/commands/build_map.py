@@ -138,7 +138,7 @@ def _build(request: BuildRequest) -> int:
         if request.report:
             with interruption_says(lambda: f"; the map {output} is done, its report is not"):
                 report = map_report(
-                    reader, validation, record, encoded.views, metrics, poses.of_camera
+                    reader, validation, record, encoded.views, metrics, poses.of_camera, poses.way
                 )
                 write_map_report(output, report)
             before_s = seconds.pop("total")

@@ -13,9 +13,11 @@ from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.mapping.pose_refinement.factor_graph import is_available
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
 from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 from glace_ros.recording.pose_jumps import ALTERNATING
+from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +62,8 @@ class PoseChoice:
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
         """Of the mapping views, and what was found; None where it did not run."""
+        self.way: RefinedWay | None = None
+        """As recorded and as refined, for the report; None where it did not run."""
         self.places: list[tuple[int, int]] = []
         """(drive, stamp in ns) of the mapping views."""
 
@@ -97,6 +101,10 @@ class PoseChoice:
         poses = self.refined.map_from_camera
         self.consistency = self.refined.consistency
         self.trajectory = RefinedTrajectory(self.places, parts, recorded, poses)
+        self.way = refined_way(
+            [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
+            self.refined.findings.loops,
+        )  # fmt: skip
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
         self._say_whether_they_fit(console)
@@ -118,11 +126,17 @@ class PoseChoice:
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` has it."""
+        sentences: list[str] = []
         if self.refined is None:
             told: dict[str, Any] = {"refined": False, "why": self.why}
         else:
             told = {"refined": True, **findings_json(self.refined.findings, self.places)}
-        return {**told, "consistency": self.consistency.as_json() if self.consistency else None}
+            sentences = self.refined.findings.sentences()
+        consistency = self.consistency
+        if consistency and not consistency.fits:
+            sentences.append(consistency.sentence())
+        told["sentences"] = sentences
+        return {**told, "consistency": consistency.as_json() if consistency else None}
 
     def write(self, path: Path) -> None:
         """The refined poses of the base, where they were refined: lines
@@ -170,6 +184,11 @@ def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
         return f"--preset {config.preset} has no keypoints that match"
     if not LocalEncoderName.parse(config.local_encoder).finds_keypoints:
         return f"--local-encoder {config.local_encoder} finds no keypoints that match"
+    if not is_available():
+        return (
+            "gtsam is not installed (pip install 'gtsam>=4.3'; there are wheels for Python 3.11 "
+            "and newer)"
+        )
     for drive in reader.drives:
         for jump in drive.pose_jumps():
             if jump.kind == ALTERNATING:
