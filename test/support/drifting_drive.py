@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
@@ -62,6 +63,17 @@ def room(seed: int, half_x_m: float = 3.0, half_y_m: float = 2.5, points: int = 
     inside_n3[:, 2] = 0.5 + 1.2 * inside_n3[:, 2]
     anywhere_n2 = np.tile([-np.inf, np.inf], (points, 1))
     return World(inside_n3, unit(rng.normal(size=(points, _CHANNELS))), anywhere_n2)
+
+
+def corridor(seed: int, length_m: float, near_m: float, per_m: int = 120) -> World:
+    """Points of a corridor along x, each seen by cameras nearer than that alone."""
+    rng = np.random.default_rng(seed)
+    count = round(per_m * length_m)
+    x_n = rng.uniform(0, length_m, count)
+    y_n = rng.choice([-1.0, 1.0], count) * rng.uniform(0.7, 1.0, count)
+    points_n3 = np.stack([x_n, y_n, rng.uniform(-0.4, 1.2, count)], axis=1)
+    looks_nC = unit(rng.normal(size=(count, _CHANNELS)))
+    return World(points_n3, looks_nC, np.stack([x_n - near_m, x_n + near_m], axis=1))
 
 
 def rounds(views: int, count: float = 2.0, middle: tuple[float, float] = (0.0, 0.0)) -> list[Pose]:
@@ -127,18 +139,13 @@ def see(
     pixels_n2 = project(in_camera_n3)
     for _ in range(4 if readout_s else 0):
         late_n = readout_s * (pixels_n2[:, 1] / HEIGHT - 0.5)
-        late_n = np.clip(late_n, -readout_s, readout_s)
-        pixels_n2 = np.concatenate([
-            project(
-                Pose.from_rotation_vector(velocity_6[3:] * late, velocity_6[:3] * late)
-                .inverse().transform(point_3[None])
-            )
-            for late, point_3 in zip(late_n, in_camera_n3, strict=True)
-        ])  # fmt: skip
+        late_n1 = np.clip(late_n, -abs(readout_s), abs(readout_s))[:, None]
+        turned = Rotation.from_rotvec(late_n1 * velocity_6[:3]).inv()
+        pixels_n2 = project(turned.apply(in_camera_n3 - late_n1 * velocity_6[3:]))
     depth_n = in_camera_n3[:, 2]
     seen_n = (depth_n > _NEAR_M) & (depth_n < _FAR_M)
-    low_n, high_n = world.seen_n2.T
-    seen_n &= (map_from_camera.translation_3[0] > low_n) & (map_from_camera.translation_3[0] < high_n)
+    x_m = map_from_camera.translation_3[0]
+    seen_n &= (world.seen_n2[:, 0] < x_m) & (x_m < world.seen_n2[:, 1])
     seen_n &= ((pixels_n2 > 0) & (pixels_n2 < [WIDTH, HEIGHT])).all(axis=1)
     order = rng.permutation(np.flatnonzero(seen_n))
     looks_nC = world.descriptors_nC[order]
