@@ -125,7 +125,7 @@ def test_each_drive_has_corrections_of_its_own():
 def test_images_get_their_poses_and_images_without_one_stay():
     refinement, recorded, refined = trajectory(STAMPS_NS)
     image = PosedImage(
-        name="x", stamp_ns=SECOND, image_rgb_hwc=np.zeros((2, 2, 3), np.uint8), camera=None,
+        stamp_ns=SECOND, image_rgb_hwc=np.zeros((2, 2, 3), np.uint8), camera=None,
         map_from_camera=recorded[1],
     )  # fmt: skip
     assert near(refinement.of_image(image).map_from_camera, refined[1])
