@@ -55,6 +55,7 @@ class PoseChoice:
         cannot = _cannot(request, reader, ranks)
         self._can_check = not cannot and ranks.count == 1
         # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
+        self._required = request.refine_poses == ON or len(reader.drives) > 1
         self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
         self.consistency: PoseConsistency | None = None
         """Of the poses with the images; None where that was not looked at."""
@@ -79,9 +80,11 @@ class PoseChoice:
         recorded = list(views.recorded_map_from_camera)
         positions_v3 = np.stack([pose.translation_3 for pose in recorded])
         if np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
-            self.why = self.why or "the robot hardly moves, and images show no depth without motion"
-            self._can_check = False
-        parts, stretches, names, continued = _stretches(reader, self.places)
+            still = "the robot hardly moves, and images show no depth without motion"
+            if self._required:
+                raise MappingError(f"poses cannot be refined: {still}")
+            self.why, self._can_check = self.why or still, False
+        parts, begins_ns, stretches, names, continued = _stretches(reader, self.places)
         motions = [
             _motion(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
             for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
@@ -100,7 +103,7 @@ class PoseChoice:
             self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
         poses = self.refined.map_from_camera
         self.consistency = self.refined.consistency
-        self.trajectory = RefinedTrajectory(self.places, parts, recorded, poses)
+        self.trajectory = RefinedTrajectory(self.places, parts, begins_ns, recorded, poses)
         self.way = refined_way(
             [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
             self.refined.findings.loops,
@@ -212,6 +215,8 @@ class _Stretches(NamedTuple):
 
     part_v: list[int]
     """Of each view."""
+    begins_ns: list[int]
+    """Of each part: the stamp of its first pose; 0 of a drive's first one."""
     stretch_of_part: list[int]
     names: list[str]
     """Of the stretches, for people."""
@@ -230,7 +235,7 @@ def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> _Stretche
         for drive, stamp_ns in places
     ]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    found = _Stretches([numbers[key] for key in keys], [], [], [])
+    found = _Stretches([numbers[key] for key in keys], [], [], [], [])
     for number, part in numbers:
         drive, name, continued = reader.drives[number], reader.names[number], None
         if part and (number, part - 1) in numbers:
@@ -241,6 +246,7 @@ def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> _Stretche
                 continued = found.continued[-1] @ before @ behind.inverse()
         if continued is None:
             found.names.append(name)
+        found.begins_ns.append(jumps[number][part - 1].stamp_ns if part else 0)
         found.stretch_of_part.append(len(found.names) - 1)
         found.continued.append(continued or Pose.identity())
     return found

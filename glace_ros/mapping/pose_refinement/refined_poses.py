@@ -121,9 +121,10 @@ class RefinedPoses:
         )
 
 
-class _Stretch(NamedTuple):
-    """The views of one stretch of way that odometry leads along, in order of time."""
+class _Part(NamedTuple):
+    """The views of a drive between two jumps of its poses, in order of time."""
 
+    begin_ns: int
     stamps_v: NDArray[np.int64]
     recorded: list[Pose]
     refined: list[Pose]
@@ -135,22 +136,28 @@ class RefinedTrajectory:
     def __init__(
         self,
         places: Sequence[tuple[int, int]],
-        stretches: Sequence[int],
+        parts: Sequence[int],
+        begins_ns: Sequence[int],
         recorded: Sequence[Pose],
         refined: Sequence[Pose],
     ) -> None:
         """Of all mapping views.
 
         places: (drive, stamp in ns) of each.
-        stretches: which stretch of way each is of; those of one stretch follow each other.
+        parts: which part of its drive, between two jumps of its poses, each is of; those of one
+            part follow each other.
+        begins_ns: of each part: the stamp of the first pose after the jump.
         recorded, refined: map_from_camera of each.
         """
-        self._of_drive: dict[int, list[_Stretch]] = {}
-        numbers = np.asarray(stretches)
-        for number in dict.fromkeys(stretches):
+        self._of_drive: dict[int, list[_Part]] = {}
+        numbers = np.asarray(parts)
+        for number in dict.fromkeys(parts):
             views = np.flatnonzero(numbers == number).tolist()
             stamps_v = np.array([places[view][1] for view in views], np.int64)
-            part = _Stretch(stamps_v, [recorded[v] for v in views], [refined[v] for v in views])
+            part = _Part(
+                begins_ns[number], stamps_v, [recorded[v] for v in views],
+                [refined[v] for v in views],
+            )  # fmt: skip
             self._of_drive.setdefault(places[views[0]][0], []).append(part)
 
     def pose(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
@@ -159,7 +166,7 @@ class RefinedTrajectory:
         recorded: the same by odometry.
         """
         parts = self._of_drive[drive]
-        begun = [part for part in parts if part.stamps_v[0] <= stamp_ns]
+        begun = [part for part in parts if part.begin_ns <= stamp_ns]
         part = begun[-1] if begun else parts[0]
         after = int(np.searchsorted(part.stamps_v, stamp_ns))
         before = max(after - 1, 0)
