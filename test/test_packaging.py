@@ -29,6 +29,7 @@ LIBRARIES = {
     "bond": (None, "bond"),  # dev/bond stands in for it
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "embreex": ("embreex", None),
+    "gtsam": ("gtsam", None),
     "cv_bridge": (None, "cv_bridge"),
     "launch": (None, "launch"),
     "launch_ros": (None, "launch_ros"),

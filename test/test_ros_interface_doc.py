@@ -9,6 +9,7 @@ import ast
 import json
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ pytest.importorskip("rclpy")
 from glace_ros.commands.build_map_options import build_map_parser
 from glace_ros.commands.evaluate import _parser as evaluate_parser
 from glace_ros.evaluation.metrics import RECALL_THRESHOLDS, summarize_frames
+from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
+from glace_ros.mapping.pose_refinement.refined_poses import RefinementFindings
 from glace_ros.node.localizing.base_locator import kind_of
 from glace_ros.node.ros_interface.parameters import PARAMETERS
 from glace_ros.recording.pose_jumps import ALTERNATING, JUMP, PoseJump
@@ -164,7 +167,7 @@ def test_every_option_of_the_offline_programs_is_told_with_its_default():
         "output": None, "image_topic": None, "camera_info_topic": None, "pose_source": None,
         "minutes": None, "resume": False, "dry_run": False, "json": None, "report": True,
         "local_encoder": "xfeat", "global_encoder": "vlad", "preset": "default",
-        "checkpoint_every": 20.0, "features_cache_gb": 4.0,
+        "checkpoint_every": 20.0, "features_cache_gb": 4.0, "refine_poses": "auto",
     }  # fmt: skip
     assert {name: defaults[name] for name in promised} == promised
 
@@ -177,8 +180,24 @@ def test_every_figure_of_the_offline_programs_is_told():
     jump = PoseJump(0, 0.0, 0.0, JUMP, 0, "")
     of_build_map |= {"pose_jumps", JUMP, ALTERNATING}
     jump_keys = [f'"{key}"' for key in jump.as_json(0)]
+    of_build_map |= {"pose_refinement", "refined", "why", "sentences", "consistency", "refine"}
+    of_build_map |= PoseConsistency(None, 0, 0).as_json().keys()
     told = [f"`{key}`" for key in metrics | aligned | of_build_map] + jump_keys
     assert [key for key in told if key not in text] == []
+
+
+def test_every_finding_of_pose_refinement_is_told_and_no_other():
+    text = DOC.read_text(encoding="utf-8").split("### pose_refinement\n")[1]
+    rows = text[text.index("| key |") :].split("\n\n")[0].splitlines()
+    told = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in rows))
+    assert set(told) == {field.name for field in fields(RefinementFindings)}
+
+
+def test_the_choices_of_refine_poses_are_told():
+    (action,) = (a for a in build_map_parser("")._actions if a.dest == "refine_poses")
+    (row,) = re.findall(r"^\| `--refine-poses` .*$", section("build_map and evaluate"), re.M)
+    assert all(f"`{choice}`" in row for choice in action.choices)
+    assert set(action.choices) == {"auto", "on", "off"}
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def _build(request: BuildRequest) -> int:
     console = Console(stderr=True, quiet=ranks.rank > 0)
     with open_drives(request.recording, "train") as reader:
         if request.dry_run:
-            print_survey(reader, selection, config)
+            print_survey(reader, selection, config, device)
             return 0
         output = request.writable_output()
         weights = weights_of(config)  # are they here: said before the images are counted
@@ -138,7 +138,7 @@ def _build(request: BuildRequest) -> int:
         if request.report:
             with interruption_says(lambda: f"; the map {output} is done, its report is not"):
                 report = map_report(
-                    reader, validation, record, encoded.views, metrics, poses.of_camera
+                    reader, validation, record, encoded.views, metrics, poses.of_camera, poses.way
                 )
                 write_map_report(output, report)
             before_s = seconds.pop("total")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.commands.dry_run_poses import PoseSample
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.recording.recording_summary import describe, survey
 from glace_ros.report.map_report_files import report_paths
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from glace_ros.report.map_report import MapReport
 
 
-def print_survey(reader: DrivesReader, selection: FrameSelection, config: MapBuilderConfig) -> None:
+def print_survey(
+    reader: DrivesReader, selection: FrameSelection, config: MapBuilderConfig, device: torch.device
+) -> None:
     """What a dry run finds, on stdout: each drive by itself.
 
     Raises RecordingError where not one frame of a drive can be used.
@@ -34,7 +37,10 @@ def print_survey(reader: DrivesReader, selection: FrameSelection, config: MapBui
     for number, drive in enumerate(reader.drives):
         if len(reader.drives) > 1:
             print(f"drive {number + 1} of {len(reader.drives)}, {reader.names[number]}")
-        print(describe(survey(drive, selection)))
+        sample = PoseSample(drive.info.image_count, config, device)
+        print(describe(survey(drive, selection, sample.add)))
+        if said := sample.sentence():
+            print(said)
     steps = f"that of {config.trainer.iterations} training steps"
     print("time:       ", f"{config.minutes:g} minutes (--minutes)" if config.minutes else steps)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,22 +12,24 @@ from glace_ros.command_line.progress import progress_bar
 from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.features.encoder_names import LocalEncoderName
+from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.mapping.pose_refinement.factor_graph import is_available
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
 from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 from glace_ros.recording.pose_jumps import ALTERNATING
+from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
     from glace_ros.geometry.mount_correction import MountCorrection
-    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
     from glace_ros.mapping.resume.saved_work import SavedWork
     from glace_ros.ranks import Ranks
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 AUTO, ON, OFF = "auto", "on", "off"
 _VELOCITY_NS = 50_000_000
 """Before and after an exposure: the camera's velocity is that between these times."""
+_SAME_PLACE_NS = 500_000_000
+"""From the pose before a jump to the one after it, at most, where the robot counts as not moved."""
 _LEAST_WAY_M = 0.3
 """From the first to the farthest view: a robot that stands still shows no points."""
 
@@ -50,12 +54,22 @@ class PoseChoice:
         self._reader = reader
         self.why = _why_not(request, reader, ranks)
         """Why they are not, as a sentence; empty: they are."""
+        cannot = _cannot(request, reader, ranks)
+        self._can_check = not cannot and ranks.count == 1
+        # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
+        self._required = request.refine_poses == ON or len(reader.drives) > 1
+        self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
         self._calibrate = request.calibrate
-        self._refuse_calibration()
+        if not self._may_refine:
+            self._refuse_calibration()
+        self.consistency: PoseConsistency | None = None
+        """Of the poses with the images; None where that was not looked at."""
         self.trajectory: RefinedTrajectory | None = None
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
         """Of the mapping views, and what was found; None where it did not run."""
+        self.way: RefinedWay | None = None
+        """As recorded and as refined, for the report; None where it did not run."""
         self.places: list[tuple[int, int]] = []
         """(drive, stamp in ns) of the mapping views."""
 
@@ -70,26 +84,46 @@ class PoseChoice:
         self.places = list(zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True))
         recorded = list(views.recorded_map_from_camera)
         positions_v3 = np.stack([pose.translation_3 for pose in recorded])
-        if not self.why and np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
-            self.why = "the robot hardly moves, and images show no depth without motion"
+        if np.ptp(positions_v3, axis=0).max() < _LEAST_WAY_M:
+            still = "the robot hardly moves, and images show no depth without motion"
+            if self._required:
+                raise MappingError(f"poses cannot be refined: {still}")
+            self.why, self._can_check = self.why or still, False
+        parts, begins_ns, stretches, names, continued = _stretches(reader, self.places)
+        motions = [
+            _motion(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
+            for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
+        ]
+        if self.why and self._can_check:
+            with progress_bar(console, "check poses", 1.0) as advance:
+                self.consistency = builder.consistency(encoded, motions, names, advance)
+            if self._may_refine and self.consistency.fit_along_way and not self.consistency.fits:
+                console.print(f"note: {self.consistency.sentence()}", highlight=False)
+                self.why = ""
         self._refuse_calibration()
         if self.why:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
+            self._say_whether_they_fit(console)
             return
-        stretches, names = _stretches(reader, self.places)
-        motions = [
-            _motion(reader.drives[drive], stamp_ns, stretch)
-            for (drive, stamp_ns), stretch in zip(self.places, stretches, strict=True)
-        ]
         with progress_bar(console, "refine poses", 1.0) as advance:
             self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
         poses = self.refined.map_from_camera
+        self.consistency = self.refined.consistency
         recorded = [
             self._corrected(*place, pose) for place, pose in zip(self.places, recorded, strict=True)
         ]
-        self.trajectory = RefinedTrajectory(self.places, stretches, recorded, poses)
+        self.trajectory = RefinedTrajectory(self.places, parts, begins_ns, recorded, poses)
+        self.way = refined_way(
+            [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
+            self.refined.findings.loops,
+        )  # fmt: skip
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
+        self._say_whether_they_fit(console)
+
+    def _say_whether_they_fit(self, console: Console) -> None:
+        if self.consistency and not self.consistency.fits:
+            console.print(f"note: {self.consistency.sentence()}", highlight=False)
 
     @property
     def correction(self) -> MountCorrection | None:
@@ -134,9 +168,17 @@ class PoseChoice:
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` has it."""
+        sentences: list[str] = []
         if self.refined is None:
-            return {"refined": False, "why": self.why}
-        return {"refined": True, **findings_json(self.refined.findings, self.places)}
+            told: dict[str, Any] = {"refined": False, "why": self.why}
+        else:
+            told = {"refined": True, **findings_json(self.refined.findings, self.places)}
+            sentences = self.refined.findings.sentences()
+        consistency = self.consistency
+        if consistency and not consistency.fits:
+            sentences.append(consistency.sentence())
+        told["sentences"] = sentences
+        return {**told, "consistency": consistency.as_json() if consistency else None}
 
     def write(self, path: Path) -> None:
         """The refined poses of the base, where they were refined: lines
@@ -185,6 +227,11 @@ def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
         return f"--preset {config.preset} has no keypoints that match"
     if not LocalEncoderName.parse(config.local_encoder).finds_keypoints:
         return f"--local-encoder {config.local_encoder} finds no keypoints that match"
+    if not is_available():
+        return (
+            "gtsam is not installed (pip install 'gtsam>=4.3'; there are wheels for Python 3.11 "
+            "and newer)"
+        )
     for drive in reader.drives:
         for jump in drive.pose_jumps():
             if jump.kind == ALTERNATING:
@@ -201,31 +248,55 @@ def _is_odometry(drive: PosedImageReader) -> bool:
     return source.startswith("tf:") and "odom" in source.removeprefix("tf:")
 
 
-def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> tuple[list[int], list[str]]:
-    """Which stretch of way each view is of, and their names: a drive, or what of it lies between
-    two jumps of its poses.
+class _Stretches(NamedTuple):
+    """How the views are cut: a part lies between two jumps of its drive's poses; parts that begin
+    where the robot was when the one before them ended are one stretch of way.
     """
-    starts: list[NDArray[np.int64]] = [
-        np.array([jump.stamp_ns for jump in drive.pose_jumps()], np.int64)
-        for drive in reader.drives
-    ]
+
+    part_v: list[int]
+    """Of each view."""
+    begins_ns: list[int]
+    """Of each part: the stamp of its first pose; 0 of a drive's first one."""
+    stretch_of_part: list[int]
+    names: list[str]
+    """Of the stretches, for people."""
+    continued: list[Pose]
+    """stretch_from_part of each part: its poses in the frame that the stretch began with."""
+
+
+def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> _Stretches:
+    """Of all views. Over a jump of milliseconds the robot has not moved, whatever its odometry
+    says; over a longer one nobody knows.
+    """
+    jumps = [drive.pose_jumps() for drive in reader.drives]
+    starts = [np.array([jump.stamp_ns for jump in of_drive], np.int64) for of_drive in jumps]
     keys = [
         (drive, int(np.searchsorted(starts[drive], stamp_ns, side="right")))
         for drive, stamp_ns in places
     ]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    names = []
-    for drive, part in numbers:
-        after = ""
-        if part:
-            second = (int(starts[drive][part - 1]) - reader.drives[drive].zero_ns()) * 1e-9
-            after = f" after the jump at {second:.1f} s"
-        names.append(f"{reader.names[drive]}{after}")
-    return [numbers[key] for key in keys], names
+    found = _Stretches([numbers[key] for key in keys], [], [], [], [])
+    for number, part in numbers:
+        drive, name, continued = reader.drives[number], reader.names[number], None
+        if part and (number, part - 1) in numbers:
+            jump = jumps[number][part - 1]
+            name += f" after the jump at {(jump.stamp_ns - drive.zero_ns()) * 1e-9:.1f} s"
+            if jump.stamp_ns - jump.before_ns < _SAME_PLACE_NS:
+                before, behind = map(drive.map_from_base, (jump.before_ns, jump.stamp_ns))
+                continued = found.continued[-1] @ before @ behind.inverse()
+        if continued is None:
+            found.names.append(name)
+        found.begins_ns.append(jumps[number][part - 1].stamp_ns if part else 0)
+        found.stretch_of_part.append(len(found.names) - 1)
+        found.continued.append(continued or Pose.identity())
+    return found
 
 
-def _motion(drive: PosedImageReader, stamp_ns: int, stretch: int) -> RecordedMotion:
-    """What odometry says of the camera at an exposure."""
+def _motion(drive: PosedImageReader, stamp_ns: int, recorded: Pose, stretch: int) -> RecordedMotion:
+    """What odometry says of the camera at an exposure.
+
+    recorded: its pose in the stretch's frame.
+    """
     velocity_6 = None
     try:
         before, after = (
@@ -236,4 +307,4 @@ def _motion(drive: PosedImageReader, stamp_ns: int, stretch: int) -> RecordedMot
         velocity_6 = moved_6 / (2e-9 * _VELOCITY_NS)
     except TransformError:
         pass
-    return RecordedMotion(drive.info.base_from_camera, stretch, velocity_6)
+    return RecordedMotion(recorded, drive.info.base_from_camera, stretch, velocity_6)

@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
     from glace_ros.mapping.resume.encoding_journal import Cached
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
-    from glace_ros.mapping.views.mapping_views import MappingView
+    from glace_ros.mapping.views.mapping_views import MappingView, MappingViews
     from glace_ros.recording.posed_images import PosedImage
 
 MIN_VIEWS = 10
@@ -135,23 +135,26 @@ class MapBuilder:
         on_progress: is told how much is done, 0 to 1, and what is being done.
         Raises MappingError where a stretch shows nothing of the others.
         """
-        views, config = encoded.views, self.config.refinement
-        most = min(config.matching.patches, config.matching.most_patches // len(views))
+        views = encoded.views
 
         def make() -> dict[str, torch.Tensor]:
-            known = [
-                _refinement_view(views[index], pose, motion, most)
-                for index, (pose, motion) in enumerate(
-                    zip(views.recorded_map_from_camera, motions, strict=True)
-                )
-            ]
-            return PoseRefinement(known, names, config, on_progress).run().tensors()
+            return self._pose_refinement(views, motions, names, on_progress).run().tensors()
 
         start = time.perf_counter()
         refined = RefinedPoses.of(cached("poses", make))
         views.set_poses(refined.map_from_camera)
         self.refine_s = time.perf_counter() - start
         return refined
+
+    def consistency(
+        self,
+        encoded: Encoded,
+        motions: Sequence[RecordedMotion],
+        names: Sequence[str],
+        on_progress: Callable[[float, str], None] = lambda _, __: None,
+    ) -> PoseConsistency:
+        """Whether the recorded poses fit the images; arguments as of `refine`."""
+        return self._pose_refinement(encoded.views, motions, names, on_progress).consistency()
 
     def prepare(
         self,
@@ -283,6 +286,21 @@ class MapBuilder:
             scaled_inputs=self._encoder.unit_norm,
         )
 
+    def _pose_refinement(
+        self,
+        views: MappingViews,
+        motions: Sequence[RecordedMotion],
+        names: Sequence[str],
+        on_progress: Callable[[float, str], None],
+    ) -> PoseRefinement:
+        config = self.config.refinement
+        most = min(config.matching.patches, config.matching.most_patches // len(views))
+        known = [
+            _refinement_view(view, motion, most)
+            for view, motion in zip(views, motions, strict=True)
+        ]
+        return PoseRefinement(known, names, config, on_progress)
+
     def _training_seconds(self, reserve_s: float) -> float | None:
         if self.config.minutes <= 0:
             return None
@@ -291,14 +309,12 @@ class MapBuilder:
         return max(left, _LEAST_TRAINING * 60 * self.config.minutes)
 
 
-def _refinement_view(
-    view: MappingView, recorded: Pose, motion: RecordedMotion, most: int
-) -> RefinementView:
+def _refinement_view(view: MappingView, motion: RecordedMotion, most: int) -> RefinementView:
     """The view's best patches, with its recorded pose."""
     features = view.features.head(most)
     pixels_n2 = features.pixels_n2.double().cpu().numpy()
     return RefinementView(
         features.descriptors_nC.float().cpu(), pixels_n2, view.intrinsics_4.double().numpy(),
-        float(2 * view.intrinsics_4[3]), recorded, motion.base_from_camera, motion.stretch,
+        float(2 * view.intrinsics_4[3]), motion.recorded, motion.base_from_camera, motion.stretch,
         motion.velocity_6,
     )  # fmt: skip

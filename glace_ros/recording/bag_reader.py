@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_file import BagFile
-from glace_ros.recording.pose_jumps import find_pose_jumps, jump_sentences
+from glace_ros.recording.pose_jumps import JUMP, find_pose_jumps, jump_sentences
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.resolved_bag import BagRequest, resolve_bag
 from glace_ros.ros_messages.reading import frame_of, image_of, stamp_to_ns
@@ -77,12 +78,14 @@ class RecordingReader(PosedImageReader):
 
     def map_from_base(self, at_ns: int) -> Pose:
         """The base in the map frame; raises TransformError where there is no pose at that time."""
+        self._refuse_within_jump(at_ns)
         if self._track is None:
             return self._tree.lookup(self.info.map_frame, self.info.base_frame, at_ns)
         return self._track.tree.lookup(self._track.parent_name, self._track.child_name, at_ns)
 
     def map_from_camera(self, at_ns: int) -> Pose:
         """The camera in the map frame; raises TransformError where there is no pose then."""
+        self._refuse_within_jump(at_ns)
         if self._track is None:
             return self._tree.lookup(self.info.map_frame, self.info.camera_frame, at_ns)
         base_from_camera = self._tree.lookup(self.info.base_frame, self.info.camera_frame, at_ns)
@@ -96,6 +99,12 @@ class RecordingReader(PosedImageReader):
     def pose_jumps(self) -> list[PoseJump]:
         """Where the base's poses jump as no robot moves, in order."""
         return list(self._jumps)
+
+    def _refuse_within_jump(self, at_ns: int) -> None:
+        """Between the poses before and after a jump the robot was nowhere in between."""
+        for jump in self._jumps:
+            if jump.kind == JUMP and jump.before_ns < at_ns < jump.stamp_ns:
+                raise TransformError(f"{jump.link}: the pose jumps at {at_ns} ns", "the pose jumps")
 
     def _links(self) -> list[TransformLink]:
         """What leads from the base up to the map frame."""

@@ -73,7 +73,7 @@ class PoseJump(NamedTuple):
             )
         return (
             f"{self.link}: the pose jumps by {size} at {when}: odometry was reset, a pose was set "
-            "by hand, or a loop was closed; a map of both sides is bent"
+            "by hand, or a loop was closed; a map of both sides as recorded is bent"
         )
 
 

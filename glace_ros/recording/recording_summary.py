@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from glace_ros.geometry.transform_tree import TransformError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from glace_ros.recording.bag_file import BagTopic
     from glace_ros.recording.frame_selection import FrameSelection
     from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.posed_images import PosedImage
     from glace_ros.recording.recording_info import RecordingInfo
 
 _PATH_SAMPLE_NS = 250_000_000
@@ -32,13 +35,18 @@ class RecordingSummary:
     """Sentences on what is odd but usable."""
 
 
-def survey(reader: PosedImageReader, selection: FrameSelection | None = None) -> RecordingSummary:
+def survey(
+    reader: PosedImageReader,
+    selection: FrameSelection | None = None,
+    on_image: Callable[[PosedImage], None] = lambda _: None,
+) -> RecordingSummary:
     """The summary after going through all frames as `posed_images` does (`--dry-run`).
 
+    on_image: is handed each keyframe.
     Raises RecordingError where not one frame can be used.
     """
-    for _ in reader.posed_images(selection):
-        pass
+    for image in reader.posed_images(selection):
+        on_image(image)
     return summarize(reader)
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 BLUE, ORANGE, VERMILLION = "#0072B2", "#E69F00", "#D55E00"
 PURPLE, GREY, DARK = "#8A4B9C", "#c9ced6", "#1d2430"
+WAY, LOOP = "#565c66", "#8fc1e3"
+"""Of the way as it was recorded, where it was refined: darker than what is covered; of loops."""
 DRIVES = ("#5b6675", "#009E73", "#CC79A7", "#000000")
 """Of the mapping images of one drive after the other, and from the start again."""
 ERROR_SCALE = [

@@ -55,6 +55,8 @@ def _sections(report: MapReport) -> list[Markup]:
         sections.append(_record_more(report))
     if len(report.mapping) or len(run.time_s_f):
         sections.append(_plan(report, run))
+    if said := report.metrics["pose_refinement"].get("sentences"):
+        sections.append(section("What the images say of the poses", listed(said)))
     if len(run.time_s_f):
         sections += _errors(report, run)
     if len(report.record.training) > 1:
@@ -137,7 +139,14 @@ def _plan(report: MapReport, run: Run) -> Markup:
         "they were taken, in the colour of their error; a line leads to where the map puts them. "
         "Purple rings: record more here."
     )
-    shown = report.mapping_views, near_m, report.regions, report.mapping_of_drives
+    if report.way:
+        caption += (
+            " Dashed: the way as odometry recorded it, each drive, or what of it lies between two "
+            "jumps, from where it begins in the map. Dark line: the same as refined. Light blue: "
+            "loops, from a view to one that sees the same (some of them, where there are many)."
+        )
+    views = report.mapping_views
+    shown = views, near_m, report.regions, report.mapping_of_drives, report.way
     figure = plan_of_map(run, *shown)
     return section("Seen from above", chart(figure, 760, top_px=72, bottom_px=92), caption)
 

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glace_ros.evaluation.map_validation import USABLE_RECALL
-from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
-from glace_ros.recording.recording_time import clock
 from glace_ros.report.build_record import (
-    drive_begins_s,
     drive_starts_ns,
     recorded_trajectory,
     views_of,
@@ -24,6 +21,7 @@ from glace_ros.report.coverage import (
     missed,
     weak_regions,
 )
+from glace_ros.report.map_description import map_description
 from glace_ros.report.point_cloud import PointCloud, joined
 
 if TYPE_CHECKING:
@@ -34,11 +32,10 @@ if TYPE_CHECKING:
     from glace_ros.evaluation.map_validation import MapValidation
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.views.mapping_views import MappingViews
-    from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.report.build_record import BuildRecord
-
-    Words = list[tuple[str, str]]
+    from glace_ros.report.map_description import Words
+    from glace_ros.report.refined_way import RefinedWay
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +64,8 @@ class MapReport:
     """Which drive each mapping image is from; None: all from one."""
     drives: Sequence[str] = ()
     """What the drives are called, where there are several."""
+    way: RefinedWay | None = None
+    """As recorded and as refined, where poses were refined."""
 
     @cached_property
     def config(self) -> CoverageConfig:
@@ -131,6 +130,23 @@ class MapReport:
         return joined(self.record.clouds)
 
     @property
+    def jumps_remain(self) -> bool:
+        """Whether poses jump and the map is made with them as they are. Refinement takes what lies
+        between two jumps for a stretch of its own, and places each by what it sees.
+        """
+        return bool(self.metrics["pose_jumps"]) and not self.metrics["pose_refinement"]["refined"]
+
+    @property
+    def misfit(self) -> str:
+        """Why the map's poses do not fit the images, a sentence; empty where they do, or nobody
+        knows.
+        """
+        refinement = self.metrics["pose_refinement"]
+        if (consistency := refinement.get("consistency")) and not consistency["fits"]:
+            return str(refinement["sentences"][-1])  # whether they fit is said last
+        return ""
+
+    @property
     def verdict(self) -> str:
         """usable, usable but weak in places, bent (held-out images have the map's wrong poses and
         cannot tell), unusable, or not judged (not validated).
@@ -139,8 +155,10 @@ class MapReport:
             return "not judged"
         if not self.validation.usable:
             return "unusable"
-        if self.metrics["pose_jumps"]:
+        if self.jumps_remain:
             return "bent, the poses jump"
+        if self.misfit:
+            return "bent, the poses do not fit the images"
         return "usable, record more" if self.regions else "usable"
 
     def as_json(self) -> dict[str, Any]:
@@ -189,6 +207,7 @@ def map_report(
     mapping: MappingViews,
     metrics: dict[str, Any],
     of_camera: Callable[[int, int, Pose], Pose],
+    way: RefinedWay | None,
 ) -> MapReport:
     """The report of a map made from the reader's drives.
 
@@ -196,10 +215,11 @@ def map_report(
     metrics: as `--json` has them.
     of_camera: map_from_camera as the map was made with it, of drive, stamp in ns, and the same as
         recorded.
+    way: as recorded and as refined, where poses were refined.
     """
     starts_ns = drive_starts_ns(reader)
     trajectory, step_s = recorded_trajectory(reader, starts_ns, of_camera)
-    description = _description(reader, validation.scene_map.metadata, metrics)
+    description = map_description(reader, validation.scene_map.metadata, metrics)
     return MapReport(
         validation,
         record,
@@ -212,33 +232,5 @@ def map_report(
         reader.notes,
         mapping.drives_v,
         reader.names if len(reader.drives) > 1 else (),
+        way,
     )
-
-
-def _description(reader: DrivesReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
-    """What it is made from, in words."""
-    info, camera = reader.info, reader.info.camera
-    infos = [drive.info for drive in reader.drives]
-    poses = {f"{of_drive.pose_source}: {of_drive.pose_source_why}": None for of_drive in infos}
-    encoders = (
-        LocalEncoderName.parse(metadata.local_encoder),
-        GlobalEncoderName.parse(metadata.global_encoder),
-    )
-    names = [str(name.with_networks(NetworkName.without_folder)) for name in encoders]
-    begins = zip(reader.names, drive_begins_s(reader), strict=True)
-    times = ", ".join(f"{name} from {clock(begin_s)}" for name, begin_s in begins)
-    return [
-        (info.kind, ", ".join(str(of_drive.path) for of_drive in infos)),
-        *([("times", times)] if len(infos) > 1 else []),
-        ("poses", "; ".join(poses)),
-        ("map frame", metadata.map_frame),
-        ("base frame", metadata.base_frame),
-        ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
-        (f"images in the {info.kind}", str(info.image_count)),
-        ("preset", metadata.preset),
-        ("encoders", ", ".join(names)),
-        ("heads", str(metadata.heads)),
-        ("training steps", str(metrics["steps"])),
-        ("made", metadata.created),
-        (f"sha256 of the {info.kind}", metadata.bag_hash),
-    ]

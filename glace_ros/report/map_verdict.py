@@ -32,9 +32,13 @@ def verdict(report: MapReport) -> Verdict:
     if not report.validation.usable:
         mend = more or " Record more views of the same places, or give it more --minutes."
         return Verdict("bad", "Not usable", f"Only {within}; {USABLE_RECALL:.0%} must.{mend}")
-    if jumps := metrics["pose_jumps"]:
+    if report.jumps_remain:
         but = f"{within}, but their poses jump as the map's do, so that this says little.{more}"
-        return Verdict("bad", "Bent: the poses jump", _jumps(jumps) + but)
+        return Verdict("bad", "Bent: the poses jump", _jumps(metrics["pose_jumps"]) + but)
+    if report.misfit:
+        why = f"{report.misfit[0].upper()}{report.misfit[1:]}. "
+        but = f"{within}, but their poses are wrong as the map's are, so that this says little."
+        return Verdict("bad", "Bent: the poses do not fit the images", why + but + more)
     exact = f"{within}, {recall['5cm_5deg']:.0%} within 5 cm / 5°."
     if regions and all(region.mapping_views >= _WELL_SEEN for region in regions):
         more += " Many mapping views are there already: more --minutes may help as well."

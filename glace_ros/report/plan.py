@@ -15,9 +15,11 @@ from glace_ros.report.colours import (
     DRIVES,
     ERROR_SCALE,
     GREY,
+    LOOP,
     ORANGE,
     PURPLE,
     VERMILLION,
+    WAY,
 )
 from glace_ros.report.coverage import SECTORS, coverage_grid
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from glace_ros.report.charts import Run
     from glace_ros.report.coverage import CoverageGrid, Views, WeakRegion
+    from glace_ros.report.refined_way import RefinedWay
 
     Floats = NDArray[np.float64]
 
@@ -36,6 +39,9 @@ _LEAST_CM, _MOST_CM = 1.0, 100.0
 _TICKS_CM = (1, 3, 10, 30, 100)
 _ARROWS = 800
 """Headings drawn at most: more of them cover the plan."""
+_LOOPS = 250
+"""The same of loops."""
+_RECORDED_LINE = {"color": WAY, "width": 1.3, "dash": "5px,3px"}
 
 
 def plan_of_run(run: Run, mapping_xy_n2: Floats, obstacles_m: Floats) -> go.Figure:
@@ -67,6 +73,7 @@ def plan_of_map(
     near_m: float,
     regions: Sequence[WeakRegion],
     drives: Sequence[tuple[str, Views]] = (),
+    way: RefinedWay | None = None,
 ) -> go.Figure:
     """What the mapping cameras cover, the held-out images with their errors, the weak regions.
 
@@ -75,10 +82,13 @@ def plan_of_map(
     mapping: views of the mapping cameras; may be empty.
     near_m: how near a mapping view covers a place.
     drives: name and mapping views of each drive, where there are several.
+    way: as recorded and as refined, where poses were refined.
     """
     figure = go.Figure()
     if len(mapping.time_s_n):
         _add_coverage(figure, coverage_grid(mapping, near_m), near_m)
+        if way:
+            _add_way(figure, way)
         for number, (name, views) in enumerate(drives or [("", mapping)]):
             name = f"mapping, {name}" if name else "mapping"
             _add_headings(figure, views, 0.3 * near_m, name, DRIVES[number % len(DRIVES)])
@@ -127,6 +137,18 @@ def _add_headings(
     figure.add_scatter(
         x=x, y=y, mode="lines", line={"color": colour, "width": 1}, name=name, hoverinfo="skip",
     )  # fmt: skip
+
+
+def _add_way(figure: go.Figure, way: RefinedWay) -> None:
+    """Both ways, over faint lines between the ends of loops."""
+    loops_n2 = way.loops_n2[:: max(1, math.ceil(len(way.loops_n2) / _LOOPS))]
+    loops_xy = _segments(*way.refined_v3[loops_n2.T, :2])
+    for (x, y), line, name in (
+        (loops_xy, {"color": LOOP, "width": 0.7}, "loops"),
+        (_lines(way.recorded_v3, way.stretches_v), _RECORDED_LINE, "as recorded"),
+        (_lines(way.refined_v3, way.stretches_v), {"color": DARK, "width": 1}, "refined"),
+    ):
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip")
 
 
 def _add_poses(figure: go.Figure, run: Run, shown_f3: Floats, name: str) -> None:
@@ -186,6 +208,13 @@ def _segments(start_n2: Floats, end_n2: Floats) -> tuple[Floats, Floats]:
     """x and y of separate lines for one trace: a NaN ends each."""
     gap_n2 = np.full_like(start_n2, np.nan)
     x, y = np.stack([start_n2, end_n2, gap_n2], axis=1).reshape(-1, 2).T
+    return x, y
+
+
+def _lines(positions_v3: Floats, stretches_v: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """x and y of one line along each stretch for one trace: a NaN parts them."""
+    ends = np.flatnonzero(np.diff(stretches_v)) + 1
+    x, y = np.insert(positions_v3[:, :2], ends, np.nan, axis=0).T
     return x, y
 
 

@@ -23,6 +23,7 @@ from support.bag_writing import (
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_link import TransformLink
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.pose_jumps import ALTERNATING, JUMP, find_pose_jumps, jump_sentences
 from glace_ros.recording.recording_summary import describe, summarize
@@ -314,6 +315,19 @@ def test_a_reset_is_told_with_time_and_size(tmp_path):
             "angle_deg": pytest.approx(np.degrees(jump.angle_rad)),
             "kind": "jump",
         }
+
+
+def test_in_the_midst_of_a_jump_there_is_no_pose(tmp_path):
+    """An image of that moment is neither here nor there."""
+    with RecordingReader(write_jumping(tmp_path / "bag", reset_at_2_s)) as reader:
+        (jump,) = reader.pose_jumps()
+        between_ns = (jump.before_ns + jump.stamp_ns) // 2
+        for pose_at in (reader.map_from_base, reader.map_from_camera):
+            with pytest.raises(TransformError) as refused:
+                pose_at(between_ns)
+            assert refused.value.reason == "the pose jumps"
+            before, after = pose_at(jump.before_ns), pose_at(jump.stamp_ns)
+            assert before.distance_m(after) > 2.5
 
 
 def test_a_loop_that_slam_closes_is_a_jump_of_map_to_odom_alone(tmp_path):

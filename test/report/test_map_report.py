@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,28 @@ def test_where_poses_jump_the_map_is_bent_however_well_held_out_images_fit(misse
     assert words in said.sentence
     assert "jump as the map's do, so that this says little." in said.sentence
     assert ("Record more at A" in said.sentence) == (missed_s == MISSED_S)
+
+
+def test_where_refinement_placed_what_lies_between_jumps_the_held_out_images_count_again():
+    jump = {"kind": "jump", "time_s": 65.0, "distance_m": 2.5, "angle_deg": 40.0}
+    for refined, word in ((True, "usable"), (False, "bent, the poses jump")):
+        report = example_report((0.0, 0.0), refinement={"refined": refined, "why": "no gtsam"})
+        report.metrics["pose_jumps"] = [jump]
+        assert report.verdict == word
+        assert ("jump" in verdict(report).sentence) == (not refined)
+
+
+def test_where_poses_do_not_fit_the_images_the_map_is_bent_however_well_held_out_images_fit():
+    def told(fits: bool) -> dict[str, Any]:
+        sentences = ["poses refined"] if fits else ["poses refined", "the poses drift: 3 of 40"]
+        return {"refined": True, "sentences": sentences, "consistency": {"fits": fits}}
+
+    report = example_report((0.0, 0.0), refinement=told(False))
+    assert report.verdict == "bent, the poses do not fit the images"
+    said = verdict(report)
+    assert (said.level, said.word) == ("bad", "Bent: the poses do not fit the images")
+    assert said.sentence.startswith("The poses drift: 3 of 40. 100% of the 160 held-out images")
+    assert example_report((0.0, 0.0), refinement=told(True)).verdict == "usable"
 
 
 def test_a_bad_map_is_not_usable():

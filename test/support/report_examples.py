@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from support.core_scenes import looking_at, tiny_map
@@ -21,6 +21,7 @@ from glace_ros.report.map_report import MapReport
 
 if TYPE_CHECKING:
     from glace_ros.report.coverage import Views
+    from glace_ros.report.refined_way import RefinedWay
 
 CAMERA = Camera(160, 120, fx_px=120.0, fy_px=120.0, cx_px=79.5, cy_px=59.5)
 START_NS = 1_700_000_000 * 10**9
@@ -39,7 +40,12 @@ def pose_at(time_s: float) -> Pose:
 
 
 def example_report(
-    missed_s: tuple[float, float] = MISSED_S, error_m: float = 0.03, *, held_out: bool = True
+    missed_s: tuple[float, float] = MISSED_S,
+    error_m: float = 0.03,
+    *,
+    held_out: bool = True,
+    refinement: dict[str, Any] | None = None,
+    way: RefinedWay | None = None,
 ) -> MapReport:
     """Blocks of 2 s in every 5 are held out, each image off by error_m; none has a pose in
     missed_s.
@@ -61,13 +67,14 @@ def example_report(
     metrics |= {
         "map_bytes": 1_234_567, "seconds": {"read": 1.5, "train": 100.0, "total": 123.0},
         "heads": 1, "steps": 600, "mapping_frames": len(mapping), "left_out": {"blurred": 16},
-        "pose_jumps": [],
+        "pose_jumps": [], "pose_refinement": refinement or {"refined": False, "why": "tf:map"},
     }  # fmt: skip
     validation = MapValidation(tiny_map(), frames, metrics, usable, None)
     words = [("bag", "office"), ("map frame", "map")]
     return MapReport(
-        validation, record, mapping, _way(times_s), 0.1, [START_NS], metrics, words, ["a note"]
-    )
+        validation, record, mapping, _way(times_s), 0.1, [START_NS], metrics, words, ["a note"],
+        way=way,
+    )  # fmt: skip
 
 
 def _way(times_s: np.ndarray) -> Views:

@@ -9,7 +9,7 @@ import numpy as np
 from glace_ros.errors import MappingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,7 +37,8 @@ def join_stretches(
     Raises MappingError where a stretch shows nothing of the others.
     """
     poses = list(map_from_camera)
-    joined, left = {0}, set(stretches_v.tolist()) - {0}
+    joined = {0}
+    left = set(stretches_v.tolist()) - {0}
     while left:
         best: tuple[int, int, Pose] | None = None
         for stretch in sorted(left):
@@ -63,9 +64,18 @@ def join_stretches(
 def _unjoined(names: Sequence[str], left: set[int], best: tuple[int, int, Pose] | None) -> str:
     stretch = best[1] if best else min(left)
     seen = f"only {best[0]} of its views agree" if best else "none of its views agrees"
+    return unrelated(names, stretch, f"{seen} on where it is")
+
+
+def unrelated(names: Sequence[str], stretch: int, why: str) -> str:
+    """That a stretch is not of the same place as the others, as a sentence.
+
+    why: in a few words.
+    """
+    others = names[0] if stretch else names[-1]
     return (
-        f"{names[stretch]} shows nothing of what {names[0]} shows ({seen} on where it is): leave "
-        "it out, or record a drive that passes through both; parts of one map have to overlap"
+        f"{names[stretch]} shows nothing of what {others} shows ({why}): leave it out, or record a "
+        "drive that passes through both; parts of one map have to overlap"
     )
 
 
@@ -73,7 +83,7 @@ def _places(
     poses: Sequence[Pose],
     stretches_v: NDArray[np.int64],
     loops: Sequence[Loop],
-    joined: set[int],
+    joined: Container[int],
     stretch: int,
 ) -> list[Pose]:
     """map_from_stretch by each loop that leads there."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WORST = 3
 _APART_VIEWS = 20
 """Worst corrections nearer to each other are the same one."""
-_LEAST_WAY_M = 2.0
+_LEAST_WAY_M = 5.0
 """Shorter loops say little about drift."""
 
 
@@ -51,10 +51,10 @@ def describe_findings(
     moved_v = np.array([a.distance_m(b) for a, b in zip(recorded, refined, strict=True)])
     drift = _drift_2(recorded, refined, _way_v(recorded, edges), stretches_v, kept)
     return RefinementFindings(
-        loops_found=len(loops),
-        loops=[(loop.first, loop.second) for loop in kept],
+        loops_found=len(_pairs(loops)),
+        loops=_pairs(kept),
         loops_between_drives=sum(
-            int(stretches_v[loop.first] != stretches_v[loop.second]) for loop in kept
+            int(stretches_v[first] != stretches_v[second]) for first, second in _pairs(kept)
         ),
         way_m=float(_steps_m(recorded, edges).sum()),
         drift_ratio=drift[0] if drift else None,
@@ -86,6 +86,11 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
         "time_offset_sigma_ms": 1e3 * float(sigmas_7[6]),
         "miscalibrated": [name for name, wrong in wrong_3 if wrong],
     }
+
+
+def _pairs(loops: Sequence[Loop]) -> list[tuple[int, int]]:
+    """Of views, each once: either may have found the other."""
+    return sorted({(min(loop[:2]), max(loop[:2])) for loop in loops})
 
 
 def _steps_m(recorded: Sequence[Pose], edges: Sequence[OdometryEdge]) -> NDArray[np.float64]:

@@ -86,11 +86,13 @@ def find_loops(
             return []
         similarity_v = (descriptors_vG @ descriptors_vG[first]).numpy()
         along_v = np.abs(np.arange(len(views)) - first) < loops.apart
+        # where poses jump, the next stretch begins with what this one saw last
+        similarity_v[along_v & (stretches_v != views[first].stretch)] = np.inf
         similarity_v[along_v & (stretches_v == views[first].stretch)] = -np.inf
         nearest = np.argsort(-similarity_v)[: loops.candidates]
         found = [
             _loop(first, second, views, seen[first], loops, matching)
-            for second in nearest[np.isfinite(similarity_v[nearest])].tolist()
+            for second in nearest[similarity_v[nearest] > -np.inf].tolist()
         ]
         return [loop for loop in found if loop]
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.mapping.pose_refinement.bundle_adjustment import adjust
-from glace_ros.mapping.pose_refinement.drive_joining import join_stretches
+from glace_ros.mapping.pose_refinement.drive_joining import join_stretches, unrelated
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
 from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
@@ -31,6 +32,12 @@ from glace_ros.mapping.pose_refinement.pair_matching import (
     near_epipolar,
     pairs_along_way,
     pairs_in_reach,
+)
+from glace_ros.mapping.pose_refinement.pose_consistency import (
+    PoseConsistency,
+    epipolar_ratio,
+    loops_agreeing,
+    stretch_fits,
 )
 from glace_ros.mapping.pose_refinement.pose_graph import optimize_pose_graph
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
@@ -117,18 +124,59 @@ class PoseRefinement:
         self._say("along the way")
         loops = self._loops(scene)
         self._say("loops")
-        joining = self._config.loops.min_joining
-        poses = join_stretches(
-            scene.map_from_camera, self._stretches_v, loops, self._names, joining,
-            planar=self._planar,
-        )  # fmt: skip
-        self._joined = join_stretches(
-            self._recorded, self._stretches_v, loops, self._names, joining, planar=self._planar
-        )
+        poses = self._in_one_frame(scene.map_from_camera, loops)
+        self._joined = self._in_one_frame(self._recorded, loops)
         edges = [self._visual(edge, poses) for edge in self._edges]
         graph = optimize_pose_graph(poses, edges, loops, self._constrain, self._config.loops)
         scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
+        self._require_one_place(scene)
         return self._refined(scene, loops, graph.kept_n)
+
+    def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
+        return join_stretches(
+            poses, self._stretches_v, loops, self._names,
+            self._config.loops.min_joining, planar=self._planar,
+        )  # fmt: skip
+
+    def _require_one_place(self, scene: _Scene) -> None:
+        """Loops between places that look alike can agree with each other; then the views that they
+        bring together do not match.
+        """
+        poses = scene.map_from_camera
+        stretches = set(self._stretches_v.tolist())
+        if len(stretches) == 1:
+            return
+        pairs = pairs_in_reach(poses, self._config.matching)
+        for stretch in sorted(stretches - {0}):
+            if not stretch_fits(stretch, self._views, poses, pairs):
+                why = "what its views and theirs should both see does not match"
+                raise MappingError(unrelated(self._names, stretch, why))
+
+    def consistency(self) -> PoseConsistency:
+        """Whether the recorded poses fit the images as they are; adjusts nothing."""
+        matching = self._config.matching
+        pairs = pairs_along_way(self._stretches_v, matching.along_way)
+        gate_px = matching.along_epipolar_px
+        matches = match_pairs(self._views, self._recorded, pairs, gate_px, matching.min_cosine)
+        every = replace(self._config.bundle, observations=matching.patches)
+        seen = self._tracks(self._recorded, self._camera, matches, gate_px, every)
+        self._say("matching")
+        loops = [
+            loop
+            for loop in self._loops(_Scene(self._recorded, self._camera, *seen))
+            if self._stretches_v[loop.first] == self._stretches_v[loop.second]
+        ]
+        # between rooms that look alike many loops are wrong: those count that odometry allows
+        graph = optimize_pose_graph(
+            self._recorded, self._edges, loops, self._fix_each_stretch, self._config.loops
+        )
+        loops = [loop for loop, keep in zip(loops, graph.kept_n.tolist(), strict=True) if keep]
+        self._on_progress(1.0, "loops")
+        return PoseConsistency(
+            epipolar_ratio(self._views, self._recorded),
+            len(loops),
+            loops_agreeing(loops, self._recorded),
+        )
 
     def _say(self, step: str) -> None:
         self._on_progress(_SHARES[step], step)
@@ -155,8 +203,9 @@ class PoseRefinement:
     def _readout_s(self, matches: Sequence[PairMatches]) -> float:
         bundle = self._config.bundle
         config = replace(
-            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px
-        )
+            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px,
+            huber=bundle.readout_huber,
+        )  # fmt: skip
         gate_px = self._config.matching.along_epipolar_px
         tracks, points_k3 = self._tracks(self._recorded, self._camera, matches, gate_px, config)
         cameras = self._cameras(self._recorded, self._camera)
@@ -306,6 +355,7 @@ class PoseRefinement:
             # the first camera stays; with the corrected mount, the robot does
             moved = self._joined[0] @ refined[0].inverse()
             refined = [moved @ pose for pose in refined]
+        kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
         findings = describe_findings(
             self._views, self._joined, refined, self._edges, loops, kept_n,
             rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
@@ -315,4 +365,8 @@ class PoseRefinement:
             reprojection_px=float(np.median(error_n)),
             calibration=self._calibration,
         )  # fmt: skip
-        return RefinedPoses(refined, findings)
+        consistency = PoseConsistency(
+            epipolar_ratio(self._views, scene.map_from_camera), len(findings.loops),
+            loops_agreeing(kept, scene.map_from_camera),
+        )  # fmt: skip
+        return RefinedPoses(refined, findings, consistency)

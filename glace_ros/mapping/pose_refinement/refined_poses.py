@@ -11,6 +11,7 @@ import torch
 
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose, interpolate, stack
+from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,31 +138,37 @@ class RefinedPoses:
 
     map_from_camera: list[Pose]
     findings: RefinementFindings
+    consistency: PoseConsistency
+    """Of these poses with the images."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a file of unfinished work."""
-        text = json.dumps(asdict(self.findings)).encode()
+        told = {"findings": asdict(self.findings), "consistency": self.consistency._asdict()}
+        text = bytearray(json.dumps(told).encode())
         return {
             "map_from_camera_v34": torch.from_numpy(stack(self.map_from_camera)),
-            "findings": torch.frombuffer(bytearray(text), dtype=torch.uint8),
+            "told": torch.frombuffer(text, dtype=torch.uint8),
         }
 
     @staticmethod
     def of(tensors: dict[str, torch.Tensor]) -> RefinedPoses:
         """What `tensors` gave."""
         matrices_v34 = tensors["map_from_camera_v34"].numpy()
-        found = json.loads(tensors["findings"].numpy().tobytes())
+        told = json.loads(tensors["told"].numpy().tobytes())
+        found = told["findings"]
         found["loops"] = [(first, second) for first, second in found["loops"]]
         found["moved_most"] = [(view, metres, deg) for view, metres, deg in found["moved_most"]]
         return RefinedPoses(
             [Pose(matrix_34[:, :3], matrix_34[:, 3]) for matrix_34 in matrices_v34],
             RefinementFindings(**found),
+            PoseConsistency(**told["consistency"]),
         )
 
 
-class _Stretch(NamedTuple):
-    """The views of one stretch of way that odometry leads along, in order of time."""
+class _Part(NamedTuple):
+    """The views of a drive between two jumps of its poses, in order of time."""
 
+    begin_ns: int
     stamps_v: NDArray[np.int64]
     recorded: list[Pose]
     refined: list[Pose]
@@ -173,22 +180,28 @@ class RefinedTrajectory:
     def __init__(
         self,
         places: Sequence[tuple[int, int]],
-        stretches: Sequence[int],
+        parts: Sequence[int],
+        begins_ns: Sequence[int],
         recorded: Sequence[Pose],
         refined: Sequence[Pose],
     ) -> None:
         """Of all mapping views.
 
         places: (drive, stamp in ns) of each.
-        stretches: which stretch of way each is of; those of one stretch follow each other.
+        parts: which part of its drive, between two jumps of its poses, each is of; those of one
+            part follow each other.
+        begins_ns: of each part: the stamp of the first pose after the jump.
         recorded, refined: map_from_camera of each.
         """
-        self._of_drive: dict[int, list[_Stretch]] = {}
-        numbers = np.asarray(stretches)
-        for number in dict.fromkeys(stretches):
+        self._of_drive: dict[int, list[_Part]] = {}
+        numbers = np.asarray(parts)
+        for number in dict.fromkeys(parts):
             views = np.flatnonzero(numbers == number).tolist()
             stamps_v = np.array([places[view][1] for view in views], np.int64)
-            part = _Stretch(stamps_v, [recorded[v] for v in views], [refined[v] for v in views])
+            part = _Part(
+                begins_ns[number], stamps_v, [recorded[v] for v in views],
+                [refined[v] for v in views],
+            )  # fmt: skip
             self._of_drive.setdefault(places[views[0]][0], []).append(part)
 
     def pose(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
@@ -197,7 +210,7 @@ class RefinedTrajectory:
         recorded: the same by odometry.
         """
         parts = self._of_drive[drive]
-        begun = [part for part in parts if part.stamps_v[0] <= stamp_ns]
+        begun = [part for part in parts if part.begin_ns <= stamp_ns]
         part = begun[-1] if begun else parts[0]
         after = int(np.searchsorted(part.stamps_v, stamp_ns))
         before = max(after - 1, 0)

@@ -94,11 +94,11 @@ class BundleConfig:
     """In all: bounds the memory; a longer recording has fewer of each view."""
     min_views: int = 3
     """Of a track."""
-    sigma_px: float = 4.0
-    """Standard deviation of a keypoint. More than the one pixel that keypoints scatter by: what the
-    keypoints of a view have in common (rolling shutter, calibration) does not average out."""
-    huber: float = 2.0
-    """Standard deviations from which a keypoint counts less."""
+    sigma_px: float = 8.0
+    """Standard deviation of a keypoint, much more than the one pixel that they scatter by: what
+    those of a view have in common (rolling shutter, calibration) does not average out."""
+    huber: float = 0.25
+    """Standard deviations from which a keypoint counts less: 2 px."""
     min_parallax_deg: float = 1.0
     """Of a track's rays."""
     iterations: int = 15
@@ -109,6 +109,8 @@ class BundleConfig:
     """Of each view, where the rolling shutter is looked for."""
     readout_sigma_px: float = 1.0
     """Of a keypoint there: neighbouring views have most of what goes wrong in common."""
+    readout_huber: float = 2.0
+    """From which it counts less there."""
     focal_ratio: float = 0.02
     """Standard deviation of the recorded focal length."""
     centre_px: float = 3.0

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 class RecordedMotion(NamedTuple):
-    """What odometry says of a camera at an exposure, beside its pose; as in RefinementView."""
+    """What odometry says of a camera at an exposure; as in RefinementView."""
 
+    recorded: Pose
     base_from_camera: Pose
     stretch: int
     velocity_6: NDArray[np.float64] | None
@@ -41,7 +42,7 @@ class RefinementView:
     """The camera on the robot."""
     stretch: int
     """Of which stretch of way it is: poses of one share one frame, and odometry leads from each
-    view to the next one. A drive whose poses jump is several."""
+    view to the next one."""
     velocity_6: NDArray[np.float64] | None
     """Of the camera at exposure, about its own axes: rotation (rad/s), position (m/s); None where
     the recording does not tell."""

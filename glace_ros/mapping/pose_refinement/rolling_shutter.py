@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 _TRIED_S = 0.02
 """What is tried first, both ways: negative where rows are read from below."""
 _MOST_S = 0.06
-_PRECISE_S = 0.002
-_STEPS = 2
-"""Of parabolas."""
+"""Slower sensors are none."""
 _LEAST_GAIN = 30.0
 """Of the cost over that of a global shutter: chance alone gives one or two."""
 
@@ -72,13 +70,11 @@ def most_likely_readout_s(cost: Callable[[float], float]) -> float:
     images of so slow a shutter: near its minimum a parabola.
     """
     costs = {readout_s: cost(readout_s) for readout_s in (-_TRIED_S, 0.0, _TRIED_S)}
-    for _ in range(_STEPS):
-        readout_s = _lowest(costs)
-        if readout_s is None or min(abs(readout_s - tried_s) for tried_s in costs) < _PRECISE_S:
-            break
-        costs[readout_s] = cost(readout_s)
-    best_s = min(costs, key=costs.__getitem__)
-    return best_s if costs[0.0] - costs[best_s] > _LEAST_GAIN else 0.0
+    readout_s = _lowest(costs)
+    if readout_s is None:
+        return 0.0
+    costs[readout_s] = cost(readout_s)
+    return readout_s if costs[0.0] - costs[readout_s] > _LEAST_GAIN else 0.0
 
 
 def _lowest(costs: dict[float, float]) -> float | None:

@@ -1,0 +1,77 @@
+"""Whether a recording's poses fit its images, by a few pairs of images: for a dry run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.features.encoder_names import LocalEncoderName
+from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
+from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, epipolar_ratio
+from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+
+if TYPE_CHECKING:
+    import torch
+
+    from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.recording.posed_images import PosedImage
+
+_PAIRS = 24
+"""Of neighbouring keyframes, evenly over the drive: some seconds of a CPU."""
+
+
+class PoseSample:
+    """Hand it all keyframes; it encodes a few.
+
+    images: of the recording, at most.
+    """
+
+    def __init__(self, images: int, config: MapBuilderConfig, device: torch.device) -> None:
+        """Raises WeightsError where the local encoder's weights are not here."""
+        self._config = config
+        self._every = max(2, images // _PAIRS)
+        self._count = 0
+        self._views: list[RefinementView] = []
+        name = LocalEncoderName.parse(config.local_encoder)
+        self._encoder = (
+            local_encoder(config.local_encoder, device) if name.finds_keypoints else None
+        )
+
+    def add(self, image: PosedImage) -> None:
+        """A keyframe, in order."""
+        pair, second = divmod(self._count, self._every)
+        self._count += 1
+        if self._encoder is None or image.map_from_camera is None or second > 1:
+            return
+        short_side_px = self._config.buffer.short_side_px
+        grey_hw, camera = grey_as_encoded(
+            self._encoder, image.image_rgb_hwc, image.camera, short_side_px
+        )
+        patches = self._config.refinement.matching.patches
+        found = self._encoder.encode(to_tensor(grey_hw, self._encoder.device), patches)
+        intrinsics_4 = np.array([camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px])
+        self._views.append(
+            RefinementView(
+                found.descriptors_nC.float().cpu(), found.pixels_n2.double().cpu().numpy(),
+                intrinsics_4, float(len(grey_hw)), image.map_from_camera, Pose.identity(), pair,
+                None,
+            )
+        )  # fmt: skip
+
+    def sentence(self) -> str:
+        """What the images say of the poses; empty where they say nothing."""
+        if not self._views:
+            return ""
+        ratio = epipolar_ratio(self._views, [view.recorded for view in self._views])
+        if ratio is None:
+            return ""
+        found = PoseConsistency(ratio, 0, 0)
+        if not found.fits:
+            return f"note: {found.sentence()}"
+        return (
+            f"fit:         {ratio:.0%} of what neighbouring images match lies where the poses say "
+            "(85% of a good recording)"
+        )

@@ -1,0 +1,156 @@
+"""Whether poses fit the images: what neighbouring views match lies on epipolar lines, and views
+that see the same place again are where that puts them.
+
+Held-out images cannot tell: their poses are wrong in the same way as those of the map.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from glace_ros.mapping.pose_refinement.pair_matching import match_pairs, near_epipolar
+from glace_ros.mapping.pose_refinement.tracks import Cameras
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.loop_closures import Loop
+    from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+
+_CONFIDENT_COSINE = 0.82
+"""Of descriptors that match wherever they lie."""
+_EPIPOLAR_PX = 4.0
+_LEAST_BASELINE_M = 0.03
+"""Between two views; nearer ones have no epipolar lines to speak of."""
+_REACH = 3
+"""Views after each that it is held against."""
+_MOST_PAIRS = 400
+_FEWEST_MATCHES = 200
+_LEAST_EPIPOLAR = 0.45
+"""Ratio of confident matches near their epipolar lines from which on poses fit along the way. On
+the office 0.85 do, 0.6 to 0.7 with odometry that drifts, 0.35 with stamps that are off by 0.1 s."""
+_AGREE_M, _AGREE_RATIO, _AGREE_RAD = 0.15, 0.08, 0.1
+"""A loop agrees with poses within so much, and so much of the distance between its views."""
+_FEWEST_LOOPS = 10
+_LEAST_LOOPS = 0.8
+"""Ratio of loops that agree from which on poses fit where a place is seen again. On the office 0.99
+do, 0.1 to 0.6 with odometry that drifts."""
+
+
+class PoseConsistency(NamedTuple):
+    """What images say of poses."""
+
+    epipolar_ratio: float | None
+    """Of confident matches of neighbouring views, those near their epipolar lines; None where too
+    little matches to say so."""
+    loops: int
+    """Pairs of views, far apart in time, that see the same place."""
+    loops_agreeing: int
+    """Those which the poses put rightly."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `--json` has it."""
+        return {**self._asdict(), "fits": self.fits}
+
+    @property
+    def fit_along_way(self) -> bool:
+        """Whether neighbouring views fit, as far as is known."""
+        return self.epipolar_ratio is None or self.epipolar_ratio >= _LEAST_EPIPOLAR
+
+    @property
+    def fit_loops(self) -> bool:
+        """Whether views that see a place again fit, as far as is known."""
+        return self.loops < _FEWEST_LOOPS or self.loops_agreeing >= _LEAST_LOOPS * self.loops
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing is known against the poses."""
+        return self.fit_along_way and self.fit_loops
+
+    def sentence(self) -> str:
+        """Why they do not fit; empty where they do."""
+        if not self.fit_along_way:
+            return (
+                f"the poses do not fit the images: only {self.epipolar_ratio:.0%} of what "
+                "neighbouring images match lies where the poses say (of a good recording, 85%); "
+                "likely causes: image stamps that are late or of another clock, a wrong camera "
+                "frame or mount, a wrong calibration"
+            )
+        if not self.fit_loops:
+            return (
+                f"the poses drift: of {self.loops} views that see a place again, only "
+                f"{self.loops_agreeing} are where the poses put them; --refine-poses on mends that"
+            )
+        return ""
+
+
+def epipolar_ratio(
+    views: Sequence[RefinementView], map_from_camera: Sequence[Pose]
+) -> float | None:
+    """Of confident matches of neighbouring views, those near their epipolar lines; None where too
+    little matches.
+    """
+    pairs = [
+        (first, second)
+        for first in range(len(views))
+        for second in range(first + 1, min(len(views), first + 1 + _REACH))
+        if views[first].stretch == views[second].stretch
+    ]
+    return epipolar_ratio_of(views, map_from_camera, pairs)
+
+
+def stretch_fits(
+    stretch: int,
+    views: Sequence[RefinementView],
+    map_from_camera: Sequence[Pose],
+    pairs: Sequence[tuple[int, int]],
+) -> bool:
+    """Whether views of the stretch and of others that should see the same do.
+
+    pairs: of views near each other.
+    """
+    across = [
+        (first, second)
+        for first, second in pairs
+        if (views[first].stretch == stretch) != (views[second].stretch == stretch)
+    ]
+    ratio = epipolar_ratio_of(views, map_from_camera, across)
+    return ratio is not None and ratio >= _LEAST_EPIPOLAR
+
+
+def epipolar_ratio_of(
+    views: Sequence[RefinementView],
+    map_from_camera: Sequence[Pose],
+    pairs: Sequence[tuple[int, int]],
+) -> float | None:
+    """Of confident matches in pairs of views, those near their epipolar lines; None where too
+    little matches.
+    """
+    apart = [
+        (first, second)
+        for first, second in pairs
+        if map_from_camera[first].distance_m(map_from_camera[second]) > _LEAST_BASELINE_M
+    ]
+    some = apart[:: max(1, -(-len(apart) // _MOST_PAIRS))]
+    matches = match_pairs(views, map_from_camera, some, np.inf, _CONFIDENT_COSINE)
+    cameras = Cameras.of(map_from_camera, np.stack([view.intrinsics_4 for view in views]))
+    found = sum(len(pair.first_p) for pair in matches)
+    if found < _FEWEST_MATCHES:
+        return None
+    near = near_epipolar(matches, views, cameras, _EPIPOLAR_PX)
+    return sum(len(pair.first_p) for pair in near) / found
+
+
+def loops_agreeing(loops: Sequence[Loop], map_from_camera: Sequence[Pose]) -> int:
+    """How many loops the poses put rightly."""
+    agreeing = 0
+    for loop in loops:
+        by_poses = map_from_camera[loop.first].inverse() @ map_from_camera[loop.second]
+        off_m = by_poses.distance_m(loop.first_from_second)
+        apart_m = float(np.linalg.norm(loop.first_from_second.translation_3))
+        within = off_m < _AGREE_M + _AGREE_RATIO * apart_m
+        agreeing += int(within and by_poses.angle_rad(loop.first_from_second) < _AGREE_RAD)
+    return agreeing
