@@ -54,9 +54,7 @@ def test_odometry_is_refined_and_what_knows_a_map_is_not(tmp_path, poses, refine
     if refined:
         assert said == ""
     else:
-        assert said.endswith(
-            "is taken for poses without drift (--refine-poses on refines them)"
-        )
+        assert said.endswith("is taken for poses without drift (--refine-poses on refines them)")
         assert said.startswith(source[1])
     assert why("--bag", bag, *source, "--refine-poses", "on") == ""
     assert why("--bag", bag, *source, "--refine-poses", "off") == "--refine-poses off"

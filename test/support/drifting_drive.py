@@ -131,8 +131,12 @@ def project(points_n3: np.ndarray) -> np.ndarray:
 
 
 def see(
-    world: World, map_from_camera: Pose, velocity_6: np.ndarray, readout_s: float,
-    noise_px: float, rng: np.random.Generator,
+    world: World,
+    map_from_camera: Pose,
+    velocity_6: np.ndarray,
+    readout_s: float,
+    noise_px: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(pixels (n, 2), descriptors (n, C)) of one image."""  # fmt: skip
     in_camera_n3 = map_from_camera.inverse().transform(world.points_n3)
