@@ -73,9 +73,7 @@ class RefinementFindings:
                 f"{self.drift_deg_per_m:.2f} deg for each metre of way (median over the loops)"
             )
         if out := self.loops_found - len(self.loops):
-            said.append(
-                f"{out} of {self.loops_found} loops contradict the others, left out"
-            )
+            said.append(f"{out} of {self.loops_found} loops contradict the others, left out")
         if abs(self.readout_ms) > 1:
             said.append(
                 f"the camera has a rolling shutter of about {abs(self.readout_ms):.0f} ms, which "
