@@ -105,9 +105,7 @@ def exact(origin_3=(0.0, 0.0, 0.0), points: int = 20):
     rng = np.random.default_rng(3)
     origin_3 = np.array(origin_3)
     poses = [
-        Pose.from_rotation_vector(
-            origin_3 + [0.4 * view, 0.1 * view, 0], 0.05 * rng.normal(size=3)
-        )
+        Pose.from_rotation_vector(origin_3 + [0.4 * view, 0.1 * view, 0], 0.05 * rng.normal(size=3))
         for view in range(6)
     ]
     points_k3 = origin_3 + rng.uniform([-1, -1, 3], [3, 1, 6], (points, 3))
