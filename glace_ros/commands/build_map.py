@@ -229,8 +229,8 @@ def _validate(
     poses: PoseChoice,
 ) -> MapValidation:
     validation = validate_map(
-        scene_map, map(poses.of_image, held_out), reader.info.base_from_camera, request.device,
-        record.add_held_out,
+        scene_map.with_metadata(calibration=poses.correction), map(poses.of_image, held_out),
+        poses.base_from_camera(reader.info.base_from_camera), request.device, record.add_held_out,
     )  # fmt: skip
     if request.report:
         record.mapping_images[:] = map(poses.of_image, record.mapping_images)

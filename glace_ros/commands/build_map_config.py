@@ -37,6 +37,8 @@ class BuildRequest:
     """What the map is made with."""
     refine_poses: str
     """auto, on or off: whether the images correct the recorded poses."""
+    calibrate: bool
+    """Whether the map is made with the mount and the stamps that refinement finds."""
     device: str
     """auto, cpu or cuda."""
     output: Path | None
@@ -83,6 +85,7 @@ def build_request(args: argparse.Namespace) -> BuildRequest:
         holdout=args.holdout,
         config=map_builder_config(args),
         refine_poses=args.refine_poses,
+        calibrate=args.calibrate,
         device=args.device,
         output=Path(args.output) if args.output else None,
         json=Path(args.json) if args.json else None,
@@ -130,6 +133,7 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
         buffer=buffer,
         local_encoder=args.local_encoder,
         ensemble=args.ensemble,
+        refinement=replace(config.refinement, calibrate=args.calibrate),
         seed=args.seed,
     )
 

@@ -79,6 +79,7 @@ def _of_recording(request: BuildRequest) -> dict[str, Any]:
         "recording.pose_source": recording.pose_source,
         "holdout": request.holdout,
         "refine_poses": request.refine_poses,
+        "calibrate": request.calibrate,
         **of_frames(request.selection),
     }
 

@@ -81,6 +81,12 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "odometry, which drifts, and leaves those of a map frame (SLAM, AMCL) as they are",
     )
     parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="where refinement finds the camera's mount or its stamps wrong, make the map with "
+        "what it finds, and keep that in the map for evaluate and the live node",
+    )
+    parser.add_argument(
         "--local-encoder",
         type=local_encoder_name,
         default=defaults.local_encoder,

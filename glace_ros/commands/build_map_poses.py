@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
+    from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
@@ -55,10 +57,13 @@ class PoseChoice:
         cannot = _cannot(request, reader, ranks)
         self._can_check = not cannot and ranks.count == 1
         # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
-        self._required = not self.why and (request.refine_poses == ON or len(reader.drives) > 1)
+        asked = request.refine_poses == ON or request.calibrate or len(reader.drives) > 1
+        self._required = asked and not self.why
         self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
         self.consistency: PoseConsistency | None = None
         """Of the poses with the images; None where that was not looked at."""
+        self._calibrate = request.calibrate
+        self._refuse_calibration()
         self.trajectory: RefinedTrajectory | None = None
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
@@ -95,6 +100,7 @@ class PoseChoice:
             if self._may_refine and self.consistency.fit_along_way and not self.consistency.fits:
                 console.print(f"note: {self.consistency.sentence()}", highlight=False)
                 self.why = ""
+        self._refuse_calibration()
         if self.why:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
             self._say_whether_they_fit(console)
@@ -112,11 +118,14 @@ class PoseChoice:
             return
         poses = self.refined.map_from_camera
         self.consistency = self.refined.consistency
-        self.trajectory = RefinedTrajectory(self.places, parts, begins_ns, recorded, poses)
         self.way = refined_way(
             [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
             self.refined.findings.loops,
         )  # fmt: skip
+        recorded = [
+            self._corrected(*place, pose) for place, pose in zip(self.places, recorded, strict=True)
+        ]
+        self.trajectory = RefinedTrajectory(self.places, parts, begins_ns, recorded, poses)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
         self._say_whether_they_fit(console)
@@ -125,16 +134,46 @@ class PoseChoice:
         if self.consistency and not self.consistency.fits:
             console.print(f"note: {self.consistency.sentence()}", highlight=False)
 
+    @property
+    def correction(self) -> MountCorrection | None:
+        """Of the camera's mount and stamps, where the map is made with one."""
+        return self.refined.findings.correction if self.refined and self._calibrate else None
+
+    def base_from_camera(self, described: Pose) -> Pose:
+        """Of the map, from what the robot's description says."""
+        return described @ self.correction.pose if self.correction else described
+
+    def _refuse_calibration(self) -> None:
+        if self._calibrate and self.why:
+            raise MappingError(f"--calibrate needs poses that are refined: {self.why}")
+
     def of_image(self, image: PosedImage) -> PosedImage:
         """The image with the pose that the map is made with."""
-        return self.trajectory.of_image(image) if self.trajectory else image
+        if self.trajectory is None or image.map_from_camera is None:
+            return image
+        pose = self.of_camera(image.drive, image.stamp_ns, image.map_from_camera)
+        return replace(image, map_from_camera=pose)
 
     def of_camera(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
         """map_from_camera, as the map is made with it.
 
         recorded: the same as recorded.
         """
-        return self.trajectory.pose(drive, stamp_ns, recorded) if self.trajectory else recorded
+        if self.trajectory is None:
+            return recorded
+        return self.trajectory.pose(drive, stamp_ns, self._corrected(drive, stamp_ns, recorded))
+
+    def _corrected(self, drive: int, stamp_ns: int, recorded: Pose) -> Pose:
+        """By the mount and the stamps that were found, which is where the camera was either way."""
+        correction = self.refined.findings.correction if self.refined else None
+        if correction is None:
+            return recorded
+        try:
+            at_ns = correction.exposure_ns(stamp_ns)
+            recorded = self._reader.drives[drive].map_from_camera(at_ns)
+        except TransformError:
+            pass  # where the recording begins or ends
+        return recorded @ correction.pose
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` has it."""
@@ -161,7 +200,8 @@ class PoseChoice:
             if drive != last:
                 lines.append(f"# {self._reader.names[drive]}")
                 last = drive
-            camera_from_base = self._reader.drives[drive].info.base_from_camera.inverse()
+            described = self._reader.drives[drive].info.base_from_camera
+            camera_from_base = self.base_from_camera(described).inverse()
             lines.append(tum_line(stamp_ns, pose @ camera_from_base))
         write_output(path, "\n".join(lines) + "\n")
 

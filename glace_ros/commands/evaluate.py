@@ -28,6 +28,7 @@ from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
 from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
 from glace_ros.evaluation.metrics_table import aligned_table, map_size, metrics_table
 from glace_ros.evaluation.pose_files import write_submission, write_tum
+from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
@@ -38,8 +39,10 @@ from glace_ros.recording.scene_reader import SceneReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.recording.posed_images import PosedImage
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -136,13 +139,34 @@ def _localized_frames(
     names: list[str] = []
     with open_recording(args, "test") as reader:
         _print_truth(console, reader, scene_map.metadata)
+        correction = scene_map.metadata.calibration_of(reader.info.camera_frame)
+        base_from_camera = reader.info.base_from_camera
+        if correction:
+            base_from_camera = base_from_camera @ correction.pose
         with progress_bar(console, "localize", reader.info.image_count) as advance:
             for image in reader.images():
-                frames.append(localize_frame(localizer, image, reader.info.base_from_camera))
+                seen = calibrated(image, reader, correction) if correction else image
+                frames.append(localize_frame(localizer, seen, base_from_camera))
                 advance()
         if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
     return frames, names
+
+
+def calibrated(
+    image: PosedImage, reader: PosedImageReader, correction: MountCorrection
+) -> PosedImage:
+    """The image with the pose of its true exposure and mount; none where the recording ends. The
+    offset is to the clock of odometry: a truth that was measured otherwise has one of its own.
+    """
+    described = image.map_from_camera
+    truth = reader.info.topics.get(reader.info.pose_source)
+    if truth is None or truth.msgtype.endswith("/Odometry"):
+        try:
+            described = reader.map_from_camera(correction.exposure_ns(image.stamp_ns))
+        except TransformError:
+            described = None
+    return replace(image, map_from_camera=described @ correction.pose if described else None)
 
 
 def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetadata) -> None:
@@ -155,6 +179,12 @@ def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetada
         f"in {info.map_frame}",
         highlight=False,
     )
+    if metadata.calibration_of(info.camera_frame):
+        console.print(
+            "note: the map was made with --calibrate: its mount and time offset of the camera are "
+            "applied",
+            highlight=False,
+        )
     if metadata.held_out is None:
         console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
     if not metadata.map_frame:

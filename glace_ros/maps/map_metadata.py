@@ -12,6 +12,7 @@ from glace_ros.errors import MappingError, WeightsError
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
 if TYPE_CHECKING:
@@ -100,6 +101,13 @@ class MapMetadata:
     """SHA-256 of R2Former's weights, in hex digits; empty for other encoders."""
     heads: int = 1
     """Networks of this shape, each of its own part of the scene; more than one is an ensemble."""
+    calibration: MountCorrection | None = None
+    """Of images with this camera frame; None: mount and stamps are as the robot describes them."""
+
+    def calibration_of(self, camera_frame: str) -> MountCorrection | None:
+        """What applies to images of a camera: other cameras have mounts of their own."""
+        same = camera_frame.lstrip("/") == self.camera_frame.lstrip("/")
+        return self.calibration if same else None
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
@@ -113,6 +121,8 @@ class MapMetadata:
         header = asdict(self)
         if self.heads == 1:
             del header["heads"]  # as files were before there were ensembles
+        if self.calibration is None:
+            del header["calibration"]  # as files were before maps were calibrated
         return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
@@ -132,6 +142,8 @@ class MapMetadata:
         if shape.get("scale") is not None:
             shape["scale"] = HomogeneousScale(**shape["scale"])
         fields["head"] = CoordinateHeadConfig(**shape)
+        if fields.get("calibration") is not None:
+            fields["calibration"] = MountCorrection.from_header(fields["calibration"])
         fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
         metadata = MapMetadata(**fields)
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():

@@ -81,7 +81,7 @@ class LiveLocalization:
         self._on_fix, self._on_broken = on_fix, on_broken
         self._reports = LiveReports(node, parameters, publishers)
         self._introspection = Introspection(publishers, parameters, self._log)
-        self._locator = BaseLocator(parameters, loaded_map.localizer, tf)
+        self._locator = BaseLocator(parameters, loaded_map.localizer, tf, loaded_map.calibration_of)
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
         self._received_before = 0  # images, when the run began
         self._broken = False  # and said so
@@ -153,7 +153,9 @@ class LiveLocalization:
         if not same:
             self._run.close()  # no pose in the old map counts as one in the new
         self._map = loaded_map
-        self._locator = BaseLocator(self._parameters, loaded_map.localizer, self._tf)
+        self._locator = BaseLocator(
+            self._parameters, loaded_map.localizer, self._tf, loaded_map.calibration_of
+        )
         if not same:
             self.forget("the map is another one")
 

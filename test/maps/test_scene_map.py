@@ -24,6 +24,8 @@ from support.map_bytes import (
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_features import LocalFeatures
+from glace_ros.geometry.mount_correction import MountCorrection
+from glace_ros.geometry.pose import Pose
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.map_file import FORMAT_VERSION
 from glace_ros.maps.map_metadata import MapMetadata
@@ -174,6 +176,23 @@ def test_held_out_figures_without_a_pose_survive(tmp_path):
     assert held_out == {"median_translation_m": None, "recall": {"5cm_5deg": 0.0}}
 
 
+def test_a_calibration_survives_and_is_of_its_camera_alone(tmp_path):
+    correction = MountCorrection.of(
+        Pose.from_rotation_vector([0.03, 0.0, -0.01], [0.0, 0.035, 0.0]), -0.04
+    )
+    tiny_map(calibration=correction).save(tmp_path / "map.glace")
+    metadata = SceneMap.load(tmp_path / "map.glace").metadata
+    assert metadata.calibration == correction
+    assert metadata.calibration_of("/camera") == correction
+    assert metadata.calibration_of("rear") is None
+    assert correction.pose.rotation_vector_3 == pytest.approx([0.0, 0.035, 0.0])
+    assert correction.exposure_ns(1_000_000_000) == 960_000_000
+
+
+def test_the_header_of_a_map_without_calibration_is_as_it_was(whole):
+    assert "calibration" not in taken_apart(whole)[0]
+
+
 # --- anything else ---
 
 
@@ -271,6 +290,10 @@ def test_a_header_with_missing_or_unknown_fields(tmp_path, whole):
         ("origin_m", [float("nan"), 0.0, 0.0]),
         ("origin_m", [10**400, 0, 0]),
         ("origin_m", None),
+        ("calibration", {"described_from_true": [0.0] * 7, "time_offset_s": 0.0}),
+        ("calibration", {"described_from_true": [0, 0, 0, 1], "time_offset_s": 0.0}),
+        ("calibration", {"described_from_true": [0, 0, 0, 0, 0, 0, 1], "time_offset_s": None}),
+        ("calibration", [0, 0]),
         ("camera", {"width_px": 1}),
         ("camera", 7),
         ("head", {"width": 10**9}),

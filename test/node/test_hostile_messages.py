@@ -24,6 +24,7 @@ from geometry_msgs.msg import (
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.pose_estimate import PoseEstimate
@@ -162,6 +163,41 @@ def test_images_and_camera_infos():
     print(kinds)
     assert all("\n" not in said and 10 < len(said) < 1000 for said in sentences)
     assert set(kinds) >= {"fix", "age", "camera_info", "frame", "image", "pose", "tf"}
+
+
+class Moving:
+    """TF of a robot that drives 1 m/s along x."""
+
+    def lookup(self, target, source, stamp_ns, timeout_s=0.0):
+        if source == "camera" or target == "camera":
+            return Pose.identity()
+        return Pose.from_planar(1e-9 * (stamp_ns - NOW_NS), 0.0, 0.0)
+
+
+def test_what_a_calibrated_map_knows_of_the_camera_is_applied():
+    """Mount and exposure; of the map's camera alone."""
+    correction = MountCorrection.of(Pose.from_planar(0.03, 0.0, 0.1), -0.04)
+    locator = BaseLocator(
+        LocalizeParameters(max_image_age=0.5, odom_frame_id="odom"), Accepting(), Moving(),
+        lambda frame: correction if frame == "camera" else None,
+    )  # fmt: skip
+    message = Image(width=32, height=24, encoding="rgb8", step=96, data=bytes([200]) * (24 * 96))
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(NOW_NS, 10**9)
+    message.header.frame_id = "camera"
+    info = CameraInfo(width=32, height=24, distortion_model="plumb_bob", k=GOOD_K, d=[0.0] * 5)
+    image = IncomingImage(message, "/image", info, "/camera_info")
+    located = locator.locate(image, NOW_NS)
+    assert located.exposure_ns == NOW_NS - 40_000_000
+    assert located.odom_from_base.translation_3[0] == pytest.approx(-0.04)
+    expected = Pose.from_planar(1.0, 2.0, 0.3) @ correction.pose.inverse()
+    assert located.map_from_base.distance_m(expected) < 1e-9
+    assert located.map_from_base.angle_rad(expected) < 1e-6
+    message.header.frame_id = "other"
+    other = BaseLocator(
+        LocalizeParameters(max_image_age=0.5), Accepting(), Moving(), lambda _: None
+    ).locate(image, NOW_NS)
+    assert other.exposure_ns is None
+    assert other.map_from_base.distance_m(Pose.from_planar(1.0, 2.0, 0.3)) < 1e-9
 
 
 class FakeNode:

@@ -61,6 +61,13 @@ class SharedCamera(NamedTuple):
     """k1 of the distortion that the undistorted images still have."""
 
 
+class Expected(NamedTuple):
+    """What is thought likely of a change before images are seen."""
+
+    change_7: NDArray[np.float64]
+    sigmas_7: NDArray[np.float64]
+
+
 class FactorGraph:
     """Cameras, points and what is known of them; `optimized` gives the most likely values.
 
@@ -211,6 +218,46 @@ class FactorGraph:
         ]
         along_n6 = changes * np.array(answers)
         return 1.0 - np.array([along_n6[:, :3].mean(), along_n6[:, 3:].mean()])
+
+    def calibration(
+        self, odometry: range, derivatives_n67: NDArray[np.float64], expected: Expected
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the edges of odometry have in common: the step of the joint system to the most
+        likely mount (rotation, translation about the camera's axes) and offset of time, and their
+        standard deviations.
+
+        odometry: numbers of its factors; those before hold poses of the recording, which are of the
+        base, and so turn with the mount.
+        derivatives_n67: of each edge's error, about the second camera's axes.
+        expected: of these seven, before any image was seen.
+        """
+        with _without_stdout():
+            linear = self.graph.linearize(self.values)
+        key = self._gtsam.symbol("m", 0)
+        unit = self._gtsam.noiseModel.Unit.Create
+        joint = self._gtsam.GaussianFactorGraph()
+        for number in range(linear.size()):
+            factor = linear.at(number)
+            if number >= odometry.stop:
+                joint.push_back(factor)
+                continue
+            keys = list(factor.keys())
+            matrix, right_6 = factor.jacobian()
+            last_66 = matrix[:, -6:]
+            if number in odometry:
+                first, second = keys
+                common_67 = last_66 @ derivatives_n67[number - odometry.start]
+                blocks = [first, matrix[:, :6], second, last_66]
+            else:
+                common_67 = np.column_stack([-last_66, np.zeros(6)])
+                blocks = [keys[0], last_66]
+            joint.add(self._gtsam.JacobianFactor(*blocks, key, common_67, right_6, unit(6)))
+        root_77 = np.diag(1.0 / expected.sigmas_7)
+        expected_7 = expected.change_7 / expected.sigmas_7
+        joint.add(self._gtsam.JacobianFactor(key, root_77, expected_7, unit(7)))
+        information_77, information_7 = joint.marginal([key]).hessian()
+        covariance_77 = np.linalg.inv(information_77)
+        return covariance_77 @ information_7, np.sqrt(np.diag(covariance_77))
 
     def graduated(self, known: int) -> NDArray[np.float64]:
         """Weights of the factors from number `known` on after graduated non-convexity with

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
+    from glace_ros.mapping.pose_refinement.mount_calibration import Calibration
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
 _WORST = 3
@@ -38,6 +39,7 @@ def describe_findings(
     readout_s: float,
     focal_ratio: float,
     reprojection_px: float,
+    calibration: Calibration,
 ) -> RefinementFindings:
     """All that is known in the end.
 
@@ -69,12 +71,28 @@ def describe_findings(
         readout_ms=1e3 * readout_s,
         focal_ratio=focal_ratio,
         reprojection_px=reprojection_px,
+        **_calibration(calibration),
     )
 
 
 def _pairs(loops: Sequence[Loop]) -> list[tuple[int, int]]:
     """Of views, each once: either may have found the other."""
     return sorted({(min(loop[:2]), max(loop[:2])) for loop in loops})
+
+
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    values_7 = calibration.values_7
+    sigmas_7 = np.where(np.isfinite(calibration.sigmas_7), calibration.sigmas_7, 0.0)
+    wrong_3 = zip(("rotation", "translation", "time"), calibration.significant_3, strict=True)
+    return {
+        "mount_rotation_deg": np.degrees(values_7[:3]).tolist(),
+        "mount_rotation_sigma_deg": np.degrees(sigmas_7[:3]).tolist(),
+        "mount_translation_m": values_7[3:6].tolist(),
+        "mount_translation_sigma_m": sigmas_7[3:6].tolist(),
+        "time_offset_ms": 1e3 * float(values_7[6]),
+        "time_offset_sigma_ms": 1e3 * float(sigmas_7[6]),
+        "miscalibrated": [name for name, wrong in wrong_3 if wrong],
+    }
 
 
 def _drift_2(

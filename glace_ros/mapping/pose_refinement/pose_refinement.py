@@ -21,6 +21,7 @@ from glace_ros.mapping.pose_refinement.drive_joining import join_stretches, unre
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
 from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
+from glace_ros.mapping.pose_refinement.mount_calibration import AS_RECORDED
 from glace_ros.mapping.pose_refinement.odometry_edges import (
     is_planar,
     learned_noise_2,
@@ -109,12 +110,15 @@ class PoseRefinement:
             self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
         )
         self._way_v = way_m(self._edges, len(views))
+        self._recorded_edges = self._edges
+        self._calibration, self._applied = AS_RECORDED, AS_RECORDED
         self._noise_2: NDArray[np.float64] = np.ones(2)
         self._planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
         self._joined = self._recorded
 
     def run(self) -> RefinedPoses:
-        """The poses of all views in the frame of the first one, which stays where it is.
+        """The poses of all views in the frame of the first one, which stays where it is; where the
+        camera's mount is calibrated, the robot stays where it is then.
 
         Raises MappingError where a stretch shows nothing of the others.
         """
@@ -193,6 +197,11 @@ class PoseRefinement:
         recorded = (self._recorded, self._camera)
         self._shutter.readout_s = self._readout_s(matches)
         scene = self._adjusted(*recorded, matches, gate_px, self._fix_each_stretch)
+        if self._applied is not AS_RECORDED:  # odometry as it was recorded misled the shutter's
+            self._shutter.readout_s = self._readout_s(matches)
+            scene = self._adjusted(
+                scene.map_from_camera, scene.camera, matches, gate_px, self._fix_each_stretch
+            )
         every = replace(self._config.bundle, observations=self._config.matching.patches)
         seen = self._tracks(scene.map_from_camera, scene.camera, matches, _TIGHT_PX, every)
         return scene._replace(tracks=seen[0], points_k3=seen[1])
@@ -294,7 +303,10 @@ class PoseRefinement:
         _, depth_n = cameras.reprojection(tracks, points_k3)
         tracks = self._shutter.at_middle(tracks, depth_n, cameras)
         edges = [edge.scaled(*self._noise_2) for edge in self._edges]
-        result = adjust(poses, tracks, points_k3, self._camera, edges, constrain, config)
+        result = adjust(
+            poses, tracks, points_k3, self._camera, edges, constrain, config, self._views,
+            self._applied,
+        )  # fmt: skip
         cameras = self._cameras(result.map_from_camera, result.camera)
         error_n, _ = cameras.reprojection(tracks, result.points_k3)
         sigma_px = np.median(error_n) / 1.177 if len(error_n) else config.sigma_px
@@ -302,6 +314,12 @@ class PoseRefinement:
             edges, result.map_from_camera, self._noise_2, result.redundancy_2,
             float(sigma_px / config.sigma_px), self._config.noise,
         )  # fmt: skip
+        if result.calibration:
+            self._calibration = result.calibration
+            # chance would bend a map, if only a little
+            wrong = any(self._calibration.significant_3)
+            self._applied = self._calibration if wrong else AS_RECORDED
+            self._edges = [self._applied.edge(edge, self._views) for edge in self._recorded_edges]
         return _Scene(result.map_from_camera, result.camera, tracks, result.points_k3)
 
     def _visual(self, edge: OdometryEdge, poses: Sequence[Pose]) -> OdometryEdge:
@@ -314,23 +332,23 @@ class PoseRefinement:
         return Cameras.of(poses, self._intrinsics_v4 * changed_4)
 
     def _constrain(self, factors: FactorGraph) -> None:
-        factors.fix(0, self._joined[0])
+        factors.fix(0, self._joined[0] @ self._applied.correction)
         self._keep_planar(factors)
 
     def _fix_each_stretch(self, factors: FactorGraph) -> None:
         for view in np.unique(self._stretches_v, return_index=True)[1].tolist():
-            factors.fix(view, self._recorded[view])
+            factors.fix(view, self._recorded[view] @ self._applied.correction)
         self._keep_planar(factors)
 
     def _keep_planar(self, factors: FactorGraph) -> None:
         """What the odometry of wheels does not know stays: height and tilt."""
         if not self._planar:
             return
-        noise = self._config.noise
+        noise, correction = self._config.noise, self._applied.correction
         for view, pose in enumerate(self._joined):
             factors.add_planar(
-                view, pose, self._views[view].base_from_camera, noise.planar_tilt_rad,
-                noise.planar_height_m,
+                view, pose @ correction, self._views[view].base_from_camera @ correction,
+                noise.planar_tilt_rad, noise.planar_height_m,
             )  # fmt: skip
 
     def _odometry_allows(self, loop: Loop, poses: Sequence[Pose]) -> bool:
@@ -355,17 +373,23 @@ class PoseRefinement:
         cameras = self._cameras(scene.map_from_camera, scene.camera)
         error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
         kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
+        refined = scene.map_from_camera
+        if not self._config.calibrate:
+            # the first camera stays; with the corrected mount, the robot does
+            moved = self._joined[0] @ refined[0].inverse()
+            refined = [moved @ pose for pose in refined]
         findings = describe_findings(
-            self._views, self._joined, scene.map_from_camera, self._way_v, loops, kept_n,
+            self._views, self._joined, refined, self._way_v, loops, kept_n,
             loops_left_out=loops_left_out,
             rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
             position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
             readout_s=self._shutter.readout_s,
             focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
             reprojection_px=float(np.median(error_n)),
+            calibration=self._calibration,
         )  # fmt: skip
         consistency = PoseConsistency(
-            epipolar_ratio(self._views, scene.map_from_camera), len(findings.loops),
-            loops_agreeing(kept, scene.map_from_camera),
+            epipolar_ratio(self._views, refined), len(findings.loops),
+            loops_agreeing(kept, refined),
         )  # fmt: skip
-        return RefinedPoses(scene.map_from_camera, findings, consistency)
+        return RefinedPoses(refined, findings, consistency)

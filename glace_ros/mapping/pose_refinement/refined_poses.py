@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
+from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose, interpolate, stack
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 
@@ -54,6 +55,29 @@ class RefinementFindings:
     """The focal length that fits best to the recorded one."""
     reprojection_px: float
     """Median distance from a keypoint to its point, in the end."""
+    mount_rotation_deg: list[float] = field(default_factory=lambda: [0.0] * 3)
+    """The camera's true mount in its recorded frame, as a rotation vector about its axes."""
+    mount_rotation_sigma_deg: list[float] = field(default_factory=lambda: [0.0] * 3)
+    """Its standard deviations; 0 where nothing is known of it."""
+    mount_translation_m: list[float] = field(default_factory=lambda: [0.0] * 3)
+    """The same of its position."""
+    mount_translation_sigma_m: list[float] = field(default_factory=lambda: [0.0] * 3)
+    """Its standard deviations."""
+    time_offset_ms: float = 0.0
+    """Odometry at stamp + offset is that of the exposure; negative: images are stamped late."""
+    time_offset_sigma_ms: float = 0.0
+    """Its standard deviation."""
+    miscalibrated: list[str] = field(default_factory=list)
+    """What of rotation, translation and time is wrong by more than chance explains."""
+
+    @property
+    def correction(self) -> MountCorrection | None:
+        """What a calibrated map keeps; None where mount and stamps are right."""
+        if not self.miscalibrated:
+            return None
+        turned_3 = np.radians(self.mount_rotation_deg)
+        pose = Pose.from_rotation_vector(self.mount_translation_m, turned_3)
+        return MountCorrection.of(pose, 1e-3 * self.time_offset_ms)
 
     def sentences(self) -> list[str]:
         """What a user should know, most important first."""
@@ -84,6 +108,26 @@ class RefinementFindings:
             said.append(
                 f"the focal length that fits the images best is {self.focal_ratio:.3f} times the "
                 "recorded one; calibrate the camera"
+            )
+        return said + self._of_calibration()
+
+    def _of_calibration(self) -> list[str]:
+        said = []
+        if {"rotation", "translation"} & set(self.miscalibrated):
+            degrees = float(np.linalg.norm(self.mount_rotation_deg))
+            turn = " ".join(f"{value:+.1f}" for value in self.mount_rotation_deg)
+            move = " ".join(f"{100 * value:+.1f}" for value in self.mount_translation_m)
+            said.append(
+                f"the camera's mount differs from the recorded one by {degrees:.1f} deg and "
+                f"{100 * float(np.linalg.norm(self.mount_translation_m)):.1f} cm (rotation "
+                f"vector {turn} deg, position {move} cm, in the camera's axes); --calibrate makes "
+                "the map with what was found; better correct the robot's description"
+            )
+        if "time" in self.miscalibrated:
+            late = "late" if self.time_offset_ms < 0 else "early"
+            said.append(
+                f"images are stamped {abs(self.time_offset_ms):.0f} ms {late}, by odometry's clock "
+                f"(+-{self.time_offset_sigma_ms:.0f} ms); --calibrate makes the map with that"
             )
         return said
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,17 @@ class BundleConfig:
     """Of the recorded principal point."""
     radial: float = 0.1
     """Of what is left of the first radial distortion."""
+    mount_rad: float = 0.05
+    """Of the recorded mount of the camera: 3 degrees about each axis."""
+    mount_m: float = 0.05
+    """Of its position."""
+    stamp_s: float = 0.1
+    """Of what is constant between the stamps of images and of odometry."""
+
+    @property
+    def mount_sigmas_7(self) -> NDArray[np.float64]:
+        """Of rotation, translation and stamps."""
+        return np.array([*[self.mount_rad] * 3, *[self.mount_m] * 3, self.stamp_s])
 
 
 @dataclass(frozen=True)
@@ -130,3 +147,5 @@ class PoseRefinementConfig:
     """Between views that are not neighbours along the way."""
     bundle: BundleConfig = field(default_factory=BundleConfig)
     """Of the bundle adjustments."""
+    calibrate: bool = False
+    """Whether the map is made with the mount that is found."""

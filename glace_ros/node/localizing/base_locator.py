@@ -12,9 +12,12 @@ from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.input.incoming_image import IncomingImage
@@ -76,12 +79,14 @@ class LocatedBase:
     map_from_base: at the exposure.
     covariance_66: of the base's position (m) and of small rotations (rad) about the map's axes.
     odom_from_base: at the exposure too; None where map->odom is not published.
+    exposure_ns: where the map says that it was not at the image's stamp; None: it was.
     """
 
     estimate: PoseEstimate
     map_from_base: Pose
     covariance_66: NDArray[np.float64]
     odom_from_base: Pose | None
+    exposure_ns: int | None = None
 
 
 class BaseLocator:
@@ -90,11 +95,17 @@ class BaseLocator:
     parameters: of the node.
     localizer: of the map in use.
     tf: where the camera sits on the base, and the odometry.
+    calibration_of: for the frame of a camera, what the map knows better.
     """
 
     def __init__(
-        self, parameters: LocalizeParameters, localizer: LocalizesImages, tf: TransformListener
+        self,
+        parameters: LocalizeParameters,
+        localizer: LocalizesImages,
+        tf: TransformListener,
+        calibration_of: Callable[[str], MountCorrection | None] = lambda _: None,
     ) -> None:
+        self._calibration_of = calibration_of
         self._parameters = parameters
         self._localizer = localizer
         self._tf = tf
@@ -109,6 +120,9 @@ class BaseLocator:
         self._check_age(image, now_ns)
         estimate, camera_frame = self._camera_pose(image)
         parameters, stamp_ns = self._parameters, image.stamp_ns
+        correction = self._calibration_of(camera_frame)
+        if correction:
+            stamp_ns = correction.exposure_ns(stamp_ns)
         timeout_s, odom_from_base = parameters.transform_timeout, None
         try:
             camera_from_base = self._tf.lookup(
@@ -121,11 +135,16 @@ class BaseLocator:
         except TransformError as error:
             rejection = Rejection(RejectionCode.NO_TRANSFORM, detail=str(error))
             raise ImageRejected(rejection, estimate) from None
+        if correction:
+            camera_from_base = correction.pose.inverse() @ camera_from_base
         map_from_base = estimate.map_from_camera @ camera_from_base
         covariance_66 = base_covariance(
             estimate.covariance_66, estimate.map_from_camera, map_from_base
         )
-        return LocatedBase(estimate, map_from_base, covariance_66, odom_from_base)
+        return LocatedBase(
+            estimate, map_from_base, covariance_66, odom_from_base,
+            stamp_ns if correction else None,
+        )  # fmt: skip
 
     def _check_age(self, image: IncomingImage, now_ns: int) -> None:
         age_s, limit_s = (now_ns - image.stamp_ns) * 1e-9, self._parameters.max_image_age

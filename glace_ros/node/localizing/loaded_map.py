@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
@@ -41,6 +42,7 @@ class LoadedMap:
         say.
     validated: by images with known poses, so that its covariances and its inlier ratio are
         calibrated.
+    calibration_of: for the frame of a camera, what the map knows better of it than TF.
     still_computes: whether the localizer's device does, asked after an exception.
     """
 
@@ -52,6 +54,7 @@ class LoadedMap:
     views_v3: NDArray[np.float64] | None = None
     validated: bool = True
     still_computes: Callable[[], bool] = lambda: True
+    calibration_of: Callable[[str], MountCorrection | None] = lambda _: None
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""

@@ -122,7 +122,9 @@ class LocalizingThread:
         outcome: Outcome
         try:
             located = job.locator.locate(image, self._now_ns())
-            run.accept(image.stamp_ns, self._age_s(image), located, image.camera)
+            exposed_ns = located.exposure_ns
+            stamp_ns = image.stamp_ns if exposed_ns is None else exposed_ns
+            run.accept(stamp_ns, self._age_s(image), located, image.camera)
             outcome = located.estimate
         except ImageRejected as rejection:
             run.reject(image.stamp_ns, self._age_s(image), rejection, image.camera)
