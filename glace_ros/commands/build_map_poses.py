@@ -57,13 +57,13 @@ class PoseChoice:
         cannot = _cannot(request, reader, ranks)
         self._can_check = not cannot and ranks.count == 1
         # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
-        self._required = request.refine_poses == ON or len(reader.drives) > 1
+        asked = request.refine_poses == ON or request.calibrate or len(reader.drives) > 1
+        self._required = asked and not self.why
         self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
-        self._calibrate = request.calibrate
-        if not self._may_refine:
-            self._refuse_calibration()
         self.consistency: PoseConsistency | None = None
         """Of the poses with the images; None where that was not looked at."""
+        self._calibrate = request.calibrate
+        self._refuse_calibration()
         self.trajectory: RefinedTrajectory | None = None
         """Where refinement puts poses at any time; None where it did not run."""
         self.refined: RefinedPoses | None = None
@@ -105,18 +105,27 @@ class PoseChoice:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
             self._say_whether_they_fit(console)
             return
-        with progress_bar(console, "refine poses", 1.0) as advance:
-            self.refined = builder.refine(encoded, motions, names, advance, saved.journal.cached)
+        try:
+            with progress_bar(console, "refine poses", 1.0) as advance:
+                self.refined = builder.refine(
+                    encoded, motions, names, advance, saved.journal.cached
+                )
+        except MappingError as error:
+            if self._required:
+                raise
+            self.why = str(error)
+            console.print(f"poses are used as recorded: {self.why}", highlight=False)
+            return
         poses = self.refined.map_from_camera
         self.consistency = self.refined.consistency
-        recorded = [
-            self._corrected(*place, pose) for place, pose in zip(self.places, recorded, strict=True)
-        ]
-        self.trajectory = RefinedTrajectory(self.places, parts, begins_ns, recorded, poses)
         self.way = refined_way(
             [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
             self.refined.findings.loops,
         )  # fmt: skip
+        recorded = [
+            self._corrected(*place, pose) for place, pose in zip(self.places, recorded, strict=True)
+        ]
+        self.trajectory = RefinedTrajectory(self.places, parts, begins_ns, recorded, poses)
         for sentence in self.refined.findings.sentences():
             console.print(sentence, highlight=False)
         self._say_whether_they_fit(console)
@@ -201,21 +210,25 @@ def _why_not(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
     wanted = request.refine_poses
     several = len(reader.drives) > 1
     if wanted == OFF:
-        if several:
-            raise MappingError(
-                "--refine-poses off: each drive has a frame of its own, which only refinement "
-                "brings together; leave the option out, or give one drive"
-            )
-        return "--refine-poses off"
-    if wanted == AUTO and not several and not _is_odometry(reader.drives[0]):
+        return "--refine-poses off" + ("; all drives count as of one frame" if several else "")
+    if wanted == AUTO and not _have_frames_of_their_own(reader):
         return (
             f"{reader.info.pose_source} is taken for poses without drift (--refine-poses on "
             "refines them)"
         )
     cannot = _cannot(request, reader, ranks)
     if cannot and (wanted == ON or several):
-        raise MappingError(f"poses cannot be refined: {cannot}")
+        raise MappingError(
+            f"poses cannot be refined: {cannot}"
+            + ("; each drive has a frame of its own, which only images bring together" * several)
+        )
     return cannot
+
+
+def _have_frames_of_their_own(reader: DrivesReader) -> bool:
+    """Whether poses drift, or those of one drive are in another frame than those of the next."""
+    frames = {drive.info.map_frame for drive in reader.drives}
+    return len(frames) > 1 or any(map(_is_odometry, reader.drives))
 
 
 def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:

@@ -170,7 +170,10 @@ def test_a_map_that_fails_its_check_is_written_but_not_the_latest(
     assert "failed its check" in said
     folder = tmp_path / "glace"
     files = sorted(path.name for path in folder.iterdir())
-    assert files == ["drive.glace", "drive.ply", "drive.report.html", "drive.report.json"]
+    assert files == [
+        "drive.glace", "drive.ply", "drive.report.html", "drive.report.json",
+        "drive.trajectory.tum",
+    ]  # fmt: skip
     held_out = SceneMap.load(folder / "drive.glace").metadata.held_out
     assert held_out["frames"] >= 2
     assert held_out["recall"]["50cm_5deg"] == 0.0
@@ -217,7 +220,8 @@ def test_without_output_the_same_map_goes_where_the_launch_file_looks(
     latest = tmp_path / "glace" / "latest.glace"
     assert latest.is_symlink()
     assert latest.resolve() == (tmp_path / "glace" / "drive.glace").resolve()
-    assert len(list((tmp_path / "glace").iterdir())) == 2  # no checkpoint, no probe
+    names = {path.name for path in (tmp_path / "glace").iterdir()}  # no checkpoint, no probe
+    assert names == {"drive.glace", "drive.trajectory.tum", "latest.glace"}
     # one seed, one map
     assert SceneMap.load(latest).map_id == SceneMap.load(built[0]).map_id
 
@@ -230,7 +234,8 @@ def test_odometry_that_is_reset_is_said_before_and_after(built, tmp_path, capsys
     said = r"note: /odom: the pose jumps by 1\.\d\d m and \d\d deg at 0:01 \(stamp 1700000000\.8000"
     assert re.search(said, capsys.readouterr().out)
     files = ["--output", str(tmp_path / "m.glace"), "--json", str(tmp_path / "m.json")]
-    assert build_map(["--bag", bag, *QUICK[:-1], "--holdout", "0", *files]) == 0
+    as_recorded = ["--refine-poses", "off"]  # pictures of nothing join no two stretches of way
+    assert build_map(["--bag", bag, *QUICK[:-1], "--holdout", "0", *as_recorded, *files]) == 0
     assert re.search(said, " ".join(capsys.readouterr().err.split()))
     (jump,) = json.loads((tmp_path / "m.json").read_text())["pose_jumps"]
     assert jump == {
@@ -344,10 +349,15 @@ def scene(bag, tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_scene_folder_makes_the_map_that_the_bag_makes(built, scene, tmp_path, monkeypatch):
+def test_a_scene_folder_makes_the_map_that_the_bag_makes(bag, scene, tmp_path, monkeypatch):
+    """By the same poses: those of a scene folder are taken as they are."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
     assert build_map(["--scene", str(scene), *QUICK, "--holdout", "0"]) == 0
-    of_scene, of_bag = SceneMap.load(tmp_path / "glace/drive.glace"), SceneMap.load(built[0])
+    as_recorded = ["--refine-poses", "off", "--output", str(tmp_path / "bag.glace")]
+    assert build_map(["--bag", str(bag), *QUICK, "--holdout", "0", *as_recorded]) == 0
+    of_scene, of_bag = (
+        SceneMap.load(tmp_path / name) for name in ("glace/drive.glace", "bag.glace")
+    )
     weights = dict(of_bag.heads[0].named_parameters())
     for name, weight in of_scene.heads[0].named_parameters():
         torch.testing.assert_close(weight, weights[name], rtol=1e-2, atol=1e-4)

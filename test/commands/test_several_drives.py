@@ -32,7 +32,7 @@ def walls(tmp_path_factory) -> list[Path]:
 
 
 def both(walls, output: Path, *more: object) -> list[str]:
-    quick = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, *more)
+    quick = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "off", *more)
     return arguments(walls[0], output, "--bag", walls[1], *quick)
 
 

@@ -4,6 +4,7 @@ sees of them, and an odometry that drifts as that of wheels does.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,7 +102,7 @@ def drifted(
     yaw_deg, metres: standard deviations of heading and position after a metre of way.
     """
     poses = map_from_base[:1]
-    for before, after in zip(map_from_base, map_from_base[1:], strict=False):
+    for before, after in itertools.pairwise(map_from_base):
         motion = before.inverse() @ after
         way_m = np.linalg.norm(motion.translation_3) + 0.5 * abs(motion.yaw_rad)
         root = np.sqrt(way_m)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
     from glace_ros.mapping.pose_refinement.mount_calibration import Calibration
-    from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
 _WORST = 3
@@ -30,10 +29,11 @@ def describe_findings(
     views: Sequence[RefinementView],
     recorded: Sequence[Pose],
     refined: Sequence[Pose],
-    edges: Sequence[OdometryEdge],
+    way_v: NDArray[np.float64],
     loops: Sequence[Loop],
     kept_n: NDArray[np.bool_],
     *,
+    loops_left_out: int,
     rotation_noise_rad: float,
     position_noise_m: float,
     readout_s: float,
@@ -44,19 +44,21 @@ def describe_findings(
     """All that is known in the end.
 
     recorded, refined: map_from_camera of each view, in the map's frame.
+    way_v: metres driven until each view.
     kept_n: which loops fit.
+    loops_left_out: others, that odometry excludes.
     """
     kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
     stretches_v = np.array([view.stretch for view in views])
     moved_v = np.array([a.distance_m(b) for a, b in zip(recorded, refined, strict=True)])
-    drift = _drift_2(recorded, refined, _way_v(recorded, edges), stretches_v, kept)
+    drift = _drift_2(recorded, refined, way_v, stretches_v, kept)
     return RefinementFindings(
-        loops_found=len(_pairs(loops)),
+        loops_found=len(_pairs(loops)) + loops_left_out,
         loops=_pairs(kept),
         loops_between_drives=sum(
             int(stretches_v[first] != stretches_v[second]) for first, second in _pairs(kept)
         ),
-        way_m=float(_steps_m(recorded, edges).sum()),
+        way_m=float(way_v[-1]),
         drift_ratio=drift[0] if drift else None,
         drift_deg_per_m=drift[1] if drift else None,
         moved_median_m=float(np.median(moved_v)),
@@ -73,6 +75,11 @@ def describe_findings(
     )
 
 
+def _pairs(loops: Sequence[Loop]) -> list[tuple[int, int]]:
+    """Of views, each once: either may have found the other."""
+    return sorted({(min(loop[:2]), max(loop[:2])) for loop in loops})
+
+
 def _calibration(calibration: Calibration) -> dict[str, Any]:
     values_7 = calibration.values_7
     sigmas_7 = np.where(np.isfinite(calibration.sigmas_7), calibration.sigmas_7, 0.0)
@@ -86,23 +93,6 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
         "time_offset_sigma_ms": 1e3 * float(sigmas_7[6]),
         "miscalibrated": [name for name, wrong in wrong_3 if wrong],
     }
-
-
-def _pairs(loops: Sequence[Loop]) -> list[tuple[int, int]]:
-    """Of views, each once: either may have found the other."""
-    return sorted({(min(loop[:2]), max(loop[:2])) for loop in loops})
-
-
-def _steps_m(recorded: Sequence[Pose], edges: Sequence[OdometryEdge]) -> NDArray[np.float64]:
-    return np.array([recorded[e.first].distance_m(recorded[e.second]) for e in edges])
-
-
-def _way_v(recorded: Sequence[Pose], edges: Sequence[OdometryEdge]) -> NDArray[np.float64]:
-    """Metres driven until each view."""
-    way_v = np.zeros(len(recorded))
-    for edge, step_m in zip(edges, _steps_m(recorded, edges).tolist(), strict=True):
-        way_v[edge.second] = step_m
-    return np.cumsum(way_v)
 
 
 def _drift_2(

@@ -109,6 +109,8 @@ def _loop(
 ) -> Loop | None:
     """Where the second view is among the first one's points, if enough of them agree."""
     other = views[second]
+    if not len(other.pixels_n2):
+        return None
     known_mC = views[first].descriptors_nC[torch.from_numpy(seen.patch_m)]
     similarity_mn = known_mC @ other.descriptors_nC.T
     best_m, index_m = similarity_mn.max(dim=1)

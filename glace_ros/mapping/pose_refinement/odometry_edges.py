@@ -98,6 +98,14 @@ def odometry_edges(
     return edges
 
 
+def way_m(edges: Sequence[OdometryEdge], views: int) -> NDArray[np.float64]:
+    """Metres that the camera went until each view (v,); from stretch to stretch none are added."""
+    steps_v = np.zeros(views)
+    for edge in edges:
+        steps_v[edge.second] = np.linalg.norm(edge.first_from_second.translation_3)
+    return np.cumsum(steps_v)
+
+
 def learned_noise_2(
     edges: Sequence[OdometryEdge],
     map_from_camera: Sequence[Pose],

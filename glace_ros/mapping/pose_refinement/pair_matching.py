@@ -68,6 +68,9 @@ def match_pairs(
 
     def match(pair: tuple[int, int]) -> PairMatches:
         first, second = pair
+        if not len(views[first].pixels_n2) or not len(views[second].pixels_n2):
+            none = np.empty(0, np.int64)  # a lens that is covered, a wall without a mark
+            return PairMatches(first, second, none, none, np.empty(0, np.float32))
         index_n, good_n = match_views(seen[first], seen[second], config)
         first_p, second_p = good_n.nonzero()[:, 0], index_n[good_n]
         alike_pC = views[first].descriptors_nC[first_p] * views[second].descriptors_nC[second_p]

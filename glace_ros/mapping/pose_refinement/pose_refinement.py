@@ -26,6 +26,7 @@ from glace_ros.mapping.pose_refinement.odometry_edges import (
     is_planar,
     learned_noise_2,
     odometry_edges,
+    way_m,
 )
 from glace_ros.mapping.pose_refinement.pair_matching import (
     match_pairs,
@@ -108,6 +109,7 @@ class PoseRefinement:
         self._edges = odometry_edges(
             self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
         )
+        self._way_v = way_m(self._edges, len(views))
         self._recorded_edges = self._edges
         self._calibration, self._applied = AS_RECORDED, AS_RECORDED
         self._noise_2: NDArray[np.float64] = np.ones(2)
@@ -126,11 +128,14 @@ class PoseRefinement:
         self._say("loops")
         poses = self._in_one_frame(scene.map_from_camera, loops)
         self._joined = self._in_one_frame(self._recorded, loops)
+        possible = [self._odometry_allows(loop, poses) for loop in loops]
+        loops_left_out = possible.count(False)
+        loops = [loop for loop, allowed in zip(loops, possible, strict=True) if allowed]
         edges = [self._visual(edge, poses) for edge in self._edges]
         graph = optimize_pose_graph(poses, edges, loops, self._constrain, self._config.loops)
         scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
         self._require_one_place(scene)
-        return self._refined(scene, loops, graph.kept_n)
+        return self._refined(scene, loops, graph.kept_n, loops_left_out)
 
     def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
         return join_stretches(
@@ -165,6 +170,7 @@ class PoseRefinement:
             loop
             for loop in self._loops(_Scene(self._recorded, self._camera, *seen))
             if self._stretches_v[loop.first] == self._stretches_v[loop.second]
+            and self._odometry_allows(loop, self._recorded)
         ]
         # between rooms that look alike many loops are wrong: those count that odometry allows
         graph = optimize_pose_graph(
@@ -345,19 +351,36 @@ class PoseRefinement:
                 noise.planar_tilt_rad, noise.planar_height_m,
             )  # fmt: skip
 
+    def _odometry_allows(self, loop: Loop, poses: Sequence[Pose]) -> bool:
+        """Whether drift could explain what a loop contradicts. Without this bound loops between
+        rooms that look alike win where there are enough of them: each bends odometry a little.
+        """
+        if self._stretches_v[loop.first] != self._stretches_v[loop.second]:
+            return True
+        way_m = abs(float(self._way_v[loop.second] - self._way_v[loop.first]))
+        by_odometry = poses[loop.first].inverse() @ poses[loop.second]
+        config = self._config.loops
+        allowed_m = config.most_drift_m + config.most_drift_ratio * way_m
+        return by_odometry.distance_m(loop.first_from_second) < allowed_m
+
     def _refined(
-        self, scene: _Scene, loops: Sequence[Loop], kept_n: NDArray[np.bool_]
+        self,
+        scene: _Scene,
+        loops: Sequence[Loop],
+        kept_n: NDArray[np.bool_],
+        loops_left_out: int,
     ) -> RefinedPoses:
         cameras = self._cameras(scene.map_from_camera, scene.camera)
         error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
+        kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
         refined = scene.map_from_camera
         if not self._config.calibrate:
             # the first camera stays; with the corrected mount, the robot does
             moved = self._joined[0] @ refined[0].inverse()
             refined = [moved @ pose for pose in refined]
-        kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
         findings = describe_findings(
-            self._views, self._joined, refined, self._edges, loops, kept_n,
+            self._views, self._joined, refined, self._way_v, loops, kept_n,
+            loops_left_out=loops_left_out,
             rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
             position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
             readout_s=self._shutter.readout_s,
@@ -366,7 +389,7 @@ class PoseRefinement:
             calibration=self._calibration,
         )  # fmt: skip
         consistency = PoseConsistency(
-            epipolar_ratio(self._views, scene.map_from_camera), len(findings.loops),
-            loops_agreeing(kept, scene.map_from_camera),
+            epipolar_ratio(self._views, refined), len(findings.loops),
+            loops_agreeing(kept, refined),
         )  # fmt: skip
         return RefinedPoses(refined, findings, consistency)

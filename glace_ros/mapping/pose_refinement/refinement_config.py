@@ -80,6 +80,11 @@ class LoopConfig:
     """And of each metre between the two views."""
     rotation_rad: float = 0.02
     """Of its rotation."""
+    most_drift_m: float = 0.5
+    """A loop that contradicts odometry by more, and by more than the ratio of the way between its
+    views, is between places that look alike."""
+    most_drift_ratio: float = 0.05
+    """Of the way: wheels that slip, with yaw that drifts, stay below."""
     min_joining: int = 8
     """Loops that have to agree before another drive is joined to those before it."""
 
@@ -88,7 +93,7 @@ class LoopConfig:
 class BundleConfig:
     """How views, points and the camera are adjusted together."""
 
-    observations: int = 150
+    observations: int = 100
     """Of each view at least, where there are as many; longest tracks first."""
     most_observations: int = 600_000
     """In all: bounds the memory; a longer recording has fewer of each view."""
@@ -101,7 +106,7 @@ class BundleConfig:
     """Standard deviations from which a keypoint counts less: 2 px."""
     min_parallax_deg: float = 1.0
     """Of a track's rays."""
-    iterations: int = 15
+    iterations: int = 8
     """Of Levenberg-Marquardt, at most."""
     still_m: float = 0.002
     """Poses that move less than this, the median, from one adjustment to the next are done."""

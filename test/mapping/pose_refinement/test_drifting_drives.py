@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from support.drifting_drive import bases, corridor, drifted, record, refined, rmse_m, room, rounds
@@ -60,7 +62,7 @@ def test_what_is_found_of_a_drive_with_loops(wheels):
     assert findings.loops_found == len(findings.loops) > 100
     assert all(abs(first - second) >= 10 for first, second in findings.loops)
     assert findings.loops_between_drives == 0
-    way_m = sum(a.distance_m(b) for a, b in zip(recorded, recorded[1:], strict=False))
+    way_m = sum(a.distance_m(b) for a, b in itertools.pairwise(recorded))
     assert findings.way_m == pytest.approx(way_m, rel=0.2)  # cameras turn about the base
     assert 0.01 < findings.drift_ratio < 0.04
     assert findings.reprojection_px == pytest.approx(0.55, abs=0.15)

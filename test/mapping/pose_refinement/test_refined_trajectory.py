@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -73,7 +74,7 @@ def test_between_views_the_correction_changes_evenly(origin_3):
         assert near(found, correction(stamp_ns, origin_3) @ by_odometry, 1e-3)
     fine_ns = np.arange(2 * SECOND - 10**7, 5 * SECOND + 10**7, 10**7)
     poses = [refinement.pose(0, s, odometry(s, origin_3)) for s in fine_ns.tolist()]
-    steps_m = [a.distance_m(b) for a, b in zip(poses, poses[1:], strict=False)]
+    steps_m = [a.distance_m(b) for a, b in itertools.pairwise(poses)]
     assert max(steps_m) < 0.02  # 1.2 m/s
     bends_m = np.abs(np.diff(steps_m))
     assert bends_m.max() < 0.002  # and so at the views themselves
