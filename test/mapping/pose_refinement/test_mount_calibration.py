@@ -225,7 +225,7 @@ def test_evaluate_takes_the_truth_of_the_exposure():
 def test_calibrate_is_refused_where_poses_are_not_refined():
     words = ["--bag", "x", "--calibrate", "--refine-poses", "off"]
     request = build_request(build_map_parser(None).parse_args(words))
-    drive = SimpleNamespace(pose_jumps=lambda: [])
+    drive = SimpleNamespace(pose_jumps=list)
     with pytest.raises(MappingError, match="--calibrate needs poses that are refined"):
         PoseChoice(
             request, SimpleNamespace(drives=[drive], info=SimpleNamespace(topics={})), Ranks()
