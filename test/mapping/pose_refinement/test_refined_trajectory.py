@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 from glace_ros.mapping.pose_refinement.refined_poses import (
     RefinedPoses,
     RefinedTrajectory,
@@ -24,6 +25,7 @@ FINDINGS = RefinementFindings(
     rotation_noise_deg=0.6, position_noise_m=0.01, readout_ms=17.0, focal_ratio=1.002,
     reprojection_px=0.6,
 )  # fmt: skip
+CONSISTENCY = PoseConsistency(0.875, 40, 38)
 SECOND = 1_000_000_000
 FAR_3 = np.array([5e5, 5.4e6, 300.0])
 
@@ -47,7 +49,8 @@ def trajectory(stamps_ns, drive=0, stretches=None, origin_3=(0.0, 0.0, 0.0)):
     refined = [correction(s, origin_3) @ pose for s, pose in zip(stamps_ns, recorded, strict=True)]
     places = [(drive, stamp_ns) for stamp_ns in stamps_ns]
     stretches = stretches or [0] * len(places)
-    return RefinedTrajectory(places, stretches, recorded, refined), recorded, refined
+    begins_ns = [stamps_ns[stretches.index(part)] for part in dict.fromkeys(stretches)]
+    return RefinedTrajectory(places, stretches, begins_ns, recorded, refined), recorded, refined
 
 
 STAMPS_NS = [0, SECOND, 2 * SECOND, 5 * SECOND]
@@ -97,15 +100,17 @@ def test_a_stretch_of_one_view_has_one_correction():
 
 
 def test_no_correction_reaches_over_a_jump_of_the_poses():
-    """Of two stretches of one drive: up to the first view of the second one, the first's last."""
+    """Of two parts of one drive: the second begins where the poses jump, before its first view."""
     stamps_ns = [0, SECOND, 3 * SECOND, 4 * SECOND]
     recorded = [odometry(stamp_ns) for stamp_ns in stamps_ns]
     shift = Pose.from_planar(100.0, 0.0, 1.0)
     refined = [*recorded[:2], *[shift @ pose for pose in recorded[2:]]]
     places = [(0, stamp_ns) for stamp_ns in stamps_ns]
-    refinement = RefinedTrajectory(places, [0, 0, 1, 1], recorded, refined)
-    by_odometry = odometry(2 * SECOND)
-    assert near(refinement.pose(0, 2 * SECOND, by_odometry), by_odometry)
+    refinement = RefinedTrajectory(places, [0, 0, 1, 1], [0, 2 * SECOND], recorded, refined)
+    before = odometry(2 * SECOND - 1)
+    assert near(refinement.pose(0, 2 * SECOND - 1, before), before)
+    behind = odometry(2 * SECOND)
+    assert near(refinement.pose(0, 2 * SECOND, behind), shift @ behind)
     later = odometry(7 * SECOND // 2)
     assert near(refinement.pose(0, 7 * SECOND // 2, later), shift @ later)
 
@@ -116,7 +121,7 @@ def test_each_drive_has_corrections_of_its_own():
     shift = Pose.from_planar(10.0, 0.0, 1.0)
     refinement = RefinedTrajectory(
         [(drive, stamp_ns) for drive in (0, 1) for stamp_ns in stamps_ns], [0, 0, 1, 1],
-        recorded * 2, [*recorded, *[shift @ pose for pose in recorded]],
+        [0, 0], recorded * 2, [*recorded, *[shift @ pose for pose in recorded]],
     )  # fmt: skip
     half = odometry(SECOND // 2)
     assert near(refinement.pose(0, SECOND // 2, half), half)
@@ -137,8 +142,8 @@ def test_images_get_their_poses_and_images_without_one_stay():
 def test_refined_poses_come_back_from_tensors():
     poses = [odometry(stamp_ns, FAR_3) for stamp_ns in STAMPS_NS]
     for findings in (FINDINGS, replace(FINDINGS, drift_ratio=None, drift_deg_per_m=None)):
-        back = RefinedPoses.of(RefinedPoses(poses, findings).tensors())
-        assert back.findings == findings
+        back = RefinedPoses.of(RefinedPoses(poses, findings, CONSISTENCY).tensors())
+        assert (back.findings, back.consistency) == (findings, CONSISTENCY)
         for pose, other in zip(back.map_from_camera, poses, strict=True):
             assert (pose.matrix_44 == other.matrix_44).all()
 

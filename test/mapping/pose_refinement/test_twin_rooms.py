@@ -37,10 +37,7 @@ def through_both_rooms() -> list[Pose]:
     ]  # fmt: skip
 
 
-FOOLED = pytest.mark.xfail(reason="graduated non-convexity ends at the loops between the rooms")
-
-
-@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=FOOLED)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_loops_between_rooms_that_look_alike_lose(seed):
     one = room(3, 2.0, 2.0, 500)
     hall = room(4, 1.5, 0.8, 200).at(3.0, (1.5, 4.5))
@@ -79,6 +76,7 @@ def two_drives(frame: Pose, seed: int = 0, second_room: int = 1, places=lambda p
     return truths[0] + truths[1], poses, result.findings
 
 
+@pytest.mark.slow
 def test_drives_with_frames_of_their_own_become_one():
     truth, poses, findings = two_drives(FRAME)
     assert max(a.distance_m(b) for a, b in zip(poses, truth, strict=True)) < 0.04
@@ -87,6 +85,7 @@ def test_drives_with_frames_of_their_own_become_one():
     assert max(abs(pose.translation_3[2]) for pose in poses) < 0.006  # planar odometry's stay so
 
 
+@pytest.mark.slow
 def test_a_drive_in_a_tilted_frame_is_joined_too():
     """As by a camera's own tracking, which starts level with nothing."""
 
