@@ -164,7 +164,7 @@ class FactorGraph:
         for key, point_3 in zip(point_keys, points_k3, strict=True):
             self.values.insert(key, point_3)
             self.graph.add(self._gtsam.PriorFactorPoint3(key, point_3, somewhere))
-        view_keys = [self.view_key(view) for view in range(int(tracks.view_n.max()) + 1)]
+        view_keys = [self.view_key(view) for view in range(int(tracks.view_n.max(initial=-1)) + 1)]
         factor = self._gtsam.GeneralSFMFactor2Cal3DS2
         for view, track, pixel_2 in zip(
             tracks.view_n.tolist(), tracks.track_n.tolist(), tracks.pixels_n2, strict=True

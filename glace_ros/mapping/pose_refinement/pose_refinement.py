@@ -47,6 +47,7 @@ from glace_ros.mapping.pose_refinement.tracks import (
     Cameras,
     PairMatches,
     Tracks,
+    shortened,
     thinned,
     tracks_of,
     triangulate,
@@ -163,7 +164,9 @@ class PoseRefinement:
         pairs = pairs_along_way(self._stretches_v, matching.along_way)
         gate_px = matching.along_epipolar_px
         matches = match_pairs(self._views, self._recorded, pairs, gate_px, matching.min_cosine)
-        every = replace(self._config.bundle, observations=matching.patches)
+        every = replace(
+            self._config.bundle, observations=matching.patches, most_views=len(self._views)
+        )
         seen = self._tracks(self._recorded, self._camera, matches, gate_px, every)
         self._say("matching")
         loops = [
@@ -202,7 +205,10 @@ class PoseRefinement:
             scene = self._adjusted(
                 scene.map_from_camera, scene.camera, matches, gate_px, self._fix_each_stretch
             )
-        every = replace(self._config.bundle, observations=self._config.matching.patches)
+        every = replace(
+            self._config.bundle, observations=self._config.matching.patches,
+            most_views=len(self._views),
+        )  # fmt: skip
         seen = self._tracks(scene.map_from_camera, scene.camera, matches, _TIGHT_PX, every)
         return scene._replace(tracks=seen[0], points_k3=seen[1])
 
@@ -284,6 +290,7 @@ class PoseRefinement:
         )
         tracks, old_k = tracks.only(good_n)
         points_k3 = points_k3[old_k]
+        tracks, _ = tracks.only(shortened(tracks, config.most_views))
         per_view = min(config.observations, config.most_observations // len(self._views))
         tracks, old_k = tracks.only(thinned(tracks, per_view))
         return tracks, points_k3[old_k]
@@ -385,7 +392,7 @@ class PoseRefinement:
             position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
             readout_s=self._shutter.readout_s,
             focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
-            reprojection_px=float(np.median(error_n)),
+            reprojection_px=float(np.median(error_n)) if len(error_n) else 0.0,
             calibration=self._calibration,
         )  # fmt: skip
         consistency = PoseConsistency(

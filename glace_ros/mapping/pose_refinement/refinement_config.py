@@ -99,6 +99,8 @@ class BundleConfig:
     """In all: bounds the memory; a longer recording has fewer of each view."""
     min_views: int = 3
     """Of a track."""
+    most_views: int = 12
+    """Of a track, evenly from its first to its last."""
     sigma_px: float = 8.0
     """Standard deviation of a keypoint, much more than the one pixel that they scatter by: what
     those of a view have in common (rolling shutter, calibration) does not average out."""

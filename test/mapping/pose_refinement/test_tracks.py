@@ -12,6 +12,7 @@ from glace_ros.mapping.pose_refinement.tracks import (
     Cameras,
     PairMatches,
     Tracks,
+    shortened,
     thinned,
     tracks_of,
     triangulate,
@@ -188,3 +189,17 @@ def test_thinning_takes_the_longest_tracks_first():
     kept, old_k = tracks.only(track_n != 0)
     assert old_k.tolist() == [1, 2]
     assert kept.track_n.tolist() == [0, 0, 0, 1, 1]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(2, 12), st.randoms())
+def test_shortened_tracks_keep_views_all_along(lengths, most, random):
+    rows = [(track, view) for track, count in enumerate(lengths) for view in range(count)]
+    random.shuffle(rows)
+    track_n, view_n = np.array(rows).T
+    keep_n = shortened(Tracks(view_n, view_n * 0, track_n, np.zeros((len(rows), 2))), most)
+    for track, count in enumerate(lengths):
+        kept = np.sort(view_n[keep_n & (track_n == track)])
+        assert len(kept) == min(count, most)
+        assert kept[0] == 0
+        assert np.diff([*kept, count]).max() <= -(-count // min(count, most))
