@@ -94,10 +94,18 @@ class PoseChoice:
             _motion(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
             for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
         ]
-        if self.why and self._can_check:
+        look = self.why or (self._may_refine and not self._required and len(set(parts)) == 1)
+        if look and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:
                 self.consistency = builder.consistency(encoded, motions, names, advance)
-            if self._may_refine and self.consistency.fit_along_way and not self.consistency.fits:
+            if not self.why and self.consistency.need_nothing:
+                self.why = (
+                    f"they fit the images: {self.consistency.loops_agreeing} of "
+                    f"{self.consistency.loops} views that see a place again are where the poses "
+                    "put them (--refine-poses on refines them)"
+                )
+            drifts = self.consistency.fit_along_way and not self.consistency.fits
+            if self.why and self._may_refine and drifts:
                 console.print(f"note: {self.consistency.sentence()}", highlight=False)
                 self.why = ""
         self._refuse_calibration()
