@@ -191,8 +191,8 @@ def test_a_robot_that_stands_still_is_not_refined(tmp_path):
 
 
 def quick(bag, output, *more):
-    return arguments(bag, output, "--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "on",
-                     *more)  # fmt: skip
+    words = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "on", *more)
+    return arguments(bag, output, *words)
 
 
 @pytest.fixture(scope="module")
