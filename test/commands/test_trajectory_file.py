@@ -20,7 +20,8 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refined")
     wall = write_wall(folder / "wall", IMAGES)
     more = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--json", folder / "figures.json")
-    assert build_map(arguments(wall, folder / "wall.glace", *more)) in (0, 3)
+    words = arguments(wall, folder / "wall.glace", *more, "--refine-poses", "on")
+    assert build_map(words) in (0, 3)
     return folder
 
 
