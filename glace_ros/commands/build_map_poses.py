@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glace_ros.atomic_write import write_output
 from glace_ros.command_line.progress import progress_bar
+from glace_ros.commands.recorded_motions import (
+    have_frames_of_their_own,
+    motion_of,
+    stretches_of,
+)
 from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.features.encoder_names import LocalEncoderName
-from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.pose_refinement.factor_graph import is_available
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
-from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 from glace_ros.recording.pose_jumps import ALTERNATING
 from glace_ros.report.refined_way import RefinedWay, refined_way
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from glace_ros.commands.build_map_config import BuildRequest
     from glace_ros.geometry.mount_correction import MountCorrection
+    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
@@ -34,14 +38,9 @@ if TYPE_CHECKING:
     from glace_ros.mapping.resume.saved_work import SavedWork
     from glace_ros.ranks import Ranks
     from glace_ros.recording.drives_reader import DrivesReader
-    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
 
 AUTO, ON, OFF = "auto", "on", "off"
-_VELOCITY_NS = 50_000_000
-"""Before and after an exposure: the camera's velocity is that between these times."""
-_SAME_PLACE_NS = 500_000_000
-"""From the pose before a jump to the one after it, at most, where the robot counts as not moved."""
 _LEAST_WAY_M = 0.3
 """From the first to the farthest view: a robot that stands still shows no points."""
 
@@ -52,13 +51,13 @@ class PoseChoice:
     def __init__(self, request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> None:
         """Raises MappingError where that was asked for and cannot be."""
         self._reader = reader
-        self.why = _why_not(request, reader, ranks)
-        """Why they are not, as a sentence; empty: they are."""
         cannot = _cannot(request, reader, ranks)
-        self._can_check = not cannot and ranks.count == 1
-        # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
+        self.why = _why_not(request, reader, cannot)
+        """Why they are not, as a sentence; empty: they are."""
+        self._can_check = not cannot
         asked = request.refine_poses == ON or request.calibrate or len(reader.drives) > 1
         self._required = asked and not self.why
+        # a scene folder's poses are what somebody worked out; a bag's are what a robot believed
         self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
         self.consistency: PoseConsistency | None = None
         """Of the poses with the images; None where that was not looked at."""
@@ -89,9 +88,9 @@ class PoseChoice:
             if self._required:
                 raise MappingError(f"poses cannot be refined: {still}")
             self.why, self._can_check = self.why or still, False
-        parts, begins_ns, stretches, names, continued = _stretches(reader, self.places)
+        parts, begins_ns, stretches, names, continued = stretches_of(reader, self.places)
         motions = [
-            _motion(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
+            motion_of(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
             for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
         ]
         look = self.why or (self._may_refine and not self._required and len(set(parts)) == 1)
@@ -214,29 +213,26 @@ class PoseChoice:
         write_output(path, "\n".join(lines) + "\n")
 
 
-def _why_not(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
+def _why_not(request: BuildRequest, reader: DrivesReader, cannot: str) -> str:
+    """Why poses are not refined; empty: they are.
+
+    cannot: what stands in the way, if anything.
+    """
     wanted = request.refine_poses
     several = len(reader.drives) > 1
     if wanted == OFF:
         return "--refine-poses off" + ("; all drives count as of one frame" if several else "")
-    if wanted == AUTO and not _have_frames_of_their_own(reader):
+    if wanted == AUTO and not have_frames_of_their_own(reader):
         return (
             f"{reader.info.pose_source} is taken for poses without drift (--refine-poses on "
             "refines them)"
         )
-    cannot = _cannot(request, reader, ranks)
     if cannot and (wanted == ON or several):
         raise MappingError(
             f"poses cannot be refined: {cannot}"
             + ("; each drive has a frame of its own, which only images bring together" * several)
         )
     return cannot
-
-
-def _have_frames_of_their_own(reader: DrivesReader) -> bool:
-    """Whether poses drift, or those of one drive are in another frame than those of the next."""
-    frames = {drive.info.map_frame for drive in reader.drives}
-    return len(frames) > 1 or any(map(_is_odometry, reader.drives))
 
 
 def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
@@ -258,74 +254,3 @@ def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
             if jump.kind == ALTERNATING:
                 return f"{drive.info.path} has poses of two senders"
     return ""
-
-
-def _is_odometry(drive: PosedImageReader) -> bool:
-    """Whether the poses are a robot's own count of its way, which drifts."""
-    source = drive.info.pose_source
-    topic = drive.info.topics.get(source)
-    if topic is not None:
-        return topic.msgtype.endswith("/Odometry")
-    return source.startswith("tf:") and "odom" in source.removeprefix("tf:")
-
-
-class _Stretches(NamedTuple):
-    """How the views are cut: a part lies between two jumps of its drive's poses; parts that begin
-    where the robot was when the one before them ended are one stretch of way.
-    """
-
-    part_v: list[int]
-    """Of each view."""
-    begins_ns: list[int]
-    """Of each part: the stamp of its first pose; 0 of a drive's first one."""
-    stretch_of_part: list[int]
-    names: list[str]
-    """Of the stretches, for people."""
-    continued: list[Pose]
-    """stretch_from_part of each part: its poses in the frame that the stretch began with."""
-
-
-def _stretches(reader: DrivesReader, places: list[tuple[int, int]]) -> _Stretches:
-    """Of all views. Over a jump of milliseconds the robot has not moved, whatever its odometry
-    says; over a longer one nobody knows.
-    """
-    jumps = [drive.pose_jumps() for drive in reader.drives]
-    starts = [np.array([jump.stamp_ns for jump in of_drive], np.int64) for of_drive in jumps]
-    keys = [
-        (drive, int(np.searchsorted(starts[drive], stamp_ns, side="right")))
-        for drive, stamp_ns in places
-    ]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    found = _Stretches([numbers[key] for key in keys], [], [], [], [])
-    for number, part in numbers:
-        drive, name, continued = reader.drives[number], reader.names[number], None
-        if part and (number, part - 1) in numbers:
-            jump = jumps[number][part - 1]
-            name += f" after the jump at {(jump.stamp_ns - drive.zero_ns()) * 1e-9:.1f} s"
-            if jump.stamp_ns - jump.before_ns < _SAME_PLACE_NS:
-                before, behind = map(drive.map_from_base, (jump.before_ns, jump.stamp_ns))
-                continued = found.continued[-1] @ before @ behind.inverse()
-        if continued is None:
-            found.names.append(name)
-        found.begins_ns.append(jumps[number][part - 1].stamp_ns if part else 0)
-        found.stretch_of_part.append(len(found.names) - 1)
-        found.continued.append(continued or Pose.identity())
-    return found
-
-
-def _motion(drive: PosedImageReader, stamp_ns: int, recorded: Pose, stretch: int) -> RecordedMotion:
-    """What odometry says of the camera at an exposure.
-
-    recorded: its pose in the stretch's frame.
-    """
-    velocity_6 = None
-    try:
-        before, after = (
-            drive.map_from_camera(stamp_ns + shift_ns) for shift_ns in (-_VELOCITY_NS, _VELOCITY_NS)
-        )
-        motion = before.inverse() @ after
-        moved_6 = np.concatenate([motion.rotation_vector_3, motion.translation_3])
-        velocity_6 = moved_6 / (2e-9 * _VELOCITY_NS)
-    except TransformError:
-        pass
-    return RecordedMotion(recorded, drive.info.base_from_camera, stretch, velocity_6)

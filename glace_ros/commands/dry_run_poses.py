@@ -8,7 +8,7 @@ import numpy as np
 
 from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.features.local_encoder import local_encoder
-from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
+from glace_ros.features.preprocessing import encode_image
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, epipolar_ratio
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
@@ -46,17 +46,15 @@ class PoseSample:
         self._count += 1
         if self._encoder is None or image.map_from_camera is None or second > 1:
             return
-        short_side_px = self._config.buffer.short_side_px
-        grey_hw, camera = grey_as_encoded(
-            self._encoder, image.image_rgb_hwc, image.camera, short_side_px
-        )
-        patches = self._config.refinement.matching.patches
-        found = self._encoder.encode(to_tensor(grey_hw, self._encoder.device), patches)
+        found, camera = encode_image(
+            self._encoder, image.image_rgb_hwc, image.camera, self._config.buffer.short_side_px,
+            self._config.refinement.matching.patches,
+        )  # fmt: skip
         intrinsics_4 = np.array([camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px])
         self._views.append(
             RefinementView(
                 found.descriptors_nC.float().cpu(), found.pixels_n2.double().cpu().numpy(),
-                intrinsics_4, float(len(grey_hw)), image.map_from_camera, Pose.identity(), pair,
+                intrinsics_4, float(camera.height_px), image.map_from_camera, Pose.identity(), pair,
                 None,
             )
         )  # fmt: skip

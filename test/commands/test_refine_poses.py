@@ -16,7 +16,7 @@ from support.small_builds import arguments, write_wall
 
 from glace_ros.cli import main as glace
 from glace_ros.command_line.recording_options import open_drives
-from glace_ros.commands import build_map_poses
+from glace_ros.commands import recorded_motions
 from glace_ros.commands.build_map import main as build_map
 from glace_ros.commands.build_map_config import build_request
 from glace_ros.commands.build_map_options import build_map_parser
@@ -135,7 +135,7 @@ def test_parts_lie_between_jumps_and_stretches_go_on_over_them(tmp_path):
     jumping = write_drive(tmp_path / "jumping", images=20, reset_ns=reset_ns)
     with choice_of("--bag", whole, "--bag", jumping) as (_, reader):
         places = [(drive, START_NS + n * 100_000_000) for drive in (0, 1) for n in range(20)]
-        found = build_map_poses._stretches(reader, places)
+        found = recorded_motions.stretches_of(reader, places)
         (jump,) = reader.drives[1].pose_jumps()
         before = reader.drives[1].map_from_base(jump.before_ns)
         behind = reader.drives[1].map_from_base(jump.stamp_ns)
@@ -153,9 +153,9 @@ def test_what_odometry_says_of_an_exposure(tmp_path):
     middle_ns = START_NS + 1_000_000_000
     with choice_of("--bag", bag) as (_, reader):
         drive = reader.drives[0]
-        motion = build_map_poses._motion(drive, middle_ns, Pose.identity(), 4)
+        motion = recorded_motions.motion_of(drive, middle_ns, Pose.identity(), 4)
         mount = drive.info.base_from_camera
-        assert build_map_poses._motion(drive, START_NS, Pose.identity(), 0).velocity_6 is None
+        assert recorded_motions.motion_of(drive, START_NS, Pose.identity(), 0).velocity_6 is None
     a, b = (map_from_base(middle_ns + shift) @ mount for shift in (-50_000_000, 50_000_000))
     turned = a.inverse() @ b
     expected_6 = np.concatenate([turned.rotation_vector_3, turned.translation_3]) / 0.1

@@ -22,24 +22,33 @@ if TYPE_CHECKING:
     from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 
+class OdometryShown(NamedTuple):
+    """What an adjustment shows of odometry.
+
+    redundancy_2: for rotations and positions, which part of what it says the images could have
+    contradicted: 0 where it alone decides, 1 where images do.
+    calibration: of the edges' common mount and stamps, after this.
+    """
+
+    redundancy_2: NDArray[np.float64]
+    calibration: Calibration
+
+
 class BundleResult(NamedTuple):
     """Everything adjusted.
 
     map_from_camera: of each view.
     points_k3: of each track, metres.
     camera: of all views.
-    redundancy_2: for rotations and positions of odometry, which part of what it says the images
-    could have contradicted: 0 where it alone decides, 1 where images do.
     cost: half the squared errors of all, in standard deviations.
-    calibration: of the edges' common mount and stamps, after this; None where it was not asked for.
+    odometry: None where it was not asked for, or there is none.
     """
 
     map_from_camera: list[Pose]
     points_k3: NDArray[np.float64]
     camera: SharedCamera
-    redundancy_2: NDArray[np.float64]
     cost: float
-    calibration: Calibration | None
+    odometry: OdometryShown | None
 
 
 def adjust(
@@ -58,7 +67,7 @@ def adjust(
     map_from_camera, points_k3, camera: where to start; the camera is also what it was recorded as.
     tracks: what the views saw.
     constrain: adds what else is known of the views, such as the first pose.
-    views, calibration: what the edges are made with, where that is asked for, too.
+    views, calibration: what the edges are made with, where it is asked what this shows of odometry.
     """
     factors = FactorGraph()
     for view, pose in enumerate(map_from_camera):
@@ -70,6 +79,7 @@ def adjust(
     factors.add_observations(tracks, points_k3, camera, config)
     factors.optimize(config.iterations)
     poses = [factors.pose(view) for view in range(len(map_from_camera))]
+    shown = None
     if calibration is not None and edges:
         motions = [poses[edge.first].inverse() @ poses[edge.second] for edge in edges]
         derivatives_n67 = np.stack([
@@ -77,12 +87,9 @@ def adjust(
             for edge, motion in zip(edges, motions, strict=True)
         ])  # fmt: skip
         expected = Expected(-calibration.values_7, config.mount_sigmas_7)
-        calibration = calibration.changed(*factors.calibration(odometry, derivatives_n67, expected))
-    return BundleResult(
-        poses,
-        factors.points(len(points_k3)),
-        factors.camera(),
-        factors.redundancy_2(odometry),
-        factors.cost,
-        calibration,
-    )
+        linear = factors.linearized()
+        changes = factors.calibration(linear, odometry, derivatives_n67, expected)
+        redundancy_2 = factors.redundancy_2(linear, odometry)
+        shown = OdometryShown(redundancy_2, calibration.changed(*changes))
+    points_k3 = factors.points(len(points_k3))
+    return BundleResult(poses, points_k3, factors.camera(), factors.cost, shown)

@@ -181,16 +181,20 @@ class FactorGraph:
         lens = self.values.atCal3DS2(self._gtsam.symbol("c", 0))
         return SharedCamera(np.array([lens.fx(), lens.fy(), lens.px(), lens.py()]), lens.k()[0])
 
-    def redundancy_2(self, odometry: range) -> NDArray[np.float64]:
+    def linearized(self) -> Any:
+        """The linear system about the values."""
+        with _without_stdout():
+            return self.graph.linearize(self.values)
+
+    def redundancy_2(self, linear: Any, odometry: range) -> NDArray[np.float64]:
         """Of rotations and of positions of odometry: the part of a change in what it says that does
         not come out in the result, since images say otherwise. By how the solution answers to a
         random change (Hutchinson's estimate of a trace), so that it costs two linear solutions.
 
+        linear: the system.
         odometry: numbers of its factors.
         """
         rng = np.random.default_rng(0)
-        with _without_stdout():
-            linear = self.graph.linearize(self.values)
         changed = self._gtsam.GaussianFactorGraph()
         changes = rng.choice([-1.0, 1.0], (len(odometry), 6))
         parts = []
@@ -220,19 +224,22 @@ class FactorGraph:
         return 1.0 - np.array([along_n6[:, :3].mean(), along_n6[:, 3:].mean()])
 
     def calibration(
-        self, odometry: range, derivatives_n67: NDArray[np.float64], expected: Expected
+        self,
+        linear: Any,
+        odometry: range,
+        derivatives_n67: NDArray[np.float64],
+        expected: Expected,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What the edges of odometry have in common: the step of the joint system to the most
         likely mount (rotation, translation about the camera's axes) and offset of time, and their
         standard deviations.
 
+        linear: the system.
         odometry: numbers of its factors; those before hold poses of the recording, which are of the
         base, and so turn with the mount.
         derivatives_n67: of each edge's error, about the second camera's axes.
         expected: of these seven, before any image was seen.
         """
-        with _without_stdout():
-            linear = self.graph.linearize(self.values)
         key = self._gtsam.symbol("m", 0)
         unit = self._gtsam.noiseModel.Unit.Create
         joint = self._gtsam.GaussianFactorGraph()

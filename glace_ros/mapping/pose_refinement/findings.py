@@ -31,9 +31,8 @@ def describe_findings(
     refined: Sequence[Pose],
     way_v: NDArray[np.float64],
     loops: Sequence[Loop],
-    kept_n: NDArray[np.bool_],
+    kept: Sequence[Loop],
     *,
-    loops_left_out: int,
     rotation_noise_rad: float,
     position_noise_m: float,
     readout_s: float,
@@ -45,15 +44,13 @@ def describe_findings(
 
     recorded, refined: map_from_camera of each view, in the map's frame.
     way_v: metres driven until each view.
-    kept_n: which loops fit.
-    loops_left_out: others, that odometry excludes.
+    loops, kept: all that were found, and those that fit.
     """
-    kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
     stretches_v = np.array([view.stretch for view in views])
     moved_v = np.array([a.distance_m(b) for a, b in zip(recorded, refined, strict=True)])
     drift = _drift_2(recorded, refined, way_v, stretches_v, kept)
     return RefinementFindings(
-        loops_found=len(_pairs(loops)) + loops_left_out,
+        loops_found=len(_pairs(loops)),
         loops=_pairs(kept),
         loops_between_drives=sum(
             int(stretches_v[first] != stretches_v[second]) for first, second in _pairs(kept)

@@ -98,7 +98,7 @@ def odometry_edges(
     return edges
 
 
-def way_m(edges: Sequence[OdometryEdge], views: int) -> NDArray[np.float64]:
+def way_until_v(edges: Sequence[OdometryEdge], views: int) -> NDArray[np.float64]:
     """Metres that the camera went until each view (v,); from stretch to stretch none are added."""
     steps_v = np.zeros(views)
     for edge in edges:
@@ -122,7 +122,7 @@ def learned_noise_2(
     edges: as the adjustment had them.
     map_from_camera: what it gave.
     scales_2: multiples that the edges have.
-    redundancy_2: as `BundleResult` has it.
+    redundancy_2: as `OdometryShown` has it.
     image_noise: that of keypoints by that which the adjustment assumed, as a ratio.
     """
     if not edges:

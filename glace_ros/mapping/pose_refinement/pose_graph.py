@@ -16,8 +16,6 @@ from glace_ros.mapping.pose_refinement.factor_graph import FactorGraph
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
     from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
@@ -31,11 +29,11 @@ class PoseGraphResult(NamedTuple):
     """Cameras after loops have been closed.
 
     map_from_camera: of each view.
-    kept_n: which loops fit.
+    kept: the loops that fit.
     """
 
     map_from_camera: list[Pose]
-    kept_n: NDArray[np.bool_]
+    kept: list[Loop]
 
 
 def optimize_pose_graph(
@@ -65,4 +63,5 @@ def optimize_pose_graph(
         )
     weights_n = factors.graduated(known)
     poses = [factors.pose(view) for view in range(len(map_from_camera))]
-    return PoseGraphResult(poses, weights_n > _KEPT)
+    weighed = zip(loops, weights_n.tolist(), strict=True)
+    return PoseGraphResult(poses, [loop for loop, weight in weighed if weight > _KEPT])

@@ -26,7 +26,7 @@ from glace_ros.mapping.pose_refinement.odometry_edges import (
     is_planar,
     learned_noise_2,
     odometry_edges,
-    way_m,
+    way_until_v,
 )
 from glace_ros.mapping.pose_refinement.pair_matching import (
     match_pairs,
@@ -110,7 +110,7 @@ class PoseRefinement:
         self._edges = odometry_edges(
             self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
         )
-        self._way_v = way_m(self._edges, len(views))
+        self._way_v = way_until_v(self._edges, len(views))
         self._recorded_edges = self._edges
         self._calibration, self._applied = AS_RECORDED, AS_RECORDED
         self._noise_2: NDArray[np.float64] = np.ones(2)
@@ -129,14 +129,12 @@ class PoseRefinement:
         self._say("loops")
         poses = self._in_one_frame(scene.map_from_camera, loops)
         self._joined = self._in_one_frame(self._recorded, loops)
-        possible = [self._odometry_allows(loop, poses) for loop in loops]
-        loops_left_out = possible.count(False)
-        loops = [loop for loop, allowed in zip(loops, possible, strict=True) if allowed]
+        possible = [loop for loop in loops if self._odometry_allows(loop, poses)]
         edges = [self._visual(edge, poses) for edge in self._edges]
-        graph = optimize_pose_graph(poses, edges, loops, self._constrain, self._config.loops)
+        graph = optimize_pose_graph(poses, edges, possible, self._constrain, self._config.loops)
         scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
         self._require_one_place(scene)
-        return self._refined(scene, loops, graph.kept_n, loops_left_out)
+        return self._refined(scene, loops, graph.kept)
 
     def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
         return join_stretches(
@@ -160,15 +158,8 @@ class PoseRefinement:
 
     def consistency(self) -> PoseConsistency:
         """Whether the recorded poses fit the images as they are; adjusts nothing."""
-        matching = self._config.matching
-        pairs = pairs_along_way(self._stretches_v, matching.along_way)
-        gate_px = matching.along_epipolar_px
-        matches = match_pairs(self._views, self._recorded, pairs, gate_px, matching.min_cosine)
-        every = replace(
-            self._config.bundle, observations=matching.patches, most_views=len(self._views)
-        )
-        seen = self._tracks(self._recorded, self._camera, matches, gate_px, every)
-        self._say("matching")
+        matches, gate_px = self._matches_along_way(), self._config.matching.along_epipolar_px
+        seen = self._tracks(self._recorded, self._camera, matches, gate_px, self._all_of_each_view)
         loops = [
             loop
             for loop in self._loops(_Scene(self._recorded, self._camera, *seen))
@@ -179,12 +170,11 @@ class PoseRefinement:
         graph = optimize_pose_graph(
             self._recorded, self._edges, loops, self._fix_each_stretch, self._config.loops
         )
-        loops = [loop for loop, keep in zip(loops, graph.kept_n.tolist(), strict=True) if keep]
         self._on_progress(1.0, "loops")
         return PoseConsistency(
             epipolar_ratio(self._views, self._recorded),
-            len(loops),
-            loops_agreeing(loops, self._recorded),
+            len(graph.kept),
+            loops_agreeing(graph.kept, self._recorded),
         )
 
     def _say(self, step: str) -> None:
@@ -192,11 +182,7 @@ class PoseRefinement:
 
     def _along_way(self) -> _Scene:
         """Each stretch by itself: neighbouring views alone, which odometry puts rightly."""
-        matching = self._config.matching
-        pairs = pairs_along_way(self._stretches_v, matching.along_way)
-        gate_px = matching.along_epipolar_px
-        matches = match_pairs(self._views, self._recorded, pairs, gate_px, matching.min_cosine)
-        self._say("matching")
+        matches, gate_px = self._matches_along_way(), self._config.matching.along_epipolar_px
         recorded = (self._recorded, self._camera)
         self._shutter.readout_s = self._readout_s(matches)
         scene = self._adjusted(*recorded, matches, gate_px, self._fix_each_stretch)
@@ -205,12 +191,25 @@ class PoseRefinement:
             scene = self._adjusted(
                 scene.map_from_camera, scene.camera, matches, gate_px, self._fix_each_stretch
             )
-        every = replace(
-            self._config.bundle, observations=self._config.matching.patches,
-            most_views=len(self._views),
-        )  # fmt: skip
-        seen = self._tracks(scene.map_from_camera, scene.camera, matches, _TIGHT_PX, every)
+        seen = self._tracks(
+            scene.map_from_camera, scene.camera, matches, _TIGHT_PX, self._all_of_each_view
+        )
         return scene._replace(tracks=seen[0], points_k3=seen[1])
+
+    def _matches_along_way(self) -> list[PairMatches]:
+        matching = self._config.matching
+        pairs = pairs_along_way(self._stretches_v, matching.along_way)
+        matches = match_pairs(
+            self._views, self._recorded, pairs, matching.along_epipolar_px, matching.min_cosine
+        )
+        self._say("matching")
+        return matches
+
+    @property
+    def _all_of_each_view(self) -> BundleConfig:
+        """Which tracks loops are found by: all of them, as long as they are."""
+        observations, views = self._config.matching.patches, len(self._views)
+        return replace(self._config.bundle, observations=observations, most_views=views)
 
     def _readout_s(self, matches: Sequence[PairMatches]) -> float:
         bundle = self._config.bundle
@@ -317,12 +316,12 @@ class PoseRefinement:
         cameras = self._cameras(result.map_from_camera, result.camera)
         error_n, _ = cameras.reprojection(tracks, result.points_k3)
         sigma_px = np.median(error_n) / 1.177 if len(error_n) else config.sigma_px
-        self._noise_2 = learned_noise_2(
-            edges, result.map_from_camera, self._noise_2, result.redundancy_2,
-            float(sigma_px / config.sigma_px), self._config.noise,
-        )  # fmt: skip
-        if result.calibration:
-            self._calibration = result.calibration
+        if shown := result.odometry:
+            self._noise_2 = learned_noise_2(
+                edges, result.map_from_camera, self._noise_2, shown.redundancy_2,
+                float(sigma_px / config.sigma_px), self._config.noise,
+            )  # fmt: skip
+            self._calibration = shown.calibration
             # chance would bend a map, if only a little
             wrong = any(self._calibration.significant_3)
             self._applied = self._calibration if wrong else AS_RECORDED
@@ -374,20 +373,17 @@ class PoseRefinement:
         self,
         scene: _Scene,
         loops: Sequence[Loop],
-        kept_n: NDArray[np.bool_],
-        loops_left_out: int,
+        kept: Sequence[Loop],
     ) -> RefinedPoses:
         cameras = self._cameras(scene.map_from_camera, scene.camera)
         error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
-        kept = [loop for loop, keep in zip(loops, kept_n.tolist(), strict=True) if keep]
         refined = scene.map_from_camera
         if not self._config.calibrate:
             # the first camera stays; with the corrected mount, the robot does
             moved = self._joined[0] @ refined[0].inverse()
             refined = [moved @ pose for pose in refined]
         findings = describe_findings(
-            self._views, self._joined, refined, self._way_v, loops, kept_n,
-            loops_left_out=loops_left_out,
+            self._views, self._joined, refined, self._way_v, loops, kept,
             rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
             position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
             readout_s=self._shutter.readout_s,
@@ -396,7 +392,6 @@ class PoseRefinement:
             calibration=self._calibration,
         )  # fmt: skip
         consistency = PoseConsistency(
-            epipolar_ratio(self._views, refined), len(findings.loops),
-            loops_agreeing(kept, refined),
-        )  # fmt: skip
+            epipolar_ratio(self._views, refined), len(kept), loops_agreeing(kept, refined)
+        )
         return RefinedPoses(refined, findings, consistency)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from glace_ros.recording.posed_images import PosedImage
 
 _FOCAL_SAID = 0.03
 """A recorded focal length that is off by a larger ratio is worth a sentence."""
@@ -223,13 +221,6 @@ class RefinedTrajectory:
         if not span_ns:
             return by_after
         return interpolate(by_before, by_after, (stamp_ns - int(part.stamps_v[before])) / span_ns)
-
-    def of_image(self, image: PosedImage) -> PosedImage:
-        """The image with its refined pose."""
-        if image.map_from_camera is None:
-            return image
-        pose = self.pose(image.drive, image.stamp_ns, image.map_from_camera)
-        return replace(image, map_from_camera=pose)
 
 
 def findings_json(

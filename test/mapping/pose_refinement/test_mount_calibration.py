@@ -108,7 +108,7 @@ def found(*, wrong: Pose, late_s: float, rounds: int = 3) -> tuple[Calibration, 
             poses, tracks, points_k3, SharedCamera(INTRINSICS_4), edges, constrain, CONFIG, views,
             calibration,
         )  # fmt: skip
-        poses, calibration = result.map_from_camera, result.calibration
+        poses, calibration = result.map_from_camera, result.odometry.calibration
     return calibration, poses
 
 

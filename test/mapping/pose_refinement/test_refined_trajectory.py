@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from glace_ros.commands.build_map_poses import PoseChoice
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 from glace_ros.mapping.pose_refinement.refined_poses import (
@@ -134,9 +135,11 @@ def test_images_get_their_poses_and_images_without_one_stay():
         stamp_ns=SECOND, image_rgb_hwc=np.zeros((2, 2, 3), np.uint8), camera=None,
         map_from_camera=recorded[1],
     )  # fmt: skip
-    assert near(refinement.of_image(image).map_from_camera, refined[1])
+    choice = PoseChoice.__new__(PoseChoice)  # of whatever recording: these are its poses
+    choice.trajectory, choice.refined = refinement, None
+    assert near(choice.of_image(image).map_from_camera, refined[1])
     unknown = replace(image, map_from_camera=None)
-    assert refinement.of_image(unknown) is unknown
+    assert choice.of_image(unknown) is unknown
 
 
 def test_refined_poses_come_back_from_tensors():
