@@ -8,6 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.simulation import drive
+from glace_ros.simulation.bag import DEMO_CAMERA, BagConfig, write_bag
+from glace_ros.simulation.building import BuildingConfig, build
+from glace_ros.simulation.odometry import OdometryNoise
+from glace_ros.simulation.photographer import Photographer
+
+pytest.importorskip("benchmark", reason="benchmark/ is not installed: tests of it run in the repo")
 from benchmark.building import without
 from benchmark.building_figures import (
     Similarity,
@@ -21,12 +29,6 @@ from benchmark.building_figures import (
     wrong_loops,
 )
 from benchmark.drifted_recording import WHEELS, write_drifted
-from glace_ros.recording.bag_reader import RecordingReader
-from glace_ros.simulation import drive
-from glace_ros.simulation.bag import DEMO_CAMERA, BagConfig, write_bag
-from glace_ros.simulation.building import BuildingConfig, build
-from glace_ros.simulation.odometry import OdometryNoise
-from glace_ros.simulation.photographer import Photographer
 
 EXACT = OdometryNoise(0.0, 0.0, 0.0, 0.0, 0.0)
 ELSEWHERE = Similarity(
