@@ -115,7 +115,7 @@ class PoseChoice:
         try:
             with progress_bar(console, "refine poses", 1.0) as advance:
                 self.refined = builder.refine(
-                    encoded, motions, names, advance, saved.journal.cached
+                    encoded, motions, names, reader.images_at, advance, saved.journal.cached
                 )
         except MappingError as error:
             if self._required:

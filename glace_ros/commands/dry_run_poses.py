@@ -48,7 +48,7 @@ class PoseSample:
             return
         found, camera = encode_image(
             self._encoder, image.image_rgb_hwc, image.camera, self._config.buffer.short_side_px,
-            self._config.refinement.matching.patches,
+            self._config.refinement.keypoints.count,
         )  # fmt: skip
         intrinsics_4 = np.array([camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px])
         self._views.append(

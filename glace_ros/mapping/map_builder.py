@@ -15,17 +15,17 @@ import torch
 from glace_ros.errors import MappingError
 from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.local_encoder import local_encoder
+from glace_ros.features.preprocessing import grey_as_encoded
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.mapping.build_steps import Encoded, Prepared, Trained
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
 from glace_ros.mapping.global_descriptors import global_descriptors_of
 from glace_ros.mapping.landmark_selection import select_landmarks
-from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
-from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training.head_training import train_heads
 from glace_ros.mapping.training.map_trainer import MapTrainer
+from glace_ros.mapping.view_refinement import pose_refinement, precise_keypoints_of
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
+    from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
     from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
     from glace_ros.mapping.resume.encoding_journal import Cached
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
-    from glace_ros.mapping.views.mapping_views import MappingView, MappingViews
     from glace_ros.recording.posed_images import PosedImage
 
 MIN_VIEWS = 10
@@ -75,7 +75,7 @@ class MapBuilder:
         self._ranks = ranks or Ranks()
         self._started = time.perf_counter()
         self.refine_s = 0.0
-        """That the poses took."""
+        """That looking at the poses took, and refining them."""
         self._encoder = local_encoder(config.local_encoder, device)
         network = GlobalEncoderName.parse(config.global_encoder).r2former
         self._r2former = R2FormerEncoder(network, device) if network else None
@@ -124,6 +124,7 @@ class MapBuilder:
         encoded: Encoded,
         motions: Sequence[RecordedMotion],
         names: Sequence[str],
+        images_at: Callable[[set[tuple[int, int]]], Iterable[PosedImage]],
         on_progress: Callable[[float, str], None] = lambda _, __: None,
         cached: Cached = lambda _, make: make(),
     ) -> RefinedPoses:
@@ -132,18 +133,23 @@ class MapBuilder:
 
         motions: of each view.
         names: of the stretches of way, for people.
+        images_at: gives the images with these (drive, stamp in ns) once more.
         on_progress: is told how much is done, 0 to 1, and what is being done.
         Raises MappingError where a stretch shows nothing of the others.
         """
-        views = encoded.views
+        views, config = encoded.views, self.config.refinement
+
+        def precise() -> list[PreciseKeypoints]:
+            return precise_keypoints_of(views, images_at, self._grey, config.precise)
 
         def make() -> dict[str, torch.Tensor]:
-            return self._pose_refinement(views, motions, names, on_progress).run().tensors()
+            steps = pose_refinement(views, motions, names, config, precise, on_progress)
+            return steps.run().tensors()
 
         start = time.perf_counter()
         refined = RefinedPoses.of(cached("poses", make))
         views.set_poses(refined.map_from_camera)
-        self.refine_s = time.perf_counter() - start
+        self.refine_s += time.perf_counter() - start
         return refined
 
     def consistency(
@@ -154,7 +160,11 @@ class MapBuilder:
         on_progress: Callable[[float, str], None] = lambda _, __: None,
     ) -> PoseConsistency:
         """Whether the recorded poses fit the images; arguments as of `refine`."""
-        return self._pose_refinement(encoded.views, motions, names, on_progress).consistency()
+        start, config = time.perf_counter(), self.config.refinement
+        steps = pose_refinement(encoded.views, motions, names, config, None, on_progress)
+        consistency = steps.consistency()
+        self.refine_s += time.perf_counter() - start
+        return consistency
 
     def prepare(
         self,
@@ -286,20 +296,10 @@ class MapBuilder:
             scaled_inputs=self._encoder.unit_norm,
         )
 
-    def _pose_refinement(
-        self,
-        views: MappingViews,
-        motions: Sequence[RecordedMotion],
-        names: Sequence[str],
-        on_progress: Callable[[float, str], None],
-    ) -> PoseRefinement:
-        config = self.config.refinement
-        most = min(config.matching.patches, config.matching.most_patches // len(views))
-        known = [
-            _refinement_view(view, motion, most)
-            for view, motion in zip(views, motions, strict=True)
-        ]
-        return PoseRefinement(known, names, config, on_progress)
+    def _grey(self, image: PosedImage) -> NDArray[np.uint8]:
+        short_side_px = self.config.buffer.short_side_px
+        pixels, camera = image.image_rgb_hwc, image.camera
+        return grey_as_encoded(self._encoder, pixels, camera, short_side_px)[0]
 
     def _training_seconds(self, reserve_s: float) -> float | None:
         if self.config.minutes <= 0:
@@ -307,14 +307,3 @@ class MapBuilder:
         left = 60 * self.config.minutes - (time.perf_counter() - self._started) - reserve_s
         # a schedule squeezed into nothing would give a map of noise: rather late than useless
         return max(left, _LEAST_TRAINING * 60 * self.config.minutes)
-
-
-def _refinement_view(view: MappingView, motion: RecordedMotion, most: int) -> RefinementView:
-    """The view's best patches, with its recorded pose."""
-    features = view.features.head(most)
-    pixels_n2 = features.pixels_n2.double().cpu().numpy()
-    return RefinementView(
-        features.descriptors_nC.float().cpu(), pixels_n2, view.intrinsics_4.double().numpy(),
-        float(2 * view.intrinsics_4[3]), motion.recorded, motion.base_from_camera, motion.stretch,
-        motion.velocity_6,
-    )  # fmt: skip

@@ -229,7 +229,7 @@ def test_a_build_that_is_resumed_after_refinement_has_the_same_poses(wall, tmp_p
         patch.setattr(map_builder.MapBuilder, "prepare", ctrl_c)
         assert build_map(quick(wall, resumed, *save)) == 130
     with monkeypatch.context() as patch:
-        patch.setattr(map_builder, "PoseRefinement", ctrl_c)
+        patch.setattr(map_builder, "pose_refinement", ctrl_c)
         assert build_map([*quick(wall, resumed, *save), "--resume"]) in (0, 3)
     one, other = (
         path.with_name(f"{path.stem}.trajectory.tum").read_text() for path in (whole, resumed)

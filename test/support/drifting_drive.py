@@ -5,6 +5,7 @@ sees of them, and an odometry that drifts as that of wheels does.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
+from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.pose_refinement.refinement_config import PoseRefinementConfig
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
@@ -190,11 +192,13 @@ def record(
 
 
 def refined(
-    views: list[RefinementView], config: PoseRefinementConfig | None = None
+    views: list[RefinementView],
+    config: PoseRefinementConfig | None = None,
+    precise: Callable[[], list[PreciseKeypoints]] | None = None,
 ) -> RefinedPoses:
     """Stretches are called drive 0, drive 1."""
     names = [f"drive {number}" for number in range(1 + max(view.stretch for view in views))]
-    return PoseRefinement(views, names, config or PoseRefinementConfig()).run()
+    return PoseRefinement(views, names, config or PoseRefinementConfig(), precise).run()
 
 
 def bases(map_from_camera: list[Pose]) -> list[Pose]:

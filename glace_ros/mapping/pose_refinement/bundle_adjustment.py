@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
     from glace_ros.mapping.pose_refinement.mount_calibration import Calibration
+    from glace_ros.mapping.pose_refinement.observations import Observations
     from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
     from glace_ros.mapping.pose_refinement.refinement_config import BundleConfig
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
-    from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 
 class OdometryShown(NamedTuple):
@@ -38,14 +38,14 @@ class BundleResult(NamedTuple):
     """Everything adjusted.
 
     map_from_camera: of each view.
-    points_k3: of each track, metres.
+    observations: with their points.
     camera: of all views.
     cost: half the squared errors of all, in standard deviations.
     odometry: None where it was not asked for, or there is none.
     """
 
     map_from_camera: list[Pose]
-    points_k3: NDArray[np.float64]
+    observations: list[Observations]
     camera: SharedCamera
     cost: float
     odometry: OdometryShown | None
@@ -53,8 +53,7 @@ class BundleResult(NamedTuple):
 
 def adjust(
     map_from_camera: Sequence[Pose],
-    tracks: Tracks,
-    points_k3: NDArray[np.float64],
+    observations: Sequence[Observations],
     camera: SharedCamera,
     edges: Sequence[OdometryEdge],
     constrain: Callable[[FactorGraph], None],
@@ -64,8 +63,8 @@ def adjust(
 ) -> BundleResult:
     """The most likely cameras and points.
 
-    map_from_camera, points_k3, camera: where to start; the camera is also what it was recorded as.
-    tracks: what the views saw.
+    map_from_camera, observations, camera: where to start; the camera is also what it was recorded
+    as. Of each kind of keypoints the observations are one item.
     constrain: adds what else is known of the views, such as the first pose.
     views, calibration: what the edges are made with, where it is asked what this shows of odometry.
     """
@@ -76,7 +75,8 @@ def adjust(
     odometry = range(factors.graph.size(), factors.graph.size() + len(edges))
     for edge in edges:
         factors.add_odometry(edge)
-    factors.add_observations(tracks, points_k3, camera, config)
+    factors.add_camera(camera, config)
+    points = [factors.add_observations(seen) for seen in observations]
     factors.optimize(config.iterations)
     poses = [factors.pose(view) for view in range(len(map_from_camera))]
     shown = None
@@ -91,5 +91,8 @@ def adjust(
         changes = factors.calibration(linear, odometry, derivatives_n67, expected)
         redundancy_2 = factors.redundancy_2(linear, odometry)
         shown = OdometryShown(redundancy_2, calibration.changed(*changes))
-    points_k3 = factors.points(len(points_k3))
-    return BundleResult(poses, points_k3, factors.camera(), factors.cost, shown)
+    adjusted = [
+        seen._replace(points_k3=factors.points(numbers))
+        for seen, numbers in zip(observations, points, strict=True)
+    ]
+    return BundleResult(poses, adjusted, factors.camera(), factors.cost, shown)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.mapping.pose_refinement.observations import Observations
     from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
     from glace_ros.mapping.pose_refinement.refinement_config import BundleConfig
-    from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 _ODOMETRY_HUBER = 3.0
 """Standard deviations from which odometry counts less: a slip of the wheels."""
@@ -79,6 +79,8 @@ class FactorGraph:
         self._gtsam = gtsam()
         self.graph = self._gtsam.NonlinearFactorGraph()
         self.values = self._gtsam.Values()
+        self._lens_key = int(self._gtsam.symbol("c", 0))
+        self._points = 0
 
     def view_key(self, view: int) -> int:
         """The variable of a camera."""
@@ -139,26 +141,28 @@ class FactorGraph:
         with _without_stdout():
             return float(self.graph.error(self.values))
 
-    def add_observations(
-        self,
-        tracks: Tracks,
-        points_k3: NDArray[np.float64],
-        camera: SharedCamera,
-        config: BundleConfig,
-    ) -> None:
-        """Points, the camera that saw them, and where it did."""
-        models = self._gtsam.noiseModel
+    def add_camera(self, camera: SharedCamera, config: BundleConfig) -> None:
+        """What all views were taken with, as it was recorded."""
         k1 = camera.radial
         lens = self._gtsam.Cal3DS2(*camera.intrinsics_4[:2], 0.0, *camera.intrinsics_4[2:], k1, 0.0)
-        lens_key = self._gtsam.symbol("c", 0)
-        self.values.insert(lens_key, lens)
-        prior = models.Gaussian.Covariance(_lens_covariance_99(camera.intrinsics_4, config))
-        self.graph.add(self._gtsam.PriorFactorCal3DS2(lens_key, lens, prior))
+        self.values.insert(self._lens_key, lens)
+        covariance_99 = _lens_covariance_99(camera.intrinsics_4, config)
+        prior = self._gtsam.noiseModel.Gaussian.Covariance(covariance_99)
+        self.graph.add(self._gtsam.PriorFactorCal3DS2(self._lens_key, lens, prior))
+
+    def add_observations(self, observations: Observations) -> range:
+        """Points, the view that saw them, and where it did. After `add_camera`. Gives the numbers
+        of the points.
+        """
+        models = self._gtsam.noiseModel
+        tracks, points_k3, keypoints = observations
         noise = models.Robust.Create(
-            models.mEstimator.Huber.Create(config.huber),
-            models.Isotropic.Sigma(2, config.sigma_px),
+            models.mEstimator.Huber.Create(keypoints.huber),
+            models.Isotropic.Sigma(2, keypoints.sigma_px),
         )
-        point_keys = [self._gtsam.symbol("l", track) for track in range(len(points_k3))]
+        numbers = range(self._points, self._points + len(points_k3))
+        self._points = numbers.stop
+        point_keys = [self._gtsam.symbol("l", number) for number in numbers]
         # a point that ends behind all its cameras would leave the system without a solution
         somewhere = models.Isotropic.Sigma(3, _FREE_M)
         for key, point_3 in zip(point_keys, points_k3, strict=True):
@@ -169,16 +173,19 @@ class FactorGraph:
         for view, track, pixel_2 in zip(
             tracks.view_n.tolist(), tracks.track_n.tolist(), tracks.pixels_n2, strict=True
         ):
-            self.graph.add(factor(pixel_2, noise, view_keys[view], point_keys[track], lens_key))
+            keys = view_keys[view], point_keys[track], self._lens_key
+            self.graph.add(factor(pixel_2, noise, *keys))
+        return numbers
 
-    def points(self, count: int) -> NDArray[np.float64]:
-        """The points (k, 3) of `add_observations`, metres."""
+    def points(self, numbers: range) -> NDArray[np.float64]:
+        """The points (k, 3) with these numbers, metres."""
         symbol = self._gtsam.symbol
-        return np.array([self.values.atPoint3(symbol("l", i)) for i in range(count)]).reshape(-1, 3)
+        points = [self.values.atPoint3(symbol("l", number)) for number in numbers]
+        return np.array(points).reshape(-1, 3)
 
     def camera(self) -> SharedCamera:
-        """The camera of `add_observations`."""
-        lens = self.values.atCal3DS2(self._gtsam.symbol("c", 0))
+        """The camera of `add_camera`."""
+        lens = self.values.atCal3DS2(self._lens_key)
         return SharedCamera(np.array([lens.fx(), lens.fy(), lens.px(), lens.py()]), lens.k()[0])
 
     def linearized(self) -> Any:

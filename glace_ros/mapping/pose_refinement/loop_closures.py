@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from glace_ros.mapping.pose_refinement.refinement_config import LoopConfig, MatchingConfig
+    from glace_ros.mapping.pose_refinement.refinement_config import KeypointConfig, LoopConfig
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
     from glace_ros.mapping.pose_refinement.tracks import Tracks
 
@@ -72,7 +72,7 @@ def find_loops(
     seen: Sequence[ViewPoints],
     descriptors_vG: torch.Tensor,
     loops: LoopConfig,
-    matching: MatchingConfig,
+    keypoints: KeypointConfig,
 ) -> list[Loop]:
     """Loops of all views, in the order of the views.
 
@@ -91,7 +91,7 @@ def find_loops(
         similarity_v[along_v & (stretches_v == views[first].stretch)] = -np.inf
         nearest = np.argsort(-similarity_v)[: loops.candidates]
         found = [
-            _loop(first, second, views, seen[first], loops, matching)
+            _loop(first, second, views, seen[first], loops, keypoints)
             for second in nearest[similarity_v[nearest] > -np.inf].tolist()
         ]
         return [loop for loop in found if loop]
@@ -105,7 +105,7 @@ def _loop(
     views: Sequence[RefinementView],
     seen: ViewPoints,
     loops: LoopConfig,
-    matching: MatchingConfig,
+    keypoints: KeypointConfig,
 ) -> Loop | None:
     """Where the second view is among the first one's points, if enough of them agree."""
     other = views[second]
@@ -115,7 +115,7 @@ def _loop(
     similarity_mn = known_mC @ other.descriptors_nC.T
     best_m, index_m = similarity_mn.max(dim=1)
     mutual_m = similarity_mn.argmax(dim=0)[index_m] == torch.arange(len(index_m))
-    good_m = (mutual_m & (best_m > matching.min_cosine)).numpy()
+    good_m = (mutual_m & (best_m > keypoints.min_cosine)).numpy()
     if int(good_m.sum()) < loops.min_inliers:
         return None
     pixels_m2 = other.pixels_n2[index_m.numpy()[good_m]]

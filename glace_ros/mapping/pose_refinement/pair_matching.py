@@ -73,7 +73,10 @@ def match_pairs(
             return PairMatches(first, second, none, none, np.empty(0, np.float32))
         index_n, good_n = match_views(seen[first], seen[second], config)
         first_p, second_p = good_n.nonzero()[:, 0], index_n[good_n]
-        alike_pC = views[first].descriptors_nC[first_p] * views[second].descriptors_nC[second_p]
+        alike_pC = (
+            views[first].descriptors_nC[first_p].float()
+            * views[second].descriptors_nC[second_p].float()
+        )
         return PairMatches(
             first, second, first_p.numpy(), second_p.numpy(), alike_pC.sum(dim=1).numpy()
         )

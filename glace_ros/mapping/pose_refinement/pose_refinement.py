@@ -22,18 +22,14 @@ from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
 from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
 from glace_ros.mapping.pose_refinement.mount_calibration import AS_RECORDED
-from glace_ros.mapping.pose_refinement.odometry_edges import (
-    is_planar,
-    learned_noise_2,
-    odometry_edges,
-    way_until_v,
+from glace_ros.mapping.pose_refinement.observations import (
+    MatchedKeypoints,
+    noise_ratio,
+    reprojection_px,
 )
-from glace_ros.mapping.pose_refinement.pair_matching import (
-    match_pairs,
-    near_epipolar,
-    pairs_along_way,
-    pairs_in_reach,
-)
+from glace_ros.mapping.pose_refinement.odometry_belief import OdometryBelief
+from glace_ros.mapping.pose_refinement.odometry_edges import way_until_v
+from glace_ros.mapping.pose_refinement.pair_matching import pairs_along_way, pairs_in_reach
 from glace_ros.mapping.pose_refinement.pose_consistency import (
     PoseConsistency,
     epipolar_ratio,
@@ -43,33 +39,23 @@ from glace_ros.mapping.pose_refinement.pose_consistency import (
 from glace_ros.mapping.pose_refinement.pose_graph import optimize_pose_graph
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.pose_refinement.rolling_shutter import RollingShutter, most_likely_readout_s
-from glace_ros.mapping.pose_refinement.tracks import (
-    Cameras,
-    PairMatches,
-    Tracks,
-    shortened,
-    thinned,
-    tracks_of,
-    triangulate,
-    trustworthy,
-)
+from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.factor_graph import FactorGraph
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
-    from glace_ros.mapping.pose_refinement.odometry_edges import OdometryEdge
+    from glace_ros.mapping.pose_refinement.observations import Observations
+    from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
     from glace_ros.mapping.pose_refinement.refinement_config import (
-        BundleConfig,
+        KeypointConfig,
         PoseRefinementConfig,
     )
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
-_SHARES = {"matching": 0.2, "along the way": 0.35, "loops": 0.5, "matching more": 0.7}
+_SHARES = {"matching": 0.1, "along the way": 0.25, "loops": 0.35}
 """Of the time, when that step is done."""
 _TIGHT_PX = 4.0
 """From a keypoint to its point, where the points are those that loops are found by."""
@@ -80,8 +66,7 @@ class _Scene(NamedTuple):
 
     map_from_camera: list[Pose]
     camera: SharedCamera
-    tracks: Tracks
-    points_k3: NDArray[np.float64]
+    observations: list[Observations]
 
 
 class PoseRefinement:
@@ -89,6 +74,8 @@ class PoseRefinement:
 
     views: in order of time within each stretch of way; the stretches one after the other.
     names: of the stretches, for people.
+    precise: gives the precise keypoints of each view, once and only if they are needed; None where
+    the images are not there.
     on_progress: is told how much is done, 0 to 1, and in words what is being done.
     """
 
@@ -97,25 +84,20 @@ class PoseRefinement:
         views: Sequence[RefinementView],
         names: Sequence[str],
         config: PoseRefinementConfig,
+        precise: Callable[[], Sequence[PreciseKeypoints]] | None = None,
         on_progress: Callable[[float, str], None] = lambda _, __: None,
     ) -> None:
-        self._views, self._names, self._config = views, names, config
+        self._views, self._names, self._config, self._precise = views, names, config, precise
         self._on_progress = on_progress
         self._stretches_v = np.array([view.stretch for view in views])
         self._recorded = [view.recorded for view in views]
-        self._pixels = [view.pixels_n2 for view in views]
         self._camera = SharedCamera(views[0].intrinsics_4)
         self._intrinsics_v4 = np.stack([view.intrinsics_4 for view in views])
         self._shutter = RollingShutter(views)
-        self._edges = odometry_edges(
-            self._recorded, self._stretches_v, [v.base_from_camera for v in views], config.noise
-        )
-        self._way_v = way_until_v(self._edges, len(views))
-        self._recorded_edges = self._edges
-        self._calibration, self._applied = AS_RECORDED, AS_RECORDED
-        self._noise_2: NDArray[np.float64] = np.ones(2)
-        self._planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
+        self._odometry = OdometryBelief(views, self._stretches_v, config.noise)
+        self._way_v = way_until_v(self._odometry.edges, len(views))
         self._joined = self._recorded
+        self._done = _SHARES["loops"]
 
     def run(self) -> RefinedPoses:
         """The poses of all views in the frame of the first one, which stays where it is; where the
@@ -130,17 +112,222 @@ class PoseRefinement:
         poses = self._in_one_frame(scene.map_from_camera, loops)
         self._joined = self._in_one_frame(self._recorded, loops)
         possible = [loop for loop in loops if self._odometry_allows(loop, poses)]
-        edges = [self._visual(edge, poses) for edge in self._edges]
+        edges = self._odometry.visual_edges(poses)
         graph = optimize_pose_graph(poses, edges, possible, self._constrain, self._config.loops)
         scene = self._everywhere(scene._replace(map_from_camera=graph.map_from_camera))
         self._require_one_place(scene)
         return self._refined(scene, loops, graph.kept)
 
+    def consistency(self) -> PoseConsistency:
+        """Whether the recorded poses fit the images as they are; adjusts nothing."""
+        seen = self._all_observed(self._recorded, self._camera, self._matched_along_way())
+        loops = [
+            loop
+            for loop in self._loops(_Scene(self._recorded, self._camera, [seen]))
+            if self._stretches_v[loop.first] == self._stretches_v[loop.second]
+            and self._odometry_allows(loop, self._recorded)
+        ]
+        # between rooms that look alike many loops are wrong: those count that odometry allows
+        graph = optimize_pose_graph(
+            self._recorded, self._odometry.recorded_edges, loops, self._fix_each_stretch,
+            self._config.loops,
+        )  # fmt: skip
+        self._on_progress(1.0, "loops")
+        return PoseConsistency(
+            epipolar_ratio(self._views, self._recorded),
+            len(graph.kept),
+            loops_agreeing(graph.kept, self._recorded),
+        )
+
+    def _say(self, step: str) -> None:
+        self._on_progress(_SHARES[step], step)
+
+    def _along_way(self) -> _Scene:
+        """Each stretch by itself: neighbouring views alone, which odometry puts rightly."""
+        matched = self._matched_along_way()
+        gate_px = self._config.matching.along_epipolar_px
+        self._shutter.readout_s = self._readout_s(matched)
+        poses, camera, _ = self._adjusted(
+            self._recorded, self._camera, [matched], gate_px, self._fix_each_stretch
+        )
+        if self._odometry.applied is not AS_RECORDED:  # as it was recorded it misled the shutter's
+            self._shutter.readout_s = self._readout_s(matched)
+            poses, camera, _ = self._adjusted(
+                poses, camera, [matched], gate_px, self._fix_each_stretch
+            )
+        return _Scene(
+            poses, camera, [self._all_observed(poses, camera, matched, error_px=_TIGHT_PX)]
+        )
+
+    def _matched_along_way(self) -> MatchedKeypoints:
+        matching = self._config.matching
+        pairs = pairs_along_way(self._stretches_v, matching.along_way)
+        matched = MatchedKeypoints.of(
+            self._views, self._recorded, pairs, matching.along_epipolar_px, self._config.keypoints
+        )
+        self._say("matching")
+        return matched
+
+    def _all_observed(
+        self,
+        poses: Sequence[Pose],
+        camera: SharedCamera,
+        matched: MatchedKeypoints,
+        error_px: float | None = None,
+    ) -> Observations:
+        """All that each view sees, by which loops are found: as many tracks as there are, and as
+        long as they are.
+        """
+        config = replace(self._config.bundle, most_views=len(self._views))
+        keypoints = replace(matched.keypoints, observations=matched.keypoints.count)
+        return matched._replace(keypoints=keypoints).observed(
+            self._cameras(poses, camera),
+            error_px or self._config.matching.along_epipolar_px,
+            config,
+        )
+
+    def _readout_s(self, matched: MatchedKeypoints) -> float:
+        config, cameras = self._config, self._cameras(self._recorded, self._camera)
+        seen = matched._replace(keypoints=config.readout).observed(
+            cameras, config.matching.along_epipolar_px, config.bundle
+        )
+
+        def cost(readout_s: float) -> float:
+            at_middle = RollingShutter(self._views, readout_s).at_middle(seen, cameras)
+            return adjust(
+                self._recorded, [at_middle], self._camera, self._odometry.recorded_edges,
+                self._fix_each_stretch, config.bundle,
+            ).cost  # fmt: skip
+
+        return most_likely_readout_s(cost) if len(seen.points_k3) else 0.0
+
+    def _loops(self, scene: _Scene) -> list[Loop]:
+        """Views that see what another one saw, along the way of each by itself."""
+        features = [
+            LocalFeatures(
+                view.descriptors_nC,
+                torch.from_numpy(view.pixels_n2),
+                torch.ones(len(view.pixels_n2)),
+            )
+            for view in self._views
+        ]
+        encoder = VladEncoder.learn(features, scene.map_from_camera, VladConfig(), 0)
+        descriptors_vG = torch.stack([encoder.encode(view) for view in features])
+        (along_way,) = scene.observations
+        seen = points_of_views(along_way.tracks, along_way.points_k3, scene.map_from_camera)
+        config = self._config
+        return find_loops(self._views, seen, descriptors_vG, config.loops, config.keypoints)
+
     def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
         return join_stretches(
             poses, self._stretches_v, loops, self._names,
-            self._config.loops.min_joining, planar=self._planar,
+            self._config.loops.min_joining, planar=self._odometry.planar,
         )  # fmt: skip
+
+    def _odometry_allows(self, loop: Loop, poses: Sequence[Pose]) -> bool:
+        """Whether drift could explain what a loop contradicts. Without this bound loops between
+        rooms that look alike win where there are enough of them: each bends odometry a little.
+        """
+        if self._stretches_v[loop.first] != self._stretches_v[loop.second]:
+            return True
+        way_m = abs(float(self._way_v[loop.second] - self._way_v[loop.first]))
+        by_odometry = poses[loop.first].inverse() @ poses[loop.second]
+        config = self._config.loops
+        allowed_m = config.most_drift_m + config.most_drift_ratio * way_m
+        return by_odometry.distance_m(loop.first_from_second) < allowed_m
+
+    def _everywhere(self, scene: _Scene) -> _Scene:
+        """All views that see the same, until nothing moves; then with precise keypoints again."""
+        matching = self._config.matching
+        gates_px, precise_gates_px = matching.epipolar_px, matching.precise_epipolar_px
+        rounds = len(gates_px) + (len(precise_gates_px) if self._precise else 0)
+        kinds = [
+            self._matched_in_reach(
+                self._views, scene.map_from_camera, gates_px[0], self._config.keypoints
+            )
+        ]
+        scene, kinds = self._adjusted_until_still(scene, kinds, gates_px, rounds)
+        if self._precise:
+            views = [
+                replace(view, descriptors_nC=found.descriptors_nC, pixels_n2=found.pixels_n2)
+                for view, found in zip(self._views, self._precise(), strict=True)
+            ]
+            beside = replace(self._config.keypoints, observations=self._config.beside_precise)
+            precise = self._matched_in_reach(
+                views, scene.map_from_camera, precise_gates_px[0], self._config.precise
+            )
+            kinds = [kinds[0]._replace(keypoints=beside), precise]
+            scene, _ = self._adjusted_until_still(scene, kinds, precise_gates_px, rounds)
+        return scene
+
+    def _matched_in_reach(
+        self,
+        views: Sequence[RefinementView],
+        poses: Sequence[Pose],
+        gate_px: float,
+        keypoints: KeypointConfig,
+    ) -> MatchedKeypoints:
+        pairs = pairs_in_reach(poses, self._config.matching)
+        return MatchedKeypoints.of(views, poses, pairs, gate_px, keypoints)
+
+    def _adjusted_until_still(
+        self,
+        scene: _Scene,
+        matched: list[MatchedKeypoints],
+        gates_px: Sequence[float],
+        rounds: int,
+    ) -> tuple[_Scene, list[MatchedKeypoints]]:
+        """Of one adjustment after the other, each with what matches by the poses of the last one.
+
+        gates_px: from a match to its epipolar line, for each adjustment.
+        rounds: all that there will be.
+        """
+        for step, gate_px in enumerate(gates_px):
+            before = scene
+            cameras = self._cameras(before.map_from_camera, before.camera)
+            matched = [kind.near(cameras, gate_px) for kind in matched]
+            scene = self._adjusted(
+                before.map_from_camera, before.camera, matched, gate_px, self._constrain,
+                learn=step == 0,
+            )  # fmt: skip
+            self._done += (1 - _SHARES["loops"]) / rounds
+            self._on_progress(self._done, "adjusting all views")
+            moved_v = [
+                pose.distance_m(other)
+                for pose, other in zip(scene.map_from_camera, before.map_from_camera, strict=True)
+            ]
+            if np.median(moved_v) < self._config.bundle.still_m:
+                break
+        return scene, matched
+
+    def _adjusted(
+        self,
+        poses: Sequence[Pose],
+        camera: SharedCamera,
+        matched: Sequence[MatchedKeypoints],
+        gate_px: float,
+        constrain: Callable[[FactorGraph], None],
+        *,
+        learn: bool = True,
+    ) -> _Scene:
+        """A bundle adjustment of what matches.
+
+        learn: how good odometry is, which takes as long as the adjustment.
+        """
+        config, cameras = self._config.bundle, self._cameras(poses, camera)
+        seen = [
+            self._shutter.at_middle(kind.observed(cameras, gate_px, config), cameras)
+            for kind in matched
+        ]
+        result = adjust(
+            poses, seen, self._camera, self._odometry.edges, constrain, config,
+            self._views if learn else (), self._odometry.applied if learn else None,
+        )  # fmt: skip
+        if result.odometry:
+            cameras = self._cameras(result.map_from_camera, result.camera)
+            image_noise = noise_ratio(result.observations, cameras)
+            self._odometry.learn(result.odometry, result.map_from_camera, image_noise)
+        return _Scene(result.map_from_camera, result.camera, result.observations)
 
     def _require_one_place(self, scene: _Scene) -> None:
         """Loops between places that look alike can agree with each other; then the views that they
@@ -156,218 +343,18 @@ class PoseRefinement:
                 why = "what its views and theirs should both see does not match"
                 raise MappingError(unrelated(self._names, stretch, why))
 
-    def consistency(self) -> PoseConsistency:
-        """Whether the recorded poses fit the images as they are; adjusts nothing."""
-        matches, gate_px = self._matches_along_way(), self._config.matching.along_epipolar_px
-        seen = self._tracks(self._recorded, self._camera, matches, gate_px, self._all_of_each_view)
-        loops = [
-            loop
-            for loop in self._loops(_Scene(self._recorded, self._camera, *seen))
-            if self._stretches_v[loop.first] == self._stretches_v[loop.second]
-            and self._odometry_allows(loop, self._recorded)
-        ]
-        # between rooms that look alike many loops are wrong: those count that odometry allows
-        graph = optimize_pose_graph(
-            self._recorded, self._edges, loops, self._fix_each_stretch, self._config.loops
-        )
-        self._on_progress(1.0, "loops")
-        return PoseConsistency(
-            epipolar_ratio(self._views, self._recorded),
-            len(graph.kept),
-            loops_agreeing(graph.kept, self._recorded),
-        )
-
-    def _say(self, step: str) -> None:
-        self._on_progress(_SHARES[step], step)
-
-    def _along_way(self) -> _Scene:
-        """Each stretch by itself: neighbouring views alone, which odometry puts rightly."""
-        matches, gate_px = self._matches_along_way(), self._config.matching.along_epipolar_px
-        recorded = (self._recorded, self._camera)
-        self._shutter.readout_s = self._readout_s(matches)
-        scene = self._adjusted(*recorded, matches, gate_px, self._fix_each_stretch)
-        if self._applied is not AS_RECORDED:  # odometry as it was recorded misled the shutter's
-            self._shutter.readout_s = self._readout_s(matches)
-            scene = self._adjusted(
-                scene.map_from_camera, scene.camera, matches, gate_px, self._fix_each_stretch
-            )
-        seen = self._tracks(
-            scene.map_from_camera, scene.camera, matches, _TIGHT_PX, self._all_of_each_view
-        )
-        return scene._replace(tracks=seen[0], points_k3=seen[1])
-
-    def _matches_along_way(self) -> list[PairMatches]:
-        matching = self._config.matching
-        pairs = pairs_along_way(self._stretches_v, matching.along_way)
-        matches = match_pairs(
-            self._views, self._recorded, pairs, matching.along_epipolar_px, matching.min_cosine
-        )
-        self._say("matching")
-        return matches
-
-    @property
-    def _all_of_each_view(self) -> BundleConfig:
-        """Which tracks loops are found by: all of them, as long as they are."""
-        observations, views = self._config.matching.patches, len(self._views)
-        return replace(self._config.bundle, observations=observations, most_views=views)
-
-    def _readout_s(self, matches: Sequence[PairMatches]) -> float:
-        bundle = self._config.bundle
-        config = replace(
-            bundle, observations=bundle.readout_observations, sigma_px=bundle.readout_sigma_px,
-            huber=bundle.readout_huber,
-        )  # fmt: skip
-        gate_px = self._config.matching.along_epipolar_px
-        tracks, points_k3 = self._tracks(self._recorded, self._camera, matches, gate_px, config)
-        cameras = self._cameras(self._recorded, self._camera)
-        _, depth_n = cameras.reprojection(tracks, points_k3)
-
-        def cost(readout_s: float) -> float:
-            seen = RollingShutter(self._views, readout_s).at_middle(tracks, depth_n, cameras)
-            return adjust(
-                self._recorded, seen, points_k3, self._camera, self._edges, self._fix_each_stretch,
-                config,
-            ).cost  # fmt: skip
-
-        return most_likely_readout_s(cost) if tracks.track_count else 0.0
-
-    def _loops(self, scene: _Scene) -> list[Loop]:
-        """Views that see what another one saw, along the way of each by itself."""
-        features = [
-            LocalFeatures(
-                view.descriptors_nC, torch.from_numpy(view.pixels_n2), torch.ones(len(pixels_n2))
-            )
-            for view, pixels_n2 in zip(self._views, self._pixels, strict=True)
-        ]
-        encoder = VladEncoder.learn(features, scene.map_from_camera, VladConfig(), 0)
-        descriptors_vG = torch.stack([encoder.encode(view) for view in features])
-        seen = points_of_views(scene.tracks, scene.points_k3, scene.map_from_camera)
-        config = self._config
-        return find_loops(self._views, seen, descriptors_vG, config.loops, config.matching)
-
-    def _everywhere(self, scene: _Scene) -> _Scene:
-        """All views that see the same, until nothing moves."""
-        matching, bundle = self._config.matching, self._config.bundle
-        pairs = pairs_in_reach(scene.map_from_camera, matching)
-        matches = match_pairs(
-            self._views, scene.map_from_camera, pairs, matching.epipolar_px[0], matching.min_cosine
-        )
-        self._say("matching more")
-        for step, gate_px in enumerate(matching.epipolar_px, 1):
-            cameras = self._cameras(scene.map_from_camera, scene.camera)
-            matches = near_epipolar(matches, self._views, cameras, gate_px)
-            before = scene
-            scene = self._adjusted(
-                before.map_from_camera, before.camera, matches, gate_px, self._constrain
-            )
-            done = _SHARES["matching more"]
-            self._on_progress(
-                done + (1 - done) * step / len(matching.epipolar_px), "adjusting all views"
-            )
-            moved_v = [
-                pose.distance_m(other)
-                for pose, other in zip(scene.map_from_camera, before.map_from_camera, strict=True)
-            ]
-            if np.median(moved_v) < bundle.still_m:
-                break
-        return scene
-
-    def _tracks(
-        self,
-        poses: Sequence[Pose],
-        camera: SharedCamera,
-        matches: Sequence[PairMatches],
-        gate_px: float,
-        config: BundleConfig,
-    ) -> tuple[Tracks, NDArray[np.float64]]:
-        """Tracks that these poses explain, enough of each view, and their points (k, 3)."""
-        cameras = self._cameras(poses, camera)
-        tracks = tracks_of(matches, self._pixels, config.min_views)
-        points_k3 = triangulate(tracks, cameras, gate_px)
-        good_n = trustworthy(
-            tracks, points_k3, cameras, gate_px, config.min_views, config.min_parallax_deg
-        )
-        tracks, old_k = tracks.only(good_n)
-        points_k3 = points_k3[old_k]
-        tracks, _ = tracks.only(shortened(tracks, config.most_views))
-        per_view = min(config.observations, config.most_observations // len(self._views))
-        tracks, old_k = tracks.only(thinned(tracks, per_view))
-        return tracks, points_k3[old_k]
-
-    def _adjusted(
-        self,
-        poses: Sequence[Pose],
-        camera: SharedCamera,
-        matches: Sequence[PairMatches],
-        gate_px: float,
-        constrain: Callable[[FactorGraph], None],
-    ) -> _Scene:
-        """A bundle adjustment of what matches, which also shows how good odometry is."""
-        config = self._config.bundle
-        tracks, points_k3 = self._tracks(poses, camera, matches, gate_px, config)
-        cameras = self._cameras(poses, camera)
-        _, depth_n = cameras.reprojection(tracks, points_k3)
-        tracks = self._shutter.at_middle(tracks, depth_n, cameras)
-        edges = [edge.scaled(*self._noise_2) for edge in self._edges]
-        result = adjust(
-            poses, tracks, points_k3, self._camera, edges, constrain, config, self._views,
-            self._applied,
-        )  # fmt: skip
-        cameras = self._cameras(result.map_from_camera, result.camera)
-        error_n, _ = cameras.reprojection(tracks, result.points_k3)
-        sigma_px = np.median(error_n) / 1.177 if len(error_n) else config.sigma_px
-        if shown := result.odometry:
-            self._noise_2 = learned_noise_2(
-                edges, result.map_from_camera, self._noise_2, shown.redundancy_2,
-                float(sigma_px / config.sigma_px), self._config.noise,
-            )  # fmt: skip
-            self._calibration = shown.calibration
-            # chance would bend a map, if only a little
-            wrong = any(self._calibration.significant_3)
-            self._applied = self._calibration if wrong else AS_RECORDED
-            self._edges = [self._applied.edge(edge, self._views) for edge in self._recorded_edges]
-        return _Scene(result.map_from_camera, result.camera, tracks, result.points_k3)
-
-    def _visual(self, edge: OdometryEdge, poses: Sequence[Pose]) -> OdometryEdge:
-        """The edge with the motion that images and odometry agreed on along the way."""
-        motion = poses[edge.first].inverse() @ poses[edge.second]
-        return replace(edge, first_from_second=motion).scaled(*self._noise_2)
-
     def _cameras(self, poses: Sequence[Pose], camera: SharedCamera) -> Cameras:
         changed_4 = camera.intrinsics_4 / self._camera.intrinsics_4
         return Cameras.of(poses, self._intrinsics_v4 * changed_4)
 
     def _constrain(self, factors: FactorGraph) -> None:
-        factors.fix(0, self._joined[0] @ self._applied.correction)
-        self._keep_planar(factors)
+        factors.fix(0, self._joined[0] @ self._odometry.applied.correction)
+        self._odometry.keep_planar(factors, self._joined)
 
     def _fix_each_stretch(self, factors: FactorGraph) -> None:
         for view in np.unique(self._stretches_v, return_index=True)[1].tolist():
-            factors.fix(view, self._recorded[view] @ self._applied.correction)
-        self._keep_planar(factors)
-
-    def _keep_planar(self, factors: FactorGraph) -> None:
-        """What the odometry of wheels does not know stays: height and tilt."""
-        if not self._planar:
-            return
-        noise, correction = self._config.noise, self._applied.correction
-        for view, pose in enumerate(self._joined):
-            factors.add_planar(
-                view, pose @ correction, self._views[view].base_from_camera @ correction,
-                noise.planar_tilt_rad, noise.planar_height_m,
-            )  # fmt: skip
-
-    def _odometry_allows(self, loop: Loop, poses: Sequence[Pose]) -> bool:
-        """Whether drift could explain what a loop contradicts. Without this bound loops between
-        rooms that look alike win where there are enough of them: each bends odometry a little.
-        """
-        if self._stretches_v[loop.first] != self._stretches_v[loop.second]:
-            return True
-        way_m = abs(float(self._way_v[loop.second] - self._way_v[loop.first]))
-        by_odometry = poses[loop.first].inverse() @ poses[loop.second]
-        config = self._config.loops
-        allowed_m = config.most_drift_m + config.most_drift_ratio * way_m
-        return by_odometry.distance_m(loop.first_from_second) < allowed_m
+            factors.fix(view, self._recorded[view] @ self._odometry.applied.correction)
+        self._odometry.keep_planar(factors, self._recorded)
 
     def _refined(
         self,
@@ -376,7 +363,7 @@ class PoseRefinement:
         kept: Sequence[Loop],
     ) -> RefinedPoses:
         cameras = self._cameras(scene.map_from_camera, scene.camera)
-        error_n, _ = cameras.reprojection(scene.tracks, scene.points_k3)
+        error_n = np.concatenate(reprojection_px(scene.observations, cameras))
         refined = scene.map_from_camera
         if not self._config.calibrate:
             # the first camera stays; with the corrected mount, the robot does
@@ -384,12 +371,12 @@ class PoseRefinement:
             refined = [moved @ pose for pose in refined]
         findings = describe_findings(
             self._views, self._joined, refined, self._way_v, loops, kept,
-            rotation_noise_rad=self._noise_2[0] * self._config.noise.rotation_rad,
-            position_noise_m=self._noise_2[1] * self._config.noise.translation_m,
+            rotation_noise_rad=self._odometry.rotation_noise_rad,
+            position_noise_m=self._odometry.position_noise_m,
             readout_s=self._shutter.readout_s,
             focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
             reprojection_px=float(np.median(error_n)) if len(error_n) else 0.0,
-            calibration=self._calibration,
+            calibration=self._odometry.calibration,
         )  # fmt: skip
         consistency = PoseConsistency(
             epipolar_ratio(self._views, refined), len(kept), loops_agreeing(kept, refined)

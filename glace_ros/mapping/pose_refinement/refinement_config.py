@@ -38,22 +38,48 @@ class OdometryNoiseModel:
 
 
 @dataclass(frozen=True)
-class MatchingConfig:
-    """Which keypoints of two views are taken for the same."""
+class KeypointConfig:
+    """One kind of keypoints: which match, and how precise they are."""
 
-    patches: int = 500
+    count: int = 500
     """Of each view, best first."""
+    most: int = 3_000_000
+    """In all: bounds the memory; of a longer recording each view has fewer."""
+    min_cosine: float = 0.75
+    """Of two descriptors that may be the same."""
+    observations: int = 100
+    """Adjusted of each view at least, where there are as many; longest tracks first."""
+    most_observations: int = 600_000
+    """In all: bounds the memory; a longer recording has fewer of each view."""
+    sigma_px: float = 8.0
+    """Standard deviation, much more than the one pixel that they scatter by: what those of a view
+    have in common (rolling shutter, calibration) does not average out."""
+    huber: float = 0.25
+    """Standard deviations from which an observation counts less: 2 px."""
+
+
+PRECISE = KeypointConfig(
+    count=700, min_cosine=0.88, observations=150, sigma_px=2.0, huber=0.5
+)  # fmt: skip
+"""SIFT's, which scatter by half a pixel."""
+READOUT = KeypointConfig(observations=60, sigma_px=1.0, huber=2.0)
+"""Where the rolling shutter is looked for: neighbouring views have most of what goes wrong in
+common."""
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Which pairs of views are matched, and what geometry says of their matches."""
+
     along_way: int = 6
     """Views that each view is matched to among those after it in its stretch."""
-    min_cosine: float = 0.75
-    """Of two descriptors."""
     along_epipolar_px: float = 8.0
     """From a match along the way to its epipolar line, by odometry."""
-    epipolar_px: tuple[float, ...] = (15.0, 6.0, 4.0, 4.0, 4.0)
-    """From a match to its epipolar line, by the poses known then: after the pose graph, after each
-    bundle adjustment."""
-    most_patches: int = 3_000_000
-    """In all: bounds the memory; of a longer recording each view has fewer."""
+    epipolar_px: tuple[float, ...] = (15.0, 6.0, 4.0)
+    """From a match to its epipolar line, by the poses known then: after the pose graph, after the
+    bundle adjustments."""
+    precise_epipolar_px: tuple[float, ...] = (6.0, 4.0, 4.0)
+    """The same, with precise keypoints in after those adjustments."""
     neighbours: int = 20
     """Views near each other by the poses, in whatever drive, that are matched."""
     distance_m: float = 2.5
@@ -93,31 +119,16 @@ class LoopConfig:
 class BundleConfig:
     """How views, points and the camera are adjusted together."""
 
-    observations: int = 100
-    """Of each view at least, where there are as many; longest tracks first."""
-    most_observations: int = 600_000
-    """In all: bounds the memory; a longer recording has fewer of each view."""
     min_views: int = 3
     """Of a track."""
     most_views: int = 12
     """Of a track, evenly from its first to its last."""
-    sigma_px: float = 8.0
-    """Standard deviation of a keypoint, much more than the one pixel that they scatter by: what
-    those of a view have in common (rolling shutter, calibration) does not average out."""
-    huber: float = 0.25
-    """Standard deviations from which a keypoint counts less: 2 px."""
     min_parallax_deg: float = 1.0
     """Of a track's rays."""
     iterations: int = 8
     """Of Levenberg-Marquardt, at most."""
     still_m: float = 0.002
     """Poses that move less than this, the median, from one adjustment to the next are done."""
-    readout_observations: int = 60
-    """Of each view, where the rolling shutter is looked for."""
-    readout_sigma_px: float = 1.0
-    """Of a keypoint there: neighbouring views have most of what goes wrong in common."""
-    readout_huber: float = 2.0
-    """From which it counts less there."""
     focal_ratio: float = 0.02
     """Standard deviation of the recorded focal length."""
     centre_px: float = 3.0
@@ -143,8 +154,17 @@ class PoseRefinementConfig:
 
     noise: OdometryNoiseModel = field(default_factory=OdometryNoiseModel)
     """Of odometry."""
+    keypoints: KeypointConfig = field(default_factory=KeypointConfig)
+    """Of the local encoder, which match from afar: they find loops."""
+    precise: KeypointConfig = PRECISE
+    """Which bundle adjustment ends with."""
+    beside_precise: int = 40
+    """Observations of the local encoder's keypoints there, of each view: they hold together what
+    precise keypoints do not match, such as drives in other light."""
+    readout: KeypointConfig = READOUT
+    """Where the rolling shutter is looked for."""
     matching: MatchingConfig = field(default_factory=MatchingConfig)
-    """Of keypoints."""
+    """Of all of them."""
     loops: LoopConfig = field(default_factory=LoopConfig)
     """Between views that are not neighbours along the way."""
     bundle: BundleConfig = field(default_factory=BundleConfig)

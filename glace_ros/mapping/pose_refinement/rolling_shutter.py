@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.mapping.pose_refinement.tracks import Cameras, Tracks
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from glace_ros.mapping.pose_refinement.observations import Observations
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+    from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 _TRIED_S = 0.02
 """What is tried first, both ways: negative where rows are read from below."""
@@ -42,13 +40,12 @@ class RollingShutter:
         )
         self._rows_v = np.array([view.rows_px for view in views])
 
-    def at_middle(self, tracks: Tracks, depth_n: NDArray[np.float64], cameras: Cameras) -> Tracks:
-        """The observations as a global shutter would have seen them.
-
-        depth_n: of each, metres.
-        """
+    def at_middle(self, observations: Observations, cameras: Cameras) -> Observations:
+        """As a global shutter would have seen them."""
         if not self.readout_s:
-            return tracks
+            return observations
+        tracks = observations.tracks
+        _, depth_n = cameras.reprojection(tracks, observations.points_k3)
         view_n, (u_n, v_n) = tracks.view_n, tracks.pixels_n2.T
         late_n = self.readout_s * (v_n / self._rows_v[view_n] - 0.5)
         fx_n, fy_n, cx_n, cy_n = cameras.intrinsics_v4[view_n].T
@@ -59,7 +56,7 @@ class RollingShutter:
         x_n, y_n, z_n = points_n3.T
         z_n = np.where(np.abs(z_n) < 1e-6, 1e-6, z_n)
         pixels_n2 = np.stack([fx_n * x_n / z_n + cx_n, fy_n * y_n / z_n + cy_n], axis=1)
-        return tracks._replace(pixels_n2=pixels_n2)
+        return observations._replace(tracks=tracks._replace(pixels_n2=pixels_n2))
 
 
 def most_likely_readout_s(cost: Callable[[float], float]) -> float:

@@ -114,7 +114,7 @@ def tracks_of(
     pixels: of all patches of each view.
     """
     offsets_v = np.concatenate([[0], np.cumsum([len(pixels_n2) for pixels_n2 in pixels])])
-    if not matches:
+    if not any(len(pair.first_p) for pair in matches):
         none = np.empty(0, np.int64)
         return Tracks(none, none, none, np.empty((0, 2)))
     first_m = np.concatenate([offsets_v[pair.first] + pair.first_p for pair in matches])

@@ -24,9 +24,14 @@ from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.pose_refinement.bundle_adjustment import adjust
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.mount_calibration import AS_RECORDED, Calibration, motion
+from glace_ros.mapping.pose_refinement.observations import Observations
 from glace_ros.mapping.pose_refinement.odometry_edges import odometry_edges
 from glace_ros.mapping.pose_refinement.refined_poses import RefinementFindings
-from glace_ros.mapping.pose_refinement.refinement_config import BundleConfig, OdometryNoiseModel
+from glace_ros.mapping.pose_refinement.refinement_config import (
+    BundleConfig,
+    KeypointConfig,
+    OdometryNoiseModel,
+)
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 from glace_ros.mapping.pose_refinement.tracks import Tracks
 from glace_ros.ranks import Ranks
@@ -37,7 +42,7 @@ TRUE_MOUNT = Pose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.array([0.2
 WRONG = Pose.from_rotation_vector([0.02, 0.0, -0.022], np.radians([1.2, -1.2, 1.0]))
 LATE_S = 0.04
 NOISE = OdometryNoiseModel(rotation_rad=0.001, translation_m=0.001)
-CONFIG = BundleConfig(sigma_px=0.5)
+CONFIG, KEYPOINTS = BundleConfig(), KeypointConfig(sigma_px=0.5)
 VIEWS, SPACING_S = 50, 0.6
 
 
@@ -78,7 +83,7 @@ def seen_by(truth: list[Pose], rng: np.random.Generator) -> tuple[Tracks, np.nda
     )  # fmt: skip
     kept = np.isin(tracks.track_n, np.flatnonzero(np.bincount(tracks.track_n, minlength=400) > 2))
     tracks, old_k = tracks.only(kept)
-    return tracks, points_k3[old_k]
+    return Observations(tracks, points_k3[old_k], KEYPOINTS)
 
 
 def found(*, wrong: Pose, late_s: float, rounds: int = 3) -> tuple[Calibration, list[Pose]]:
@@ -86,7 +91,7 @@ def found(*, wrong: Pose, late_s: float, rounds: int = 3) -> tuple[Calibration, 
     rng = np.random.default_rng(0)
     views = views_of(TRUE_MOUNT @ wrong.inverse())
     truth = [base_at(view * SPACING_S - late_s) @ TRUE_MOUNT for view in range(VIEWS)]
-    tracks, points_k3 = seen_by(truth, rng)
+    seen = seen_by(truth, rng)
     recorded = odometry_edges(
         [view.recorded for view in views], np.zeros(VIEWS, int),
         [view.base_from_camera for view in views], NOISE,
@@ -105,8 +110,7 @@ def found(*, wrong: Pose, late_s: float, rounds: int = 3) -> tuple[Calibration, 
                 )  # fmt: skip
 
         result = adjust(
-            poses, tracks, points_k3, SharedCamera(INTRINSICS_4), edges, constrain, CONFIG, views,
-            calibration,
+            poses, [seen], SharedCamera(INTRINSICS_4), edges, constrain, CONFIG, views, calibration
         )  # fmt: skip
         poses, calibration = result.map_from_camera, result.odometry.calibration
     return calibration, poses

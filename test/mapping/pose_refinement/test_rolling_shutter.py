@@ -14,6 +14,8 @@ from support.drifting_drive import (
     without_velocity,
 )
 
+from glace_ros.mapping.pose_refinement.observations import Observations
+from glace_ros.mapping.pose_refinement.refinement_config import KeypointConfig
 from glace_ros.mapping.pose_refinement.rolling_shutter import RollingShutter, most_likely_readout_s
 from glace_ros.mapping.pose_refinement.tracks import Cameras, Tracks
 
@@ -37,19 +39,20 @@ def test_pixels_are_put_where_the_middle_row_s_time_sees_them(readout_s):
                 known.setdefault(int(point), {})[kind] = pixel_2
         both = [point for point, pixels in known.items() if len(pixels) == 2]
         number = [view is rolling for view in views[0]].index(True)
-        depth_n = poses[number].inverse().transform(points_n3[both])[:, 2]
         view_n = np.full(len(both), number)
         seen_n2 = np.array([known[point]["rolling"] for point in both])
         expected_n2 = np.array([known[point]["still"] for point in both])
         shutter = RollingShutter(views[0], readout_s)
         tracks = Tracks(view_n, view_n, np.arange(len(both)), seen_n2)
-        found_n2 = shutter.at_middle(tracks, depth_n, cameras).pixels_n2
+        seen = Observations(tracks, points_n3[both], KeypointConfig())
+        found_n2 = shutter.at_middle(seen, cameras).tracks.pixels_n2
         moved.append(np.abs(seen_n2 - expected_n2).max())
         assert np.abs(found_n2 - expected_n2).max() < 0.1 * moved[-1]
         shutter.readout_s = 0.0
-        assert shutter.at_middle(tracks, depth_n, cameras) is tracks
+        assert shutter.at_middle(seen, cameras) is seen
         unknown = RollingShutter(without_velocity(views[0]), readout_s)
-        assert np.abs(unknown.at_middle(tracks, depth_n, cameras).pixels_n2 - seen_n2).max() < 1e-9
+        as_seen_n2 = unknown.at_middle(seen, cameras).tracks.pixels_n2
+        assert np.abs(as_seen_n2 - seen_n2).max() < 1e-9
     assert max(moved) > 0.5
     assert views[0][0].rows_px == HEIGHT
 

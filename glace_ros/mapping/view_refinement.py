@@ -1,0 +1,86 @@
+"""The mapping views as pose refinement wants them, and their images once more."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glace_ros.mapping.pose_refinement.parallel import in_parallel
+from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
+from glace_ros.mapping.pose_refinement.precise_keypoints import NONE, precise_keypoints
+from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
+    from glace_ros.mapping.pose_refinement.refinement_config import (
+        KeypointConfig,
+        PoseRefinementConfig,
+    )
+    from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
+    from glace_ros.mapping.views.mapping_views import MappingView, MappingViews
+    from glace_ros.recording.posed_images import PosedImage
+
+    Places = set[tuple[int, int]]
+
+_AT_ONCE = 32
+"""Images in memory."""
+
+
+def pose_refinement(
+    views: MappingViews,
+    motions: Sequence[RecordedMotion],
+    names: Sequence[str],
+    config: PoseRefinementConfig,
+    precise: Callable[[], list[PreciseKeypoints]] | None,
+    on_progress: Callable[[float, str], None],
+) -> PoseRefinement:
+    """Of all views; arguments as PoseRefinement has them."""
+    count = _count(config.keypoints, len(views))
+    known = [
+        _refinement_view(view, motion, count) for view, motion in zip(views, motions, strict=True)
+    ]
+    return PoseRefinement(known, names, config, precise, on_progress)
+
+
+def precise_keypoints_of(
+    views: MappingViews,
+    images_at: Callable[[Places], Iterable[PosedImage]],
+    grey_of: Callable[[PosedImage], NDArray[np.uint8]],
+    config: KeypointConfig,
+) -> list[PreciseKeypoints]:
+    """Of each view.
+
+    images_at: gives the images with these (drive, stamp in ns).
+    grey_of: an image undistorted, at working size.
+    """
+    places = list(zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True))
+    count, found = _count(config, len(views)), {}
+    images = iter(images_at(set(places)))
+    while some := list(islice(images, _AT_ONCE)):
+        keypoints = in_parallel(lambda image: precise_keypoints(grey_of(image), count), some)
+        found.update({
+            (image.drive, image.stamp_ns): of_image
+            for image, of_image in zip(some, keypoints, strict=True)
+        })  # fmt: skip
+    return [found.get(place, NONE) for place in places]
+
+
+def _count(config: KeypointConfig, views: int) -> int:
+    return min(config.count, config.most // views)
+
+
+def _refinement_view(view: MappingView, motion: RecordedMotion, count: int) -> RefinementView:
+    """The view's best patches, with its recorded pose."""
+    features = view.features.head(count)
+    pixels_n2 = features.pixels_n2.double().cpu().numpy()
+    return RefinementView(
+        features.descriptors_nC.float().cpu(), pixels_n2, view.intrinsics_4.double().numpy(),
+        float(2 * view.intrinsics_4[3]), motion.recorded, motion.base_from_camera, motion.stretch,
+        motion.velocity_6,
+    )  # fmt: skip
