@@ -112,11 +112,14 @@ def rmse_m(track: Track, truth: Track) -> float:
     return float(np.sqrt(np.square(aligned.xyz_n3 - there.xyz_n3).sum(axis=1).mean()))
 
 
-def wrong_loops(loops: Sequence[Sequence[int]], truth: Track) -> int:
-    """How many of the pairs of stamps are of views that cannot show the same."""
+def wrong_loops(loops: Sequence[Sequence[tuple[int, int]]], truth: Track) -> int:
+    """How many of the pairs of (drive, stamp in ns), of one drive all, are of views that cannot
+    show the same.
+    """
     if not loops:
         return 0
-    one, other = (truth.at(np.array(stamps)) for stamps in zip(*loops, strict=True))
+    stamps_n2 = np.array(loops)[:, :, 1]
+    one, other = (truth.at(stamps_n) for stamps_n in stamps_n2.T)
     apart_n = np.linalg.norm(one.xyz_n3 - other.xyz_n3, axis=1)
     turned_n = np.degrees((one.rotations.inv() * other.rotations).magnitude())
     return int(((apart_n > WRONG_LOOP[0]) | (turned_n > WRONG_LOOP[1])).sum())

@@ -68,7 +68,7 @@ def test_the_rmse_is_what_no_similarity_can_take_away():
 
 def test_loops_between_views_that_cannot_see_the_same_are_wrong():
     truth = a_track()
-    stamps = truth.stamps_n.tolist()
+    stamps = [(0, stamp_ns) for stamp_ns in truth.stamps_n.tolist()]
     right = [[stamps[0], stamps[100]], [stamps[10], stamps[105]]]
     wrong = [[stamps[0], stamps[50]], [stamps[20], stamps[40]]]  # across; 1/10 around: 72 deg
     assert wrong_loops([], truth) == 0

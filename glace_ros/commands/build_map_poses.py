@@ -9,18 +9,12 @@ import numpy as np
 
 from glace_ros.atomic_write import write_output
 from glace_ros.command_line.progress import progress_bar
-from glace_ros.commands.recorded_motions import (
-    have_frames_of_their_own,
-    motion_of,
-    stretches_of,
-)
+from glace_ros.commands.recorded_motions import motion_of, stretches_of
+from glace_ros.commands.refined_or_not import AUTO, ON, what_prevents, why_not
 from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
-from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.mapping.pose_refinement.factor_graph import is_available
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
-from glace_ros.recording.pose_jumps import ALTERNATING
 from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
@@ -40,7 +34,6 @@ if TYPE_CHECKING:
     from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.posed_images import PosedImage
 
-AUTO, ON, OFF = "auto", "on", "off"
 _LEAST_WAY_M = 0.3
 """From the first to the farthest view: a robot that stands still shows no points."""
 
@@ -51,8 +44,8 @@ class PoseChoice:
     def __init__(self, request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> None:
         """Raises MappingError where that was asked for and cannot be."""
         self._reader = reader
-        cannot = _cannot(request, reader, ranks)
-        self.why = _why_not(request, reader, cannot)
+        cannot = what_prevents(request, reader, ranks)
+        self.why = why_not(request, reader, cannot)
         """Why they are not, as a sentence; empty: they are."""
         self._can_check = not cannot
         asked = request.refine_poses == ON or request.calibrate or len(reader.drives) > 1
@@ -211,46 +204,3 @@ class PoseChoice:
             camera_from_base = self.base_from_camera(described).inverse()
             lines.append(tum_line(stamp_ns, pose @ camera_from_base))
         write_output(path, "\n".join(lines) + "\n")
-
-
-def _why_not(request: BuildRequest, reader: DrivesReader, cannot: str) -> str:
-    """Why poses are not refined; empty: they are.
-
-    cannot: what stands in the way, if anything.
-    """
-    wanted = request.refine_poses
-    several = len(reader.drives) > 1
-    if wanted == OFF:
-        return "--refine-poses off" + ("; all drives count as of one frame" if several else "")
-    if wanted == AUTO and not have_frames_of_their_own(reader):
-        return (
-            f"{reader.info.pose_source} is taken for poses without drift (--refine-poses on "
-            "refines them)"
-        )
-    if cannot and (wanted == ON or several):
-        raise MappingError(
-            f"poses cannot be refined: {cannot}"
-            + ("; each drive has a frame of its own, which only images bring together" * several)
-        )
-    return cannot
-
-
-def _cannot(request: BuildRequest, reader: DrivesReader, ranks: Ranks) -> str:
-    """What stands in the way, if anything."""
-    config = request.config
-    if ranks.count > 1:
-        return "several processes share the images; build the map in one"
-    if config.triangulation is None or config.buffer.samples:
-        return f"--preset {config.preset} has no keypoints that match"
-    if not LocalEncoderName.parse(config.local_encoder).finds_keypoints:
-        return f"--local-encoder {config.local_encoder} finds no keypoints that match"
-    if not is_available():
-        return (
-            "gtsam is not installed (pip install 'gtsam>=4.3'; there are wheels for Python 3.11 "
-            "and newer)"
-        )
-    for drive in reader.drives:
-        for jump in drive.pose_jumps():
-            if jump.kind == ALTERNATING:
-                return f"{drive.info.path} has poses of two senders"
-    return ""

@@ -1,5 +1,5 @@
 """Map builder: posed images in, scene map out. The order of the steps, and how the minutes are
-spent.
+spent. The file is longer than others: what one step gives, the next one takes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Factor graphs of gtsam, made from our types: the only module that imports it."""
+"""Factor graphs of gtsam, made from our types: the only module that imports it, and so longer than
+others.
+"""
 
 from __future__ import annotations
 

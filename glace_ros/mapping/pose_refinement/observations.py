@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.cameras import Cameras
     from glace_ros.mapping.pose_refinement.refinement_config import BundleConfig, KeypointConfig
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
-    from glace_ros.mapping.pose_refinement.tracks import Cameras, PairMatches
+    from glace_ros.mapping.pose_refinement.tracks import PairMatches
 
 _MEDIAN_OF_NORM = 1.177
 """Of the norm of two normal deviates of standard deviation 1 (Rayleigh)."""

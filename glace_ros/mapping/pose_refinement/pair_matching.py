@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.cameras import Cameras
     from glace_ros.mapping.pose_refinement.refinement_config import MatchingConfig
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
-    from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 
 def pairs_along_way(stretches_v: NDArray[np.int64], reach: int) -> list[tuple[int, int]]:

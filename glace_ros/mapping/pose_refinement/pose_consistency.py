@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from glace_ros.mapping.pose_refinement.cameras import Cameras
 from glace_ros.mapping.pose_refinement.pair_matching import match_pairs, near_epipolar
-from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

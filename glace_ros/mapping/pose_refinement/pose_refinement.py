@@ -2,7 +2,8 @@
 
 Along the way first, where odometry is right over a metre; then loops, which odometry cannot see;
 then all views together. Odometry stays in as what it is: precise from view to view, and the only
-thing that knows how long a metre is.
+thing that knows how long a metre is. The file is longer than others: its steps share the views, the
+shutter, and what is believed of odometry.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from glace_ros.errors import MappingError
 from glace_ros.features.global_encoder import VladConfig, VladEncoder
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.mapping.pose_refinement.bundle_adjustment import adjust
+from glace_ros.mapping.pose_refinement.cameras import Cameras
 from glace_ros.mapping.pose_refinement.drive_joining import join_stretches, unrelated
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
@@ -39,7 +41,6 @@ from glace_ros.mapping.pose_refinement.pose_consistency import (
 from glace_ros.mapping.pose_refinement.pose_graph import optimize_pose_graph
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.pose_refinement.rolling_shutter import RollingShutter, most_likely_readout_s
-from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

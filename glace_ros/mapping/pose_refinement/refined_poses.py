@@ -226,12 +226,12 @@ class RefinedTrajectory:
 def findings_json(
     findings: RefinementFindings, places: Sequence[tuple[int, int]]
 ) -> dict[str, Any]:
-    """As `--json` has them: views by their stamps.
+    """As `--json` has them: views by their drive and stamp.
 
     places: (drive, stamp in ns) of each view.
     """
     values = asdict(findings)
-    values["loops"] = [[places[a][1], places[b][1]] for a, b in findings.loops]
+    values["loops"] = [[list(places[a]), list(places[b])] for a, b in findings.loops]
     values["moved_most"] = [
         {"drive": places[view][0], "stamp_ns": places[view][1], "m": metres, "deg": degrees}
         for view, metres, degrees in findings.moved_most

@@ -59,7 +59,7 @@ class KeypointConfig:
 
 
 PRECISE = KeypointConfig(
-    count=700, min_cosine=0.88, observations=150, sigma_px=2.0, huber=0.5
+    count=1000, min_cosine=0.88, observations=200, sigma_px=2.0, huber=0.5
 )  # fmt: skip
 """SIFT's, which scatter by half a pixel."""
 READOUT = KeypointConfig(observations=60, sigma_px=1.0, huber=2.0)

@@ -14,9 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from glace_ros.mapping.pose_refinement.cameras import Cameras
     from glace_ros.mapping.pose_refinement.observations import Observations
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
-    from glace_ros.mapping.pose_refinement.tracks import Cameras
 
 _TRIED_S = 0.02
 """What is tried first, both ways: negative where rows are read from below."""

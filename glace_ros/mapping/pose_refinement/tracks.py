@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from glace_ros.mapping.pose_refinement.cameras import LEAST_DEPTH_M
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.cameras import Cameras
 
-_LEAST_DEPTH_M = 0.1
 _ROUNDS = 8
 """Of reweighting in a triangulation."""
 
@@ -58,49 +59,6 @@ class Tracks(NamedTuple):
             Tracks(self.view_n[keep_n], self.patch_n[keep_n], track_m, self.pixels_n2[keep_n]),
             old_k,
         )
-
-
-class Cameras(NamedTuple):
-    """All views' cameras as arrays.
-
-    rotations_v33: map from camera.
-    centres_v3: in the map, metres.
-    intrinsics_v4: fx, fy, cx, cy.
-    """
-
-    rotations_v33: NDArray[np.float64]
-    centres_v3: NDArray[np.float64]
-    intrinsics_v4: NDArray[np.float64]
-
-    @staticmethod
-    def of(map_from_camera: Sequence[Pose], intrinsics_v4: NDArray[np.float64]) -> Cameras:
-        """Of poses and pinholes."""
-        return Cameras(
-            np.stack([pose.rotation_33 for pose in map_from_camera]),
-            np.stack([pose.translation_3 for pose in map_from_camera]),
-            intrinsics_v4,
-        )
-
-    def rays(
-        self, view_n: NDArray[np.int64], pixels_n2: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Unit rays (n, 3) in the map."""
-        k_n4 = self.intrinsics_v4[view_n]
-        rays_n3 = np.column_stack([(pixels_n2 - k_n4[:, 2:]) / k_n4[:, :2], np.ones(len(view_n))])
-        rays_n3 = np.einsum("nij,nj->ni", self.rotations_v33[view_n], rays_n3)
-        return np.asarray(rays_n3 / np.linalg.norm(rays_n3, axis=1, keepdims=True))
-
-    def reprojection(
-        self, tracks: Tracks, points_k3: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(error (n,) in px, depth (n,) in m) of each observation."""
-        view_n = tracks.view_n
-        to_points_n3 = points_k3[tracks.track_n] - self.centres_v3[view_n]
-        in_camera_n3 = np.einsum("nji,nj->ni", self.rotations_v33[view_n], to_points_n3)
-        depth_n, k_n4 = in_camera_n3[:, 2], self.intrinsics_v4[view_n]
-        safe_n1 = np.maximum(depth_n, _LEAST_DEPTH_M)[:, None]
-        projected_n2 = in_camera_n3[:, :2] / safe_n1 * k_n4[:, :2] + k_n4[:, 2:]
-        return np.linalg.norm(projected_n2 - tracks.pixels_n2, axis=1), depth_n
 
 
 def tracks_of(
@@ -187,7 +145,7 @@ def triangulate(tracks: Tracks, cameras: Cameras, error_px: float) -> NDArray[np
         error_n, depth_n = cameras.reprojection(tracks, points_k3)
         scale_px = max(error_px, 4 * error_px / 2**step)
         weight_n = 1.0 / (1.0 + (error_n / scale_px) ** 2) ** 2
-        weight_n /= np.maximum(depth_n, _LEAST_DEPTH_M) ** 2
+        weight_n /= np.maximum(depth_n, LEAST_DEPTH_M) ** 2
     return points_k3
 
 
@@ -203,7 +161,7 @@ def trustworthy(
     directions that differ enough.
     """
     error_n, depth_n = cameras.reprojection(tracks, points_k3)
-    keep_n = (error_n < error_px) & (depth_n > _LEAST_DEPTH_M)
+    keep_n = (error_n < error_px) & (depth_n > LEAST_DEPTH_M)
     finite_k = np.asarray(np.isfinite(points_k3).all(axis=1))
     keep_n &= finite_k[tracks.track_n]
     track_n, count = tracks.track_n, tracks.track_count

@@ -154,7 +154,7 @@ def test_refined_poses_come_back_from_tensors():
 def test_findings_for_programs_name_views_by_their_stamps():
     places = [(0, 10), (0, 20), (1, 30), (1, 40)]
     found = json.loads(json.dumps(findings_json(FINDINGS, places)))
-    assert found["loops"] == [[10, 40], [20, 30]]
+    assert found["loops"] == [[[0, 10], [1, 40]], [[0, 20], [1, 30]]]
     assert found["moved_most"] == [
         {"drive": 1, "stamp_ns": 30, "m": 0.5, "deg": 3.25},
         {"drive": 0, "stamp_ns": 10, "m": 0.1, "deg": 1.0},

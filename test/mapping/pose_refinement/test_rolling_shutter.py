@@ -14,10 +14,11 @@ from support.drifting_drive import (
     without_velocity,
 )
 
+from glace_ros.mapping.pose_refinement.cameras import Cameras
 from glace_ros.mapping.pose_refinement.observations import Observations
 from glace_ros.mapping.pose_refinement.refinement_config import KeypointConfig
 from glace_ros.mapping.pose_refinement.rolling_shutter import RollingShutter, most_likely_readout_s
-from glace_ros.mapping.pose_refinement.tracks import Cameras, Tracks
+from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 
 @pytest.mark.parametrize("readout_s", [0.02, -0.03])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement.cameras import Cameras
 from glace_ros.mapping.pose_refinement.tracks import (
-    Cameras,
     PairMatches,
     Tracks,
     shortened,
