@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from support.bag_writing import (
 from support.bag_writing import map_from_base as drive_at
 from support.core_scenes import tiny_map
 
+from glace_ros import cli
 from glace_ros.cli import main as glace
 from glace_ros.commands.build_map import main as build_map
 from glace_ros.commands.evaluate import main as evaluate
@@ -671,3 +673,20 @@ def test_ctrl_c_during_a_real_training(bag, tmp_path):
     assert finished.returncode == 0, finished.stderr
     assert SceneMap.load(output).metadata.training["steps"] > 1
     assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("asked", [None, "ACTIVE"])
+def test_threads_of_openmp_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatch, asked):
+    """Known before the program, and PyTorch with it, is imported."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    seen = []
+
+    def imported(name):
+        seen.append((name, os.environ["OMP_WAIT_POLICY"]))
+        return SimpleNamespace(main=lambda _: 0)
+
+    monkeypatch.setattr(cli.importlib, "import_module", imported)
+    assert glace(["evaluate"]) == 0
+    assert seen == [("glace_ros.commands.evaluate", asked or "PASSIVE")]

@@ -41,7 +41,7 @@ class BundleResult(NamedTuple):
     observations: with their points.
     camera: of all views.
     cost: half the squared errors of all, in standard deviations.
-    odometry: None where it was not asked for, or there is none.
+    odometry: None where it was not asked for, there is none, or it cannot be told.
     """
 
     map_from_camera: list[Pose]
@@ -81,18 +81,34 @@ def adjust(
     poses = [factors.pose(view) for view in range(len(map_from_camera))]
     shown = None
     if calibration is not None and edges:
-        motions = [poses[edge.first].inverse() @ poses[edge.second] for edge in edges]
-        derivatives_n67 = np.stack([
-            calibration.derivatives_67(edge, motion, views)
-            for edge, motion in zip(edges, motions, strict=True)
-        ])  # fmt: skip
-        expected = Expected(-calibration.values_7, config.mount_sigmas_7)
-        linear = factors.linearized()
-        changes = factors.calibration(linear, odometry, derivatives_n67, expected)
-        redundancy_2 = factors.redundancy_2(linear, odometry)
-        shown = OdometryShown(redundancy_2, calibration.changed(*changes))
+        shown = _odometry_shown(factors, poses, odometry, edges, config, views, calibration)
     adjusted = [
         seen._replace(points_k3=factors.points(numbers))
         for seen, numbers in zip(observations, points, strict=True)
     ]
     return BundleResult(poses, adjusted, factors.camera(), factors.cost, shown)
+
+
+def _odometry_shown(
+    factors: FactorGraph,
+    poses: Sequence[Pose],
+    odometry: range,
+    edges: Sequence[OdometryEdge],
+    config: BundleConfig,
+    views: Sequence[RefinementView],
+    calibration: Calibration,
+) -> OdometryShown | None:
+    """None where the system about the result, which nothing damps any more, has no solution."""
+    motions = [poses[edge.first].inverse() @ poses[edge.second] for edge in edges]
+    derivatives_n67 = np.stack([
+        calibration.derivatives_67(edge, motion, views)
+        for edge, motion in zip(edges, motions, strict=True)
+    ])  # fmt: skip
+    expected = Expected(-calibration.values_7, config.mount_sigmas_7)
+    linear = factors.linearized()
+    try:
+        changes = factors.calibration(linear, odometry, derivatives_n67, expected)
+        redundancy_2 = factors.redundancy_2(linear, odometry)
+    except RuntimeError:
+        return None
+    return OdometryShown(redundancy_2, calibration.changed(*changes))

@@ -30,6 +30,10 @@ _FIXED = 1e-6
 """Standard deviation, m and rad, of what is held fixed."""
 _FREE_M, _FREE_RAD = 1e3, 1e2
 """Standard deviations of what a planar robot may do."""
+_SOMEWHERE_M = 10.0
+"""Standard deviation of a point before it is seen: where no parallax is left, nothing else is known
+of its depth, and the library refuses to solve for what is known 4000 times less well than the rest.
+"""
 
 
 def gtsam() -> Any:
@@ -166,7 +170,7 @@ class FactorGraph:
         self._points = numbers.stop
         point_keys = [self._gtsam.symbol("l", number) for number in numbers]
         # a point that ends behind all its cameras would leave the system without a solution
-        somewhere = models.Isotropic.Sigma(3, _FREE_M)
+        somewhere = models.Isotropic.Sigma(3, _SOMEWHERE_M)
         for key, point_3 in zip(point_keys, points_k3, strict=True):
             self.values.insert(key, point_3)
             self.graph.add(self._gtsam.PriorFactorPoint3(key, point_3, somewhere))
