@@ -32,8 +32,8 @@ _FREE_M, _FREE_RAD = 1e3, 1e2
 """Standard deviations of what a planar robot may do."""
 _SOMEWHERE_M = 10.0
 """Standard deviation of a point before it is seen: where no parallax is left, nothing else is known
-of its depth, and the library refuses to solve for what is known some 10,000 times less well than the
-rest.
+of its depth, and the library refuses to solve for what is known some 10,000 times less well than
+the rest.
 """
 
 
