@@ -30,10 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     """Dispatch to glace_ros.commands.SUBCOMMAND.main(argv). Exit code 2 for an unknown one."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in SUBCOMMANDS:
-        # before PyTorch is imported: threads of OpenMP that wait for each other in a loop take tens
-        # of times as long where other programs want the cores, as on every robot
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         is_node = argv[0] == "localize"  # which is there to be stopped
+        if is_node:
+            # before PyTorch is imported: threads of OpenMP that wait for each other in a loop take
+            # several times as long where other programs want the cores, as on every robot; where
+            # none does, as often in mapping, sleeping costs a quarter
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         interrupted = 0 if is_node else 130
         # as of a shell's background job, which a node answers all the same, as all nodes of rclpy
         ignoring = signal.getsignal(signal.SIGINT) == signal.SIG_IGN and not is_node

@@ -676,7 +676,9 @@ def test_ctrl_c_during_a_real_training(bag, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [None, "ACTIVE"])
-def test_threads_of_openmp_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatch, asked):
+def test_the_nodes_threads_of_openmp_sleep_while_they_wait_unless_the_user_says_otherwise(
+    monkeypatch, asked
+):
     """Known before the program, and PyTorch with it, is imported."""
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if asked:
@@ -684,9 +686,12 @@ def test_threads_of_openmp_sleep_while_they_wait_unless_the_user_says_otherwise(
     seen = []
 
     def imported(name):
-        seen.append((name, os.environ["OMP_WAIT_POLICY"]))
+        seen.append((name, os.environ.get("OMP_WAIT_POLICY")))
         return SimpleNamespace(main=lambda _: 0)
 
     monkeypatch.setattr(cli.importlib, "import_module", imported)
-    assert glace(["evaluate"]) == 0
-    assert seen == [("glace_ros.commands.evaluate", asked or "PASSIVE")]
+    assert glace(["evaluate"]) == glace(["localize"]) == 0
+    assert seen == [
+        ("glace_ros.commands.evaluate", asked),
+        ("glace_ros.commands.localize", asked or "PASSIVE"),
+    ]
