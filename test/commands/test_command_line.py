@@ -680,7 +680,8 @@ def test_the_nodes_threads_of_openmp_sleep_while_they_wait_unless_the_user_says_
     monkeypatch, asked
 ):
     """Known before the program, and PyTorch with it, is imported."""
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # so that it is put back as it was
+    monkeypatch.delenv("OMP_WAIT_POLICY")
     if asked:
         monkeypatch.setenv("OMP_WAIT_POLICY", asked)
     seen = []
