@@ -53,15 +53,11 @@ class OdometryBelief:
         """Of mount and stamps, as far as images show."""
         self.applied = AS_RECORDED
         """The same where it is significant: chance would bend a map, if only a little."""
-        self._planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
-
-    @property
-    def planar(self) -> bool:
+        self.planar = is_planar([v.recorded @ v.base_from_camera.inverse() for v in views])
         """Whether it knows neither height nor tilt."""
-        return self._planar
 
     @property
-    def recorded_edges(self) -> list[OdometryEdge]:
+    def modelled_edges(self) -> list[OdometryEdge]:
         """With the noise model's noise, and the mount that is applied."""
         return self._edges
 
@@ -106,7 +102,7 @@ class OdometryBelief:
 
         map_from_camera: with the recorded mount.
         """
-        if not self._planar:
+        if not self.planar:
             return
         correction = self.applied.correction
         for view, pose in enumerate(map_from_camera):

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
-_SHARES = {"matching": 0.1, "along the way": 0.25, "loops": 0.35}
+_SHARES = {"matching": 0.05, "along the way": 0.2, "loops": 0.25, "adjusting all views": 0.45}
 """Of the time, when that step is done."""
 _TIGHT_PX = 4.0
 """From a keypoint to its point, where the points are those that loops are found by."""
@@ -96,9 +96,8 @@ class PoseRefinement:
         self._intrinsics_v4 = np.stack([view.intrinsics_4 for view in views])
         self._shutter = RollingShutter(views)
         self._odometry = OdometryBelief(views, self._stretches_v, config.noise)
-        self._way_v = way_until_v(self._odometry.edges, len(views))
+        self._way_v = way_until_v(self._odometry.modelled_edges, len(views))
         self._joined = self._recorded
-        self._done = _SHARES["loops"]
 
     def run(self) -> RefinedPoses:
         """The poses of all views in the frame of the first one, which stays where it is; where the
@@ -130,7 +129,7 @@ class PoseRefinement:
         ]
         # between rooms that look alike many loops are wrong: those count that odometry allows
         graph = optimize_pose_graph(
-            self._recorded, self._odometry.recorded_edges, loops, self._fix_each_stretch,
+            self._recorded, self._odometry.modelled_edges, loops, self._fix_each_stretch,
             self._config.loops,
         )  # fmt: skip
         self._on_progress(1.0, "loops")
@@ -196,7 +195,7 @@ class PoseRefinement:
         def cost(readout_s: float) -> float:
             at_middle = RollingShutter(self._views, readout_s).at_middle(seen, cameras)
             return adjust(
-                self._recorded, [at_middle], self._camera, self._odometry.recorded_edges,
+                self._recorded, [at_middle], self._camera, self._odometry.modelled_edges,
                 self._fix_each_stretch, config.bundle,
             ).cost  # fmt: skip
 
@@ -239,26 +238,28 @@ class PoseRefinement:
 
     def _everywhere(self, scene: _Scene) -> _Scene:
         """All views that see the same, until nothing moves; then with precise keypoints again."""
-        matching = self._config.matching
-        gates_px, precise_gates_px = matching.epipolar_px, matching.precise_epipolar_px
-        rounds = len(gates_px) + (len(precise_gates_px) if self._precise else 0)
-        kinds = [
-            self._matched_in_reach(
-                self._views, scene.map_from_camera, gates_px[0], self._config.keypoints
-            )
-        ]
-        scene, kinds = self._adjusted_until_still(scene, kinds, gates_px, rounds)
+        matching, begin = self._config.matching, _SHARES["loops"]
+        end = _SHARES["adjusting all views"] if self._precise else 1.0
+        matched = self._matched_in_reach(
+            self._views, scene.map_from_camera, matching.epipolar_px[0], self._config.keypoints
+        )
+        scene, kinds = self._adjusted_until_still(
+            scene, [matched], matching.epipolar_px, (begin, end)
+        )
         if self._precise:
+            self._on_progress(end, "precise keypoints")
             views = [
                 replace(view, descriptors_nC=found.descriptors_nC, pixels_n2=found.pixels_n2)
                 for view, found in zip(self._views, self._precise(), strict=True)
             ]
             beside = replace(self._config.keypoints, observations=self._config.beside_precise)
             precise = self._matched_in_reach(
-                views, scene.map_from_camera, precise_gates_px[0], self._config.precise
+                views, scene.map_from_camera, matching.precise_epipolar_px[0], self._config.precise
             )
-            kinds = [kinds[0]._replace(keypoints=beside), precise]
-            scene, _ = self._adjusted_until_still(scene, kinds, precise_gates_px, rounds)
+            scene, _ = self._adjusted_until_still(
+                scene, [kinds[0]._replace(keypoints=beside), precise],
+                matching.precise_epipolar_px, (end, 1.0),
+            )  # fmt: skip
         return scene
 
     def _matched_in_reach(
@@ -276,13 +277,14 @@ class PoseRefinement:
         scene: _Scene,
         matched: list[MatchedKeypoints],
         gates_px: Sequence[float],
-        rounds: int,
+        shares_2: tuple[float, float],
     ) -> tuple[_Scene, list[MatchedKeypoints]]:
         """Of one adjustment after the other, each with what matches by the poses of the last one.
 
         gates_px: from a match to its epipolar line, for each adjustment.
-        rounds: all that there will be.
+        shares_2: of the time of all of it, when the first one begins and when the last one ends.
         """
+        begin, end = shares_2
         for step, gate_px in enumerate(gates_px):
             before = scene
             cameras = self._cameras(before.map_from_camera, before.camera)
@@ -291,13 +293,14 @@ class PoseRefinement:
                 before.map_from_camera, before.camera, matched, gate_px, self._constrain,
                 learn=step == 0,
             )  # fmt: skip
-            self._done += (1 - _SHARES["loops"]) / rounds
-            self._on_progress(self._done, "adjusting all views")
             moved_v = [
                 pose.distance_m(other)
                 for pose, other in zip(scene.map_from_camera, before.map_from_camera, strict=True)
             ]
-            if np.median(moved_v) < self._config.bundle.still_m:
+            still = np.median(moved_v) < self._config.bundle.still_m
+            share = 1.0 if still else (step + 1) / len(gates_px)
+            self._on_progress(begin + share * (end - begin), "adjusting all views")
+            if still:
                 break
         return scene, matched
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from support.drifting_drive import bases, drifted, record, refined, rmse_m, room, rounds
 
+from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
 from glace_ros.mapping.pose_refinement.precise_keypoints import (
     NONE,
     PreciseKeypoints,
     precise_keypoints,
 )
-from glace_ros.mapping.pose_refinement.refinement_config import PRECISE
+from glace_ros.mapping.pose_refinement.refinement_config import PRECISE, PoseRefinementConfig
 from glace_ros.mapping.view_refinement import precise_keypoints_of
 
 
@@ -119,3 +120,22 @@ def test_a_drive_whose_images_show_none_is_refined_without_them():
     views = record(room(1), truth, recorded, rng)
     poses = bases(refined(views, precise=lambda: [NONE] * len(views)).map_from_camera)
     assert rmse_m(poses, truth) < 0.006
+
+
+@pytest.mark.parametrize("with_precise", [False, True])
+def test_progress_rises_to_the_end_however_soon_nothing_moves(with_precise):
+    pytest.importorskip("gtsam")
+    truth, told = rounds(32), []
+    views = record(room(1), truth, truth, np.random.default_rng(0))
+    precise = (lambda: [NONE] * len(views)) if with_precise else None
+    PoseRefinement(
+        views,
+        ["drive"],
+        PoseRefinementConfig(),
+        precise,
+        lambda share, step: told.append((share, step)),
+    ).run()
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert told[-1] == (1.0, "adjusting all views")
+    assert ("precise keypoints" in [step for _, step in told]) == with_precise
