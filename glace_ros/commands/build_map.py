@@ -228,8 +228,9 @@ def _validate(
     request: BuildRequest,
     poses: PoseChoice,
 ) -> MapValidation:
+    scene_map = scene_map.with_metadata(calibration=poses.correction, intrinsics=poses.intrinsics)
     validation = validate_map(
-        scene_map.with_metadata(calibration=poses.correction), map(poses.of_image, held_out),
+        scene_map, map(poses.of_image, held_out),
         poses.base_from_camera(reader.info.base_from_camera), request.device, record.add_held_out,
     )  # fmt: skip
     if request.report:

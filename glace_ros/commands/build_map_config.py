@@ -39,6 +39,8 @@ class BuildRequest:
     """auto, on or off: whether the images correct the recorded poses."""
     calibrate: bool
     """Whether the map is made with the mount and the stamps that refinement finds."""
+    refine_intrinsics: str
+    """auto or off: whether the map is made with the intrinsics that fit the images."""
     device: str
     """auto, cpu or cuda."""
     output: Path | None
@@ -86,6 +88,7 @@ def build_request(args: argparse.Namespace) -> BuildRequest:
         config=map_builder_config(args),
         refine_poses=args.refine_poses,
         calibrate=args.calibrate,
+        refine_intrinsics=args.refine_intrinsics,
         device=args.device,
         output=Path(args.output) if args.output else None,
         json=Path(args.json) if args.json else None,

@@ -80,6 +80,7 @@ def _of_recording(request: BuildRequest) -> dict[str, Any]:
         "holdout": request.holdout,
         "refine_poses": request.refine_poses,
         "calibrate": request.calibrate,
+        "refine_intrinsics": request.refine_intrinsics,
         **of_frames(request.selection),
     }
 

@@ -87,6 +87,13 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "what it finds, and keep that in the map for evaluate and the live node",
     )
     parser.add_argument(
+        "--refine-intrinsics",
+        default="auto",
+        choices=("auto", "off"),
+        help="where the images show that the recorded camera_info is wrong, make the map with the "
+        "intrinsics that fit them, and keep those for images of that camera_info",
+    )
+    parser.add_argument(
         "--local-encoder",
         type=local_encoder_name,
         default=defaults.local_encoder,

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
+    from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
     from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
+    from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
     from glace_ros.mapping.resume.saved_work import SavedWork
@@ -54,6 +56,9 @@ class PoseChoice:
         self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
         self.consistency: PoseConsistency | None = None
         """Of the poses with the images; None where that was not looked at."""
+        self._intrinsics: IntrinsicsEstimate | None = None
+        """By those poses."""
+        self._corrects_intrinsics = request.refine_intrinsics == AUTO
         self._calibrate = request.calibrate
         self._refuse_calibration()
         self.trajectory: RefinedTrajectory | None = None
@@ -68,10 +73,19 @@ class PoseChoice:
     def refine(
         self, builder: MapBuilder, encoded: Encoded, saved: SavedWork, console: Console
     ) -> None:
-        """Gives the encoded views their poses, and says what was found.
+        """Gives the encoded views their poses and intrinsics, and says what was found.
 
         Raises MappingError where parts of the recording do not belong together.
         """
+        self._refine(builder, encoded, saved, console)
+        if self._intrinsics and (sentence := self._intrinsics.sentence()):
+            console.print(f"note: {sentence}", highlight=False)
+        if self.intrinsics:
+            encoded.views.correct_intrinsics(self.intrinsics)
+
+    def _refine(
+        self, builder: MapBuilder, encoded: Encoded, saved: SavedWork, console: Console
+    ) -> None:
         views, reader = encoded.views, self._reader
         self.places = list(zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True))
         recorded = list(views.recorded_map_from_camera)
@@ -89,7 +103,9 @@ class PoseChoice:
         look = self.why or (self._may_refine and not self._required and len(set(parts)) == 1)
         if look and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:
-                self.consistency = builder.consistency(encoded, motions, names, advance)
+                self.consistency, intrinsics = builder.as_recorded(encoded, motions, names, advance)
+            if self.consistency.fit_along_way:
+                self._intrinsics = intrinsics
             if not self.why and self.consistency.need_nothing:
                 self.why = (
                     f"they fit the images: {self.consistency.loops_agreeing} of "
@@ -117,7 +133,7 @@ class PoseChoice:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
             return
         poses = self.refined.map_from_camera
-        self.consistency = self.refined.consistency
+        self.consistency, self._intrinsics = self.refined.consistency, self.refined.intrinsics
         self.way = refined_way(
             [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
             self.refined.findings.loops,
@@ -138,6 +154,13 @@ class PoseChoice:
     def correction(self) -> MountCorrection | None:
         """Of the camera's mount and stamps, where the map is made with one."""
         return self.refined.findings.correction if self.refined and self._calibrate else None
+
+    @property
+    def intrinsics(self) -> IntrinsicsCorrection | None:
+        """Of the camera, where the map is made with one."""
+        if not self._corrects_intrinsics or not self._intrinsics or not self._reader.info.camera:
+            return None
+        return self._intrinsics.correction
 
     def base_from_camera(self, described: Pose) -> Pose:
         """Of the map, from what the robot's description says."""
@@ -183,11 +206,16 @@ class PoseChoice:
         else:
             told = {"refined": True, **findings_json(self.refined.findings, self.places)}
             sentences = self.refined.findings.sentences()
+        intrinsics = None
+        if self._intrinsics:
+            intrinsics = {**self._intrinsics.as_json(), "applied": self.intrinsics is not None}
+            sentences += filter(None, [self._intrinsics.sentence()])
         consistency = self.consistency
         if consistency and not consistency.fits:
             sentences.append(consistency.sentence())
         told["sentences"] = sentences
-        return {**told, "consistency": consistency.as_json() if consistency else None}
+        told["consistency"] = consistency.as_json() if consistency else None
+        return {**told, "intrinsics": intrinsics}
 
     def write(self, path: Path) -> None:
         """The refined poses of the base, where they were refined: lines

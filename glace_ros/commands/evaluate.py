@@ -185,6 +185,14 @@ def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetada
             "applied",
             highlight=False,
         )
+    if metadata.intrinsics:
+        camera = info.camera
+        own = camera and metadata.true_pinhole(camera.undistorted) != camera.undistorted
+        applied = "applied" if own else "not applied, since these images have another one"
+        console.print(
+            f"note: the map corrects the camera_info that it was recorded with: {applied}",
+            highlight=False,
+        )
     if metadata.held_out is None:
         console.print(f"note: the map: {NOT_VALIDATED}", highlight=False)
     if not metadata.map_frame:

@@ -167,7 +167,7 @@ def _picture(
     result = localizer.localize(image.image_rgb_hwc, image.camera)
     if not isinstance(result, PoseEstimate):
         return Picture(image.image_rgb_hwc, f"{what}: {result.reason}")
-    errors_m = errors_px(result, image.camera, result.map_from_camera)
+    errors_m = errors_px(result, result.map_from_camera)
     caption = (
         f"{what}: {100 * results.error_m_f[index]:.1f} cm, {results.error_deg_f[index]:.2f}°; "
         f"{result.inliers} of {result.points} points agree"

@@ -153,7 +153,8 @@ class Localizer:
             descriptor_G = encoder.encode(features)
         elif encoder and descriptor_G is not None:
             descriptor_G = encoder.nearest(descriptor_G)
-        return self.regressed(features, descriptor_G, working_camera)
+        true_camera = self.scene_map.metadata.true_pinhole(working_camera)
+        return self.regressed(features, descriptor_G, true_camera)
 
     def regressed(
         self,

@@ -80,6 +80,7 @@ class PoseEstimate:
     seconds: s, spent in the localizer.
     pixels_m2: the inliers in the *given* image's undistorted pixels.
     points_m3: the same in the map, metres.
+    camera: the pinhole of these pixels, by which the pose was solved.
     landmarks: how many the pose was made exact with, 0 = none.
     landmark_verified: they are so many that the pose counts whatever the inliers.
     second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
@@ -94,6 +95,7 @@ class PoseEstimate:
     seconds: float
     pixels_m2: NDArray[np.float64]
     points_m3: NDArray[np.float64]
+    camera: Camera
     landmarks: int = 0
     landmark_verified: bool = False
     second_best_ratio: float = 0.0
@@ -105,14 +107,13 @@ class PoseEstimate:
         return self.inliers / self.points
 
 
-def errors_px(estimate: PoseEstimate, camera: Camera, map_from_camera: Pose) -> NDArray[np.float64]:
+def errors_px(estimate: PoseEstimate, map_from_camera: Pose) -> NDArray[np.float64]:
     """How far each inlier's point, seen from a pose, is from its pixel: (m,) px, infinite behind
     the camera.
 
     estimate: with m inliers.
-    camera: of the image that was given to the localizer.
     map_from_camera: the pose to look from.
     """
     points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
-    off_m = np.linalg.norm(camera.project(points_m3) - estimate.pixels_m2, axis=1)
+    off_m = np.linalg.norm(estimate.camera.project(points_m3) - estimate.pixels_m2, axis=1)
     return np.where(points_m3[:, 2] > 0.0, off_m, np.inf)

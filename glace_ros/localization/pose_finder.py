@@ -62,9 +62,10 @@ class PoseFinder:
         if rejection is not None:
             return replace(rejection, seconds=time.perf_counter() - start)
         assert covariance_66 is not None, "a pose without one is rejected"
-        scale_2 = np.array(
-            [camera.width_px / working_camera.width_px, camera.height_px / working_camera.height_px]
-        )
+        given_camera = working_camera.scaled_to(camera.width_px, camera.height_px)
+        scale_2 = np.array([given_camera.fx_px, given_camera.fy_px]) / [
+            working_camera.fx_px, working_camera.fy_px,
+        ]  # fmt: skip
         return PoseEstimate(
             map_from_camera=self._in_map(solution),
             covariance_66=covariance_66,
@@ -74,6 +75,7 @@ class PoseFinder:
             seconds=time.perf_counter() - start,
             pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
             points_m3=points_n3[coarse.inlier_n] + self._origin_3,
+            camera=given_camera,
             landmarks=landmarks,
             landmark_verified=self._landmark_verified(landmarks),
         )

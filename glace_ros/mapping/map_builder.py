@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
     from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
@@ -152,19 +153,21 @@ class MapBuilder:
         self.refine_s += time.perf_counter() - start
         return refined
 
-    def consistency(
+    def as_recorded(
         self,
         encoded: Encoded,
         motions: Sequence[RecordedMotion],
         names: Sequence[str],
         on_progress: Callable[[float, str], None] = lambda _, __: None,
-    ) -> PoseConsistency:
-        """Whether the recorded poses fit the images; arguments as of `refine`."""
+    ) -> tuple[PoseConsistency, IntrinsicsEstimate]:
+        """Whether the recorded poses fit the images, and what camera does; arguments as of
+        `refine`.
+        """
         start, config = time.perf_counter(), self.config.refinement
         steps = pose_refinement(encoded.views, motions, names, config, None, on_progress)
-        consistency = steps.consistency()
+        found = steps.as_recorded()
         self.refine_s += time.perf_counter() - start
-        return consistency
+        return found
 
     def prepare(
         self,

@@ -12,6 +12,7 @@ from glace_ros.errors import MappingError, WeightsError
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection, is_same_calibration
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, HomogeneousScale
 
@@ -103,11 +104,22 @@ class MapMetadata:
     """Networks of this shape, each of its own part of the scene; more than one is an ensemble."""
     calibration: MountCorrection | None = None
     """Of images with this camera frame; None: mount and stamps are as the robot describes them."""
+    intrinsics: IntrinsicsCorrection | None = None
+    """Of images with the intrinsics of `camera`; None: these are right."""
 
     def calibration_of(self, camera_frame: str) -> MountCorrection | None:
         """What applies to images of a camera: other cameras have mounts of their own."""
         same = camera_frame.lstrip("/") == self.camera_frame.lstrip("/")
         return self.calibration if same else None
+
+    def true_pinhole(self, pinhole: Camera) -> Camera:
+        """The camera of an undistorted image, which may be resized: the map's own as the map knows
+        it; one of another calibration as it is.
+        """
+        own, correction = self.camera, self.intrinsics
+        if own is None or correction is None or not is_same_calibration(pinhole, own):
+            return pinhole
+        return correction.of(pinhole)
 
     def check_encoders(self) -> None:
         """Raises WeightsError where the encoders are not here, or with other weights."""
@@ -123,6 +135,8 @@ class MapMetadata:
             del header["heads"]  # as files were before there were ensembles
         if self.calibration is None:
             del header["calibration"]  # as files were before maps were calibrated
+        if self.intrinsics is None:
+            del header["intrinsics"]
         return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
@@ -144,6 +158,8 @@ class MapMetadata:
         fields["head"] = CoordinateHeadConfig(**shape)
         if fields.get("calibration") is not None:
             fields["calibration"] = MountCorrection.from_header(fields["calibration"])
+        if fields.get("intrinsics") is not None:
+            fields["intrinsics"] = IntrinsicsCorrection.from_header(fields["intrinsics"])
         fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
         metadata = MapMetadata(**fields)
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():

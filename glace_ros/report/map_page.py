@@ -194,7 +194,7 @@ def _picture(report: MapReport, shown: ShownImage) -> Picture:
         f"{at}: off by {100 * shown.error_m:.1f} cm, {degrees:.2f}°; {result.inliers} of "
         f"{result.points} points agree" + (f"; refused: {rejected}" if rejected else "")
     )
-    errors_m = errors_px(result, image.camera, truth)
+    errors_m = errors_px(result, truth)
     return Picture(image.image_rgb_hwc, caption, result.pixels_m2, errors_m)
 
 

@@ -86,6 +86,6 @@ def points_seen(
     if not isinstance(result, PoseEstimate):
         return joined([])
     limit_px = CLOSE_RATIO * image.camera.width_px
-    close_m = errors_px(result, image.camera, map_from_camera) < limit_px
+    close_m = errors_px(result, map_from_camera) < limit_px
     colours_m3 = colours_at(image.image_rgb_hwc, result.pixels_m2[close_m])
     return PointCloud(result.points_m3[close_m], colours_m3)

@@ -33,6 +33,7 @@ from glace_ros import cli
 from glace_ros.cli import main as glace
 from glace_ros.commands.build_map import main as build_map
 from glace_ros.commands.evaluate import main as evaluate
+from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.pose_estimate import PoseEstimate
@@ -271,8 +272,9 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
         if not next(poses):
             return FEW_INLIERS
         return PoseEstimate(
-            Pose.identity(), np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3))
-        )
+            Pose.identity(), np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3)),
+            camera,
+        )  # fmt: skip
 
     monkeypatch.setattr(Localizer, "localize", accepting_four)
     words = ["--map", str(built[0]), "--bag", str(bag), "--json", str(tmp_path / "f.json")]
@@ -302,7 +304,7 @@ def test_aligned_poses_are_scored_beside_the_plain_ones(built, bag, tmp_path, ca
             map_from_base = Pose.identity()
         return PoseEstimate(
             map_from_base @ BASE_FROM_CAMERA, np.eye(6), 90, 900, 1.0, 0.01,
-            np.zeros((90, 2)), np.zeros((90, 3)),
+            np.zeros((90, 2)), np.zeros((90, 3)), camera,
         )  # fmt: skip
 
     monkeypatch.setattr(Localizer, "localize", in_the_map)
@@ -389,8 +391,9 @@ def test_the_report_of_a_scene_speaks_of_no_bag(scene, tmp_path, monkeypatch):
 def test_evaluate_writes_a_scenes_poses_for_submission(built, scene, tmp_path, monkeypatch):
     map_from_camera = Pose.from_rotation_vector([1.0, 2.0, 3.0], [0.0, 0.0, np.pi / 2])
     found = PoseEstimate(
-        map_from_camera, np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3))
-    )
+        map_from_camera, np.eye(6), 90, 900, 1.0, 0.01, np.zeros((90, 2)), np.zeros((90, 3)),
+        Camera(640, 480, 500.0, 500.0, 319.5, 239.5),
+    )  # fmt: skip
     results = iter([FEW_INLIERS, found])
     monkeypatch.setattr(Localizer, "localize", lambda *_: next(results))
     poses = tmp_path / "poses.txt"

@@ -182,6 +182,7 @@ def test_a_robot_that_stands_still_is_not_refined(tmp_path):
         "refined": False,
         "why": "the robot hardly moves, and images show no depth without motion",
         "consistency": None,
+        "intrinsics": None,
         "sentences": [],
     }
     pose = Pose.from_planar(1, 2, 3)

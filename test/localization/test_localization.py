@@ -20,6 +20,7 @@ from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.covariance import base_covariance, pose_error, skew
+from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
@@ -341,6 +342,15 @@ def test_doubt_is_a_rejection_with_its_reason(weights_hash, config, metadata, sc
     result = seeing(localizer_of(weights_hash, config, **metadata), **scene).localize(IMAGE, CAMERA)
     assert isinstance(result, Rejection)
     assert words in result.reason
+
+
+def test_images_of_the_recorded_camera_are_seen_by_the_true_one(weights_hash):
+    correction = IntrinsicsCorrection(-0.02, -0.02, 0.01, 0.0)
+    plain = tiny_map(local_encoder_hash=weights_hash, intrinsics=correction)
+    localizer = Localizer(plain, device="cpu")
+    assert localizer.regress(IMAGE, CAMERA).camera == correction.of(CAMERA)
+    other = replace(CAMERA, fx_px=1.01 * CAMERA.fx_px)
+    assert localizer.regress(IMAGE, other).camera == other
 
 
 def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):

@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ from support.map_bytes import (
 from glace_ros.errors import MapFileError, WeightsError
 from glace_ros.features.global_encoder import VladEncoder
 from glace_ros.features.local_features import LocalFeatures
+from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
@@ -189,8 +192,22 @@ def test_a_calibration_survives_and_is_of_its_camera_alone(tmp_path):
     assert correction.exposure_ns(1_000_000_000) == 960_000_000
 
 
+def test_a_correction_of_the_intrinsics_survives_and_is_of_their_images_alone(tmp_path):
+    recorded = Camera(640, 480, 500.0, 510.0, 321.0, 238.0, "plumb_bob", (0.1, 0.0, 0.0, 0.0))
+    correction = IntrinsicsCorrection(-0.012, -0.010, 0.001, -0.002)
+    tiny_map(camera=recorded, intrinsics=correction).save(tmp_path / "map.glace")
+    metadata = SceneMap.load(tmp_path / "map.glace").metadata
+    assert metadata.intrinsics == correction
+    pinhole = recorded.undistorted.scaled_to(544, 416)
+    assert metadata.true_pinhole(pinhole) == correction.of(pinhole)
+    other = replace(pinhole, fx_px=0.99 * pinhole.fx_px)  # calibrated anew
+    assert metadata.true_pinhole(other) == other
+    tiny_map(camera=recorded).save(tmp_path / "map.glace")
+    assert SceneMap.load(tmp_path / "map.glace").metadata.true_pinhole(pinhole) == pinhole
+
+
 def test_the_header_of_a_map_without_calibration_is_as_it_was(whole):
-    assert "calibration" not in taken_apart(whole)[0]
+    assert not {"calibration", "intrinsics"} & set(taken_apart(whole)[0])
 
 
 # --- anything else ---
@@ -294,6 +311,10 @@ def test_a_header_with_missing_or_unknown_fields(tmp_path, whole):
         ("calibration", {"described_from_true": [0, 0, 0, 1], "time_offset_s": 0.0}),
         ("calibration", {"described_from_true": [0, 0, 0, 0, 0, 0, 1], "time_offset_s": None}),
         ("calibration", [0, 0]),
+        ("intrinsics", [0, 0, 0, 0]),
+        ("intrinsics", {"focal_x": 0.0}),
+        ("intrinsics", {"focal_x": 0.0, "focal_y": 0.0, "centre_x": 0.0, "centre_y": "much"}),
+        ("intrinsics", {"focal_x": -0.99, "focal_y": 0.0, "centre_x": 0.0, "centre_y": 0.0}),
         ("camera", {"width_px": 1}),
         ("camera", 7),
         ("head", {"width": 10**9}),

@@ -24,6 +24,7 @@ from geometry_msgs.msg import (
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from tf2_msgs.msg import TFMessage
 
+from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose
 from glace_ros.geometry.transform_tree import TransformError
@@ -308,5 +309,5 @@ def test_initial_poses():
 
 ESTIMATE = PoseEstimate(
     Pose.from_planar(1.0, 2.0, 0.3), 1e-4 * np.eye(6), 400, 1000, 1.5, 0.01,
-    np.zeros((0, 2)), np.zeros((0, 3)),
+    np.zeros((0, 2)), np.zeros((0, 3)), Camera(64, 48, 60.0, 60.0, 31.5, 23.5),
 )  # fmt: skip

@@ -73,8 +73,9 @@ class FakeLocalizer:
             Event().wait()
         pose = Pose.from_quaternion(np.array([x, y, z]) + self._moved_3, quaternion_xyzw)
         return PoseEstimate(
-            pose, COVARIANCE_66, 400, 1000, 1.5, 0.01, PIXELS_M2, points_seen_from(pose, camera)
-        )
+            pose, COVARIANCE_66, 400, 1000, 1.5, 0.01, PIXELS_M2,
+            points_seen_from(pose, camera), camera,
+        )  # fmt: skip
 
 
 def points_seen_from(map_from_camera, camera):

@@ -101,7 +101,7 @@ def _add(
     inside_n = ((pixels_n2 >= 0) & (pixels_n2 <= [159, 119])).all(axis=1)
     result = PoseEstimate(
         estimate, 1e-4 * np.eye(6), int(inside_n.sum()), 1000, 1.0, 0.1, pixels_n2[inside_n],
-        seen_n3[inside_n],
+        seen_n3[inside_n], CAMERA,
     )  # fmt: skip
     record.add_held_out(image, result)
     return LocalizedFrame(

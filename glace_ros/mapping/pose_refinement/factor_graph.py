@@ -327,6 +327,6 @@ def _lens_covariance_99(
     """Of fx, fy, skew, cx, cy, k1, k2, p1, p2: one focal length, no skew, k1 alone."""
     sigmas_9 = np.full(9, _FIXED)
     sigmas_9[3:5], sigmas_9[5] = config.centre_px, config.radial
-    sigmas_9[:2] = 0.05 * config.focal_ratio * intrinsics_4[:2]  # pixels may be a little oblong
+    sigmas_9[:2] = config.oblong_ratio * intrinsics_4[:2]
     together_9 = np.concatenate([config.focal_ratio * intrinsics_4[:2], np.zeros(7)])
     return np.diag(sigmas_9**2) + np.outer(together_9, together_9)

@@ -36,7 +36,6 @@ def describe_findings(
     rotation_noise_rad: float,
     position_noise_m: float,
     readout_s: float,
-    focal_ratio: float,
     reprojection_px: float,
     calibration: Calibration,
 ) -> RefinementFindings:
@@ -66,7 +65,6 @@ def describe_findings(
         rotation_noise_deg=float(np.degrees(rotation_noise_rad)),
         position_noise_m=position_noise_m,
         readout_ms=1e3 * readout_s,
-        focal_ratio=focal_ratio,
         reprojection_px=reprojection_px,
         **_calibration(calibration),
     )

@@ -22,6 +22,7 @@ from glace_ros.mapping.pose_refinement.cameras import Cameras
 from glace_ros.mapping.pose_refinement.drive_joining import join_stretches, unrelated
 from glace_ros.mapping.pose_refinement.factor_graph import SharedCamera
 from glace_ros.mapping.pose_refinement.findings import describe_findings
+from glace_ros.mapping.pose_refinement.intrinsics import estimate_intrinsics
 from glace_ros.mapping.pose_refinement.loop_closures import find_loops, points_of_views
 from glace_ros.mapping.pose_refinement.mount_calibration import AS_RECORDED
 from glace_ros.mapping.pose_refinement.observations import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.pose_refinement.factor_graph import FactorGraph
+    from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
     from glace_ros.mapping.pose_refinement.observations import Observations
     from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
@@ -58,6 +60,10 @@ if TYPE_CHECKING:
 
 _SHARES = {"matching": 0.05, "along the way": 0.2, "loops": 0.25, "adjusting all views": 0.45}
 """Of the time, when that step is done."""
+_SURE_OF_RECORDED, _SURE_OF_BOTH = 1e-4, 2e-3
+"""How well focal lengths can be known at best, a ratio: by poses that are as recorded, and by poses
+that were adjusted together with them.
+"""
 _TIGHT_PX = 4.0
 """From a keypoint to its point, where the points are those that loops are found by."""
 
@@ -118,8 +124,10 @@ class PoseRefinement:
         self._require_one_place(scene)
         return self._refined(scene, loops, graph.kept)
 
-    def consistency(self) -> PoseConsistency:
-        """Whether the recorded poses fit the images as they are; adjusts nothing."""
+    def as_recorded(self) -> tuple[PoseConsistency, IntrinsicsEstimate]:
+        """Whether the recorded poses fit the images as they are, and what camera does; adjusts no
+        pose.
+        """
         seen = self._all_observed(self._recorded, self._camera, self._matched_along_way())
         loops = [
             loop
@@ -132,12 +140,15 @@ class PoseRefinement:
             self._recorded, self._odometry.modelled_edges, loops, self._fix_each_stretch,
             self._config.loops,
         )  # fmt: skip
-        self._on_progress(1.0, "loops")
-        return PoseConsistency(
+        consistency = PoseConsistency(
             epipolar_ratio(self._views, self._recorded),
             len(graph.kept),
             loops_agreeing(graph.kept, self._recorded),
         )
+        scene = _Scene(self._recorded, self._camera, [seen])
+        intrinsics = self._intrinsics(scene, _SURE_OF_RECORDED)
+        self._on_progress(1.0, "loops")
+        return consistency, intrinsics
 
     def _say(self, step: str) -> None:
         self._on_progress(_SHARES[step], step)
@@ -378,11 +389,16 @@ class PoseRefinement:
             rotation_noise_rad=self._odometry.rotation_noise_rad,
             position_noise_m=self._odometry.position_noise_m,
             readout_s=self._shutter.readout_s,
-            focal_ratio=float(scene.camera.intrinsics_4[0] / self._camera.intrinsics_4[0]),
             reprojection_px=float(np.median(error_n)) if len(error_n) else 0.0,
             calibration=self._odometry.calibration,
         )  # fmt: skip
         consistency = PoseConsistency(
             epipolar_ratio(self._views, refined), len(kept), loops_agreeing(kept, refined)
         )
-        return RefinedPoses(refined, findings, consistency)
+        return RefinedPoses(refined, findings, consistency, self._intrinsics(scene, _SURE_OF_BOTH))
+
+    def _intrinsics(self, scene: _Scene, least_sigma: float) -> IntrinsicsEstimate:
+        cameras = self._cameras(scene.map_from_camera, self._camera)
+        return estimate_intrinsics(
+            scene.observations, cameras, self._shutter, self._config.bundle, least_sigma
+        )

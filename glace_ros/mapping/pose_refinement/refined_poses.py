@@ -11,15 +11,13 @@ import torch
 
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose, interpolate, stack
+from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-_FOCAL_SAID = 0.03
-"""A recorded focal length that is off by a larger ratio is worth a sentence."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,6 @@ class RefinementFindings:
     """The same of its position."""
     readout_ms: float
     """Of the rolling shutter, from the first row to the last; 0: none was seen."""
-    focal_ratio: float
-    """The focal length that fits best to the recorded one."""
     reprojection_px: float
     """Median distance from a keypoint to its point, in the end."""
     mount_rotation_deg: list[float] = field(default_factory=lambda: [0.0] * 3)
@@ -102,11 +98,6 @@ class RefinementFindings:
                 f"the camera has a rolling shutter of about {abs(self.readout_ms):.0f} ms, which "
                 "was taken into account"
             )
-        if abs(self.focal_ratio - 1) > _FOCAL_SAID:
-            said.append(
-                f"the focal length that fits the images best is {self.focal_ratio:.3f} times the "
-                "recorded one; calibrate the camera"
-            )
         return said + self._of_calibration()
 
     def _of_calibration(self) -> list[str]:
@@ -138,6 +129,8 @@ class RefinedPoses:
     findings: RefinementFindings
     consistency: PoseConsistency
     """Of these poses with the images."""
+    intrinsics: IntrinsicsEstimate
+    """By these poses."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a file of unfinished work."""
@@ -146,6 +139,7 @@ class RefinedPoses:
         return {
             "map_from_camera_v34": torch.from_numpy(stack(self.map_from_camera)),
             "told": torch.frombuffer(text, dtype=torch.uint8),
+            "intrinsics_34": torch.from_numpy(np.stack(self.intrinsics)),
         }
 
     @staticmethod
@@ -160,6 +154,7 @@ class RefinedPoses:
             [Pose(matrix_34[:, :3], matrix_34[:, 3]) for matrix_34 in matrices_v34],
             RefinementFindings(**found),
             PoseConsistency(**told["consistency"]),
+            IntrinsicsEstimate(*tensors["intrinsics_34"].numpy()),
         )
 
 

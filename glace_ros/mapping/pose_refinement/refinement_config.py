@@ -131,6 +131,10 @@ class BundleConfig:
     """Poses that move less than this, the median, from one adjustment to the next are done."""
     focal_ratio: float = 0.02
     """Standard deviation of the recorded focal length."""
+    oblong_ratio: float = 0.001
+    """Of fx by fy: pixels are square, but for a little. A robot on a floor, which neither climbs
+    nor nods, could not tell a wrong fy from rooms of another height.
+    """
     centre_px: float = 3.0
     """Of the recorded principal point."""
     radial: float = 0.1

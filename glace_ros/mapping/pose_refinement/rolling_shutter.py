@@ -14,9 +14,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from glace_ros.mapping.pose_refinement.cameras import Cameras
     from glace_ros.mapping.pose_refinement.observations import Observations
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+    from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 _TRIED_S = 0.02
 """What is tried first, both ways: negative where rows are read from below."""
@@ -47,16 +50,27 @@ class RollingShutter:
         tracks = observations.tracks
         _, depth_n = cameras.reprojection(tracks, observations.points_k3)
         view_n, (u_n, v_n) = tracks.view_n, tracks.pixels_n2.T
-        late_n = self.readout_s * (v_n / self._rows_v[view_n] - 0.5)
+        turning_n3, moving_n3, row_n = self.motion_by_row(tracks)
         fx_n, fy_n, cx_n, cy_n = cameras.intrinsics_v4[view_n].T
         points_n3 = np.stack([(u_n - cx_n) / fx_n, (v_n - cy_n) / fy_n, np.ones(len(u_n))], axis=1)
         points_n3 *= depth_n[:, None]
-        turn_n3, move_n3 = np.split(self._velocities_v6[view_n] * late_n[:, None], 2, axis=1)
+        late_n1 = self.readout_s * row_n[:, None]
+        turn_n3, move_n3 = turning_n3 * late_n1, moving_n3 * late_n1
         points_n3 = points_n3 + np.cross(turn_n3, points_n3) + move_n3
         x_n, y_n, z_n = points_n3.T
         z_n = np.where(np.abs(z_n) < 1e-6, 1e-6, z_n)
         pixels_n2 = np.stack([fx_n * x_n / z_n + cx_n, fy_n * y_n / z_n + cy_n], axis=1)
         return observations._replace(tracks=tracks._replace(pixels_n2=pixels_n2))
+
+    def motion_by_row(
+        self, tracks: Tracks
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of each observation: the camera's turning (n, 3) in rad/s and moving (n, 3) in m/s about
+        its own axes, and its row (n,) from -0.5 to 0.5: times the readout time, how late it is.
+        """
+        turning_n3, moving_n3 = np.split(self._velocities_v6[tracks.view_n], 2, axis=1)
+        row_n = tracks.pixels_n2[:, 1] / self._rows_v[tracks.view_n] - 0.5
+        return turning_n3, moving_n3, row_n
 
 
 def most_likely_readout_s(cost: Callable[[float], float]) -> float:

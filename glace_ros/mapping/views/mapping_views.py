@@ -20,6 +20,8 @@ from glace_ros.geometry.pose import Pose
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
+
 _THINNED = 0.9  # to this ratio of its patches every view is thinned when the buffer is full
 _VIEWS_AT_ONCE = 500  # thinned in one step, which bounds the memory beside the buffer
 _NONE = LocalFeatures(torch.empty(0, 0), torch.empty(0, 2), torch.empty(0))
@@ -207,6 +209,12 @@ class MappingViews(Sequence[MappingView]):
         if len(map_from_camera) != len(self):
             raise ValueError(f"{len(map_from_camera)} poses for {len(self)} views")
         self._map_from_camera = list(map_from_camera)
+
+    def correct_intrinsics(self, correction: IntrinsicsCorrection) -> None:
+        """Of all views, which are of one camera."""
+        for number, view in enumerate(self._recorded):
+            true_4 = correction.corrected_n4(view.intrinsics_4.double().numpy())
+            self._recorded[number] = view._replace(intrinsics_4=torch.from_numpy(true_4).float())
 
     @property
     def descriptors_vG(self) -> torch.Tensor | None:

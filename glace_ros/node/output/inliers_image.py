@@ -13,7 +13,6 @@ from glace_ros.localization.pose_estimate import errors_px
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glace_ros.geometry.camera import Camera
     from glace_ros.localization.pose_estimate import PoseEstimate
 
 PATCHES_PER_WIDTH = 80  # a patch is 8 px of 640
@@ -23,7 +22,6 @@ SMALLEST_SCALE = 0.35  # of letters that can be read
 
 def draw_inliers(
     image_rgb_hwc: NDArray[np.uint8],
-    camera: Camera,
     estimate: PoseEstimate | None,
     largest_px: float,
     line: str,
@@ -34,15 +32,14 @@ def draw_inliers(
     largest_px from it, red at largest_px.
 
     image_rgb_hwc: uint8 (height, width, 3), without distortion.
-    camera: of the image, without distortion.
     estimate: None where the image has no pose.
     largest_px: the largest reprojection error of an inlier.
     line: the text.
     """
     drawn_rgb_hwc = np.ascontiguousarray(image_rgb_hwc).copy()
     if estimate is not None:
-        half_px = max(1, round(camera.width_px / PATCHES_PER_WIDTH / 2))
-        errors_m = errors_px(estimate, camera, estimate.map_from_camera)
+        half_px = max(1, round(image_rgb_hwc.shape[1] / PATCHES_PER_WIDTH / 2))
+        errors_m = errors_px(estimate, estimate.map_from_camera)
         colours_m3 = error_colours(errors_m, largest_px)
         corners_m2 = np.round(estimate.pixels_m2).astype(int) - half_px
         for corner, colour in zip(corners_m2.tolist(), colours_m3.tolist(), strict=True):

@@ -80,9 +80,7 @@ class Introspection:
         except ValueError:
             return  # likewise
         estimate = outcome if isinstance(outcome, PoseEstimate) else None
-        drawn_rgb_hwc = draw_inliers(
-            image_rgb_hwc, camera.undistorted, estimate, self._ransac_px, _line(report)
-        )
+        drawn_rgb_hwc = draw_inliers(image_rgb_hwc, estimate, self._ransac_px, _line(report))
         self._publishers.inliers_image.publish(rgb_to_image(image.message.header, drawn_rgb_hwc))
 
     def show_coverage(self, loaded_map: LoadedMap) -> None:

@@ -116,9 +116,13 @@ def test_a_rolling_shutter_is_found(readout_ms):
 
 @pytest.mark.parametrize("ratio", [0.985, 1.015])
 def test_a_wrong_focal_length_is_found(ratio):
-    truth, _, poses, findings = driven(0, focal_ratio=ratio)
-    assert findings.focal_ratio == pytest.approx(ratio, abs=0.005)
-    assert rmse_m(poses, truth) < 0.006
+    rng = np.random.default_rng(0)
+    truth = rounds(VIEWS, 2.0)
+    result = refined(record(room(1), truth, drifted(truth, rng), rng, focal_ratio=ratio))
+    correction = result.intrinsics.correction
+    assert correction.focal_x == pytest.approx(ratio - 1, abs=0.003)
+    assert correction.focal_y == pytest.approx(ratio - 1, abs=0.003)
+    assert rmse_m(bases(result.map_from_camera), truth) < 0.006
 
 
 @pytest.mark.parametrize("times", [0.3, 1.0, 3.0])

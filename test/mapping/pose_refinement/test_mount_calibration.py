@@ -241,7 +241,7 @@ def findings(**changes) -> RefinementFindings:
         "loops_found": 0, "loops": [], "loops_between_drives": 0, "way_m": 9.0,
         "drift_ratio": None, "drift_deg_per_m": None, "moved_median_m": 0.1, "moved_most": [],
         "rotation_noise_deg": 0.1, "position_noise_m": 0.01, "readout_ms": 0.0,
-        "focal_ratio": 1.0, "reprojection_px": 1.0,
+        "reprojection_px": 1.0,
     }  # fmt: skip
     return RefinementFindings(**known, **changes)
 

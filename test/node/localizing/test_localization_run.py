@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
 
+from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.node.localizing import localization_run
@@ -21,6 +22,7 @@ S = 1_000_000_000
 ESTIMATE = PoseEstimate(
     Pose.identity(), 1e-4 * np.eye(6), inliers=90, points=100, reprojection_px=1.0, seconds=0.1,
     pixels_m2=np.empty((0, 2)), points_m3=np.empty((0, 3)),
+    camera=Camera(64, 48, 60.0, 60.0, 31.5, 23.5),
 )  # fmt: skip
 REJECTED = ImageRejected(Rejection(RejectionCode.NO_CAMERA_INFO))
 

@@ -70,7 +70,7 @@ def test_inliers_are_framed_in_the_colour_of_their_error():
     points_m3 = estimate_of(pixels_m2 + [[0.0, 0.0], [0.0, 20.0]]).points_m3
     estimate = estimate_of(pixels_m2, points_m3=points_m3)  # the second point is 20 px off
     image_rgb_hwc = np.full((240, 320, 3), 90, np.uint8)
-    drawn = draw_inliers(image_rgb_hwc, CAMERA, estimate, 10.0, "TRACKING")
+    drawn = draw_inliers(image_rgb_hwc, estimate, 10.0, "TRACKING")
     assert (image_rgb_hwc == 90).all()  # which others may still need
     assert drawn[98, 58:63].tolist() == [[0, 255, 0]] * 5
     assert drawn[102, 158:163].tolist() == [[255, 0, 0]] * 5
@@ -82,7 +82,7 @@ def test_inliers_are_framed_in_the_colour_of_their_error():
 def test_the_line_of_text_is_in_the_picture_whatever_its_length():
     image_rgb_hwc = np.full((240, 320, 3), 90, np.uint8)
     for line in ("LOST", "UNLOCALIZED  9 of 1000 inliers. " + 10 * "Rejected fix, and why. "):
-        drawn = draw_inliers(image_rgb_hwc, CAMERA, None, 10.0, line)
+        drawn = draw_inliers(image_rgb_hwc, None, 10.0, line)
         changed_h = (drawn != 90).any(axis=(1, 2))
         assert 5 < changed_h.sum() <= 60
         assert changed_h[: changed_h.sum()].all()  # along the top
