@@ -61,7 +61,7 @@ def refine_pose(
 
     def solved(pose: Pose, radius_px: float, patches: int) -> RefinedPose | None:
         pixels_n2, points_n3 = _match(
-            pose, features.head(patches), landmarks, camera, radius_px, config.min_cosine
+            pose, features.head(patches), landmarks, camera, radius_px, config
         )
         if len(pixels_n2) < config.min_inliers:
             return None
@@ -85,10 +85,13 @@ def _match(
     landmarks: Landmarks,
     camera: Camera,
     radius_px: float,
-    min_cosine: float,
+    config: LandmarkRefinementConfig,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pixels (n, 2) and points (n, 3) of features and landmarks that are each other's best."""
-    index_m, pixels_m2 = landmarks.in_view(map_from_camera, camera, radius_px)
+    min_cosine = config.min_cosine
+    index_m, pixels_m2 = landmarks.in_view(
+        map_from_camera, camera, radius_px, config.most_oblique_deg
+    )
     if len(index_m) == 0 or len(features.pixels_n2) == 0:
         return np.empty((0, 2)), np.empty((0, 3))
     descriptors_nC = features.descriptors_nC.float()

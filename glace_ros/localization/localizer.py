@@ -103,6 +103,9 @@ class Localizer:
             results.append((result, attempt))
             if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:
                 break
+        if not any(isinstance(r, PoseEstimate) and r.landmark_verified for r, _ in results):
+            searched = self._finder.search(regression, camera, start)
+            results += [(found, _Attempt(regression)) for found in searched]
         results.sort(key=lambda each: agreement(each[0], each[1].similarity), reverse=True)
         best, attempt = results[0]
         if isinstance(best, PoseEstimate):

@@ -54,10 +54,31 @@ class LandmarkRefinementConfig:
     verifying_inliers: int = 60
     """So many verify a pose whatever the head's points say: on the office's map, refinements from a
     wrong place end with at most 28 (docs/experiments/2026-11-22-wrong-poses.md)."""
+    most_oblique_deg: float = 60.0
+    """A keypoint seen from farther beside where the mapping cameras stood looks another."""
     max_iterations: int = 500
     """Of RANSAC."""
     seed: int = 0
     """Of RANSAC."""
+
+
+@dataclass(frozen=True)
+class LandmarkSearchConfig:
+    """How a pose is looked for among all landmarks."""
+
+    min_cosine: float = 0.7
+    """Of descriptors that match."""
+    ransac_px: float = 6.0
+    """In the encoded image, from which a landmark does not agree with the pose."""
+    most_oblique_deg: float = 80.0
+    """As of LandmarkRefinementConfig: whatever is seen here was found whatever its direction."""
+    verifying_matches: int = 60
+    """So many different landmarks agree by chance nowhere, found among all of the map: at most 17
+    do in images of elsewhere."""
+    verifying_landmarks: int = 40
+    """Then so many verify the pose, where a pose that had them looked for needs more."""
+    apart_m: float = APART_M
+    """From where on landmarks lie in another place, and may show a second pose there."""
 
 
 @dataclass(frozen=True)
@@ -77,5 +98,7 @@ class LocalizerConfig:
     places: PlaceConfig | None = field(default_factory=PlaceConfig)
     """How an image that may be of several places is tried in each; None = with its own global
     descriptor alone."""
+    search: LandmarkSearchConfig | None = field(default_factory=LandmarkSearchConfig)
+    """Among all landmarks, where no pose so far is verified by them; None = never."""
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
     """By the map's landmarks; None = the pose of the coordinate head alone."""

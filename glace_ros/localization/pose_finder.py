@@ -11,6 +11,7 @@ import numpy as np
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
 from glace_ros.localization.landmark_refinement import refine_pose
+from glace_ros.localization.landmark_search import elsewhere, matched_landmarks
 from glace_ros.localization.pose_covariance import camera_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
-    from glace_ros.localization.localizer_config import LocalizerConfig
+    from glace_ros.localization.localizer_config import LandmarkRefinementConfig, LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
     from glace_ros.maps.scene_map import SceneMap
 
@@ -46,22 +47,72 @@ class PoseFinder:
         start: perf_counter() from which the result's seconds count.
         """
         pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
-        working_camera = regression.camera
-        coarse = solve_pose(pixels_n2, points_n3, working_camera, self._solver_config())
-        count = len(pixels_n2)
+        coarse = solve_pose(pixels_n2, points_n3, regression.camera, self._solver_config())
         if coarse is None:
             seconds = time.perf_counter() - start
-            return Rejection(RejectionCode.NO_POSE, points=count, seconds=seconds)
-        solution, landmarks, covariance_66 = self._refine(coarse, regression)
+            return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
+        refinement = self._config.refinement
+        return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, refinement)
+
+    def search(self, regression: Regression, camera: Camera, start: float) -> list[PoseEstimate]:
+        """Poses by the landmarks that the image shows, wherever they are: the best one, then one in
+        another place, where landmarks verify them. Arguments as of `find`.
+        """
+        config, refinement = self._config.search, self._config.refinement
+        landmarks = self._scene_map.landmarks
+        if landmarks is None or config is None or refinement is None:
+            return []
+        solver = replace(self._solver_config(), ransac_px=config.ransac_px)
+        found: list[PoseEstimate] = []
+        elsewhere_l = None
+        for _ in range(2):
+            matched = matched_landmarks(regression.features, landmarks, config, elsewhere_l)
+            coarse = solve_pose(*matched, regression.camera, solver)
+            if coarse is None:
+                break
+            agreeing_k3 = np.unique(matched[1][coarse.inlier_n], axis=0)
+            if len(agreeing_k3) < config.verifying_matches:
+                break
+            looser = replace(
+                refinement, most_oblique_deg=config.most_oblique_deg,
+                verifying_inliers=config.verifying_landmarks,
+            )  # fmt: skip
+            result = self._judged(coarse, *matched, regression, camera, start, looser)
+            if not isinstance(result, PoseEstimate) or not result.landmark_verified:
+                break
+            found.append(result)
+            elsewhere_l = elsewhere(landmarks, agreeing_k3, config.apart_m)
+        return found
+
+    def _judged(
+        self,
+        coarse: PoseSolution,
+        pixels_n2: NDArray[np.float64],
+        points_n3: NDArray[np.float64],
+        regression: Regression,
+        camera: Camera,
+        start: float,
+        refinement: LandmarkRefinementConfig | None,
+    ) -> PoseEstimate | Rejection:
+        """The pose made exact, or why it is not to be trusted.
+
+        coarse: of the points (metres from the map's origin) seen at the pixels.
+        """
+        count, inliers_m3 = len(pixels_n2), points_n3[coarse.inlier_n]
+        solution, landmarks, covariance_66 = self._refine(
+            coarse, inliers_m3, regression, refinement
+        )
+        verified = refinement is not None and landmarks >= refinement.verifying_inliers
         if covariance_66 is not None:
             metadata = self._scene_map.metadata
             covariance_66 *= (
                 metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
             )
-        rejection = self._doubt(coarse.inliers, count, landmarks, covariance_66)
+        rejection = self._doubt(coarse.inliers, count, covariance_66, verified=verified)
         if rejection is not None:
             return replace(rejection, seconds=time.perf_counter() - start)
         assert covariance_66 is not None, "a pose without one is rejected"
+        working_camera = regression.camera
         given_camera = working_camera.scaled_to(camera.width_px, camera.height_px)
         scale_2 = np.array([given_camera.fx_px, given_camera.fy_px]) / [
             working_camera.fx_px, working_camera.fy_px,
@@ -74,10 +125,10 @@ class PoseFinder:
             reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
             seconds=time.perf_counter() - start,
             pixels_m2=(pixels_n2[coarse.inlier_n] + 0.5) * scale_2 - 0.5,
-            points_m3=points_n3[coarse.inlier_n] + self._origin_3,
+            points_m3=inliers_m3 + self._origin_3,
             camera=given_camera,
             landmarks=landmarks,
-            landmark_verified=self._landmark_verified(landmarks),
+            landmark_verified=verified,
         )
 
     def unrepeated(self, estimate: PoseEstimate, regression: Regression) -> Rejection | None:
@@ -86,7 +137,9 @@ class PoseFinder:
         again = solve_pose(regression.pixels_n2, regression.points_n3(), regression.camera, solver)
         map_from_camera = None
         if again is not None:
-            map_from_camera = self._in_map(self._refine(again, regression)[0])
+            inliers_m3 = regression.points_n3()[again.inlier_n]
+            solution, *_ = self._refine(again, inliers_m3, regression, self._config.refinement)
+            map_from_camera = self._in_map(solution)
         return not_repeated(estimate, map_from_camera, self._config.acceptance)
 
     def _in_map(self, solution: PoseSolution) -> Pose:
@@ -94,12 +147,18 @@ class PoseFinder:
         return Pose(pose.rotation_33, pose.translation_3 + self._origin_3)
 
     def _refine(
-        self, coarse: PoseSolution, regression: Regression
+        self,
+        coarse: PoseSolution,
+        points_m3: NDArray[np.float64],
+        regression: Regression,
+        config: LandmarkRefinementConfig | None,
     ) -> tuple[PoseSolution, int, NDArray[np.float64] | None]:
-        """The solution to publish, how many landmarks it is made of, and its covariance."""
-        landmarks, config = self._scene_map.landmarks, self._config.refinement
+        """The solution to publish, how many landmarks it is made of, and its covariance.
+
+        points_m3: that agree with the coarse one.
+        """
+        landmarks = self._scene_map.landmarks
         solution, agreed, refine_px = coarse, 0, PoseSolverConfig.refine_px
-        points_m3 = regression.points_n3()[coarse.inlier_n]
         if landmarks and config:
             refined = refine_pose(
                 coarse.map_from_camera, regression.features, landmarks, regression.camera, config
@@ -119,16 +178,17 @@ class PoseFinder:
             seed=self._config.seed,
         )
 
-    def _landmark_verified(self, landmarks: int) -> bool:
-        refinement = self._config.refinement
-        return refinement is not None and landmarks >= refinement.verifying_inliers
-
     def _doubt(
-        self, inliers: int, count: int, landmarks: int, covariance_66: NDArray[np.float64] | None
+        self,
+        inliers: int,
+        count: int,
+        covariance_66: NDArray[np.float64] | None,
+        *,
+        verified: bool,
     ) -> Rejection | None:
         """The rejection of a pose that is not to be trusted, else None."""
         acceptance, ratio = self._config.acceptance, self._scene_map.metadata.min_inlier_ratio
-        if not self._landmark_verified(landmarks):
+        if not verified:
             rejection = too_few_inliers(inliers, count, ratio, acceptance)
             if rejection is not None:
                 return rejection

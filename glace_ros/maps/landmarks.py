@@ -6,6 +6,7 @@ it more exactly. 79 bytes each: a point, a 64-d descriptor of int8, and from whe
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
 
-MOST_OBLIQUE_COSINE = 0.5
-"""A keypoint seen from more than 60 degrees beside where the mapping camera stood looks another."""
 _NEAREST_M = 0.1
 """Least depth of what a camera sees: nearer, and behind it, projections mean nothing."""
 
@@ -77,13 +76,14 @@ class Landmarks:
         return Landmarks(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def in_view(
-        self, map_from_camera: Pose, camera: Camera, margin_px: float
+        self, map_from_camera: Pose, camera: Camera, margin_px: float, most_oblique_deg: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(index (m,), pixels (m, 2)) of those that a camera at this pose would see.
 
         map_from_camera: from the map's origin, metres.
         camera: a pinhole.
         margin_px: how far outside the image still counts.
+        most_oblique_deg: from where the mapping cameras saw it to where this one does.
         """
         device = self.points_l3.device
         rotation_33 = torch.from_numpy(map_from_camera.rotation_33).float().to(device)
@@ -96,9 +96,10 @@ class Landmarks:
         pixels_l2 = in_camera_l3[:, :2] / depth_l.clamp(min=1e-3)[:, None] * focal_2 + centre_2
         size_2 = torch.tensor([camera.width_px, camera.height_px], device=device)
         inside_l = ((pixels_l2 > -margin_px) & (pixels_l2 < size_2 + margin_px)).all(dim=1)
+        facing = math.cos(math.radians(most_oblique_deg))
         facing_l = -(functional.normalize(to_point_l3, dim=1) * self.directions_l3).sum(dim=1)
         (index_m,) = torch.nonzero(
-            inside_l & (depth_l > _NEAREST_M) & (facing_l > MOST_OBLIQUE_COSINE), as_tuple=True
+            inside_l & (depth_l > _NEAREST_M) & (facing_l > facing), as_tuple=True
         )
         return index_m, pixels_l2[index_m]
 

@@ -155,7 +155,7 @@ def test_in_view_is_what_the_camera_projects(map_from_camera):
     landmarks = Landmarks(
         torch.from_numpy(points_n3), torch.ones(200, 4), torch.from_numpy(toward_n3)
     )
-    index_m, pixels_m2 = landmarks.in_view(map_from_camera, CAMERA, 0.0)
+    index_m, pixels_m2 = landmarks.in_view(map_from_camera, CAMERA, 0.0, 60.0)
     front_n = in_camera_n3[:, 2] > 0.11
     pixels_n2 = CAMERA.project(np.where(front_n[:, None], in_camera_n3, 1.0))
     inside_n = (pixels_n2 > 0.2).all(1) & (pixels_n2 < [127.8, 95.8]).all(1) & front_n
@@ -167,10 +167,10 @@ def test_in_view_is_what_the_camera_projects(map_from_camera):
 
 def test_what_was_seen_from_the_other_side_is_not_in_view(world):
     landmarks, pose = landmarks_of(world), world[2][3]
-    index_m, _ = landmarks.in_view(pose, CAMERA, 0.0)
+    index_m, _ = landmarks.in_view(pose, CAMERA, 0.0, 60.0)
     assert len(index_m) > 100
     behind = ring_of_views(2, 4.0, TARGET_3, np.radians(360 - 1e-3))[0]
-    assert len(landmarks.in_view(behind, CAMERA, 0.0)[0]) == 0
+    assert len(landmarks.in_view(behind, CAMERA, 0.0, 60.0)[0]) == 0
 
 
 @pytest.mark.parametrize("at_once_from", [0.0, 1.0])
@@ -182,7 +182,7 @@ def test_pairs_are_each_others_best_nearby(world, at_once_from, monkeypatch):
     codes_nC = np.pad(unit_rows(rng, 120, 4), ((0, 0), (0, 60)))
     landmarks = landmarks_of((points_n3, codes_nC, views))
     patches = seen_points(points_n3, codes_nC, views[3], rng, code_noise=0.2)
-    index_m, pixels_m2 = landmarks.in_view(views[3], CAMERA, 30.0)
+    index_m, pixels_m2 = landmarks.in_view(views[3], CAMERA, 30.0, 60.0)
     near_nm = torch.cdist(patches.pixels_n2, pixels_m2) <= 30.0
     cosine_nm = patches.descriptors_nC.double() @ landmarks.descriptors_lC[index_m].double().T
     cosine_nm = cosine_nm.masked_fill(~near_nm, -1.0)
@@ -190,7 +190,7 @@ def test_pairs_are_each_others_best_nearby(world, at_once_from, monkeypatch):
     best_nm = (cosine_nm == cosine_nm.amax(0)) & (cosine_nm == cosine_nm.amax(1, keepdim=True))
     patch_p, landmark_p = torch.nonzero(best_nm & (cosine_nm > 0.7), as_tuple=True)
     pixels_p2, points_p3 = landmark_refinement._match(
-        views[3], patches, landmarks, CAMERA, 30.0, min_cosine=0.7
+        views[3], patches, landmarks, CAMERA, 30.0, LandmarkRefinementConfig(min_cosine=0.7)
     )
     found = set(map(tuple, np.hstack([pixels_p2, points_p3])))
     expected = patches.pixels_n2[patch_p], landmarks.points_l3[index_m[landmark_p]]

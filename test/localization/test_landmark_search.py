@@ -1,0 +1,128 @@
+"""Where the head is lost, all landmarks are looked through; what they show twice stays in doubt."""
+
+import numpy as np
+import pytest
+import torch
+from support.core_scenes import CAMERA, tiny_map, unit_rows
+
+from glace_ros.features.local_features import LocalFeatures
+from glace_ros.features.xfeat_encoder import XFeatEncoder
+from glace_ros.geometry.pose import Pose
+from glace_ros.localization.landmark_search import elsewhere, matched_landmarks
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LandmarkSearchConfig, LocalizerConfig
+from glace_ros.localization.pose_estimate import PoseEstimate, Regression
+from glace_ros.maps.landmarks import Landmarks
+from glace_ros.maps.scene_map import SceneMap
+from glace_ros.rejection import Rejection
+
+TRUTH = Pose.from_rotation_vector([3.0, -2.0, 1.0], [0.4, -1.1, 0.8])
+WORKING = CAMERA.scaled_to(128, 96)
+CORNERS = 150
+
+
+class Scene:
+    """Corners that an image shows, and whatever else a map knows."""
+
+    def __init__(self, beside_deg: float = 0.0) -> None:
+        """beside_deg: between where the mapping cameras stood and where this one does."""
+        rng = np.random.default_rng(0)
+        self.rng = rng
+        pixels_n2 = rng.uniform([0, 0], [127, 95], (CORNERS, 2))
+        depth_n1 = rng.uniform(2, 6, (CORNERS, 1))
+        self.points_n3 = TRUTH.transform(WORKING.bearings(pixels_n2) * depth_n1)
+        self.descriptors_nC = unit_rows(rng, CORNERS, 64)
+        toward_n3 = TRUTH.translation_3 - self.points_n3
+        turned = Pose.from_rotation_vector([0, 0, 0], np.radians([0, 0, beside_deg]))
+        self.directions_n3 = toward_n3 @ turned.rotation_33
+        self.features = LocalFeatures(
+            torch.from_numpy(self.descriptors_nC).float(),
+            torch.from_numpy(pixels_n2 + rng.normal(scale=0.2, size=pixels_n2.shape)).float(),
+            torch.ones(CORNERS),
+        )
+
+    def landmarks(self, *moved_m: tuple[float, float, float], count: int = CORNERS) -> Landmarks:
+        """Of the scene, and of others that look alike, as far away as that; and 2000 others."""
+        copies = [(0.0, 0.0, 0.0), *moved_m]
+        points = [self.points_n3[:count] + offset for offset in copies]
+        rng = self.rng
+        return Landmarks(
+            torch.from_numpy(np.concatenate([*points, rng.uniform(-9, 9, (2000, 3))])),
+            torch.from_numpy(
+                np.concatenate(
+                    [self.descriptors_nC[:count]] * len(copies) + [unit_rows(rng, 2000, 64)]
+                )
+            ),
+            torch.from_numpy(
+                np.concatenate(
+                    [self.directions_n3[:count]] * len(copies) + [unit_rows(rng, 2000, 3)]
+                )
+            ),
+        )
+
+
+def localized(scene: Scene, landmarks: Landmarks, config=None) -> PoseEstimate | Rejection:
+    """By a map whose head predicts nothing but noise."""
+    plain = tiny_map(
+        local_encoder_hash=XFeatEncoder(torch.device("cpu")).weights_hash, max_rival=0.8
+    )
+    scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
+    noise_n3 = scene.rng.uniform(-9, 9, (CORNERS, 3))
+    regression = Regression(scene.features, [noise_n3], WORKING)
+    return Localizer(scene_map, config or LocalizerConfig(), "cpu").solve(regression, CAMERA, 0.0)
+
+
+@pytest.mark.parametrize("beside_deg", [0.0, 70.0])
+def test_an_image_that_the_head_does_not_know_is_found_by_its_landmarks(beside_deg):
+    scene = Scene(beside_deg)
+    found = localized(scene, scene.landmarks())
+    assert found.map_from_camera.distance_m(TRUTH) < 0.02
+    assert found.landmark_verified
+    assert not found.ambiguous
+    assert found.landmarks > 120
+    # the same without the search: it is what finds the pose
+    scene = Scene(beside_deg)
+    assert isinstance(localized(scene, scene.landmarks(), LocalizerConfig(search=None)), Rejection)
+
+
+def test_what_two_places_show_alike_is_ambiguous():
+    scene = Scene()
+    found = localized(scene, scene.landmarks((30.0, 0.0, 0.0)))
+    assert found.ambiguous
+    assert found.second_best_ratio > 0.9
+
+
+def test_few_landmarks_that_agree_verify_nothing():
+    scene = Scene()
+    assert isinstance(localized(scene, scene.landmarks(count=50)), Rejection)
+
+
+def test_an_image_of_elsewhere_is_refused():
+    scene = Scene()
+    landmarks = scene.landmarks()
+    scene.features = scene.features._replace(
+        descriptors_nC=torch.from_numpy(unit_rows(scene.rng, CORNERS, 64)).float()
+    )
+    assert isinstance(localized(scene, landmarks), Rejection)
+
+
+def test_each_feature_is_matched_to_the_landmark_that_looks_most_like_it():
+    scene = Scene()
+    landmarks, config = scene.landmarks(), LandmarkSearchConfig()
+    pixels_m2, points_m3 = matched_landmarks(scene.features, landmarks, config)
+    assert np.array_equal(pixels_m2, scene.features.pixels_n2.double().numpy())
+    assert points_m3 == pytest.approx(scene.points_n3, abs=1e-5)
+    scene.features.descriptors_nC[7] = 0.0  # like none
+    assert len(matched_landmarks(scene.features, landmarks, config)[0]) == CORNERS - 1
+    none_l = torch.zeros(len(landmarks), dtype=torch.bool)
+    assert len(matched_landmarks(scene.features, landmarks, config, none_l)[0]) == 0
+
+
+def test_elsewhere_is_far_from_all_points():
+    scene = Scene()
+    landmarks = scene.landmarks()
+    points_l3, few_m3 = landmarks.points_l3.double().numpy(), scene.points_n3[:3]
+    distance_lm = np.linalg.norm(points_l3[:, None] - few_m3, axis=2)
+    expected_l = (distance_lm > 2.5).all(axis=1)
+    assert 100 < expected_l.sum() < len(landmarks) - 3
+    assert np.array_equal(elsewhere(landmarks, few_m3, 2.5).numpy(), expected_l)
