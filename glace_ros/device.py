@@ -57,6 +57,14 @@ def faster_dtype(device: torch.device, width: int, rows: int = 2048) -> torch.dt
     )
 
 
+def computes_faster_in_half(device: torch.device, width: int) -> bool:
+    """Whether a robot's networks, with layers of this width, are to compute in bfloat16: on CPUs
+    that are faster in it. On the office neither poses nor landmarks found changed by it
+    (docs/experiments/2026-11-28-faster-query.md); not tried on a GPU, which keeps to float32.
+    """
+    return device.type == "cpu" and faster_dtype(device, width, 1000) == torch.bfloat16
+
+
 def _matmul_seconds(dtype: torch.dtype, width: int, rows: int) -> float:
     left, right = torch.randn(rows, width).to(dtype), torch.randn(width, width).to(dtype)
     left @ right  # the first call sets up its kernel

@@ -18,24 +18,25 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalEncoder
 
 
-def local_encoder(name: str, device: torch.device) -> LocalEncoder:
+def local_encoder(name: str, device: torch.device, *, half: bool = False) -> LocalEncoder:
     """The encoder by its name on the command line.
 
     name: as `LocalEncoderName.parse` takes it.
     device: where it computes.
+    half: whether XFeat computes in bfloat16; the others do not.
 
     Raises WeightsError for an unknown one, or where its weights cannot be used.
     """
     where, *ace = LocalEncoderName.parse(name).networks
     if ace:
-        return ConcatEncoder(_of_one_network(where, device), AceEncoder(ace[0], device))
-    return _of_one_network(where, device)
+        return ConcatEncoder(_of_one_network(where, device, half), AceEncoder(ace[0], device))
+    return _of_one_network(where, device, half)
 
 
-def _of_one_network(network: NetworkName, device: torch.device) -> LocalEncoder:
+def _of_one_network(network: NetworkName, device: torch.device, half: bool) -> LocalEncoder:
     match network.kind:
         case "xfeat":
-            return XFeatEncoder(device)
+            return XFeatEncoder(device, half=half)
         case "aliked":
             return AlikedEncoder(device)
         case "superpoint":

