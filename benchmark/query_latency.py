@@ -1,15 +1,20 @@
 """Time from an image of 640x480 to its pose, by stage, on the office recording's later drive.
 
-The whole is timed alone, the stages in a second call under Python's profiler. On a GPU, start it
-with CUDA_LAUNCH_BLOCKING=1: a stage is otherwise over before its work is.
+`--busy N`: then again beside so many processes that want a core each, as on a robot. Start it with
+OMP_WAIT_POLICY=PASSIVE, which is what the live node sets for itself. The whole is timed alone, the
+stages in a second call under Python's profiler. On a GPU, start it with CUDA_LAUNCH_BLOCKING=1: a
+stage is otherwise over before its work is.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from cProfile import Profile
 from functools import partial
 from pathlib import Path
@@ -67,14 +72,32 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=OFFICE, help="folder with the query bag")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="as the node's parameter")
+    parser.add_argument("--busy", type=int, default=0, help="processes beside, of a second table")
     args = parser.parse_args()
     with RecordingReader(args.data / "query", None, None, "/ground_truth/pose") as reader:
         images = [_enlarged(image.image_rgb_hwc, image.camera) for image in reader.images()]
+    if args.threads:
+        torch.set_num_threads(args.threads)
     scene_map = SceneMap.load(args.map)
     localizer = Localizer(scene_map, LocalizerConfig(), args.device)
     localizer.localize(*images[0])  # the first call warms up
+    Console().print(measured(localizer, images, args.repeat, "quiet"))
+    if args.busy:
+        with _busy(args.busy):
+            title = f"beside {args.busy} busy processes"
+            Console().print(measured(localizer, images, args.repeat, title))
+
+
+def measured(
+    localizer: Localizer,
+    images: list[tuple[NDArray[np.uint8], Camera]],
+    repeat: int,
+    title: str,
+) -> Table:
+    """Times of all stages, each image so many times."""
     ms: dict[str, list[float]] = {stage: [] for stage in (*STAGES, "whole")}
-    for _ in range(args.repeat):
+    for _ in range(repeat):
         for image, camera in images:
             start = time.perf_counter()
             localizer.localize(image, camera)
@@ -82,16 +105,28 @@ def main() -> None:
             for stage, value in stage_ms(partial(localizer.localize, image, camera)).items():
                 ms[stage].append(value)
     table = Table(
-        "stage", "median", "p95", "share",
-        title=f"{WIDTH_PX}x{HEIGHT_PX}, {len(ms['whole'])} images, {localizer.device}, "
+        "stage", "median", "p95", "worst", "share",
+        title=f"{title}: {WIDTH_PX}x{HEIGHT_PX}, {len(ms['whole'])} images, {localizer.device}, "
         f"{torch.get_num_threads()} threads",
     )  # fmt: skip
     whole = float(np.median(ms["whole"]))
     for stage, values in ms.items():
         if values:
-            median, p95 = np.percentile(values, [50, 95])
-            table.add_row(stage, f"{median:.1f} ms", f"{p95:.1f} ms", f"{median / whole:.0%}")
-    Console().print(table)
+            median, *late = np.percentile(values, [50, 95, 100])
+            times = [f"{value:.1f} ms" for value in (median, *late)]
+            table.add_row(stage, *times, f"{median / whole:.0%}")
+    return table
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 def _enlarged(image_hwc: NDArray[np.uint8], camera: Camera) -> tuple[NDArray[np.uint8], Camera]:

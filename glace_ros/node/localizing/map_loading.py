@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
@@ -43,6 +44,8 @@ def read_map(parameters: LocalizeParameters) -> CheckedMap:
     map_id = f"{path.resolve().name} {scene_map.map_id}"
 
     def make_ready() -> LoadedMap:
+        if parameters.threads:
+            torch.set_num_threads(parameters.threads)
         localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
         camera = metadata.camera or _ANY_CAMERA
         localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)

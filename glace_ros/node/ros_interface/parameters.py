@@ -139,6 +139,9 @@ class LocalizeParameters:
         "auto", "Where the network runs; auto is cuda where there is one",
         choices=("auto", "cpu", "cuda"),
     )  # fmt: skip
+    threads: int = _parameter(
+        0, "Threads that the networks compute with on a CPU; 0: one for each core", 0, 256
+    )
 
     def __post_init__(self) -> None:
         """Raises ParameterError where two values contradict each other or a frame has no name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -156,3 +157,18 @@ def test_the_node_comes_up_without_torch():
         capture_output=True, text=True, timeout=150.0, check=True,
     )  # fmt: skip
     assert process.stdout.strip() == "torch imported: False True"
+
+
+def test_networks_take_as_many_threads_as_the_parameter_says(tmp_path, weights_hash):
+    path = tmp_path / "views.glace"
+    map_with_views(weights_hash).save(path)
+    before, taken = torch.get_num_threads(), []
+    try:
+        for threads in (3, 0):  # 0 leaves them as they are
+            read_map(replace(parameters_of(path), threads=threads)).make_ready()
+            localizing = threading.Thread(target=lambda: taken.append(torch.get_num_threads()))
+            localizing.start()
+            localizing.join()
+    finally:
+        torch.set_num_threads(before)
+    assert taken == [3, 3]
