@@ -77,6 +77,9 @@ class LandmarkSearchConfig:
     do in images of elsewhere."""
     verifying_landmarks: int = 40
     """Then so many verify the pose, where a pose that had them looked for needs more."""
+    max_sigma_m: float = 0.1
+    """As of AcceptanceConfig, but narrower: from beside the mapped way, poses by landmarks that few
+    views saw were off by up to 0.8 m, and said 0.14 m or more of themselves."""
     apart_m: float = APART_M
     """From where on landmarks lie in another place, and may show a second pose there."""
 

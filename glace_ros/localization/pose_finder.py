@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
+    from glace_ros.localization.acceptance import AcceptanceConfig
     from glace_ros.localization.localizer_config import LandmarkRefinementConfig, LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
     from glace_ros.maps.scene_map import SceneMap
@@ -51,8 +52,7 @@ class PoseFinder:
         if coarse is None:
             seconds = time.perf_counter() - start
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
-        refinement = self._config.refinement
-        return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, refinement)
+        return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, self._config)
 
     def search(self, regression: Regression, camera: Camera, start: float) -> list[PoseEstimate]:
         """Poses by the landmarks that the image shows, wherever they are: the best one, then one in
@@ -63,6 +63,14 @@ class PoseFinder:
         if landmarks is None or config is None or refinement is None:
             return []
         solver = replace(self._solver_config(), ransac_px=config.ransac_px)
+        judging = replace(
+            self._config,
+            refinement=replace(
+                refinement, most_oblique_deg=config.most_oblique_deg,
+                verifying_inliers=config.verifying_landmarks,
+            ),
+            acceptance=replace(self._config.acceptance, max_sigma_m=config.max_sigma_m),
+        )  # fmt: skip
         found: list[PoseEstimate] = []
         elsewhere_l = None
         for _ in range(2):
@@ -73,11 +81,7 @@ class PoseFinder:
             agreeing_k3 = np.unique(matched[1][coarse.inlier_n], axis=0)
             if len(agreeing_k3) < config.verifying_matches:
                 break
-            looser = replace(
-                refinement, most_oblique_deg=config.most_oblique_deg,
-                verifying_inliers=config.verifying_landmarks,
-            )  # fmt: skip
-            result = self._judged(coarse, *matched, regression, camera, start, looser)
+            result = self._judged(coarse, *matched, regression, camera, start, judging)
             if not isinstance(result, PoseEstimate) or not result.landmark_verified:
                 break
             found.append(result)
@@ -92,23 +96,28 @@ class PoseFinder:
         regression: Regression,
         camera: Camera,
         start: float,
-        refinement: LandmarkRefinementConfig | None,
+        config: LocalizerConfig,
     ) -> PoseEstimate | Rejection:
         """The pose made exact, or why it is not to be trusted.
 
         coarse: of the points (metres from the map's origin) seen at the pixels.
+        config: what it takes to be trusted.
         """
         count, inliers_m3 = len(pixels_n2), points_n3[coarse.inlier_n]
         solution, landmarks, covariance_66 = self._refine(
-            coarse, inliers_m3, regression, refinement
+            coarse, inliers_m3, regression, config.refinement
         )
-        verified = refinement is not None and landmarks >= refinement.verifying_inliers
+        verified = (
+            config.refinement is not None and landmarks >= config.refinement.verifying_inliers
+        )
         if covariance_66 is not None:
             metadata = self._scene_map.metadata
             covariance_66 *= (
                 metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
             )
-        rejection = self._doubt(coarse.inliers, count, covariance_66, verified=verified)
+        rejection = self._doubt(
+            coarse.inliers, count, covariance_66, config.acceptance, verified=verified
+        )
         if rejection is not None:
             return replace(rejection, seconds=time.perf_counter() - start)
         assert covariance_66 is not None, "a pose without one is rejected"
@@ -183,11 +192,12 @@ class PoseFinder:
         inliers: int,
         count: int,
         covariance_66: NDArray[np.float64] | None,
+        acceptance: AcceptanceConfig,
         *,
         verified: bool,
     ) -> Rejection | None:
         """The rejection of a pose that is not to be trusted, else None."""
-        acceptance, ratio = self._config.acceptance, self._scene_map.metadata.min_inlier_ratio
+        ratio = self._scene_map.metadata.min_inlier_ratio
         if not verified:
             rejection = too_few_inliers(inliers, count, ratio, acceptance)
             if rejection is not None:
