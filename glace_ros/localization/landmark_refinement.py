@@ -33,10 +33,12 @@ class RefinedPose(NamedTuple):
 
     solution: of the matched landmarks.
     points_m3: those m that agree, metres from the map's origin.
+    index_m: which of the map's landmarks they are.
     """
 
     solution: PoseSolution
     points_m3: NDArray[np.float64]
+    index_m: torch.Tensor
 
 
 def refine_pose(
@@ -60,7 +62,7 @@ def refine_pose(
     )  # fmt: skip
 
     def solved(pose: Pose, radius_px: float, patches: int) -> RefinedPose | None:
-        pixels_n2, points_n3 = _match(
+        pixels_n2, points_n3, index_n = _match(
             pose, features.head(patches), landmarks, camera, radius_px, config
         )
         if len(pixels_n2) < config.min_inliers:
@@ -68,7 +70,8 @@ def refine_pose(
         solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None
-        return RefinedPose(solution, points_n3[solution.inlier_n])
+        agree_n = solution.inlier_n
+        return RefinedPose(solution, points_n3[agree_n], index_n[torch.from_numpy(agree_n)])
 
     first, *narrower = zip(config.radii_px, config.patches, strict=True)
     # a wider ring has more wrong pairs, and takes several times as long
@@ -86,14 +89,16 @@ def _match(
     camera: Camera,
     radius_px: float,
     config: LandmarkRefinementConfig,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixels (n, 2) and points (n, 3) of features and landmarks that are each other's best."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], torch.Tensor]:
+    """Pixels (n, 2), points (n, 3) and numbers (n,) of features and landmarks that are each other's
+    best.
+    """
     min_cosine = config.min_cosine
     index_m, pixels_m2 = landmarks.in_view(
         map_from_camera, camera, radius_px, config.most_oblique_deg
     )
     if len(index_m) == 0 or len(features.pixels_n2) == 0:
-        return np.empty((0, 2)), np.empty((0, 3))
+        return np.empty((0, 2)), np.empty((0, 3)), index_m[:0].cpu()
     descriptors_nC = features.descriptors_nC.float()
     descriptors_mC = landmarks.descriptors_lC[index_m]
     patch_p, landmark_p = _pairs_within(features.pixels_n2, pixels_m2, radius_px)
@@ -110,6 +115,7 @@ def _match(
     return (
         features.pixels_n2[patch_p[good_p]].cpu().numpy().astype(np.float64),
         landmarks.points_l3[index_m[landmark_p[good_p]]].cpu().numpy().astype(np.float64),
+        index_m[landmark_p[good_p]].cpu(),
     )
 
 

@@ -109,6 +109,11 @@ class Localizer:
             results += [(found, _Attempt(regression)) for found in searched]
         results.sort(key=lambda each: agreement(each[0], each[1].similarity), reverse=True)
         best, attempt = results[0]
+        if isinstance(best, PoseEstimate) and self._finder.has_twin(best):
+            beside = self._finder.search(attempt.regression, camera, start, best)
+            results += [(found, attempt) for found in beside]
+            results.sort(key=lambda each: agreement(each[0], each[1].similarity), reverse=True)
+            best, attempt = results[0]
         if isinstance(best, PoseEstimate):
             others = [(other, its.similarity) for other, its in results[1:]]
             apart_m = self.config.places.apart_m if self.config.places else APART_M

@@ -82,6 +82,11 @@ class LandmarkSearchConfig:
     views saw were off by up to 0.8 m, and said 0.14 m or more of themselves."""
     apart_m: float = APART_M
     """From where on landmarks lie in another place, and may show a second pose there."""
+    twin_cosine: float = 0.9
+    """Of two landmarks that look the same."""
+    most_twins: float = 0.3
+    """Ratio of the landmarks of a pose that look like others elsewhere, from which on a pose is
+    looked for there too."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class PoseEstimate:
     points_m3: the same in the map, metres.
     camera: the pinhole of these pixels, by which the pose was solved.
     landmarks: how many the pose was made exact with, 0 = none.
+    landmark_index_m: which of the map's they are; None: none.
     landmark_verified: they are so many that the pose counts whatever the inliers.
     second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
     ambiguous: that is so much that this image alone does not tell which of both it is.
@@ -97,6 +98,7 @@ class PoseEstimate:
     points_m3: NDArray[np.float64]
     camera: Camera
     landmarks: int = 0
+    landmark_index_m: torch.Tensor | None = None
     landmark_verified: bool = False
     second_best_ratio: float = 0.0
     ambiguous: bool = False

@@ -11,13 +11,14 @@ import numpy as np
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
 from glace_ros.localization.landmark_refinement import refine_pose
-from glace_ros.localization.landmark_search import elsewhere, matched_landmarks
+from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
 from glace_ros.localization.pose_covariance import camera_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
 from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
@@ -37,6 +38,9 @@ class PoseFinder:
     def __init__(self, scene_map: SceneMap, config: LocalizerConfig) -> None:
         self._scene_map, self._config = scene_map, config
         self._origin_3 = np.array(scene_map.metadata.origin_m)
+        self._twins = None
+        if scene_map.landmarks and config.search:
+            self._twins = LandmarkTwins(scene_map.landmarks, config.search)
 
     def find(
         self, regression: Regression, camera: Camera, start: float
@@ -54,9 +58,17 @@ class PoseFinder:
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
         return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, self._config)
 
-    def search(self, regression: Regression, camera: Camera, start: float) -> list[PoseEstimate]:
+    def search(
+        self,
+        regression: Regression,
+        camera: Camera,
+        start: float,
+        apart_from: PoseEstimate | None = None,
+    ) -> list[PoseEstimate]:
         """Poses by the landmarks that the image shows, wherever they are: the best one, then one in
         another place, where landmarks verify them. Arguments as of `find`.
+
+        apart_from: a pose that landmarks verify; the only one looked for is in another place.
         """
         config, refinement = self._config.search, self._config.refinement
         landmarks = self._scene_map.landmarks
@@ -72,21 +84,28 @@ class PoseFinder:
             acceptance=replace(self._config.acceptance, max_sigma_m=config.max_sigma_m),
         )  # fmt: skip
         found: list[PoseEstimate] = []
-        elsewhere_l = None
-        for _ in range(2):
+        last = apart_from
+        while len(found) < (1 if apart_from else 2):
+            elsewhere_l = None
+            if last is not None and last.landmark_index_m is not None:
+                elsewhere_l = elsewhere(landmarks, last.landmark_index_m, config.apart_m)
             matched = matched_landmarks(regression.features, landmarks, config, elsewhere_l)
             coarse = solve_pose(*matched, regression.camera, solver)
             if coarse is None:
                 break
-            agreeing_k3 = np.unique(matched[1][coarse.inlier_n], axis=0)
-            if len(agreeing_k3) < config.verifying_matches:
+            if len(np.unique(matched[1][coarse.inlier_n], axis=0)) < config.verifying_matches:
                 break
             result = self._judged(coarse, *matched, regression, camera, start, judging)
             if not isinstance(result, PoseEstimate) or not result.landmark_verified:
                 break
-            found.append(result)
-            elsewhere_l = elsewhere(landmarks, agreeing_k3, config.apart_m)
+            found.append(last := result)
         return found
+
+    def has_twin(self, estimate: PoseEstimate) -> bool:
+        """Whether many of the landmarks that verify a pose look like others elsewhere."""
+        if self._twins is None or estimate.landmark_index_m is None:
+            return False
+        return self._twins.ratio(estimate.landmark_index_m) > self._twins.config.most_twins
 
     def _judged(
         self,
@@ -104,9 +123,10 @@ class PoseFinder:
         config: what it takes to be trusted.
         """
         count, inliers_m3 = len(pixels_n2), points_n3[coarse.inlier_n]
-        solution, landmarks, covariance_66 = self._refine(
+        solution, index_m, covariance_66 = self._refine(
             coarse, inliers_m3, regression, config.refinement
         )
+        landmarks = 0 if index_m is None else len(index_m)
         verified = (
             config.refinement is not None and landmarks >= config.refinement.verifying_inliers
         )
@@ -137,6 +157,7 @@ class PoseFinder:
             points_m3=inliers_m3 + self._origin_3,
             camera=given_camera,
             landmarks=landmarks,
+            landmark_index_m=index_m,
             landmark_verified=verified,
         )
 
@@ -161,24 +182,24 @@ class PoseFinder:
         points_m3: NDArray[np.float64],
         regression: Regression,
         config: LandmarkRefinementConfig | None,
-    ) -> tuple[PoseSolution, int, NDArray[np.float64] | None]:
-        """The solution to publish, how many landmarks it is made of, and its covariance.
+    ) -> tuple[PoseSolution, torch.Tensor | None, NDArray[np.float64] | None]:
+        """The solution to publish, which landmarks it is made of, and its covariance.
 
         points_m3: that agree with the coarse one.
         """
         landmarks = self._scene_map.landmarks
-        solution, agreed, refine_px = coarse, 0, PoseSolverConfig.refine_px
+        solution, index_m, refine_px = coarse, None, PoseSolverConfig.refine_px
         if landmarks and config:
             refined = refine_pose(
                 coarse.map_from_camera, regression.features, landmarks, regression.camera, config
             )
             if refined:
                 solution, points_m3 = refined.solution, refined.points_m3
-                agreed, refine_px = solution.inliers, config.refine_px
+                index_m, refine_px = refined.index_m, config.refine_px
         covariance_66 = camera_covariance(
             points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
         )
-        return solution, agreed, covariance_66
+        return solution, index_m, covariance_66
 
     def _solver_config(self) -> PoseSolverConfig:
         return PoseSolverConfig(

@@ -8,7 +8,7 @@ from support.core_scenes import CAMERA, tiny_map, unit_rows
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.landmark_search import elsewhere, matched_landmarks
+from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LandmarkSearchConfig, LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
@@ -61,14 +61,17 @@ class Scene:
         )
 
 
-def localized(scene: Scene, landmarks: Landmarks, config=None) -> PoseEstimate | Rejection:
-    """By a map whose head predicts nothing but noise."""
+def localized(
+    scene: Scene, landmarks: Landmarks, config=None, points_n3=None
+) -> PoseEstimate | Rejection:
+    """By a map whose head predicts these points, or nothing but noise."""
     plain = tiny_map(
         local_encoder_hash=XFeatEncoder(torch.device("cpu")).weights_hash, max_rival=0.8
     )
     scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
-    noise_n3 = scene.rng.uniform(-9, 9, (CORNERS, 3))
-    regression = Regression(scene.features, [noise_n3], WORKING)
+    if points_n3 is None:
+        points_n3 = scene.rng.uniform(-9, 9, (CORNERS, 3))
+    regression = Regression(scene.features, [points_n3], WORKING)
     return Localizer(scene_map, config or LocalizerConfig(), "cpu").solve(regression, CAMERA, 0.0)
 
 
@@ -90,6 +93,43 @@ def test_what_two_places_show_alike_is_ambiguous():
     found = localized(scene, scene.landmarks((30.0, 0.0, 0.0)))
     assert found.ambiguous
     assert found.second_best_ratio > 0.9
+
+
+def test_a_pose_of_the_head_is_ambiguous_where_its_landmarks_have_twins():
+    scene = Scene()
+    landmarks = scene.landmarks((30.0, 0.0, 0.0))
+    found = localized(scene, landmarks, points_n3=scene.points_n3)
+    assert found.ambiguous
+    near = localized(scene, scene.landmarks((2.0, 0.0, 0.0)), points_n3=scene.points_n3)
+    assert not near.ambiguous  # a wall of the same tiles is one place
+    assert near.second_best_ratio == 0.0
+
+
+def test_of_two_places_the_one_that_more_landmarks_agree_with_is_it():
+    """The head is wrong: it puts the image where 100 of the 150 corners look the same."""
+    scene = Scene()
+    landmarks, away_3 = scene.landmarks(), np.array([30.0, 0.0, 0.0])
+    tensors = landmarks.tensors()
+    copied = Landmarks(**{name: tensor[:100].clone() for name, tensor in tensors.items()})
+    both = Landmarks(
+        torch.cat([landmarks.points_l3, copied.points_l3 + torch.from_numpy(away_3).float()]),
+        torch.cat([tensors["descriptors_lC"], copied.tensors()["descriptors_lC"]]),
+        torch.cat([tensors["directions_l3"], copied.tensors()["directions_l3"]]),
+    )
+    found = localized(scene, both, points_n3=scene.points_n3 + away_3)
+    assert found.map_from_camera.distance_m(TRUTH) < 0.02
+    assert 0.5 < found.second_best_ratio < 0.8
+
+
+def test_twins_look_alike_and_are_elsewhere():
+    scene = Scene()
+    all_150, config = torch.arange(CORNERS), LandmarkSearchConfig()
+    for offset_m, ratio in (((30.0, 0.0, 0.0), 1.0), ((2.0, 0.0, 0.0), 0.0)):
+        twins = LandmarkTwins(scene.landmarks(offset_m), config)
+        assert twins.ratio(all_150) == ratio
+        assert twins.ratio(all_150) == ratio  # remembered
+    assert LandmarkTwins(scene.landmarks(), config).ratio(all_150) == 0.0
+    assert LandmarkTwins(scene.landmarks(), config).ratio(all_150[:0]) == 0.0
 
 
 def test_few_landmarks_that_agree_verify_nothing():
@@ -121,8 +161,9 @@ def test_each_feature_is_matched_to_the_landmark_that_looks_most_like_it():
 def test_elsewhere_is_far_from_all_points():
     scene = Scene()
     landmarks = scene.landmarks()
-    points_l3, few_m3 = landmarks.points_l3.double().numpy(), scene.points_n3[:3]
+    points_l3, few_m = landmarks.points_l3.double().numpy(), torch.arange(3)
+    few_m3 = points_l3[:3]
     distance_lm = np.linalg.norm(points_l3[:, None] - few_m3, axis=2)
     expected_l = (distance_lm > 2.5).all(axis=1)
     assert 100 < expected_l.sum() < len(landmarks) - 3
-    assert np.array_equal(elsewhere(landmarks, few_m3, 2.5).numpy(), expected_l)
+    assert np.array_equal(elsewhere(landmarks, few_m, 2.5).numpy(), expected_l)

@@ -438,7 +438,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     plain = tiny_map(local_encoder_hash=weights_hash)
     localizer = Localizer(
         SceneMap(plain.metadata, plain.heads, None, landmarks),
-        LocalizerConfig(places=places), "cpu",
+        LocalizerConfig(places=places, search=None), "cpu",
     )  # fmt: skip
     right_G, wrong_G = torch.tensor([0.6, 0.8]), torch.tensor([0.8, -0.6])
     own_G = torch.tensor([1.0, 0.0])

@@ -189,13 +189,14 @@ def test_pairs_are_each_others_best_nearby(world, at_once_from, monkeypatch):
     assert (cosine_nm > 0.7).sum() > 200
     best_nm = (cosine_nm == cosine_nm.amax(0)) & (cosine_nm == cosine_nm.amax(1, keepdim=True))
     patch_p, landmark_p = torch.nonzero(best_nm & (cosine_nm > 0.7), as_tuple=True)
-    pixels_p2, points_p3 = landmark_refinement._match(
+    pixels_p2, points_p3, number_p = landmark_refinement._match(
         views[3], patches, landmarks, CAMERA, 30.0, LandmarkRefinementConfig(min_cosine=0.7)
     )
     found = set(map(tuple, np.hstack([pixels_p2, points_p3])))
     expected = patches.pixels_n2[patch_p], landmarks.points_l3[index_m[landmark_p]]
     assert found == set(map(tuple, torch.cat(expected, dim=1).double().numpy()))
     assert len(found) > 40
+    assert np.array_equal(landmarks.points_l3[number_p].double().numpy(), points_p3)
 
 
 def test_a_rough_pose_becomes_exact(world):
