@@ -80,7 +80,7 @@ def _refinement_view(view: MappingView, motion: RecordedMotion, count: int) -> R
     features = view.features.head(count)
     pixels_n2 = features.pixels_n2.double().cpu().numpy()
     return RefinementView(
-        features.descriptors_nC.float().cpu(), pixels_n2, view.intrinsics_4.double().numpy(),
+        features.descriptors_nC.half().cpu(), pixels_n2, view.intrinsics_4.double().numpy(),
         float(2 * view.intrinsics_4[3]), motion.recorded, motion.base_from_camera, motion.stretch,
         motion.velocity_6,
     )  # fmt: skip

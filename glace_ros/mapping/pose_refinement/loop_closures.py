@@ -111,8 +111,8 @@ def _loop(
     other = views[second]
     if not len(other.pixels_n2):
         return None
-    known_mC = views[first].descriptors_nC[torch.from_numpy(seen.patch_m)]
-    similarity_mn = known_mC @ other.descriptors_nC.T
+    known_mC = views[first].descriptors_nC[torch.from_numpy(seen.patch_m)].float()
+    similarity_mn = known_mC @ other.descriptors_nC.float().T
     best_m, index_m = similarity_mn.max(dim=1)
     mutual_m = similarity_mn.argmax(dim=0)[index_m] == torch.arange(len(index_m))
     good_m = (mutual_m & (best_m > keypoints.min_cosine)).numpy()

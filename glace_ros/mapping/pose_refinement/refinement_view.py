@@ -29,7 +29,7 @@ class RefinementView:
     """One mapping image, its best patches."""
 
     descriptors_nC: torch.Tensor
-    """Unit norm, fp32."""
+    """Unit norm, fp16: as they are kept anyway, which on the CPU takes no memory once more."""
     pixels_n2: NDArray[np.float64]
     """Of the recorded image at working size."""
     intrinsics_4: NDArray[np.float64]

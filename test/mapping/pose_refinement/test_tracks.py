@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement import tracks as tracks_module
 from glace_ros.mapping.pose_refinement.cameras import Cameras
 from glace_ros.mapping.pose_refinement.tracks import (
     PairMatches,
@@ -56,6 +57,21 @@ def test_the_most_similar_match_is_joined_first(order):
     matches = [pair(0, 1, (0, 0, 0.8), (0, 1, 0.9)), pair(1, 2, (0, 0, 0.85), (1, 1, 0.85))]
     tracks = tracks_of(matches[::order], pixels_of(2, 2, 2), 2)
     assert as_sets(tracks) == {frozenset({(0, 0), (1, 1), (2, 1)}), frozenset({(1, 0), (2, 0)})}
+
+
+def test_it_does_not_matter_how_many_matches_are_joined_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    matches = [
+        pair(a, b, *zip(range(30), rng.permutation(30), rng.uniform(0.5, 1.0, 30), strict=True))
+        for a in range(5)
+        for b in range(a)
+    ]
+    at_once = tracks_of(matches, pixels_of(*[30] * 5), 2)
+    monkeypatch.setattr(tracks_module, "_AT_ONCE", 7)
+    some_by_some = tracks_of(matches, pixels_of(*[30] * 5), 2)
+    assert at_once.track_count > 30
+    for part, expected in zip(some_by_some, at_once, strict=True):
+        assert (part == expected).all()
 
 
 def test_nothing_matched_is_no_track():
