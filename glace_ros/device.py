@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import torch
 
 from glace_ros.errors import GlaceError
+
+_CPU_DESCRIPTION = Path("/proc/cpuinfo")
+"""Of Linux, x86-64 and aarch64 alike."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -57,12 +61,19 @@ def faster_dtype(device: torch.device, width: int, rows: int = 2048) -> torch.dt
     )
 
 
-def computes_faster_in_half(device: torch.device, width: int) -> bool:
-    """Whether a robot's networks, with layers of this width, are to compute in bfloat16: on CPUs
-    that are faster in it. On the office neither poses nor landmarks found changed by it
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a robot's networks are to compute in bfloat16: on CPUs with instructions for it. On
+    the office neither poses nor landmarks found changed by it
     (docs/experiments/2026-11-28-faster-query.md); not tried on a GPU, which keeps to float32.
     """
-    return device.type == "cpu" and faster_dtype(device, width, 1000) == torch.bfloat16
+    # looked up, not tried as in training: two runs on one machine are to give the same poses
+    if device.type != "cpu":
+        return False
+    try:
+        described = _CPU_DESCRIPTION.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(described.split())
 
 
 def _matmul_seconds(dtype: torch.dtype, width: int, rows: int) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from glace_ros.device import choose_device, computes_faster_in_half
+from glace_ros.device import choose_device, has_bfloat16
 from glace_ros.errors import WeightsError
 from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.features.global_encoder import VladEncoder
@@ -62,7 +62,7 @@ class Localizer:
         self.device = choose_device(device)
         metadata = scene_map.metadata
         metadata.check_encoders()
-        self._half = computes_faster_in_half(self.device, metadata.head.width)
+        self._half = has_bfloat16(self.device)
         self._encoder = local_encoder(metadata.local_encoder, self.device, half=self._half)
         _check_channels(
             metadata.local_encoder, self._encoder.channels, metadata.head.local_channels

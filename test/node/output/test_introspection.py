@@ -51,7 +51,7 @@ def estimate_of(pixels_m2, camera=CAMERA, points_m3=None):
         rays_m2 = (pixels_m2 - [camera.cx_px, camera.cy_px]) / [camera.fx_px, camera.fy_px]
         points_m3 = POSE.transform(3.0 * np.column_stack([rays_m2, np.ones(len(rays_m2))]))
     count = len(pixels_m2)
-    return PoseEstimate(POSE, np.eye(6), count, 1000, 1.5, 0.01, pixels_m2, points_m3)
+    return PoseEstimate(POSE, np.eye(6), count, 1000, 1.5, 0.01, pixels_m2, points_m3, camera)
 
 
 # --- the picture ---
