@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.mapping.pose_refinement.factor_graph import Expected, FactorGraph
+from glace_ros.mapping.pose_refinement.freed_memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +87,10 @@ def adjust(
         seen._replace(points_k3=factors.points(numbers))
         for seen, numbers in zip(observations, points, strict=True)
     ]
-    return BundleResult(poses, adjusted, factors.camera(), factors.cost, shown)
+    result = BundleResult(poses, adjusted, factors.camera(), factors.cost, shown)
+    del factors
+    give_back()
+    return result
 
 
 def _odometry_shown(

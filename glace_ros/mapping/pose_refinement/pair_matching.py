@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from glace_ros.mapping.pose_refinement.freed_memory import give_back
 from glace_ros.mapping.pose_refinement.parallel import in_parallel
 from glace_ros.mapping.pose_refinement.tracks import PairMatches
 from glace_ros.mapping.views.triangulation import (
@@ -91,6 +92,7 @@ def match_pairs(
         return _together([match(pair) for pair in pairs[start : start + _PAIRS_AT_ONCE]])
 
     found = in_parallel(match_some, range(0, len(pairs), _PAIRS_AT_ONCE))
+    give_back()
     return [pair for some in found for pair in some]
 
 
