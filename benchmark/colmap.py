@@ -167,7 +167,7 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--features", type=whole_number(1), default=2048, help="SIFT's, of an image, at most"
     )
     parser.add_argument(
-        "--neighbours", type=whole_number(0), default=50,
+        "--neighbours", type=whole_number(0), default=20,
         help="images that COLMAP matches each with, by their positions; 0: all",
     )  # fmt: skip
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for everything that is made")

@@ -32,7 +32,7 @@ RECALL = {"5cm_5deg": "5 cm / 5 deg", "10cm_5deg": "10 cm / 5 deg", "25cm_2deg":
 class Side:
     """One of the two.
 
-    mapping: `seconds`, `mapping_frames`, `map_bytes`.
+    mapping: `seconds`, `cpu_s`, `mapping_frames`, `map_bytes`.
     query: as `evaluate --json` has it.
     foreign: the same of images out of the map, with `foreign_accepts`; None: there are none.
     """
@@ -88,6 +88,7 @@ def _mapping_rows(peer: Mapping[str, Any], ours: Mapping[str, Any]) -> list[Row]
     return [
         Row("images mapped from", peer["mapping_frames"], ours["mapping_frames"], "{:.0f}".format),
         *steps,
+        Row("the same, CPU time of all threads, s", peer["cpu_s"], ours["cpu_s"], "{:.1f}".format),
         Row("map, MB", peer["map_bytes"], ours["map_bytes"], lambda b: f"{b / 1e6:.2f}"),
     ]
 

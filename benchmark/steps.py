@@ -14,6 +14,7 @@ from rich.console import Console
 from glace_ros.atomic_write import write_atomically
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Callable
     from pathlib import Path
 
@@ -38,7 +39,8 @@ def once(folder: Path, name: str, work: Callable[[], dict[str, Any]]) -> dict[st
 
 
 def glace_once(folder: Path, name: str, command: str, *arguments: object) -> dict[str, Any]:
-    """The JSON of a glace command, with its wall time, peak memory and exit code.
+    """The JSON of a glace command, with `wall_s`, `cpu_s` (of all threads), `peak_gb` and
+    `exit_code`.
 
     Ends the benchmark with its exit code where it fails.
     """
@@ -47,20 +49,24 @@ def glace_once(folder: Path, name: str, command: str, *arguments: object) -> dic
         written = folder / f"{name}.new"
         written.unlink(missing_ok=True)
         start = time.perf_counter()
-        code, peak_gb = glace(command, *arguments, "--json", written)
+        code, usage = glace(command, *arguments, "--json", written)
         if code not in DONE or not written.is_file():
             sys.exit(code or 1)
         metrics = dict(json.loads(written.read_text()))
         written.unlink()
-        wall_s = time.perf_counter() - start
-        return metrics | {"wall_s": wall_s, "peak_gb": peak_gb, "exit_code": code}
+        return metrics | {
+            "wall_s": time.perf_counter() - start,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "peak_gb": usage.ru_maxrss / 1e6,  # kB on Linux
+            "exit_code": code,
+        }
 
     return once(folder, name, work)
 
 
-def glace(*arguments: object) -> tuple[int, float]:
-    """Runs a glace command: exit code, and the peak of its resident memory in GB."""
+def glace(*arguments: object) -> tuple[int, resource.struct_rusage]:
+    """Runs a glace command: exit code, and what it used."""
     process = subprocess.Popen([*GLACE, *map(str, arguments)])
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss / 1e6  # kB on Linux
+    return process.returncode, usage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +18,15 @@ from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.rejection import RejectionCode
 
 pytest.importorskip("benchmark", reason="benchmark/ is not installed: tests of it run in the repo")
-from benchmark import colmap
+from benchmark import colmap, steps
 from benchmark.colmap_images import intrinsics
 from benchmark.colmap_table import STEPS, Row, Side, rows
-from benchmark.steps import once
 
 PEER = Side(
     {
         "seconds": {"read": 1.0, "extract": 10.0, "match": 15.0, "triangulate": 5.0,
                     "describe": 2.0, "total": 33.0},
+        "cpu_s": 60.0,
         "mapping_frames": 200,
         "map_bytes": 2_000_000,
     },
@@ -39,6 +41,7 @@ OURS = Side(
     {
         "seconds": {"read": 2.0, "encode": 20.0, "prepare": 10.0, "train": 100.0, "judge": 4.0,
                     "report": 30.0, "refine": 0.0, "total": 170.0},
+        "cpu_s": 300.0,
         "mapping_frames": 200,
         "map_bytes": 3_000_000,
     },
@@ -56,6 +59,7 @@ BAGS = ("--mapping", "a", "--query", "b")
 def test_a_row_has_both_figures_and_ours_as_a_ratio_of_the_peers():
     cells = {what: tuple(more) for what, *more in (row.cells() for row in rows(PEER, OURS))}
     assert cells["mapping in all, s"] == ("33.0", "170.0", "5.15")
+    assert cells["the same, CPU time of all threads, s"] == ("60.0", "300.0", "5.00")
     assert cells["matched and triangulated, s"] == ("20.0", "10.0", "0.50")
     assert cells["map, MB"] == ("2.00", "3.00", "1.50")
     assert cells["a query, median, ms"] == ("200", "50", "0.25")
@@ -101,9 +105,32 @@ def test_a_folder_keeps_the_figures_of_one_choice(tmp_path, monkeypatch):
         colmap.require_same_choice(tmp_path, {**chosen, "minutes": 2.0})
 
 
+def test_the_table_is_printed_and_its_numbers_are_in_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(colmap, "find_spec", lambda name: name)
+    monkeypatch.setattr(colmap, "version", lambda name: "4.2.1")
+    monkeypatch.setattr(colmap, "_peer", lambda args: PEER)
+    monkeypatch.setattr(colmap, "_ours", lambda args: OURS)
+    assert colmap.main([*BAGS, "--folder", str(tmp_path / "new")]) == 0
+    assert "pycolmap 4.2.1" in capsys.readouterr().out
+    written = json.loads((tmp_path / "new" / "comparison.json").read_text())["rows"]
+    assert {"what": "map, MB", "colmap": 2e6, "glace": 3e6, "ratio": 1.5} in written
+
+
+def test_a_command_is_timed_and_its_failure_ends_the_benchmark(tmp_path, monkeypatch):
+    program = "import sys; open(sys.argv[-1], 'w').write('{\"a\": 1}'); sys.exit(int(sys.argv[1]))"
+    monkeypatch.setattr(steps, "GLACE", (sys.executable, "-c", program))
+    found = steps.glace_once(tmp_path, "failed_its_check", "3")
+    assert (found["a"], found["exit_code"]) == (1, 3)
+    assert min(found[key] for key in ("wall_s", "cpu_s", "peak_gb")) > 0
+    with pytest.raises(SystemExit) as ended:
+        steps.glace_once(tmp_path, "failed", "2")
+    assert ended.value.code == 2
+    assert not (tmp_path / "failed.json").exists()
+
+
 def test_a_step_is_done_once(tmp_path):
-    assert once(tmp_path, "step", lambda: {"seconds": 1.0}) == {"seconds": 1.0}
-    assert once(tmp_path, "step", lambda: {"seconds": 2.0}) == {"seconds": 1.0}
+    assert steps.once(tmp_path, "step", lambda: {"seconds": 1.0}) == {"seconds": 1.0}
+    assert steps.once(tmp_path, "step", lambda: {"seconds": 2.0}) == {"seconds": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +160,7 @@ def test_colmap_maps_the_wall_where_it_is(mapped):
     assert len(depth_l) == figures["points"] > 50
     assert np.median(np.abs(depth_l - WALL_M)) < 0.01
     seconds = dict(figures["seconds"])
+    assert figures["cpu_s"] > 0
     assert seconds.pop("total") == pytest.approx(sum(seconds.values()))
 
 
