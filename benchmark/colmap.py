@@ -138,11 +138,11 @@ def choice(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def require_same_choice(folder: Path, chosen: dict[str, Any]) -> None:
-    """Raises GlaceError where the folder holds figures of another choice; notes it in a new one."""
+    """Raises GlaceError where the folder holds figures of another choice; else notes this one."""
     file = folder / "choice.json"
-    if not file.is_file():
+    if not any(step != file for step in folder.glob("*.json")):  # none, or one that failed at once
         write_json(file, chosen)
-    before = json.loads(file.read_text())
+    before = json.loads(file.read_text()) if file.is_file() else {}
     other = [name for name in chosen if before.get(name) != chosen[name]]
     if other:
         raise GlaceError(

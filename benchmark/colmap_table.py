@@ -16,7 +16,7 @@ _FAR = f"{FALSE_ACCEPT[0]:g} m / {FALSE_ACCEPT[1]:g} deg"
 STEPS = (
     ("read the images", ("read",), ("read",)),
     ("features", ("extract",), ("encode",)),
-    ("poses refined", (), ("refine",)),
+    ("poses checked or refined", (), ("refine",)),
     ("matched and triangulated", ("match", "triangulate"), ("prepare",)),
     ("points described", ("describe",), ()),
     ("trained", (), ("train",)),

@@ -99,7 +99,9 @@ def test_a_folder_keeps_the_figures_of_one_choice(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     chosen = colmap.choice(colmap.parsed([*BAGS, "--minutes", "1"]))
     assert chosen["threads"] == colmap.threads() == 3
-    colmap.require_same_choice(tmp_path, chosen)
+    colmap.require_same_choice(tmp_path, {**chosen, "mapping": "mistyped"})
+    colmap.require_same_choice(tmp_path, chosen)  # there are no figures of the other yet
+    steps.once(tmp_path, "colmap_read", lambda: {"seconds": 1.0})
     colmap.require_same_choice(tmp_path, chosen)
     with pytest.raises(colmap.GlaceError, match="another minutes: name another --folder"):
         colmap.require_same_choice(tmp_path, {**chosen, "minutes": 2.0})
