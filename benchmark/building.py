@@ -11,12 +11,9 @@ done lies in the folder and is not done again; a step that was cut off goes on f
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +30,7 @@ from benchmark.building_figures import (
     trajectory_cells,
 )
 from benchmark.building_recordings import record, recordings
-from glace_ros.atomic_write import write_atomically
+from benchmark.steps import GLACE, glace_once
 from glace_ros.simulation.bag_messages import TRUTH_TOPIC
 
 if TYPE_CHECKING:
@@ -46,10 +43,7 @@ VARIANTS: dict[str, tuple[object, ...]] = {
     "truth": ("--refine-poses", "off", "--pose-source", TRUTH_TOPIC),
 }
 """What poses a map is made of."""
-GLACE = (sys.executable, "-c", "import sys; from glace_ros.cli import main; sys.exit(main())")
 GROWTH = (250, 500, 1000)
-DONE = (0, 3)
-"""Exit codes of build_map that leave a map; 3: it failed its own check."""
 
 
 def main() -> int:
@@ -167,7 +161,7 @@ class Benchmark:
         if any(self._folder.glob(f"{name}.glace.*")):
             arguments.append("--resume")
         arguments += without("--refine-poses", options, self._offered["build_map"])
-        return self._step(f"{name}.build", "build_map", arguments)
+        return glace_once(self._folder, f"{name}.build", "build_map", *arguments)
 
     def _evaluate(self, name: str, query: Path) -> dict[str, Any]:
         """Metrics, and `mine`: those that it has no key for."""
@@ -175,33 +169,8 @@ class Benchmark:
         tum = self._folder / f"{step}.tum"
         arguments = ["--map", self._map(name), "--bag", query, "--pose-source", TRUTH_TOPIC]
         align = without("--align", ("--align", "similarity"), self._offered["evaluate"])
-        metrics = self._step(step, "evaluate", [*arguments, "--tum", tum, *align])
+        metrics = glace_once(self._folder, step, "evaluate", *arguments, "--tum", tum, *align)
         return {**metrics, "mine": own_recall(tum, query, metrics)}
-
-    def _step(self, name: str, command: str, arguments: Sequence[object]) -> dict[str, Any]:
-        """The command's JSON, with its wall time and peak memory; run where it was not yet."""
-        file, written = self._folder / f"{name}.json", self._folder / f"{name}.new"
-        if file.is_file():
-            return dict(json.loads(file.read_text()))
-        written.unlink(missing_ok=True)
-        Console().print(f"{time.strftime('%H:%M:%S')} {command}: {name}")
-        start = time.perf_counter()
-        code, peak_gb = glace(command, *arguments, "--json", written)
-        if code not in DONE or not written.is_file():
-            sys.exit(code or 1)
-        metrics = json.loads(written.read_text())
-        metrics |= {"wall_s": time.perf_counter() - start, "peak_gb": peak_gb, "exit_code": code}
-        write_atomically(file, json.dumps(metrics))
-        written.unlink()
-        return dict(metrics)
-
-
-def glace(*arguments: object) -> tuple[int, float]:
-    """Runs a glace command: exit code, and the peak of its resident memory in GB."""
-    process = subprocess.Popen([*GLACE, *map(str, arguments)])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss / 1e6  # kB on Linux
 
 
 def offered_options(command: str) -> str:

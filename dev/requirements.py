@@ -18,15 +18,17 @@ except ImportError:  # Python 3.10
 
 DEV = Path(__file__).resolve().parent
 PYPROJECT = DEV.parent / "pyproject.toml"
+LEFT_OUT = {"colmap"}
+"""Extras that nothing here needs: for whoever compares with others."""
 
 
 def main() -> None:
-    """Build requirements, dependencies and all extras, one on a line."""
+    """Build requirements, dependencies and the extras but those left out, one on a line."""
     metadata = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
     project = metadata["project"]
     requirements = metadata["build-system"]["requires"] + project["dependencies"]
-    for extra in project["optional-dependencies"].values():
-        requirements += extra
+    for name, extra in project["optional-dependencies"].items():
+        requirements += [] if name in LEFT_OUT else extra
     for distro in sys.argv[1:]:
         requirements = [line for line in requirements if not line.startswith("ros-jazzy-")]
         requirements += (DEV / f"{distro}.txt").read_text(encoding="utf-8").splitlines()

@@ -118,6 +118,14 @@ def test_every_requirement_is_pinned() -> None:
     assert set(requirements) - pinned == set()
 
 
+def test_make_installs_nothing_that_only_a_comparison_needs() -> None:
+    program = [sys.executable, str(REPO / "dev" / "requirements.py")]
+    said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^trimesh\b", said, re.MULTILINE)
+    assert "pycolmap" in PYPROJECT
+    assert "pycolmap" not in said
+
+
 def test_ros2_run_finds_each_subcommand() -> None:
     cmake = (REPO / "CMakeLists.txt").read_text(encoding="utf-8")
     patterns = re.findall(r'"(\^    (?:\\"|[^"])*)"', cmake)
