@@ -62,7 +62,8 @@ class Localizer:
         self.device = choose_device(device)
         metadata = scene_map.metadata
         metadata.check_encoders()
-        self._half = has_bfloat16(self.device)
+        # without landmarks to make it exact, a pose is as good as the head's points
+        self._half = scene_map.landmarks is not None and has_bfloat16(self.device)
         self._encoder = local_encoder(metadata.local_encoder, self.device, half=self._half)
         _check_channels(
             metadata.local_encoder, self._encoder.channels, metadata.head.local_channels

@@ -67,7 +67,7 @@ class Accepting:
             return Rejection(RejectionCode.FEW_INLIERS, inliers=9, points=1000, needed_inliers=50)
         none_2, none_3 = np.zeros((0, 2)), np.zeros((0, 3))
         pose = Pose.from_planar(1.0, 2.0, 0.3)
-        return PoseEstimate(pose, 1e-4 * np.eye(6), 400, 1000, 1.5, 0.01, none_2, none_3)
+        return PoseEstimate(pose, 1e-4 * np.eye(6), 400, 1000, 1.5, 0.01, none_2, none_3, camera)
 
 
 class Frames:
