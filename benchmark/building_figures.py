@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WRONG_LOOP = (4.0, 60.0)
-"""(m, deg) between two views that cannot show the same: a loop between them is wrong."""
+WRONG_LOOP = (4.0, 86.0)
+"""(m, deg) between two views that cannot show the same, with a camera of 86 degrees: a loop between
+them is wrong.
+"""
 RECALL = (0.25, 5.0)
 """(m, deg) of a pose that counts."""
 

@@ -70,12 +70,12 @@ def test_loops_between_views_that_cannot_see_the_same_are_wrong():
     truth = a_track()
     stamps = [(0, stamp_ns) for stamp_ns in truth.stamps_n.tolist()]
     right = [[stamps[0], stamps[100]], [stamps[10], stamps[105]]]
-    wrong = [[stamps[0], stamps[50]], [stamps[20], stamps[40]]]  # across; 1/10 around: 72 deg
+    wrong = [[stamps[0], stamps[50]], [stamps[20], stamps[45]]]  # across; 1/8 around: 90 deg
     assert wrong_loops([], truth) == 0
     assert wrong_loops(right, truth) == 0
     assert wrong_loops(right + wrong, truth) == 2
     near = replace(truth, xyz_n3=0.1 * truth.xyz_n3)  # within a metre: only the turn tells
-    turned = [[stamps[20], stamps[36]], [stamps[20], stamps[40]]]  # 58 and 72 deg
+    turned = [[stamps[20], stamps[42]], [stamps[20], stamps[45]]]  # 79 and 90 deg
     assert wrong_loops(turned, near) == 1
     ahead = replace(truth, rotations=Rotation.identity(len(truth.stamps_n)))
     apart = [[stamps[0], stamps[8]], [stamps[0], stamps[20]]]  # 2.5 and 5.9 m
