@@ -140,6 +140,8 @@ class PoseSteps:
         ]
         speeds_n2 = np.maximum(around_n22.max(axis=1), np.maximum(fast_2, self._slowest_2))
         driven_n2 = _AT_SPEED * speeds_n2 * self._unhurried_n1
+        # at either end one side alone is known, and a turn that began or ended there is not
+        driven_n2[np.isnan(before_n6[:, 0]) | np.isnan(after_n6[:, 0])] *= 2.0
         driven_n2[driven_n2[:, 1] > _QUARTER_TURN_RAD] *= [2.0, np.inf]
         self._possible_n2 = _LEAST_2 + driven_n2
 

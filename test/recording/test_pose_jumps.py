@@ -101,6 +101,11 @@ def test_smooth_drives_of_any_speed_and_gaps_are_silent(seed, rate_hz, fast_mps,
     assert find_pose_jumps([without(whole, gap_s, gap_s + gone_s)]) == []
 
 
+def test_a_turn_with_which_a_recording_of_few_poses_begins_is_silent():
+    """By 63 degrees in the first 0.6 s: nothing before it tells that the robot was turning."""
+    assert find_pose_jumps([smooth_drive(273, 2.0, 0.0)]) == []
+
+
 @given(
     st.integers(0, 9999), st.floats(10.0, 200.0), st.floats(0.0, 1.5), st.floats(0.05, 0.95),
     st.floats(0.6, 20.0), st.floats(-3.0, 3.0), st.floats(-2.5, 2.5),
