@@ -179,7 +179,7 @@ class EncodingJournal:
             ),
             "stamps_v": torch.from_numpy(views.stamps_v[self._views :]),
             "drives_v": torch.from_numpy(views.drives_v[self._views :]),
-            "intrinsics_v4": torch.stack([views[view].intrinsics_4 for view in new]),
+            "intrinsics_v4": views.recorded_intrinsics_v4[self._views :],
         }
 
     def _append(self, tensors: dict[str, torch.Tensor], patches: int) -> None:

@@ -115,6 +115,7 @@ class MappingViews(Sequence[MappingView]):
         self._rows: list[tuple[int, int]] = []  # start and length of each copy of each view
         self._recorded: list[MappingView] = []  # as appended, but for their features
         self._map_from_camera: list[Pose] = []
+        self._intrinsics: list[torch.Tensor] = []
 
     def append(self, view: MappingView, augmented: Sequence[LocalFeatures] = ()) -> None:
         """Take in a view; fewer of its patches where memory is scarce. Raises MappingError where
@@ -135,6 +136,7 @@ class MappingViews(Sequence[MappingView]):
         code_G = None if view.descriptor_G is None else view.descriptor_G.cpu()
         kept = view._replace(features=_NONE, intrinsics_4=intrinsics_4, descriptor_G=code_G)
         self._recorded.append(kept)
+        self._intrinsics.append(intrinsics_4)
         for copy in range(self.copies):
             count = min(self.patches, len(copies[copy].scores_n)) if copy < len(copies) else 0
             rows = slice(self.end, self.end + count)
@@ -210,11 +212,15 @@ class MappingViews(Sequence[MappingView]):
             raise ValueError(f"{len(map_from_camera)} poses for {len(self)} views")
         self._map_from_camera = list(map_from_camera)
 
+    @property
+    def recorded_intrinsics_v4(self) -> torch.Tensor:
+        """Of every view as it was appended, whatever `correct_intrinsics` changed."""
+        return torch.stack([view.intrinsics_4 for view in self._recorded])
+
     def correct_intrinsics(self, correction: IntrinsicsCorrection) -> None:
         """Of all views, which are of one camera."""
-        for number, view in enumerate(self._recorded):
-            true_4 = correction.corrected_n4(view.intrinsics_4.double().numpy())
-            self._recorded[number] = view._replace(intrinsics_4=torch.from_numpy(true_4).float())
+        true_v4 = correction.corrected_n4(self.recorded_intrinsics_v4.double().numpy())
+        self._intrinsics = list(torch.from_numpy(true_v4).float())
 
     @property
     def descriptors_vG(self) -> torch.Tensor | None:
@@ -253,5 +259,7 @@ class MappingViews(Sequence[MappingView]):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
         return self._recorded[index]._replace(
-            features=self.features(index), map_from_camera=self._map_from_camera[index]
+            features=self.features(index),
+            map_from_camera=self._map_from_camera[index],
+            intrinsics_4=self._intrinsics[index],
         )

@@ -11,6 +11,7 @@ from support.core_scenes import unit_rows
 
 from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
+from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
 from glace_ros.mapping.views.mapping_views import MappingView, MappingViews, sample_bytes
@@ -118,6 +119,22 @@ def test_what_comes_after_is_written_behind_it(written):
     again = empty()
     journal(folder, again).restore()
     assert_same(again, encoded)
+
+
+def test_views_are_written_as_recorded_also_once_their_intrinsics_are_corrected(tmp_path):
+    """Who goes on corrects them again, all of them."""
+    encoded = empty()
+    book = journal(tmp_path / "x", encoded)
+    add_views(encoded, 0, 9)
+    book.save()
+    add_views(encoded, 9, 20)
+    recorded_v4 = torch.stack([view.intrinsics_4 for view in encoded.views])
+    encoded.views.correct_intrinsics(IntrinsicsCorrection(-0.01, -0.02, 0.001, 0.0))
+    place(encoded, 5)
+    book.save()
+    found = empty()
+    journal(tmp_path / "x", found).restore()
+    assert torch.equal(torch.stack([view.intrinsics_4 for view in found.views]), recorded_v4)
 
 
 def test_encoding_goes_on_in_the_middle(tmp_path):

@@ -22,6 +22,7 @@ from glace_ros.errors import MappingError
 from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.resume.encoding_journal import EncodingJournal
 from glace_ros.mapping.training.map_trainer import MapTrainer
@@ -217,6 +218,19 @@ def test_poses_can_be_replaced_when_all_is_encoded(encoder):
         np.testing.assert_allclose(
             camera_from_map_34, after.inverse().matrix_44[:3], rtol=0, atol=1e-6
         )
+
+
+def test_intrinsics_can_be_corrected_when_all_is_encoded(encoder):
+    encoded = encoded_drive(encoder, 3, FeatureBufferConfig(patches=20))
+    recorded_v4 = encoded.views.recorded_intrinsics_v4
+    correction = IntrinsicsCorrection(-0.01, 0.02, 0.004, -0.002)
+    for _ in range(2):  # of what is recorded: twice is once
+        encoded.views.correct_intrinsics(correction)
+    buffer = encoded.buffer(np.zeros(3), None, CPU)
+    expected_v4 = correction.corrected_n4(recorded_v4.double().numpy())
+    np.testing.assert_allclose(buffer.intrinsics_v4.numpy(), expected_v4, rtol=1e-6)
+    assert not np.allclose(expected_v4, recorded_v4.numpy(), rtol=1e-3)
+    assert torch.equal(encoded.views.recorded_intrinsics_v4, recorded_v4)
 
 
 def test_each_view_knows_its_drive_and_its_time(encoder):
