@@ -158,7 +158,7 @@ class PoseChoice:
     @property
     def intrinsics(self) -> IntrinsicsCorrection | None:
         """Of the camera, where the map is made with one."""
-        if not self._corrects_intrinsics or not self._intrinsics or not self._reader.info.camera:
+        if not self._corrects_intrinsics or not self._intrinsics:
             return None
         return self._intrinsics.correction
 

@@ -186,8 +186,8 @@ def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetada
             highlight=False,
         )
     if metadata.intrinsics:
-        camera = info.camera
-        own = camera and metadata.true_pinhole(camera.undistorted) != camera.undistorted
+        pinhole = info.camera.undistorted
+        own = metadata.true_pinhole(pinhole) != pinhole
         applied = "applied" if own else "not applied, since these images have another one"
         console.print(
             f"note: the map corrects the camera_info that it was recorded with: {applied}",

@@ -105,18 +105,19 @@ class Localizer:
             results.append((result, attempt))
             if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:
                 break
+        searched = None
         if not any(isinstance(r, PoseEstimate) and r.landmark_verified for r, _ in results):
             searched = self._finder.search(regression, camera, start)
-            results += [(found, _Attempt(regression)) for found in searched]
-        results.sort(key=lambda each: agreement(each[0], each[1].similarity), reverse=True)
-        best, attempt = results[0]
-        if isinstance(best, PoseEstimate) and self._finder.has_twin(best):
+            if searched:
+                results.append((searched, _Attempt(regression)))
+        best, attempt = (searched, _Attempt(regression)) if searched else _best(results)
+        if isinstance(best, PoseEstimate) and (searched or self._finder.has_twin(best)):
             beside = self._finder.search(attempt.regression, camera, start, best)
-            results += [(found, attempt) for found in beside]
-            results.sort(key=lambda each: agreement(each[0], each[1].similarity), reverse=True)
-            best, attempt = results[0]
+            if beside:
+                results.append((beside, attempt))
+        best, attempt = _best(results)
         if isinstance(best, PoseEstimate):
-            others = [(other, its.similarity) for other, its in results[1:]]
+            others = [(other, its.similarity) for other, its in results if other is not best]
             apart_m = self.config.places.apart_m if self.config.places else APART_M
             second_best = second_best_ratio(best, attempt.similarity, others, apart_m)
             ambiguous = second_best > self.scene_map.metadata.max_rival
@@ -188,6 +189,13 @@ class Localizer:
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]
         return Regression(features, HeadPoints(predict, heads), camera, descriptor_G)
+
+
+def _best(
+    results: list[tuple[PoseEstimate | Rejection, _Attempt]],
+) -> tuple[PoseEstimate | Rejection, _Attempt]:
+    """What more of the map agrees with than with any other."""
+    return max(results, key=lambda each: agreement(each[0], each[1].similarity))
 
 
 def _check_channels(name: str, given: int, taken: int) -> None:

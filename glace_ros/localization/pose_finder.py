@@ -64,16 +64,16 @@ class PoseFinder:
         camera: Camera,
         start: float,
         apart_from: PoseEstimate | None = None,
-    ) -> list[PoseEstimate]:
-        """Poses by the landmarks that the image shows, wherever they are: the best one, then one in
-        another place, where landmarks verify them. Arguments as of `find`.
+    ) -> PoseEstimate | None:
+        """The pose by the landmarks that the image shows, wherever they are; None where they do not
+        verify it. Arguments as of `find`.
 
-        apart_from: a pose that landmarks verify; the only one looked for is in another place.
+        apart_from: a pose that landmarks verify; what is looked for is in another place.
         """
         config, refinement = self._config.search, self._config.refinement
         landmarks = self._scene_map.landmarks
         if landmarks is None or config is None or refinement is None:
-            return []
+            return None
         solver = replace(self._solver_config(), ransac_px=config.ransac_px)
         judging = replace(
             self._config,
@@ -83,23 +83,17 @@ class PoseFinder:
             ),
             acceptance=replace(self._config.acceptance, max_sigma_m=config.max_sigma_m),
         )  # fmt: skip
-        found: list[PoseEstimate] = []
-        last = apart_from
-        while len(found) < (1 if apart_from else 2):
-            elsewhere_l = None
-            if last is not None and last.landmark_index_m is not None:
-                elsewhere_l = elsewhere(landmarks, last.landmark_index_m, config.apart_m)
-            matched = matched_landmarks(regression.features, landmarks, config, elsewhere_l)
-            coarse = solve_pose(*matched, regression.camera, solver)
-            if coarse is None:
-                break
-            if len(np.unique(matched[1][coarse.inlier_n], axis=0)) < config.verifying_matches:
-                break
-            result = self._judged(coarse, *matched, regression, camera, start, judging)
-            if not isinstance(result, PoseEstimate) or not result.landmark_verified:
-                break
-            found.append(last := result)
-        return found
+        elsewhere_l = None
+        if apart_from is not None and apart_from.landmark_index_m is not None:
+            elsewhere_l = elsewhere(landmarks, apart_from.landmark_index_m, config.apart_m)
+        matched = matched_landmarks(regression.features, landmarks, config, elsewhere_l)
+        coarse = solve_pose(*matched, regression.camera, solver)
+        if coarse is None:
+            return None
+        if len(np.unique(matched[1][coarse.inlier_n], axis=0)) < config.verifying_matches:
+            return None
+        found = self._judged(coarse, *matched, regression, camera, start, judging)
+        return found if isinstance(found, PoseEstimate) and found.landmark_verified else None
 
     def has_twin(self, estimate: PoseEstimate) -> bool:
         """Whether many of the landmarks that verify a pose look like others elsewhere."""
