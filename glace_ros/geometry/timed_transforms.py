@@ -79,6 +79,15 @@ class TimedTransforms:
         self._start, self._end = 0, count
         return moved
 
+    def keep(self, kept_n: NDArray[np.bool_]) -> None:
+        """Drops all other samples.
+
+        kept_n: for each of `stamps_n`.
+        """
+        self._stamps_n = self.stamps_n[kept_n]
+        self._poses_n34 = self.poses_n34[kept_n]
+        self._start, self._end = 0, len(self._stamps_n)
+
     def neighbours(self, stamp_ns: int) -> tuple[int, int]:
         """Indices into `stamps_n` of the samples before and after; equal at a sample's own stamp.
 

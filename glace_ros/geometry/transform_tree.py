@@ -16,7 +16,9 @@ from glace_ros.geometry.timed_transforms import TimedTransforms
 from glace_ros.geometry.transform_link import Edge, TransformLink
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 
 class TransformError(GlaceError):
@@ -83,6 +85,30 @@ class TransformTree:
         """Forgets everything (after a backward jump of the clock)."""
         with self._lock:
             self._edges.clear()
+
+    def keep_stamps(
+        self, belongs: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+    ) -> list[tuple[str, int, NDArray[np.int64], int]]:
+        """Drops the timed samples that do not belong.
+
+        belongs: for the stamps (n,) of a link, ns, ascending: which to keep; one at least.
+        Returns of each link that lost some: its name as parent->child, how many samples it had,
+        the stamps dropped, and the median of those kept.
+        """
+        changed = []
+        with self._lock:
+            for child, edge in self._edges.items():
+                if edge.static is not None:
+                    continue
+                stamps_n = edge.samples.stamps_n.copy()
+                kept_n = belongs(stamps_n)
+                if kept_n.all():
+                    continue
+                edge.samples.keep(kept_n)
+                middle_ns = int(edge.samples.stamps_n[len(edge.samples) // 2])
+                name = f"{edge.parent}->{child}"
+                changed.append((name, len(stamps_n), stamps_n[~kept_n], middle_ns))
+        return changed
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Pose:
         """target_from_source at one time, interpolated; never extrapolated, never made up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,10 @@ class TransformTrack:
         """The first parent of every child, stored or not."""
         self.unusable: Counter[str] = Counter()
         """Transforms that are no rigid ones, by `parent->child`."""
+        self.unstamped: Counter[str] = Counter()
+        """Transforms of /tf without a time, by `parent->child`."""
+        self.received_ns = array("q")
+        """When each message was recorded, those of poses and calibrations too."""
         self.conflicts: Counter[str] = Counter()
         """Transforms that contradict others, by the tree's sentence."""
         self.overflowed = False
@@ -58,6 +63,9 @@ class TransformTrack:
                 continue
             self._samples += 1
             stamp = None if static else stamp_to_ns(transform.header.stamp)
+            if stamp == 0:
+                self.unstamped[f"{parent}->{child}"] += 1
+                continue
             self._add(parent, child, stamp, transform)
 
     def _add(self, parent: str, child: str, stamp: int | None, transform: Any) -> None:
@@ -86,6 +94,8 @@ class TransformTrack:
         return [
             *(f"/tf: {n} transforms {edge} are not finite numbers, or a zero quaternion; left out"
               for edge, n in self.unusable.items()),
+            *(f"/tf: {n} transforms {edge} have no time stamp; left out"
+              for edge, n in self.unstamped.items()),
             *(f"/tf: {sentence} ({n} transforms left out)"
               for sentence, n in self.conflicts.items()),
         ]  # fmt: skip
@@ -161,6 +171,8 @@ class CameraTrack:
         """The camera's frame by the first message that names one."""
         self.unusable: Counter[str] = Counter()
         """Messages that are no calibration, by why."""
+        self.stamps_ns = array("q")
+        """Of all calibrations, which stand for those of the images: int64 ns."""
         self._image_topic = image_topic
         self._stamps_ns: list[int] = []
         self._cameras: list[Camera] = []
@@ -173,6 +185,7 @@ class CameraTrack:
             self.unusable[str(error)] += 1
             return
         self.frame = self.frame or frame_of(message.header.frame_id)
+        self.stamps_ns.append(stamp_to_ns(message.header.stamp))
         if not self._cameras or camera != self._cameras[-1]:
             self._stamps_ns.append(stamp_to_ns(message.header.stamp))
             self._cameras.append(camera)
@@ -219,6 +232,7 @@ def read_tracks(
     if only is None:
         wanted |= {camera_track.topic} | ({pose_track.topic} if pose_track else set())
     for message in bag.messages(wanted):
+        transforms.received_ns.append(message.received_ns)
         if message.topic in tf_topics:
             transforms.take(message.topic, message.content)
         elif message.topic == camera_track.topic:

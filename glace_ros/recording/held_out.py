@@ -23,6 +23,9 @@ BLOCK_S = 1.0
 passes only once would ask for places that nobody showed.
 """
 
+_PAUSE_NS = 10_000_000_000
+"""Without a pose for longer, nothing was driven that could be held out."""
+
 
 class HeldOutBlocks:
     """Intervals of about BLOCK_S, evenly over one drive. `stamp_ns in blocks` tells what is held
@@ -37,12 +40,25 @@ class HeldOutBlocks:
         """(start, end) of each block, ascending; the end is not in it."""
         if fraction <= 0 or len(stamps_n) < 2:
             return
-        first, last = int(stamps_n[0]), int(stamps_n[-1])
-        blocks = max(1, round((last - first) * fraction / (BLOCK_S * 1e9)))
-        half = (last - first) * fraction / blocks / 2
+        # the drive's own time: where poses pause, and be it for years, it stands still
+        steps_n = np.diff(stamps_n)
+        pauses_n = np.flatnonzero(steps_n > _PAUSE_NS)
+        starts_n = stamps_n[np.concatenate([[0], pauses_n + 1])]
+        ends_n = stamps_n[np.concatenate([pauses_n, [len(stamps_n) - 1]])]
+        until_n = np.cumsum(ends_n - starts_n)
+        length_ns = int(until_n[-1])
+        blocks = max(1, round(length_ns * fraction / (BLOCK_S * 1e9)))
+        half = length_ns * fraction / blocks / 2
         for block in range(blocks):
-            middle = first + (last - first) * (block + 0.5) / blocks
-            self.intervals_ns.append((int(middle - half), int(middle + half)))
+            middle = length_ns * (block + 0.5) / blocks
+            first, last = middle - half, middle + half
+            run, end = (int(np.searchsorted(until_n[:-1], at)) for at in (first, last))
+            for part in range(run, end + 1):
+                before_ns = int(until_n[part - 1]) if part else 0
+                start_ns = int(starts_n[part])
+                begin = start_ns + max(first - before_ns, 0.0)
+                stop = start_ns + min(last - before_ns, int(ends_n[part]) - start_ns)
+                self.intervals_ns.append((int(begin), int(stop)))
 
     def __contains__(self, stamp_ns: int) -> bool:
         block = bisect_right(self.intervals_ns, stamp_ns, key=lambda interval: interval[0]) - 1

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
 from glace_ros.recording.recording_info import RecordingInfo
+from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
     choose_image_topic,
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.geometry.transform_tree import TransformTree
     from glace_ros.recording.bag_file import BagFile
+    from glace_ros.recording.bag_tracks import TransformTrack
 
 # Frames that poses are reported of by convention (REP-105), the one on the ground first.
 _BASE_FRAMES = ("base_footprint", "base_link")
-_ONE_DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     camera_frame = frame_of(first.frame_id)
     transforms = read_tracks(bag, cameras, track, camera_frame, request.max_pose_gap_s)
     cameras.require_camera()
+    _leave_out_strays(bag, transforms, track, [stamp_to_ns(first.stamp), *cameras.stamps_ns])
+    start_ns, duration_s = _recorded_span(bag, transforms)
     camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
     for note in transforms.notes() + cameras.notes():
         bag.note(note)
@@ -95,8 +100,8 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     info = RecordingInfo(
         kind="bag",
         path=bag.path,
-        start_ns=bag.start_ns,
-        duration_s=bag.duration_s,
+        start_ns=start_ns,
+        duration_s=duration_s,
         topics=bag.topics,
         image_topic=image_topic,
         camera_info_topic=info_topic,
@@ -116,11 +121,36 @@ def _first_image(bag: BagFile, topic: str) -> Any:
     """The first image message that can be read."""
     for message in bag.messages([topic]):
         stamp = stamp_to_ns(message.content.header.stamp)
-        if stamp and abs(stamp - message.received_ns) > _ONE_DAY_NS:
-            days = abs(message.received_ns - stamp) / _ONE_DAY_NS
+        if stamp and abs(stamp - message.received_ns) > ONE_DAY_NS:
+            days = abs(message.received_ns - stamp) / ONE_DAY_NS
             bag.note(f"{topic}: its stamps are {days:.1f} days off the time of recording")
         return message.content
     raise RecordingError(f"None of the messages on {topic} can be read")
+
+
+def _leave_out_strays(
+    bag: BagFile, transforms: TransformTrack, track: PoseTrack | None, camera_stamps: list[int]
+) -> None:
+    """Takes out the poses whose stamps cannot belong to the recording, and says so."""
+    camera_stamps_n = np.array(camera_stamps, np.int64)
+    for sentence in leave_out_strays(transforms.tree, camera_stamps_n):
+        bag.note(sentence)
+    for sentence in leave_out_strays(track.tree, camera_stamps_n, "") if track else ():
+        bag.note(f"{track.topic}: {sentence}" if track else sentence)
+
+
+def _recorded_span(bag: BagFile, transforms: TransformTrack) -> tuple[int, float]:
+    """The bag's start in ns and duration in s, without what was recorded before a clock was set."""
+    if bag.duration_s * 1e9 <= ONE_DAY_NS or not transforms.received_ns:
+        return bag.start_ns, bag.duration_s
+    first_ns, last_ns, others = recorded_span_ns(transforms.received_ns)
+    if not others:
+        return bag.start_ns, bag.duration_s
+    bag.note(
+        f"{others} messages of poses, transforms or calibrations were recorded more than a day "
+        "off the others (the recorder's clock was not set yet); durations are without them"
+    )
+    return first_ns, (last_ns - first_ns) / 1e9
 
 
 def _frame_of_calibration(bag: BagFile, cameras: CameraTrack, image_topic: str) -> str:
