@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glace_ros.command_line.arguments import positive
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.drives_reader import DrivesReader
@@ -35,13 +36,19 @@ class RecordingChoice:
     """None: found by itself."""
     pose_source: str | None = None
     """None: found by itself."""
+    tf_topic: str | None = None
+    """None: found by itself."""
+    tf_static_topic: str | None = None
+    """None: found by itself."""
+    max_pose_gap_s: float | None = None
+    """None: the reader's default."""
 
     @staticmethod
     def of(args: argparse.Namespace) -> RecordingChoice:
         """Of a parsed command line."""
         return RecordingChoice(
             _paths(args.bag), _paths(args.scene), args.image_topic, args.camera_info_topic,
-            args.pose_source,
+            args.pose_source, args.tf_topic, args.tf_static_topic, args.max_pose_gap,
         )  # fmt: skip
 
     @property
@@ -113,6 +120,18 @@ def add_recording_arguments(
         help="tf:FRAME, or a topic of Odometry, PoseStamped or PoseWithCovarianceStamped; left "
         "out: tf:map if the bag has it, else the odometry topic",
     )  # fmt: skip
+    parser.add_argument(
+        "--tf-topic", metavar="TOPIC",
+        help="transforms over time; left out: of several topics, that of the images' namespace",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tf-static-topic", metavar="TOPIC", help="static transforms; left out: likewise"
+    )
+    parser.add_argument(
+        "--max-pose-gap", metavar="SECONDS", type=positive,
+        help="poses further apart are not interpolated, and images between them have none; left "
+        "out: 0.5",
+    )  # fmt: skip
 
 
 def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
@@ -142,7 +161,10 @@ def _readers(choice: RecordingChoice, split: str) -> Iterator[PosedImageReader]:
     """Opens one after the other."""
     topics = (choice.image_topic, choice.camera_info_topic, choice.pose_source)
     for path in choice.bags:
-        yield RecordingReader(path, *topics)
+        yield RecordingReader(
+            path, *topics, tf_topic=choice.tf_topic, tf_static_topic=choice.tf_static_topic,
+            max_pose_gap_s=0.5 if choice.max_pose_gap_s is None else choice.max_pose_gap_s,
+        )  # fmt: skip
     for path in choice.scenes:
         require_no_topics(choice, "a scene folder has no topics")
         yield SceneReader(path, split)
@@ -150,8 +172,10 @@ def _readers(choice: RecordingChoice, split: str) -> Iterator[PosedImageReader]:
 
 def require_no_topics(args: argparse.Namespace | RecordingChoice, why: str) -> None:
     """RecordingError where an option is given that is about a bag."""
-    for option in ("image_topic", "camera_info_topic", "pose_source"):
-        if getattr(args, option) is not None:
+    for option in (
+        "image_topic", "camera_info_topic", "pose_source", "tf_topic", "tf_static_topic",
+    ):  # fmt: skip
+        if getattr(args, option, None) is not None:
             words = option.replace("_", "-")
             raise RecordingError(f"--{words} is about a bag: {why}")
 

@@ -75,6 +75,12 @@ def features_key(
             "version": [VERSION, __version__],
             "content": content_hash,
             "topics": [drive.image_topic, drive.camera_info_topic, drive.pose_source],
+            "transforms": [
+                request.recording.tf_topic,
+                request.recording.tf_static_topic,
+                request.recording.max_pose_gap_s,
+                drive.base_from_camera.matrix_44.tolist(),
+            ],
             "weights": list(weights),
             "device": device.type,
             "local_encoder": config.local_encoder,

@@ -37,6 +37,8 @@ class RecordingReader(PosedImageReader):
         pose_source: str | None = None,
         *,
         base_frame: str | None = None,
+        tf_topic: str | None = None,
+        tf_static_topic: str | None = None,
         max_pose_gap_s: float = 0.5,
     ) -> None:
         """Opens the bag, chooses topics and frames, and reads all but the images.
@@ -46,10 +48,17 @@ class RecordingReader(PosedImageReader):
         pose_source: `tf:FRAME` or a topic; found by itself where None.
         base_frame: what a pose topic without a child frame gives the pose of; None: the root of
             the camera's static transforms.
+        tf_topic, tf_static_topic: where the bag has several (see `tf_topics`).
         max_pose_gap_s: no pose is interpolated over a longer gap.
         """
         request = BagRequest(
-            image_topic, camera_info_topic, pose_source, base_frame, max_pose_gap_s
+            image_topic,
+            camera_info_topic,
+            pose_source,
+            base_frame,
+            tf_topic,
+            tf_static_topic,
+            max_pose_gap_s,
         )
         self._bag = BagFile(path)
         try:

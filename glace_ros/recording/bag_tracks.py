@@ -11,7 +11,6 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 from glace_ros.ros_messages.reading import (
-    TF_TYPES,
     frame_of,
     pose_from_transform,
     pose_of,
@@ -19,11 +18,17 @@ from glace_ros.ros_messages.reading import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.recording.bag_file import BagFile
 
 # More samples than this (about 300 MB) are not stored without knowing that they are needed.
 _MAX_SAMPLES = 3_000_000
+
+_SAME_MOUNT_M, _SAME_MOUNT_RAD = 1e-4, 1e-4
+"""Static transforms of two topics that differ by less are one."""
 
 
 class TransformTrack:
@@ -49,6 +54,7 @@ class TransformTrack:
         """Whether there were too many transforms to store all."""
         self._only = only
         self._samples = 0
+        self._statics: dict[str, tuple[str, Pose]] = {}
 
     def take(self, topic: str, message: Any) -> None:
         """Adds the transforms of one TFMessage."""
@@ -66,12 +72,24 @@ class TransformTrack:
             if stamp == 0:
                 self.unstamped[f"{parent}->{child}"] += 1
                 continue
-            self._add(parent, child, stamp, transform)
+            self._add(topic, parent, child, stamp, transform)
 
-    def _add(self, parent: str, child: str, stamp: int | None, transform: Any) -> None:
+    def _remember_static(self, topic: str, edge: str, pose: Pose) -> None:
+        """Raises RecordingError where another topic says otherwise: neither can be believed."""
+        of_topic, first = self._statics.setdefault(edge, (topic, pose))
+        if of_topic != topic and (
+            first.distance_m(pose) > _SAME_MOUNT_M or first.angle_rad(pose) > _SAME_MOUNT_RAD
+        ):
+            raise RecordingError(
+                f"{edge} is one transform on {of_topic} and another on {topic}; choose with "
+                "--tf-static-topic"
+            )
+
+    def _add(self, topic: str, parent: str, child: str, stamp: int | None, transform: Any) -> None:
         try:
             pose = pose_from_transform(transform.transform)
             if stamp is None:
+                self._remember_static(topic, f"{parent}->{child}", pose)
                 self.tree.add_static(parent, child, pose)
             else:
                 self.tree.add(parent, child, stamp, pose)
@@ -216,18 +234,19 @@ def read_tracks(
     camera_track: CameraTrack,
     pose_track: PoseTrack | None,
     camera_frame: str,
+    tf_topics: Collection[str],
     max_gap_s: float,
     only: set[str] | None = None,
 ) -> TransformTrack:
-    """Fills the two tracks and returns the bag's transforms; a second pass only for huge /tf.
+    """Fills the two tracks and returns those topics' transforms; a second pass only for huge /tf.
 
     camera_frame: by the images; empty where they do not say, and the calibration does.
+    tf_topics: of which transforms are read.
     max_gap_s: as in `TransformTrack`.
     only: the second pass: transforms alone, and none but of these child frames.
     Raises RecordingError where the bag cannot be read on.
     """
     transforms = TransformTrack(max_gap_s, only)
-    tf_topics = {t.name for t in bag.topics.values() if t.msgtype in TF_TYPES}
     wanted = set(tf_topics)
     if only is None:
         wanted |= {camera_track.topic} | ({pose_track.topic} if pose_track else set())
@@ -242,7 +261,9 @@ def read_tracks(
     if transforms.overflowed:
         frames = [camera_frame or camera_track.frame, *([pose_track.child] if pose_track else [])]
         needed = transforms.ancestors(frames)
-        return read_tracks(bag, camera_track, pose_track, camera_frame, max_gap_s, needed)
+        return read_tracks(
+            bag, camera_track, pose_track, camera_frame, tf_topics, max_gap_s, needed
+        )
     return transforms
 
 

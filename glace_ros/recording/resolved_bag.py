@@ -12,6 +12,7 @@ from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
+from glace_ros.recording.tf_topics import choose_tf_topics
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
     choose_image_topic,
@@ -44,6 +45,10 @@ class BagRequest:
     """What a pose topic without a child frame gives the pose of; None: the root of the camera's
     static transforms.
     """
+    tf_topic: str | None = None
+    """Of transforms over time; None: that of the images' namespace (see `tf_topics`)."""
+    tf_static_topic: str | None = None
+    """Of static transforms; None: as before."""
     max_pose_gap_s: float = 0.5
     """No pose is interpolated over a longer gap."""
 
@@ -78,12 +83,19 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     """
     image_topic = choose_image_topic(bag, request.image_topic)
     info_topic = choose_camera_info_topic(bag, image_topic, request.camera_info_topic)
-    pose_topic = choose_pose_topic(bag, request.pose_source)
+    asked_pose = request.pose_source if (request.pose_source or "").startswith("/") else None
+    near = [image_topic, info_topic, *filter(None, [asked_pose])]
+    tf_topics = choose_tf_topics(bag, near, request.tf_topic, request.tf_static_topic)
+    others = tf_topics.other_namespaces
+    pose_topic = choose_pose_topic(bag, request.pose_source, others)
     track = PoseTrack(pose_topic, request.max_pose_gap_s) if pose_topic else None
     cameras = CameraTrack(info_topic, image_topic)
     first = _first_image(bag, image_topic).header
     camera_frame = frame_of(first.frame_id)
-    transforms = read_tracks(bag, cameras, track, camera_frame, request.max_pose_gap_s)
+    transforms = read_tracks(
+        bag, cameras, track, camera_frame, (*tf_topics.timed, *tf_topics.static),
+        request.max_pose_gap_s,
+    )  # fmt: skip
     cameras.require_camera()
     _leave_out_strays(bag, transforms, track, [stamp_to_ns(first.stamp), *cameras.stamps_ns])
     start_ns, duration_s = _recorded_span(bag, transforms)
@@ -91,7 +103,7 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     for note in transforms.notes() + cameras.notes():
         bag.note(note)
     tree = transforms.tree
-    pose_source, why = choose_pose_source(bag, tree, camera_frame, request.pose_source)
+    pose_source, why = choose_pose_source(bag, tree, camera_frame, request.pose_source, others)
     if pose_source.startswith("tf:"):
         track = None
     frames = _frames(bag, tree, pose_source, track, camera_frame, request.base_frame)

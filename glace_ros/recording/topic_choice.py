@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.recording.tf_topics import in_namespace
 from glace_ros.ros_messages.camera_info import sibling_camera_info_topic
 from glace_ros.ros_messages.reading import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
 
@@ -67,14 +68,17 @@ def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | No
     )
 
 
-def choose_pose_topic(bag: BagFile, requested: str | None) -> str | None:
+def choose_pose_topic(
+    bag: BagFile, requested: str | None, others: Sequence[str] = ()
+) -> str | None:
     """The topic whose poses to read: as asked for, else the only odometry; None for `tf:`.
 
+    others: namespaces of other robots, whose odometry is not looked at.
     None, too, where nothing was asked for and there is not exactly one odometry topic.
     Raises RecordingError where the topic that was asked for is not there, or has no poses.
     """
     if requested is None:
-        odometry = _topics_of(bag, (ODOMETRY,))
+        odometry = _own(_topics_of(bag, (ODOMETRY,)), others)
         return odometry[0] if len(odometry) == 1 else None
     if requested.startswith("tf:"):
         return None
@@ -82,10 +86,15 @@ def choose_pose_topic(bag: BagFile, requested: str | None) -> str | None:
 
 
 def choose_pose_source(
-    bag: BagFile, tree: TransformTree, camera_frame: str, requested: str | None
+    bag: BagFile,
+    tree: TransformTree,
+    camera_frame: str,
+    requested: str | None,
+    others: Sequence[str] = (),
 ) -> tuple[str, str]:
     """`tf:FRAME` or a topic, and why, in words.
 
+    others: namespaces of other robots, whose poses are not looked at.
     Found in this order where nothing was asked for: tf:map, the only odometry, tf:odom.
     Raises RecordingError where transforms do not lead from what was asked for to the camera, and
     where nothing is found.
@@ -101,12 +110,12 @@ def choose_pose_source(
         return f"tf:{frame}", "as asked for"
     if _connected(tree, "map", camera_frame):
         return "tf:map", "found: transforms lead from map to the camera"
-    odometry = _topics_of(bag, (ODOMETRY,))
+    odometry = _own(_topics_of(bag, (ODOMETRY,)), others)
     if len(odometry) == 1:
         return odometry[0], "found: the only odometry, and no transforms from map"
     if not odometry and _connected(tree, "odom", camera_frame):
         return "tf:odom", "found: transforms lead from odom to the camera, and none from map"
-    there = _topics_of(bag, POSE_TYPES)
+    there = _own(_topics_of(bag, POSE_TYPES), others)
     if there:
         raise RecordingError(
             f"{bag.path} has no transform from map to {camera_frame} and not exactly one odometry "
@@ -125,6 +134,11 @@ def _connected(tree: TransformTree, frame: str, camera_frame: str) -> bool:
     except TransformError:
         return False
     return True
+
+
+def _own(topics: list[str], others: Sequence[str]) -> list[str]:
+    """Those that are not in another robot's namespace."""
+    return [name for name in topics if not any(in_namespace(name, other) for other in others)]
 
 
 def _topics_of(bag: BagFile, types: Sequence[str]) -> list[str]:
