@@ -24,8 +24,8 @@ class TimedTransforms:
 
     def __init__(self, history_ns: int | None = None) -> None:
         self._history_ns = history_ns
-        self._stamps_n = np.empty(16, dtype=np.int64)
-        self._poses_n34 = np.empty((16, 3, 4))
+        self._stamps_n: NDArray[np.int64] = np.empty(16, dtype=np.int64)
+        self._poses_n34: NDArray[np.float64] = np.empty((16, 3, 4))
         self._start, self._end = 0, 0
 
     def __len__(self) -> int:

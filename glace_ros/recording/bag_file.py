@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,16 +11,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
-
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
+from glace_ros.recording.lenient_reader import LenientReader
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # which rosbags brings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+"""No message in CDR begins so."""
 _COMPRESSED_SUFFIXES = (".zst", ".zstd")
 
 
@@ -60,7 +66,7 @@ class BagFile:
         """Messages that could not be parsed, by topic, of all passes made."""
         self._links = ExitStack()
         reader = self._opened()
-        self._reader: AnyReader | None = reader
+        self._reader: LenientReader | None = reader
         if reader.message_count == 0:
             self.close()
             raise RecordingError(f"{self.path} holds no messages")
@@ -69,6 +75,10 @@ class BagFile:
             for name, info in reader.topics.items()
         }
         """All that the bag's index names, by name."""
+        self._not_parsed = dict(reader.not_parsed)
+        if self._not_parsed:
+            reasons = "; ".join(f"{topic}: {why}" for topic, why in self._not_parsed.items())
+            self.note(f"not read: {reasons}")
         self.start_ns = reader.start_time
         """When the first message was recorded."""
         self.duration_s = max(0, reader.duration) / 1e9
@@ -87,16 +97,13 @@ class BagFile:
             self._reader = None
         self._links.close()
 
-    def _opened(self) -> AnyReader:
+    def _opened(self) -> LenientReader:
         try:
             paths = self._files_to_open()
         except OSError as error:
             raise RecordingError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
-            reader = AnyReader(
-                [self._named_for_rosbags(path) for path in paths],
-                default_typestore=get_typestore(Stores.ROS2_JAZZY),
-            )
+            reader = LenientReader([self._named_for_rosbags(path) for path in paths])
             reader.open()
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
@@ -112,6 +119,8 @@ class BagFile:
         if self._reader is None:
             raise RecordingError(f"{self.path} is not open")
         wanted = set(topics)
+        for topic in sorted(wanted & set(self._not_parsed)):
+            raise RecordingError(f"{self.path}: {topic} cannot be read: {self._not_parsed[topic]}")
         connections = [c for c in self._reader.connections if c.topic in wanted]
         if not connections:
             return
@@ -126,6 +135,8 @@ class BagFile:
                 raise RecordingError(cannot_read_on(self.path, error)) from error
             seen[connection.topic] += 1
             try:
+                if raw[:4] == _ZSTD_MAGIC:  # a compressed message; metadata.yaml would say so
+                    raw = zstd.decompress(raw)
                 content = self._reader.deserialize(raw, connection.msgtype)
             except Exception:  # a damaged message makes rosbags raise nearly anything
                 self.unreadable[connection.topic] += 1
