@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_EQUAL_M, _EQUAL_RAD = 1e-6, 1e-6
+"""Two samples that differ by less are one that was sent again."""
+
 
 class TransformError(GlaceError):
     """A transform is not known at the time asked for, or one was added that cannot be true.
@@ -40,7 +43,7 @@ class TransformTree:
 
     Every method may be called from any thread. Frame names lose ROS 1's leading slash.
     history_s: how far back timed transforms are kept; None: all of them, for a bag.
-    max_gap_s: between two samples further apart nothing is interpolated; None: always.
+    max_gap_s: between two samples further apart that differ nothing is interpolated; None: always.
     """
 
     def __init__(self, history_s: float | None = None, max_gap_s: float | None = None) -> None:
@@ -249,13 +252,20 @@ class TransformTree:
                 f"{missing} (earliest is {early_s:.2f} s newer)", "no transform yet"
             )
         gap_ns = int(stamps_n[right]) - int(stamps_n[left])
-        if self._max_gap_ns is not None and gap_ns > self._max_gap_ns:
+        before, after = samples.pose(left), samples.pose(right)
+        too_far = self._max_gap_ns is not None and gap_ns > self._max_gap_ns
+        if too_far and not _equal(before, after):
             raise TransformError(
                 f"{missing} (its neighbours are {gap_ns / 1e9:.2f} s apart)",
                 "gap between transforms",
             )
         fraction = (stamp_ns - int(stamps_n[left])) / gap_ns
-        return interpolate(samples.pose(left), samples.pose(right), fraction)
+        return interpolate(before, after, fraction)
+
+
+def _equal(before: Pose, after: Pose) -> bool:
+    """Whether nothing moved between two samples, as of a mount that is sent once a second."""
+    return before.distance_m(after) < _EQUAL_M and before.angle_rad(after) < _EQUAL_RAD
 
 
 def _plain(frame: str) -> str:

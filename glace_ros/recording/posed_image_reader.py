@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from glace_ros.recording.recording_info import RecordingInfo
 
 _ONE_DAY_NS = 86_400 * 1_000_000_000
+_MANY_IN_GAPS = 0.1
+"""Of all images; fewer are left out by a pause of the recording or two."""
 
 Reader = TypeVar("Reader", bound="PosedImageReader")
 
@@ -231,6 +233,13 @@ class PosedImageReader(ABC):
 
     def _end(self, used: int) -> None:
         self.frames_used = used
+        in_gaps = self.left_out.get("no pose: gap between transforms", 0)
+        if in_gaps > _MANY_IN_GAPS * self.info.image_count:
+            self._note(
+                f"{in_gaps} of {self.info.image_count} images lie between poses that are too far "
+                "apart; record poses more often (AMCL publishes its own after motion alone: record "
+                "/tf too and take tf:map), or bridge longer gaps with --max-pose-gap SECONDS"
+            )
         if used:
             return
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())
