@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
-    from glace_ros.recording.bag_file import BagFile
+    from glace_ros.recording.bag_file import BagFile, BagMessage
 
 # More samples than this (about 300 MB) are not stored without knowing that they are needed.
 _MAX_SAMPLES = 3_000_000
@@ -48,6 +48,8 @@ class TransformTrack:
         """Transforms of /tf without a time, by `parent->child`."""
         self.received_ns = array("q")
         """When each message was recorded, those of poses and calibrations too."""
+        self.camera_ahead_ns, self.poses_ahead_ns = array("q"), array("q")
+        """Stamp minus time of recording, of calibrations and of poses and transforms."""
         self.conflicts: Counter[str] = Counter()
         """Transforms that contradict others, by the tree's sentence."""
         self.overflowed = False
@@ -97,6 +99,19 @@ class TransformTrack:
             self.unusable[f"{parent}->{child}"] += 1
         except TransformError as error:
             self.conflicts[str(error)] += 1
+
+    def note_clock(self, message: BagMessage, camera_topic: str) -> None:
+        """Takes down how far ahead of its recording the message is stamped, if it is stamped."""
+        content = message.content
+        if hasattr(content, "transforms"):
+            if message.topic.endswith("tf_static") or not content.transforms:
+                return
+            content = content.transforms[0]
+        stamp_ns = stamp_to_ns(content.header.stamp)
+        if stamp_ns:
+            of_camera = message.topic == camera_topic
+            ahead = self.camera_ahead_ns if of_camera else self.poses_ahead_ns
+            ahead.append(stamp_ns - message.received_ns)
 
     def ancestors(self, frames: list[str]) -> set[str]:
         """These frames and all that they hang from."""
@@ -251,7 +266,9 @@ def read_tracks(
     if only is None:
         wanted |= {camera_track.topic} | ({pose_track.topic} if pose_track else set())
     for message in bag.messages(wanted):
-        transforms.received_ns.append(message.received_ns)
+        if len(transforms.received_ns) < _MAX_SAMPLES:
+            transforms.received_ns.append(message.received_ns)
+            transforms.note_clock(message, camera_track.topic)
         if message.topic in tf_topics:
             transforms.take(message.topic, message.content)
         elif message.topic == camera_track.topic:

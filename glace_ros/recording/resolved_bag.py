@@ -10,6 +10,7 @@ import numpy as np
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
+from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
 from glace_ros.recording.tf_topics import choose_tf_topics
@@ -109,6 +110,12 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     frames = _frames(bag, tree, pose_source, track, camera_frame, request.base_frame)
     first_ns = stamp_to_ns(first.stamp)
     base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
+    for sentence in (
+        clocks_sentence(image_topic, transforms.camera_ahead_ns, transforms.poses_ahead_ns),
+        frame_sentence(image_topic, base_from_camera, frames.camera_frame),
+    ):
+        if sentence:
+            bag.note(sentence)
     info = RecordingInfo(
         kind="bag",
         path=bag.path,

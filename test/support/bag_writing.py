@@ -157,7 +157,8 @@ class BagWriter:
         self.write(topic, message, received_ns or stamp_ns)
 
     def camera_info(self, topic: str, stamp_ns: int, *, k_33=K_33, d=(), model="plumb_bob",
-                    size=(WIDTH, HEIGHT), binning=0, roi=(0, 0, 0, 0)) -> None:  # fmt: skip
+                    size=(WIDTH, HEIGHT), binning=0, roi=(0, 0, 0, 0),
+                    ahead_ns=0) -> None:  # fmt: skip
         p_34 = np.hstack([k_33, np.zeros((3, 1))])
         matrices = {"k": k_33.ravel(), "d": np.array(d, float), "r": np.eye(3).ravel(),
                     "p": p_34.ravel()}  # fmt: skip
@@ -166,7 +167,7 @@ class BagWriter:
         x, y, width, height = roi
         message = self.make(
             "sensor_msgs/msg/CameraInfo",
-            header=self.header(stamp_ns, "camera"),
+            header=self.header(stamp_ns + ahead_ns, "camera"),
             height=size[1],
             width=size[0],
             distortion_model=model,
