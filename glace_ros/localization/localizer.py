@@ -126,6 +126,10 @@ class Localizer:
                 best = self._finder.unrepeated(best, attempt.regression) or best
         return replace(best, seconds=time.perf_counter() - start)
 
+    def tries_several_places(self, regression: Regression) -> bool:
+        """Whether the image may be of several places, by what of it is not the head's."""
+        return len(self._attempts(regression)) > len(regression.points_hn3)
+
     def _attempts(self, regression: Regression) -> list[_Attempt]:
         """What each head predicts of the image; where it may be of several places, what the head
         that was trained in each of them predicts; that of a place beyond doubt first.
