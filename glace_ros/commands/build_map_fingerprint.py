@@ -155,6 +155,8 @@ def of_views(
 def _of_landmarks(landmarks: LandmarkConfig) -> dict[str, Any]:
     return {
         "landmarks.most": landmarks.most,
+        "landmarks.per_view": landmarks.per_view,
+        "landmarks.limit": landmarks.limit,
         "landmarks.min_views": landmarks.min_views,
         "landmarks.radius_px": landmarks.radius_px,
         "landmarks.radius_max_m": landmarks.radius_max_m,
