@@ -223,9 +223,10 @@ def _train(
             record.training.append(progress)
             advance(
                 progress.done,
-                f"step {progress.step}, loss {progress.loss:.2f}, "
-                f"{progress.inlier_ratio:.0%} within 10 px"
-                + (f"; {gain.sentence()}" if gain else ""),
+                # first what it waits for: a narrow terminal cuts the rest off
+                (f"{gain.sentence()}; " if gain else "")
+                + f"step {progress.step}, loss {progress.loss:.2f}, "
+                f"{progress.inlier_ratio:.0%} within 10 px",
             )
 
         def still_gains(head: CoordinateHead, steps: int) -> bool:

@@ -85,9 +85,9 @@ class TrainingGain:
     def sentence(self) -> str:
         """What training waits for."""
         if not self.looks:
-            return "goes on while held-out images gain"
+            return "until held-out images gain no more"
         look = self.looks[-1]
-        return f"{look.verified} of {look.images} held-out images verified"
+        return f"{look.verified} of {look.images} held out verified"
 
     def still_gains(self, scene_map: SceneMap) -> bool:
         """Whether the map finds more of the images than at the last look, or, where landmarks do

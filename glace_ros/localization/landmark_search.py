@@ -68,7 +68,7 @@ def _best(
     part_n = best_nk.argmax(dim=1)
     cosine_n = descriptors_nC.new_empty(len(descriptors_nC))
     best_n = torch.empty_like(part_n)
-    for number in part_n.unique().tolist():
+    for number in set(part_n.tolist()):
         of_part_n, part_p = part_n == number, parts[number]
         cosine_op = descriptors_nC[of_part_n] @ landmarks.descriptors_lC[part_p].T
         cosine_n[of_part_n], place_o = cosine_op.max(dim=1)

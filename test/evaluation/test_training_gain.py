@@ -56,6 +56,6 @@ def test_elsewhere_the_head_has_to_stop_gaining_too(alike, landmarks):
 
 def test_what_it_waits_for_is_said():
     gain = Looks(look(18, images=22))
-    assert gain.sentence() == "goes on while held-out images gain"
+    assert gain.sentence() == "until held-out images gain no more"
     gain.still_gains(Map())
-    assert gain.sentence() == "18 of 22 held-out images verified"
+    assert gain.sentence() == "18 of 22 held out verified"
