@@ -86,7 +86,9 @@ class Landmarks:
         }
 
     def to(self, device: torch.device) -> Landmarks:
-        """The same landmarks on a device."""
+        """The same landmarks on a device; these themselves, where they are there already."""
+        if self.points_l3.device == device:
+            return self
         return Landmarks(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def in_view(
