@@ -12,7 +12,8 @@ from glace_ros.evaluation.localized_frame import LocalizedFrame, localized_frame
 from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
 from glace_ros.evaluation.metrics_table import metrics_table
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.localization.image_window import ImageMotion, ImageWindowConfig
+from glace_ros.localization.image_window import ImageMotion
+from glace_ros.localization.image_window_config import ImageWindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.window_localizer import WindowConfig, WindowLocalizer
 from glace_ros.recording.bag_reader import RecordingReader
@@ -58,8 +59,8 @@ class WindowFrames:
             motion = ImageMotion(at_ns, odometry.map_from_base(at_ns), base_from_camera)
         except TransformError:
             motion = None
-        alone = self._localizer.look(image.image_rgb_hwc, image.camera, motion)
-        together = self._localizer.resolve(alone)
+        glance = self._localizer.look(image.image_rgb_hwc, image.camera)
+        alone, together = glance.alone, self._localizer.resolve(glance, motion)
         self._ambiguous_alone += isinstance(alone, PoseEstimate) and alone.ambiguous
         if isinstance(together, PoseEstimate):
             self._ambiguous += together.ambiguous

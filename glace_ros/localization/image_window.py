@@ -7,39 +7,18 @@ more: odometry is missing or jumps, or the clock does.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.geometry.pose import Pose
 
 if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
+    from glace_ros.localization.image_window_config import ImageWindowConfig
     from glace_ros.localization.pose_estimate import Hypothesis, PoseEstimate
     from glace_ros.rejection import Rejection
 
 _STEP_M, _STEP_RAD = 0.05, 0.1
 """What odometry may be off by between two images, beside the speed."""
-
-
-@dataclass(frozen=True)
-class ImageWindowConfig:
-    """Which images are kept."""
-
-    images: int = 8
-    """At most; 0 or 1: each image is looked at alone."""
-    max_age_s: float = 3.0
-    """Of an image, by the newest one's stamp."""
-    max_distance_m: float = 1.0
-    """Of way, and odometry's error with it, from an image to the newest one."""
-    min_way_m: float = 0.05
-    """Two images of a camera that are nearer to each other, and turned less, show the same: the
-    newer one takes the place of the older."""
-    min_turn_rad: float = math.radians(4.0)
-    """As min_way_m."""
-    max_speed_mps: float = 3.0
-    """Where odometry moves faster between two images, it has jumped."""
-    max_turn_radps: float = 4.0
-    """The same of turns."""
 
 
 class ImageMotion(NamedTuple):

@@ -18,7 +18,8 @@ from glace_ros.fusion.pose_belief import PoseBelief
 from glace_ros.geometry.covariance import base_covariance, scaled_and_floored
 from glace_ros.localization.acceptance import agreement
 from glace_ros.localization.generalized_solver import RigImage
-from glace_ros.localization.image_window import ImageWindow, ImageWindowConfig
+from glace_ros.localization.image_window import ImageWindow
+from glace_ros.localization.image_window_config import ImageWindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.rejection import Rejection
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.image_window import ImageMotion, WindowImage
     from glace_ros.localization.localizer import Localizer
+    from glace_ros.localization.pose_estimate import Hypothesis
 
 _LEAST_M, _LEAST_RAD = 0.02, 0.005
 """Standard deviations, below which no pose of one image is known to another one's odometry."""
@@ -61,6 +63,11 @@ class WindowConfig:
     most_second_best: float = 0.8
     """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
     images do not tell which it is."""
+    many: int = 4
+    """Of so many images that see the place chance evens out: more is clear."""
+    most_second_best_of_many: float = 0.87
+    """As most_second_best, of so many: of 378 windows in 4 and 12 look-alike rooms the wrong ones
+    had 0.96 and more, of single images 0.86 (docs/experiments/2026-11-28-windows.md)."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)
     """What the way between two images adds to the uncertainty."""
 
@@ -99,6 +106,19 @@ class _Place(NamedTuple):
         return any(support.image is image for support in self.supports)
 
 
+class Glance(NamedTuple):
+    """An image by itself.
+
+    alone: what it says.
+    hypotheses: what became of it in each place.
+    pinhole: of the image.
+    """
+
+    alone: PoseEstimate | Rejection
+    hypotheses: list[Hypothesis]
+    pinhole: Camera
+
+
 class WindowLocalizer:
     """Looks at images one after the other. For one thread at a time.
 
@@ -129,33 +149,48 @@ class WindowLocalizer:
         tracking: it is known where the robot is: an image that is clear by itself is not held
             against those before it.
         """
-        alone = self.look(image_rgb_hwc, camera, motion)
-        return alone if tracking and _is_clear(alone) else self.resolve(alone)
+        return self.resolve(self.look(image_rgb_hwc, camera), motion, tracking=tracking)
 
-    def look(
-        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, motion: ImageMotion | None
-    ) -> PoseEstimate | Rejection:
-        """What an image says by itself; it is kept for `resolve`. Arguments as of `localize`."""
+    def look(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Glance:
+        """An image by itself. Arguments as of `localize`."""
         start = time.perf_counter()
         regression = self._localizer.regress(image_rgb_hwc, camera)
         hypotheses = self._localizer.hypotheses(regression, camera, start)
-        alone = self._localizer.decide(hypotheses, start)
+        return Glance(self._localizer.decide(hypotheses, start), hypotheses, camera)
+
+    def resolve(
+        self, glance: Glance, motion: ImageMotion | None, *, tracking: bool = False
+    ) -> PoseEstimate | Rejection:
+        """What the image says together with those before it; it is kept for those after it.
+
+        glance: as `look` gives it.
+        motion, tracking: as of `localize`.
+        """
+        start, alone = time.perf_counter(), glance.alone
         if motion is None:
             self.clear()
-        else:
-            self._window.add(motion, camera, hypotheses)
-        return alone
-
-    def resolve(self, alone: PoseEstimate | Rejection) -> PoseEstimate | Rejection:
-        """What the newest image says together with those before it.
-
-        alone: what `look` has said of it.
-        """
-        start, images = time.perf_counter(), self._window.images
-        if len(images) < 2:
             return alone
+        self._window.add(motion, glance.pinhole, glance.hypotheses)
+        images = self._window.images
+        if tracking and isinstance(alone, PoseEstimate) and not alone.ambiguous:
+            return alone
+        if len(images) < 2:
+            return self._with_rivals(glance)
         together = self._together(alone, images)
         return replace(together, seconds=alone.seconds + time.perf_counter() - start)
+
+    def _with_rivals(self, glance: Glance) -> PoseEstimate | Rejection:
+        """What an image says alone, and where else it may be of."""
+        alone = glance.alone
+        if not isinstance(alone, PoseEstimate) or not alone.ambiguous:
+            return alone
+        poses = [
+            each.result.map_from_camera
+            for each in glance.hypotheses
+            if isinstance(each.result, PoseEstimate)
+        ]
+        apart = [each for each in poses if not self._are_same(each, alone.map_from_camera)]
+        return replace(alone, rivals=tuple(apart))
 
     def _together(
         self, alone: PoseEstimate | Rejection, images: list[WindowImage]
@@ -306,7 +341,7 @@ class WindowLocalizer:
                 surest.covariance_66, surest.map_from_base, map_from_camera
             ),
             second_best_ratio=second_best,
-            ambiguous=second_best > self.config.most_second_best,
+            ambiguous=second_best > self._most_second_best(best),
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
         )
@@ -324,7 +359,7 @@ class WindowLocalizer:
         near = [
             each
             for each, ratio in zip(others, ratios, strict=True)
-            if ratio > self.config.most_second_best
+            if ratio > self._most_second_best(best)
         ]
         return max(ratios, default=0.0), near
 
@@ -342,7 +377,7 @@ class WindowLocalizer:
                 return replace(
                     alone,
                     second_best_ratio=ratio,
-                    ambiguous=alone.ambiguous or ratio > self.config.most_second_best,
+                    ambiguous=alone.ambiguous or ratio > self._most_second_best(place),
                     rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
                 )
         return replace(alone, ambiguous=True)
@@ -364,6 +399,11 @@ class WindowLocalizer:
             )
         return self._localizer.solve_together(rig)
 
+    def _most_second_best(self, place: _Place) -> float:
+        config = self.config
+        many = len(place.supports) >= config.many
+        return config.most_second_best_of_many if many else config.most_second_best
+
     def _are_same(self, one: Pose, other: Pose) -> bool:
         return (
             one.distance_m(other) < self.config.same_m
@@ -375,10 +415,6 @@ def _agreement(estimate: PoseEstimate, similarity: float) -> float:
     """As of acceptance.py, in one number: inliers break a tie between poses without landmarks."""
     _, by_landmarks, inliers = agreement(estimate, similarity)
     return by_landmarks + 1e-3 * inliers
-
-
-def _is_clear(result: PoseEstimate | Rejection) -> bool:
-    return isinstance(result, PoseEstimate) and not result.ambiguous
 
 
 def _floored(belief: PoseBelief) -> PoseBelief:

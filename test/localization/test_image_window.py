@@ -7,7 +7,8 @@ import pytest
 from support.core_scenes import CAMERA
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.localization.image_window import ImageMotion, ImageWindow, ImageWindowConfig
+from glace_ros.localization.image_window import ImageMotion, ImageWindow
+from glace_ros.localization.image_window_config import ImageWindowConfig
 
 FORWARD = Pose.identity()
 

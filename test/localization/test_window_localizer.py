@@ -140,7 +140,7 @@ def test_standing_still_adds_nothing(rooms):
 
 def test_while_tracking_a_clear_image_costs_what_it_costs_alone(rooms, monkeypatch):
     rooms.look(BEHIND, 0.0)
-    monkeypatch.setattr(rooms.windows, "resolve", lambda alone: pytest.fail("was resolved"))
+    monkeypatch.setattr(rooms.windows, "_together", lambda *_: pytest.fail("was resolved"))
     assert not rooms.look(2.5, 0.4, tracking=True).ambiguous
     with pytest.raises(pytest.fail.Exception, match="was resolved"):
         rooms.look(FRONT, 1.0, tracking=True)  # ambiguous: here the window is asked
