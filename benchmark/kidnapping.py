@@ -279,8 +279,10 @@ def summary(results: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 
 def images_of(results: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """Of all images in the rooms where the robots are found: how many are accepted."""
-    said = [each for result in results for each in result[kind][result["before"] :]]
+    """Of all images of robots that start from nothing: how many are accepted. Of those that are
+    carried, windows hold another room still, and rightly accept nothing.
+    """
+    said = [each for result in results if not result["carried"] for each in result[kind]]
     clear = [each for each in said if each["clear"]]
     full = [each for each in said if each.get("images", 0) >= WindowConfig().many]
     return {

@@ -73,7 +73,8 @@ def test_what_was_in_the_room_before_does_not_count():
     carried = result(image(RIGHT, fix=True), before=[image(RIGHT, fix=True)] * 5)
     assert len(fixes_after(carried["alone"], carried["before"])) == 1
     assert summary([carried], "alone")["median_s"] == 0.0
-    assert images_of([carried], "alone")["images"] == 1
+    shown = images_of([carried, result(image(RIGHT, fix=True))], "alone")
+    assert shown["images"] == 1  # windows of a robot that is carried hold the other room
 
 
 def test_images_are_right_wrong_or_not_accepted():
