@@ -82,6 +82,18 @@ def test_a_jump_leaves_the_newest_image_alone(after):
     assert [image.stamp_ns for image in window.images] == [after.stamp_ns]
 
 
+def test_odometry_that_jumps_within_the_window_s_reach_is_a_jump_all_the_same():
+    at = [motion(0.0), motion(0.2, x_m=0.2), motion(0.4, x_m=1.4)]
+    assert seconds(window_of(at, max_distance_m=5.0)) == [0.4]
+    at[-1] = motion(0.8, x_m=1.4)  # 2 m/s
+    assert seconds(window_of(at, max_distance_m=5.0)) == [0.0, 0.2, 0.8]
+
+
+def test_the_clock_of_another_camera_jumps_too():
+    window = window_of([motion(0.0, camera="front"), motion(-3600.0, camera="rear")])
+    assert [image.camera for image in window.images] == ["rear"]
+
+
 def test_without_odometry_nothing_is_kept():
     window = window_of([motion(0.2 * i, yaw_deg=10.0 * i) for i in range(3)])
     window.add(motion(0.6)._replace(odom_from_base=None), CAMERA, [])

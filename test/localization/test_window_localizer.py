@@ -14,8 +14,10 @@ from support.twin_rooms import (
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.generalized_solver import RigImage, solve_together
 from glace_ros.localization.image_window import ImageMotion
+from glace_ros.localization.image_window_config import ImageWindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolverConfig
+from glace_ros.localization.window_localizer import WindowConfig
 from glace_ros.rejection import Rejection
 
 FRONT, BEHIND = 0.0, np.pi
@@ -129,6 +131,39 @@ def test_odometry_that_jumps_a_little_gives_no_wrong_pose(rooms):
     jumped = MAP_FROM_ODOM.inverse() @ Pose.from_planar(0.6, 0.3, 2.1 + 0.4)
     found = rooms.look(2.1, 1.2, odom_from_base=jumped)
     assert isinstance(found, Rejection) or found.ambiguous or rooms.off_m(found, 2.1) < 0.03
+
+
+def test_images_from_before_a_little_jump_carry_nothing(rooms):
+    """The wall in front is looked at after odometry slipped by 0.4 m, as fast as a robot drives."""
+    for at_s, yaw_rad in ((0.0, 1.9), (0.4, 1.5), (0.8, 1.1)):
+        rooms.look(yaw_rad, at_s)
+    slipped = MAP_FROM_ODOM.inverse() @ Pose.from_planar(0.4, 0.0, 0.2)
+    assert rooms.look(0.2, 1.2, odom_from_base=slipped).ambiguous
+    rooms.windows.clear()
+    for at_s, yaw_rad in ((2.0, 1.9), (2.4, 1.5), (2.8, 1.1)):
+        rooms.look(yaw_rad, at_s)
+    assert not rooms.look(0.2, 3.2).ambiguous  # without the jump they do
+
+
+@pytest.mark.parametrize(("slips_m", "carried"), [((0.9, 0.0, -0.9), 3), ((0.9, -0.9, 1.8), 0)])
+def test_odometry_that_is_worthless_carries_nothing(slips_m, carried):
+    """The first three images are as far as that from where odometry says, and clear."""
+    window = ImageWindowConfig(max_age_s=30.0, max_distance_m=30.0)
+    rooms = TwinRooms(config=WindowConfig(window=window))
+    for at_s, (yaw_rad, slip_m) in enumerate(zip((3.1, 2.9, 2.7), slips_m, strict=True)):
+        slipped = MAP_FROM_ODOM.inverse() @ Pose.from_planar(slip_m, 0.0, yaw_rad)
+        rooms.look(yaw_rad, at_s, odom_from_base=slipped)
+    rooms.look(1.6, 3.0)
+    found = rooms.look(0.2, 4.0)  # ambiguous by itself
+    assert found.ambiguous == (not carried)
+    assert found.images == (carried or 1)
+
+
+def test_a_clear_image_whose_place_is_not_looked_at_begins_nothing():
+    rooms = TwinRooms(config=WindowConfig(places=1))
+    for at_s, yaw_rad in ((0.0, BEHIND), (0.4, 2.8), (0.8, 2.5)):
+        rooms.look(yaw_rad, at_s)
+    assert rooms.look(2.2, 1.2, room=1).ambiguous
 
 
 def test_standing_still_adds_nothing(rooms):
