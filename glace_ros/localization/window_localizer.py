@@ -62,12 +62,7 @@ class WindowConfig:
     """As same_m."""
     most_second_best: float = 0.8
     """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
-    images do not tell which it is."""
-    many: int = 4
-    """Of so many images that see the place chance evens out: more is clear."""
-    most_second_best_of_many: float = 0.87
-    """As most_second_best, of so many: of 378 windows in 4 and 12 look-alike rooms the wrong ones
-    had 0.96 and more, of single images 0.86 (docs/experiments/2026-11-28-windows.md)."""
+    images do not tell which it is; less where the map asks for it (`max_rival`)."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)
     """What the way between two images adds to the uncertainty."""
 
@@ -129,6 +124,8 @@ class WindowLocalizer:
     def __init__(self, localizer: Localizer, config: WindowConfig | None = None) -> None:
         self._localizer, self.config = localizer, config or WindowConfig()
         self._window = ImageWindow(self.config.window)
+        learned = localizer.scene_map.metadata.max_rival
+        self._most_second_best = min(self.config.most_second_best, learned)
 
     def clear(self) -> None:
         """Forgets all images."""
@@ -341,7 +338,7 @@ class WindowLocalizer:
                 surest.covariance_66, surest.map_from_base, map_from_camera
             ),
             second_best_ratio=second_best,
-            ambiguous=second_best > self._most_second_best(best),
+            ambiguous=second_best > self._most_second_best,
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
         )
@@ -359,7 +356,7 @@ class WindowLocalizer:
         near = [
             each
             for each, ratio in zip(others, ratios, strict=True)
-            if ratio > self._most_second_best(best)
+            if ratio > self._most_second_best
         ]
         return max(ratios, default=0.0), near
 
@@ -377,7 +374,7 @@ class WindowLocalizer:
                 return replace(
                     alone,
                     second_best_ratio=ratio,
-                    ambiguous=alone.ambiguous or ratio > self._most_second_best(place),
+                    ambiguous=alone.ambiguous or ratio > self._most_second_best,
                     rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
                 )
         return replace(alone, ambiguous=True)
@@ -398,11 +395,6 @@ class WindowLocalizer:
                 )
             )
         return self._localizer.solve_together(rig)
-
-    def _most_second_best(self, place: _Place) -> float:
-        config = self.config
-        many = len(place.supports) >= config.many
-        return config.most_second_best_of_many if many else config.most_second_best
 
     def _are_same(self, one: Pose, other: Pose) -> bool:
         return (
