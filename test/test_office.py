@@ -130,7 +130,7 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
         images,
         {
             "map": map_path, "base_frame_id": "base_link", "two_d_mode": "false",
-            "max_image_age": "5.0",
+            "max_image_age": "5.0", "window_images": "0",
         },
         {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"},
         tmp_path / "localize.log",

@@ -309,13 +309,15 @@ class WindowLocalizer:
         ]
         if len(elsewhere) >= len(place.supports):
             return False
-        landmarks = [support.estimate.landmarks for support in place.supports]
-        by_themselves = any(
-            each.result is support.estimate
+        own = [
+            support.estimate
             for support in place.supports
-            for each in support.image.hypotheses
-        )
-        return by_themselves or sum(landmarks) >= self.config.landmarks
+            if any(each.result is support.estimate for each in support.image.hypotheses)
+        ]
+        # two poses that were found apart from each other agree: as good as another seed of RANSAC
+        found = len(own) > 1 or any(estimate.landmark_verified for estimate in own)
+        landmarks = sum(support.estimate.landmarks for support in place.supports)
+        return found or landmarks >= self.config.landmarks
 
     def _estimate(self, best: _Place, places: list[_Place], newest: WindowImage) -> PoseEstimate:
         """The newest image's pose, by that of all that see the best place which says it surest.
