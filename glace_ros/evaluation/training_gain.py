@@ -123,8 +123,10 @@ class TrainingGain:
         verified, ratio, alike = 0, 0.0, 0
         for each in self._held_out:
             regression = localizer.regressed(each.features, each.descriptor_G, each.encoded_camera)
-            result = localizer.solve(regression, each.camera, time.perf_counter())
-            alike += localizer.tries_several_places(regression)
+            start = time.perf_counter()
+            hypotheses = localizer.hypotheses(regression, each.camera, start)
+            result = localizer.decide(hypotheses, start)
+            alike += len(hypotheses) > 1
             if not isinstance(result, PoseEstimate) or is_gross_error(
                 result.map_from_camera, each.map_from_camera
             ):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glace_ros.errors import GlaceError
 from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
 from glace_ros.localization.acceptance import AcceptanceConfig
+from glace_ros.localization.image_window_config import ImageWindowConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
 
 if TYPE_CHECKING:
@@ -93,6 +94,20 @@ class LocalizeParameters:
     ransac_px: float = _parameter(
         LocalizerConfig.ransac_px, "Largest reprojection error of an inlier, px", 0.5, 100.0
     )
+    window_images: int = _parameter(
+        ImageWindowConfig.images,
+        "While it is not known where the robot is, or an image does not tell, so many of the last "
+        "images and the odometry between them give a fix together; 0: each image alone",
+        0, 32,
+    )  # fmt: skip
+    window_max_age: float = _parameter(
+        ImageWindowConfig.max_age_s,
+        "Images older than that before the newest do not count in it, s", 0.1, 60.0,
+    )  # fmt: skip
+    window_max_distance: float = _parameter(
+        ImageWindowConfig.max_distance_m,
+        "Images from farther back on the robot's way do not count in it, m", 0.05, 100.0,
+    )  # fmt: skip
     covariance_scale: float = _parameter(
         OdometryFusionConfig.covariance_scale, "Factor on the covariance of poses", 0.01, 100.0
     )
@@ -178,6 +193,15 @@ class LocalizeParameters:
             min_sigma_yaw_rad=self.min_sigma_yaw,
             gate_sigma=self.gate_sigma,
             reinit_consensus=self.reinit_consensus,
+        )
+
+    @property
+    def window(self) -> ImageWindowConfig:
+        """What an image window is made with."""
+        return ImageWindowConfig(
+            images=self.window_images,
+            max_age_s=self.window_max_age,
+            max_distance_m=self.window_max_distance,
         )
 
     @property
