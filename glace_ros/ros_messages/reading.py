@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.ros_messages.image_decoding import decode_compressed, decode_raw
+from glace_ros.ros_messages.image_decoding import (
+    compressed_16_bit_values,
+    decode_compressed,
+    decode_raw,
+    raw_16_bit_values,
+)
+from glace_ros.ros_messages.value_range import FULL_RANGE, ValueRange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,15 +63,27 @@ def _pose(position_m: Any, quaternion: Any) -> Pose:
     )
 
 
-def image_of(message: Any) -> NDArray[np.uint8]:
-    """RGB uint8 (height, width, 3) of a message of IMAGE_TYPES; ValueError where it is damaged."""
+def image_of(message: Any, values: ValueRange = FULL_RANGE) -> NDArray[np.uint8]:
+    """RGB uint8 (height, width, 3) of a message of IMAGE_TYPES; ValueError where it is damaged.
+
+    values: of 16-bit images, those that become black and white.
+    """
     if hasattr(message, "format"):
-        return decode_compressed(message.format, message.data)
-    return decode_raw(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        message.is_bigendian,
+        return decode_compressed(message.format, message.data, values)
+    return decode_raw(*_raw(message), values)
+
+
+def values_of_16_bits(message: Any) -> NDArray[np.uint16] | None:
+    """The values of a message of IMAGE_TYPES that has 16 bits; None of others. ValueError where it
+    is damaged.
+    """
+    if hasattr(message, "format"):
+        return compressed_16_bit_values(message.format, message.data)
+    return raw_16_bit_values(*_raw(message))
+
+
+def _raw(message: Any) -> tuple[str, int, int, int, int, Any]:
+    return (
+        message.encoding, message.height, message.width, message.step, message.is_bigendian,
         message.data,
-    )
+    )  # fmt: skip
