@@ -131,6 +131,8 @@ class MapMetadata:
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
         header = asdict(self)
+        if self.camera is not None:
+            del header["camera"]["lens"]  # this is the lens
         if self.heads == 1:
             del header["heads"]  # as files were before there were ensembles
         if self.calibration is None:

@@ -1,9 +1,9 @@
 """16-bit values of cameras, of which few use all 16 bits -> the 8 bits that everything else takes.
 
 A machine-vision camera puts 10 or 12 bits into the low end of its 16, a thermal one counts
-hundredths of a kelvin and shows a room in a hundredth of its scale: the high byte alone is black, or
-a handful of greys. So the values that a recording uses become 0 to 255, the same ones for all of its
-images, and the map keeps them for the live node.
+hundredths of a kelvin and shows a room in a hundredth of its scale: the high byte alone is black,
+or a handful of greys. So the values that a recording uses become 0 to 255, the same ones for all of
+its images, and the map keeps them for the live node.
 """
 
 from __future__ import annotations

@@ -132,3 +132,21 @@ def test_light_changes_within_its_limits():
     gains = [view.std() / grey_hw.std() for view in views]
     assert -26.5 < min(shifts) < -12 < 12 < max(shifts) < 26.5
     assert 0.85 < min(gains) < 0.96 < 1.03 < max(gains) < 1.11
+
+
+def test_a_view_has_the_black_corners_of_an_undistorted_image_moved_with_it():
+    """What the lens did not see is not valid in the view either, wherever it comes to lie."""
+    lens = Camera(320, 240, 180.0, 190.0, 150.0, 125.0, "plumb_bob", (0.35, 0.05, 0.0, 0.0, 0.0))
+    grey_hw = lens.undistort(np.full((240, 320), 200, np.uint8))
+    for seed in range(4):
+        view = augment(grey_hw, lens.undistorted, UNLIT, np.random.default_rng(seed))
+        assert view.valid_hw.any()
+        assert (view.grey_hw[view.valid_hw] > 100).all()  # half of it, at the image's border
+        assert (~view.valid_hw).sum() > (
+            ~augment(
+                grey_hw,
+                Camera(320, 240, 180.0, 190.0, 150.0, 125.0),
+                UNLIT,
+                np.random.default_rng(seed),
+            ).valid_hw
+        ).sum()
