@@ -35,6 +35,7 @@ from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.maps.validation import NOT_VALIDATED
 from glace_ros.recording.scene_reader import SceneReader
+from glace_ros.ros_messages.value_range import FULL_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +138,8 @@ def _localized_frames(
     """The frames, and what their images are called in a scene folder (nothing in a bag)."""
     frames: list[LocalizedFrame] = []
     names: list[str] = []
-    with open_recording(args, "test") as reader:
+    values = scene_map.metadata.value_range or FULL_RANGE
+    with open_recording(args, "test", values) as reader:
         _print_truth(console, reader, scene_map.metadata)
         correction = scene_map.metadata.calibration_of(reader.info.camera_frame)
         base_from_camera = reader.info.base_from_camera

@@ -211,7 +211,7 @@ def _radii_hw(camera: Camera) -> NDArray[np.float64]:
     """Tangents (height, width) of the angles between the undistorted pixels and the axis."""
     x_w = (np.arange(camera.width_px) - camera.cx_px) / camera.fx_px
     y_h = (np.arange(camera.height_px) - camera.cy_px) / camera.fy_px
-    return np.hypot(x_w[None, :], y_h[:, None])
+    return np.asarray(np.hypot(x_w[None, :], y_h[:, None]), dtype=np.float64)
 
 
 def _folding_radius(camera: Camera) -> float:

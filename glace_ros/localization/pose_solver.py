@@ -65,14 +65,14 @@ def solve_pose(
     camera: the pinhole.
     config: of RANSAC and the last refinement.
     """
-    finite_n = np.isfinite(points_n3).all(axis=1) & np.isfinite(pixels_n2).all(axis=1)
+    finite_n: NDArray[np.bool_] = np.isfinite(np.hstack([points_n3, pixels_n2])).all(axis=1)
     if not finite_n.all():  # PoseLib finds nothing where one of them is not
         solution = solve_pose(pixels_n2[finite_n], points_n3[finite_n], camera, config)
         if solution is None:
             return None
-        inlier_n = finite_n.copy()
-        inlier_n[finite_n] = solution.inlier_n
-        return replace(solution, inlier_n=inlier_n)
+        of_all_n = np.zeros(len(finite_n), np.bool_)
+        of_all_n[finite_n] = solution.inlier_n
+        return replace(solution, inlier_n=of_all_n)
     if len(pixels_n2) < 4:
         return None
     found, _ = poselib.estimate_absolute_pose(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,6 +132,30 @@ class BagFile:
                 continue
             yield BagMessage(connection.topic, received_ns, content)
         self._compare_counts(wanted, seen)
+
+    def samples(self, topic: str, count: int) -> Iterator[Any]:
+        """The contents of so many messages of a topic at most, from all of the bag's time.
+
+        Raises RecordingError where the bag cannot be read on.
+        """
+        if self._reader is None:
+            raise RecordingError(f"{self.path} is not open")
+        connections = [c for c in self._reader.connections if c.topic == topic]
+        seen_ns = -1
+        for number in range(count):
+            start_ns = self.start_ns + round(self.duration_s * 1e9 * number / count)
+            try:
+                stream = self._reader.messages(connections=connections, start=start_ns)
+                connection, received_ns, raw = next(stream)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise RecordingError(cannot_read_on(self.path, error)) from error
+            if received_ns == seen_ns:
+                continue
+            seen_ns = received_ns
+            with suppress(Exception):  # a damaged message: `messages` says so
+                yield self._reader.deserialize(raw, connection.msgtype)
 
     def _compare_counts(self, wanted: set[str], seen: Counter[str]) -> None:
         for topic in sorted(wanted & set(self.topics)):

@@ -13,6 +13,7 @@ from glace_ros.recording.pose_jumps import JUMP, find_pose_jumps, jump_sentences
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.resolved_bag import BagRequest, resolve_bag
 from glace_ros.ros_messages.reading import frame_of, image_of, stamp_to_ns
+from glace_ros.ros_messages.value_range import FULL_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.geometry.transform_link import TransformLink
     from glace_ros.recording.pose_jumps import PoseJump
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 class RecordingReader(PosedImageReader):
@@ -38,6 +40,9 @@ class RecordingReader(PosedImageReader):
         *,
         base_frame: str | None = None,
         max_pose_gap_s: float = 0.5,
+        camera_info_file: str | None = None,
+        base_from_camera: Pose | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         """Opens the bag, chooses topics and frames, and reads all but the images.
 
@@ -47,10 +52,12 @@ class RecordingReader(PosedImageReader):
         base_frame: what a pose topic without a child frame gives the pose of; None: the root of
             the camera's static transforms.
         max_pose_gap_s: no pose is interpolated over a longer gap.
+        camera_info_file, base_from_camera, value_range: as in `BagRequest`.
         """
         request = BagRequest(
-            image_topic, camera_info_topic, pose_source, base_frame, max_pose_gap_s
-        )
+            image_topic, camera_info_topic, pose_source, base_frame, max_pose_gap_s,
+            camera_info_file, base_from_camera, value_range,
+        )  # fmt: skip
         self._bag = BagFile(path)
         try:
             content = resolve_bag(self._bag, request)
@@ -86,6 +93,8 @@ class RecordingReader(PosedImageReader):
     def map_from_camera(self, at_ns: int) -> Pose:
         """The camera in the map frame; raises TransformError where there is no pose then."""
         self._refuse_within_jump(at_ns)
+        if self.info.camera_pose_given:
+            return self.map_from_base(at_ns) @ self.info.base_from_camera
         if self._track is None:
             return self._tree.lookup(self.info.map_frame, self.info.camera_frame, at_ns)
         base_from_camera = self._tree.lookup(self.info.base_frame, self.info.camera_frame, at_ns)
@@ -136,7 +145,8 @@ class RecordingReader(PosedImageReader):
     def _image_of(self, frame: RecordedFrame) -> tuple[NDArray[np.uint8], Camera]:
         camera = self._cameras.at(frame.stamp_ns)
         try:
-            return camera.undistort(image_of(frame.content)), camera.undistorted
+            image_rgb_hwc = image_of(frame.content, self.info.value_range or FULL_RANGE)
+            return camera.undistort(image_rgb_hwc), camera.undistorted
         except ValueError as error:
             raise ValueError(f"{self.info.image_topic}: {error}") from error
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.ros_messages.camera_info import sibling_camera_info_topic
+from glace_ros.ros_messages.camera_info import is_rectified, sibling_camera_info_topic
 from glace_ros.ros_messages.reading import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
 
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | No
         return _existing(bag, name, (CAMERA_INFO,), "camera_info", "--camera-info-topic")
     there = _topics_of(bag, (CAMERA_INFO,))
     sibling = sibling_camera_info_topic(image_topic)
+    of_raw = f"{sibling}_raw"
+    if of_raw in there and sibling in there and not is_rectified(image_topic):
+        bag.note(
+            f"{of_raw} and {sibling} are recorded: the first is taken for the calibration of "
+            f"{image_topic}, which is not rectified"
+        )
+        return of_raw
     if sibling in there:
         return sibling
     if len(there) == 1 and len(_topics_of(bag, (RAW_IMAGE,))) <= 1:
@@ -59,7 +66,8 @@ def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | No
         return there[0]
     if not there:
         raise RecordingError(
-            f"{bag.path} has no camera_info topic for {image_topic}; record {sibling}"
+            f"{bag.path} has no camera_info topic for {image_topic}; record {sibling}, or give a "
+            "calibration with --camera-info FILE"
         )
     raise RecordingError(
         f"{bag.path} has no {sibling}; choose the calibration of {image_topic} with "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -172,13 +172,13 @@ def decode_compressed(
     values: of 16-bit pictures, as in `decode_raw`.
     Raises ValueError with a sentence, where that is no picture, or a part of one.
     """
-    picture = _picture(format_name, data)
-    if picture.dtype == np.uint16:
-        picture = values.to_8_bits(picture)
+    stored = _picture(format_name, data)
+    of_16_bits = stored.dtype == np.uint16
+    picture = values.to_8_bits(stored) if of_16_bits else np.asarray(stored, dtype=np.uint8)
     if picture.ndim == 2:
         mosaic = _MOSAIC.match(format_name)
         encoding = f"bayer_{mosaic[1]}8" if mosaic else "mono8"
-        return _to_rgb(picture, encoding, *picture.shape)
+        return _to_rgb(picture, encoding, *picture.shape[:2])
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -193,13 +193,14 @@ def compressed_16_bit_values(
     return picture if picture.dtype == np.uint16 else None
 
 
-def _picture(format_name: str, data: object) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _picture(format_name: str, data: object) -> NDArray[Any]:
     """As it was compressed: grey (h, w), or BGR (h, w, 3), of 8 or 16 bits."""
     if "compressedDepth" in format_name:
         raise ValueError(f"the format '{format_name}' is a depth image, not a picture")
     bytes_n = np.frombuffer(data, dtype=np.uint8)  # type: ignore[call-overload]
     # without IGNORE_ORIENTATION the picture would be turned by its EXIF tag, away from its
     # camera_info; without ANYDEPTH 12 bits of a PNG's 16 would come out black
+    picture: Any
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         if is_jpeg(bytes_n):

@@ -30,14 +30,19 @@ def decoded_jpeg(bytes_n: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | 
     Raises ValueError, with half a sentence, where its last rows are missing; cv2.error where OpenCV
     does.
     """
-    picture = cv2.imdecode(bytes_n, flags)
+    picture = _decoded(bytes_n, flags)
     if picture is None:
-        picture = cv2.imdecode(np.concatenate([bytes_n, _END_MARK]), flags)
+        picture = _decoded(np.concatenate([bytes_n, _END_MARK]), flags)
     if picture is None or not _ends_in_nothing(picture):
-        return None if picture is None else np.asarray(picture, dtype=np.uint8)
-    if _ends_in_nothing(cv2.imdecode(_continued(bytes_n), flags)):
-        return np.asarray(picture, dtype=np.uint8)  # it is as grey as that
+        return picture
+    if _ends_in_nothing(_decoded(_continued(bytes_n), flags)):
+        return picture  # it is as grey as that
     raise ValueError("is cut off: its last rows are missing")
+
+
+def _decoded(bytes_n: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
+    picture = cv2.imdecode(bytes_n, flags)
+    return None if picture is None else np.asarray(picture, dtype=np.uint8)
 
 
 def _ends_in_nothing(picture: NDArray[np.uint8] | None) -> bool:
