@@ -81,7 +81,7 @@ class LiveLocalization:
         self._on_fix, self._on_broken = on_fix, on_broken
         self._reports = LiveReports(node, parameters, publishers)
         self._introspection = Introspection(publishers, parameters, self._log)
-        self._locator = BaseLocator(parameters, loaded_map.localizer, tf, loaded_map.calibration_of)
+        self._locator = self._locator_in(loaded_map)
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
         self._received_before = 0  # images, when the run began
         self._broken = False  # and said so
@@ -153,11 +153,15 @@ class LiveLocalization:
         if not same:
             self._run.close()  # no pose in the old map counts as one in the new
         self._map = loaded_map
-        self._locator = BaseLocator(
-            self._parameters, loaded_map.localizer, self._tf, loaded_map.calibration_of
-        )
+        self._locator = self._locator_in(loaded_map)
         if not same:
             self.forget("the map is another one")
+
+    def _locator_in(self, loaded_map: LoadedMap) -> BaseLocator:
+        return BaseLocator(
+            self._parameters, loaded_map.localizer, self._tf, loaded_map.calibration_of,
+            loaded_map.value_range,
+        )  # fmt: skip
 
     def why_no_fix(self) -> str:
         """A sentence on the time since the fixes were forgotten."""
@@ -232,7 +236,7 @@ class LiveLocalization:
             return  # the image is of a time that was forgotten
         report = self._publish_outcome(job.run, job.loaded_map)
         if not isinstance(outcome, Exception):
-            self._introspection.show(job.image, outcome, report)
+            self._introspection.show(job.image, outcome, report, job.loaded_map.value_range)
 
     def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
         frame_id = self._parameters.global_frame_id

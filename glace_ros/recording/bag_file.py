@@ -11,13 +11,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
+from glace_ros.ros_messages.reading import VIDEO_DEFINITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from rosbags.typesys.store import Typestore
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _COMPRESSED_SUFFIXES = (".zst", ".zstd")
@@ -43,6 +46,14 @@ class BagMessage:
     """When it was recorded, not when it was measured."""
     content: Any
     """An object with the fields of its message type."""
+
+
+def _typestore() -> Typestore:
+    """For bags without definitions of their own: those of Jazzy, and of video."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, definition in VIDEO_DEFINITIONS.items():
+        store.register(get_types_from_msg(definition, name))
+    return store
 
 
 class BagFile:
@@ -95,7 +106,7 @@ class BagFile:
         try:
             reader = AnyReader(
                 [self._named_for_rosbags(path) for path in paths],
-                default_typestore=get_typestore(Stores.ROS2_JAZZY),
+                default_typestore=_typestore(),
             )
             reader.open()
         except Exception as error:  # a damaged file makes rosbags raise nearly anything

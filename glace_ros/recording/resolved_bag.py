@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glace_ros.errors import RecordingError
@@ -23,8 +22,16 @@ from glace_ros.recording.topic_choice import (
     choose_pose_topic,
 )
 from glace_ros.ros_messages.camera_info_file import read_camera_info
-from glace_ros.ros_messages.reading import frame_of, image_of, stamp_to_ns, values_of_16_bits
+from glace_ros.ros_messages.reading import (
+    image_frame,
+    image_of,
+    image_stamp_ns,
+    push_packet,
+    values_of_16_bits,
+    video_codec_of,
+)
 from glace_ros.ros_messages.value_range import ValueRange, used_range
+from glace_ros.ros_messages.video import VideoStream, require_pyav
 
 if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
@@ -36,6 +43,8 @@ _BASE_FRAMES = ("base_footprint", "base_link")
 _ONE_DAY_NS = 86_400 * 1_000_000_000
 _TRIED = 5
 """Images, one of which is likely to be whole."""
+_TRIED_OF_VIDEO = 600
+"""Packets, one of which is likely to be a key frame."""
 _VALUE_SAMPLES = 24
 """Images of 16 bits, spread over the bag, whose values are looked at."""
 
@@ -76,6 +85,8 @@ class ResolvedBag:
     """The calibration over time."""
     track: PoseTrack | None
     """The poses of a topic; None where they come from /tf."""
+    video_codec: str | None = None
+    """Of images that are packets of a video; None of others."""
 
 
 class _Frames(NamedTuple):
@@ -93,11 +104,12 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     the bag lacks what was asked for, or what is needed.
     """
     image_topic = choose_image_topic(bag, request.image_topic)
+    first = _first_image(bag, image_topic)
+    codec = _video_codec(first, image_topic)
     cameras = _calibrations(bag, image_topic, request)
     pose_topic = choose_pose_topic(bag, request.pose_source)
     track = PoseTrack(pose_topic, request.max_pose_gap_s) if pose_topic else None
-    first = _first_image(bag, image_topic).header
-    camera_frame = frame_of(first.frame_id)
+    camera_frame, first_ns = image_frame(first), image_stamp_ns(first)
     transforms = read_tracks(bag, cameras, track, camera_frame, request.max_pose_gap_s)
     cameras.require_camera()
     camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
@@ -110,7 +122,6 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     if pose_source.startswith("tf:"):
         track = None
     frames = _frames(bag, tree, pose_source, track, camera_frame, base_frame)
-    first_ns = stamp_to_ns(first.stamp)
     base_from_camera = request.base_from_camera
     if base_from_camera is None:
         base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
@@ -130,10 +141,10 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
         camera_frame=frames.camera_frame,
         base_from_camera=base_from_camera,
         camera=cameras.at(first_ns),
-        value_range=request.value_range or _used_values(bag, image_topic),
+        value_range=request.value_range or (None if codec else _used_values(bag, image_topic)),
         camera_pose_given=request.base_from_camera is not None,
     )
-    return ResolvedBag(info, tree, cameras, track)
+    return ResolvedBag(info, tree, cameras, track, codec)
 
 
 def _calibrations(bag: BagFile, image_topic: str, request: BagRequest) -> CameraTrack:
@@ -148,11 +159,32 @@ def _calibrations(bag: BagFile, image_topic: str, request: BagRequest) -> Camera
     return CameraTrack(request.camera_info_file, image_topic, given=camera)
 
 
+def _video_codec(first: Any, topic: str) -> str | None:
+    """Of the first message of a topic that is a video; None of images.
+
+    Raises RecordingError where it cannot be decoded here.
+    """
+    try:
+        if (codec := video_codec_of(first)) is not None:
+            require_pyav()
+    except ValueError as error:
+        raise RecordingError(f"{topic}: {error}") from error
+    return codec
+
+
 def _image_size(bag: BagFile, topic: str) -> tuple[int, int] | None:
     """(width, height) of the first image that can be decoded of a few; None where none can."""
-    for message in islice(bag.messages([topic]), _TRIED):
+    stream: VideoStream | None = None
+    for number, message in enumerate(bag.messages([topic])):
+        if number >= (_TRIED if stream is None else _TRIED_OF_VIDEO):
+            break
         with suppress(ValueError):
-            height, width = image_of(message.content).shape[:2]
+            if (codec := video_codec_of(message.content)) is not None:
+                stream = stream or VideoStream(codec)
+                picture = stream.picture(push_packet(stream, message.content))
+            else:
+                picture = image_of(message.content)
+            height, width = picture.shape[:2]
             return width, height
     return None
 
@@ -196,7 +228,7 @@ def _base_of_mount(transforms: TransformTrack, track: PoseTrack | None) -> str:
 def _first_image(bag: BagFile, topic: str) -> Any:
     """The first image message that can be read."""
     for message in bag.messages([topic]):
-        stamp = stamp_to_ns(message.content.header.stamp)
+        stamp = image_stamp_ns(message.content)
         if stamp and abs(stamp - message.received_ns) > _ONE_DAY_NS:
             days = abs(message.received_ns - stamp) / _ONE_DAY_NS
             bag.note(f"{topic}: its stamps are {days:.1f} days off the time of recording")

@@ -36,6 +36,7 @@ class CameraInput:
     ) -> None:
         self.name, self._on_image = name, on_image
         prefix = f"{name}/" if name else ""
+        self._has_file = bool(parameters.camera_info_file_of(name))
         self._camera_info: CameraInfo | None = None
         self._infos = WatchedTopic(
             node, CameraInfo, f"{prefix}camera_info", SENSOR_QOS, self._on_camera_info
@@ -74,7 +75,7 @@ class CameraInput:
 
     def problem(self) -> str | None:
         """A sentence with the topic's name where nothing comes; None where all is well."""
-        return self._images.problem() or self._infos.problem()
+        return self._images.problem() or (None if self._has_file else self._infos.problem())
 
     def values(self) -> dict[str, object]:
         """What has come, for the diagnostics."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.node.ros_interface.conversions import image_to_rgb
+from glace_ros.node.input.seen_image import undistorted_image
 from glace_ros.rejection import Rejection, RejectionCode
-from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from glace_ros.node.input.transform_listener import TransformListener
     from glace_ros.node.localizing.loaded_map import LocalizesImages
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 _KINDS = {
@@ -96,6 +96,7 @@ class BaseLocator:
     localizer: of the map in use.
     tf: where the camera sits on the base, and the odometry.
     calibration_of: for the frame of a camera, what the map knows better.
+    value_range: of 16-bit images, as the map has it; None: the high byte.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class BaseLocator:
         localizer: LocalizesImages,
         tf: TransformListener,
         calibration_of: Callable[[str], MountCorrection | None] = lambda _: None,
+        value_range: ValueRange | None = None,
     ) -> None:
+        self._value_range = value_range
         self._calibration_of = calibration_of
         self._parameters = parameters
         self._localizer = localizer
@@ -124,9 +127,12 @@ class BaseLocator:
         if correction:
             stamp_ns = correction.exposure_ns(stamp_ns)
         timeout_s, odom_from_base = parameters.transform_timeout, None
+        given = parameters.camera_pose_of(image.camera)
         try:
-            camera_from_base = self._tf.lookup(
-                camera_frame, parameters.base_frame_id, stamp_ns, timeout_s
+            camera_from_base = (
+                given.inverse()
+                if given is not None
+                else self._tf.lookup(camera_frame, parameters.base_frame_id, stamp_ns, timeout_s)
             )
             if parameters.tf_broadcast:
                 odom_from_base = self._tf.lookup(
@@ -156,19 +162,19 @@ class BaseLocator:
 
     def _camera_pose(self, image: IncomingImage) -> tuple[PoseEstimate, str]:
         """The pose and the name of the camera's frame."""
-        if image.camera_info is None:
+        parameters, info = self._parameters, image.camera_info
+        if info is None and not parameters.camera_info_file_of(image.camera):
             code, topic = RejectionCode.NO_CAMERA_INFO, image.camera_info_topic
             raise ImageRejected(Rejection(code, topic=topic))
-        camera_frame = image.message.header.frame_id or image.camera_info.header.frame_id
-        if not camera_frame:
+        camera_frame = image.message.header.frame_id or (info.header.frame_id if info else "")
+        if not camera_frame and parameters.camera_pose_of(image.camera) is None:
             raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID, topic=image.topic))
         try:
-            camera = camera_of_image_topic(image.camera_info, image.topic)
-            image_rgb_hwc = camera.undistort(image_to_rgb(image.message))
+            image_rgb_hwc, pinhole = undistorted_image(image, parameters, self._value_range)
         except ValueError as error:
             code = RejectionCode.UNUSABLE_IMAGE
             raise ImageRejected(Rejection(code, topic=image.topic, detail=str(error))) from None
-        outcome = self._localizer.localize(image_rgb_hwc, camera.undistorted)
+        outcome = self._localizer.localize(image_rgb_hwc, pinhole)
         if isinstance(outcome, Rejection):
             raise ImageRejected(outcome, outcome, camera=image.camera)
         return outcome, camera_frame

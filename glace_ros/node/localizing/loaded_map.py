@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 class LocalizesImages(Protocol):
@@ -44,6 +45,7 @@ class LoadedMap:
         calibrated.
     calibration_of: for the frame of a camera, what the map knows better of it than TF.
     still_computes: whether the localizer's device does, asked after an exception.
+    value_range: of 16-bit images, what is black and white in the map; None: the high byte.
     """
 
     localizer: LocalizesImages
@@ -55,6 +57,7 @@ class LoadedMap:
     validated: bool = True
     still_computes: Callable[[], bool] = lambda: True
     calibration_of: Callable[[str], MountCorrection | None] = lambda _: None
+    value_range: ValueRange | None = None
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""

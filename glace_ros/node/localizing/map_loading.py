@@ -52,7 +52,7 @@ def read_map(parameters: LocalizeParameters) -> CheckedMap:
         return LoadedMap(
             localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
             _views(scene_map), metadata.held_out is not None,
-            lambda: still_computes(localizer.device), metadata.calibration_of,
+            lambda: still_computes(localizer.device), metadata.calibration_of, metadata.value_range,
         )  # fmt: skip
 
     return CheckedMap((map_id, metadata), make_ready)
