@@ -89,6 +89,7 @@ class VideoStream:
         self._steps_ns: deque[int] = deque(maxlen=_USUAL_OF)
         self._last: tuple[int, int | None] | None = None  # stamp and count of the last packet
         self._number = 0
+        self._done_to = 0  # number of the packet that was decoded last
         self._decoder: Any = None
         self._why_not = NoPicture(
             "the video begins within a group of pictures: there is none before its first key frame",
@@ -129,16 +130,26 @@ class VideoStream:
             return self._number
 
     def picture(self, number: int) -> NDArray[np.uint8]:
-        """RGB (height, width, 3) of a packet, which must not be older than the last one asked for.
+        """RGB (height, width, 3) of a packet; one older than the last one asked for has none.
 
         Raises NoPicture, with a sentence, where it has none.
         """
         with self._lock:
             if self._decoded is None or self._decoded[0] != number:
+                if not self._pending or self._pending[0].number > number:
+                    raise self._passed_by(number)
                 self._decode_to(number)
             if self._decoded is None or self._decoded[0] != number:
                 raise self._why_not
             return self._decoded[1]
+
+    def _passed_by(self, number: int) -> NoPicture:
+        """Why a packet has no picture that waits no more."""
+        if number == self._done_to:
+            return self._why_not
+        return NoPicture(
+            "the picture is older than one that was decoded already", "older than one looked at"
+        )
 
     def _misses_one(self, stamp_ns: int, count: int | None) -> bool:
         """Whether packets are missing between the last one and this one."""
@@ -156,7 +167,7 @@ class VideoStream:
     def _decode_to(self, number: int) -> None:
         keys = [packet.number for packet in self._pending if packet.is_key]
         first = max((key for key in keys if key <= number), default=0)
-        self._decoded = None
+        self._decoded, self._done_to = None, number
         while self._pending and self._pending[0].number <= number:
             packet = self._pending.popleft()
             if packet.number >= first:

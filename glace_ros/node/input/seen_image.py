@@ -29,7 +29,13 @@ def undistorted_image(
     values: of 16-bit images, as the map has it; None: the high byte.
     Raises ValueError, with a sentence, where the image, its camera_info or the file cannot be used.
     """
-    image_rgb_hwc = image_to_rgb(image.message, values or FULL_RANGE)
+    if isinstance(image.video, ValueError):
+        raise image.video
+    if image.video is not None:
+        stream, number = image.video
+        image_rgb_hwc = stream.picture(number)
+    else:
+        image_rgb_hwc = image_to_rgb(image.message, values or FULL_RANGE)
     height, width = image_rgb_hwc.shape[:2]
     file = parameters.camera_info_file_of(image.camera)
     if file:

@@ -166,7 +166,7 @@ class BaseLocator:
         if info is None and not parameters.camera_info_file_of(image.camera):
             code, topic = RejectionCode.NO_CAMERA_INFO, image.camera_info_topic
             raise ImageRejected(Rejection(code, topic=topic))
-        camera_frame = image.message.header.frame_id or (info.header.frame_id if info else "")
+        camera_frame = image.frame_id or (info.header.frame_id if info else "")
         if not camera_frame and parameters.camera_pose_of(image.camera) is None:
             raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID, topic=image.topic))
         try:

@@ -89,7 +89,8 @@ class Introspection:
             return  # likewise
         estimate = outcome if isinstance(outcome, PoseEstimate) else None
         drawn_rgb_hwc = draw_inliers(image_rgb_hwc, estimate, self._ransac_px, _line(report))
-        self._publishers.inliers_image.publish(rgb_to_image(image.message.header, drawn_rgb_hwc))
+        header = Header(frame_id=image.frame_id, stamp=ns_to_stamp(image.stamp_ns))
+        self._publishers.inliers_image.publish(rgb_to_image(header, drawn_rgb_hwc))
 
     def show_coverage(self, loaded_map: LoadedMap) -> None:
         """Where the map was recorded, once for each map; later subscribers get it from DDS."""

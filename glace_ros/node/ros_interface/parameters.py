@@ -66,8 +66,9 @@ class LocalizeParameters:
     image_transport: str = _parameter(
         "auto",
         "Topic of the images: raw is `image`, compressed is `image` with /compressed added, auto "
-        "is the one of the two that is published (raw if both are)",
-        choices=("auto", "raw", "compressed"),
+        "is the one of the two that is published (raw if both are); ffmpeg and foxglove are H.264 "
+        "or H.265 with that added",
+        choices=("auto", "raw", "compressed", "ffmpeg", "foxglove"),
     )
     image_qos: str = _parameter(
         "sensor_data",
