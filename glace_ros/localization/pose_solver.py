@@ -65,7 +65,7 @@ def solve_pose(
     camera: the pinhole.
     config: of RANSAC and the last refinement.
     """
-    finite_n: NDArray[np.bool_] = np.isfinite(np.hstack([points_n3, pixels_n2])).all(axis=1)
+    finite_n = np.asarray(np.isfinite(np.hstack([points_n3, pixels_n2])).all(axis=1))
     if not finite_n.all():  # PoseLib finds nothing where one of them is not
         solution = solve_pose(pixels_n2[finite_n], points_n3[finite_n], camera, config)
         if solution is None:

@@ -114,4 +114,4 @@ def _rgb_of_444(
     blue_hw, red_hw = u_hw.astype(np.float32) - 128.0, v_hw.astype(np.float32) - 128.0
     green_hw = -0.391762 * blue_hw - 0.812968 * red_hw
     colour_hw3 = np.stack([1.596027 * red_hw, green_hw, 2.017232 * blue_hw], axis=-1)
-    return np.rint(np.clip(y_hw1 + colour_hw3, 0.0, 255.0)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(y_hw1 + colour_hw3, 0.0, 255.0)), dtype=np.uint8)
