@@ -350,7 +350,9 @@ def test_what_is_given_of_the_camera_holds_instead_of_what_comes(tmp_path):
     without_size = CameraInfo(distortion_model="plumb_bob", k=GOOD_K, d=[0.0] * 5)
     message.header.frame_id = "camera"
     image = IncomingImage(message, "/image", without_size, "/camera_info")
-    BaseLocator(LocalizeParameters(), Remembering(), Moving()).locate(image, NOW_NS)
+    BaseLocator(LocalizeParameters(), Remembering(), Moving(), value_range=values).locate(
+        image, NOW_NS
+    )
     assert (seen[-1][1].width_px, seen[-1][1].height_px) == (32, 24)
 
 
