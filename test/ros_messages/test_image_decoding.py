@@ -199,15 +199,17 @@ def test_yuv422(encoding, order):
     np.testing.assert_allclose(rgb, np.broadcast_to([255, 0, 0], (6, 8, 3)), atol=3)
 
 
-@pytest.mark.parametrize("name", ["png", "jpg"])
+@pytest.mark.parametrize("name", ["png", "jpg", "webp", "avif"])
 def test_compressed(name):
     smooth = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC)
+    if not cv2.haveImageWriter(f".{name}"):
+        pytest.skip(f"this OpenCV has no {name}")
     ok, data = cv2.imencode(f".{name}", smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
     assert ok
     for form in (data.tobytes(), data.ravel()):
         rgb = decode_compressed(f"bgr8; {name} compressed bgr8", form)
         np.testing.assert_allclose(rgb.astype(int), smooth, atol=0 if name == "png" else 40)
-        assert abs(rgb.astype(int) - smooth).mean() < 4  # red is not blue
+        assert abs(rgb.astype(int) - smooth).mean() < 7  # red is not blue
 
 
 def test_compressed_16_bit_grey_png():
