@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def _of_camera(info: RecordingInfo) -> Words:
     """What is not as usual with its images, its calibration and its place."""
     words = []
-    if info.kind == "bag":
-        words.append(("calibration", info.camera_info_topic))
+    if info.topics and info.camera_info_topic not in info.topics:
+        words.append(("calibration", f"{info.camera_info_topic}, as given"))
     if info.value_range:
         words.append(("16-bit values", f"{info.value_range} are black to white"))
     if info.camera_pose_given:
