@@ -24,6 +24,8 @@ NO_PYAV = (
 )
 _MOST_PENDING = 300
 """Packets that wait undecoded: ten seconds of video without a key frame."""
+_MOST_PENDING_BYTES = 64_000_000
+"""The same in bytes."""
 _GAP = 1.7
 """Times the usual distance between packets, from which on one is missing."""
 _TICKS = 1000
@@ -85,6 +87,7 @@ class VideoStream:
         require_pyav()
         self.codec, self.gaps = codec, 0
         self._pending: deque[_Packet] = deque()
+        self._pending_bytes = 0
         self._parameters: dict[int, bytes] = {}  # by kind: SPS, PPS, VPS
         self._steps_ns: deque[int] = deque(maxlen=_USUAL_OF)
         self._last: tuple[int, int | None] | None = None  # stamp and count of the last packet
@@ -125,7 +128,8 @@ class VideoStream:
                 missing = self._parameters.keys() - kinds.keys()
                 data = b"".join(self._parameters[kind] for kind in sorted(missing)) + data
             self._pending.append(_Packet(self._number, data, is_key, after_gap))
-            if len(self._pending) > _MOST_PENDING:
+            self._pending_bytes += len(data)
+            if len(self._pending) > _MOST_PENDING or self._pending_bytes > _MOST_PENDING_BYTES:
                 self._decode_to(self._pending[-1].number)
             return self._number
 
@@ -170,6 +174,7 @@ class VideoStream:
         self._decoded, self._done_to = None, number
         while self._pending and self._pending[0].number <= number:
             packet = self._pending.popleft()
+            self._pending_bytes -= len(packet.data)
             if packet.number >= first:
                 self._decode(packet, is_wanted=packet.number == number)
 

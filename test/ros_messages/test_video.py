@@ -148,6 +148,9 @@ def test_memory_does_not_grow_without_key_frames():
     for i in range(1000):
         stream.push(packets[min(i, 39)], 10**9 + i * STEP_NS)
         assert len(stream._pending) <= 300
+    for i in range(20):
+        stream.push(b"\0\0\0\1\x41" + bytes(10_000_000), 10**12 + i * STEP_NS)
+        assert sum(len(packet.data) for packet in stream._pending) <= 64_000_000
 
 
 @pytest.mark.parametrize(
