@@ -270,5 +270,6 @@ def _described(reader: DrivesReader, name: str, content_hash: str) -> RecordingD
     info = reader.info
     return RecordingDescription(
         info.map_frame, info.base_frame, info.camera_frame, info.image_topic,
-        info.camera_info_topic, info.camera, name, content_hash,
+        info.camera_info_topic, info.camera, name, content_hash, info.value_range,
+        info.base_from_camera.as_seven() if info.camera_pose_given else None,
     )  # fmt: skip

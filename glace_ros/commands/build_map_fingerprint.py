@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glace_ros.command_line.recording_options import RecordingChoice
     from glace_ros.commands.build_map_config import BuildRequest
     from glace_ros.mapping.landmark_selection import LandmarkConfig
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
@@ -82,7 +84,20 @@ def _of_recording(request: BuildRequest) -> dict[str, Any]:
         "calibrate": request.calibrate,
         "refine_intrinsics": request.refine_intrinsics,
         **of_frames(request.selection),
+        **of_camera(recording),
     }
+
+
+def of_camera(recording: RecordingChoice) -> dict[str, Any]:
+    """What was given of the camera; nothing where it is recorded."""
+    values: dict[str, Any] = {}
+    if recording.camera_info is not None:
+        path = Path(recording.camera_info)
+        content = path.read_bytes() if path.is_file() else b""  # reading it says what is wrong
+        values["camera_info"] = [str(path), hashlib.sha256(content).hexdigest()]
+    if recording.camera_pose is not None:
+        values["camera_pose"] = str(recording.camera_pose)
+    return values
 
 
 def of_frames(selection: FrameSelection) -> dict[str, Any]:

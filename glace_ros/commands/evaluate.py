@@ -37,6 +37,7 @@ from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.maps.validation import NOT_VALIDATED
 from glace_ros.recording.scene_reader import SceneReader
+from glace_ros.ros_messages.value_range import FULL_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,8 +155,9 @@ def _localized_frames(
     """
     frames: list[LocalizedFrame] = []
     names: list[str] = []
+    values = scene_map.metadata.value_range or FULL_RANGE
     with ExitStack() as closing:
-        reader = closing.enter_context(open_recording(args, "test"))
+        reader = closing.enter_context(open_recording(args, "test", values))
         if windows:
             odometry = closing.enter_context(open_odometry(reader, args.odometry))
             console.print(f"odometry: {odometry.info.pose_source}", highlight=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,11 +61,19 @@ def solve_pose(
     points agree with a fourth in front of the camera.
 
     pixels_n2: (n, 2) px.
-    points_n3: (n, 3) metres from the map's origin.
+    points_n3: (n, 3) metres from the map's origin; one that is not finite agrees with no pose.
     camera: the pinhole.
     config: of RANSAC and the last refinement.
     """
-    if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
+    finite_n = np.asarray(np.isfinite(np.hstack([points_n3, pixels_n2])).all(axis=1))
+    if not finite_n.all():  # PoseLib finds nothing where one of them is not
+        solution = solve_pose(pixels_n2[finite_n], points_n3[finite_n], camera, config)
+        if solution is None:
+            return None
+        of_all_n = np.zeros(len(finite_n), np.bool_)
+        of_all_n[finite_n] = solution.inlier_n
+        return replace(solution, inlier_n=of_all_n)
+    if len(pixels_n2) < 4:
         return None
     found, _ = poselib.estimate_absolute_pose(
         pixels_n2,

@@ -177,7 +177,7 @@ class LiveLocalization:
         loaded_map = self._map
         return BaseLocator(
             self._parameters, loaded_map.localizer, self._tf, loaded_map.calibration_of,
-            loaded_map.new_window() if loaded_map.new_window else None,
+            loaded_map.new_window() if loaded_map.new_window else None, loaded_map.value_range,
         )  # fmt: skip
 
     def _begin_run(self) -> None:
@@ -239,7 +239,7 @@ class LiveLocalization:
             return  # the image is of a time that was forgotten
         report = self._publish_outcome(job.run, job.loaded_map)
         if not isinstance(outcome, Exception):
-            self._introspection.show(job.image, outcome, report)
+            self._introspection.show(job.image, outcome, report, job.loaded_map.value_range)
 
     def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
         frame_id = self._parameters.global_frame_id

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
+from glace_ros.features.preprocessing import grey_as_encoded, patches_see, to_tensor
 from glace_ros.mapping.parallel import in_parallel
 from glace_ros.mapping.views.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.views.buffer_passes import BufferPasses
@@ -137,7 +137,8 @@ class EncodedViews:
         if self._passes:
             count = self._passes.of(len(self.views) // self._ranks.count)
         rng = np.random.default_rng((self._seed, index))
-        copies = [self._encode(grey_hw)] if self._augmentation.plain_first else []
+        valid_hw = patches_see(camera.valid_hw)
+        copies = [self._encode(grey_hw, valid_hw)] if self._augmentation.plain_first else []
         while len(copies) < count:
             warped = augment(grey_hw, camera, self._augmentation, rng)
             found = self._encode(warped.grey_hw, warped.valid_hw, rng)

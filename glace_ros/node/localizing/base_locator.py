@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.image_window import ImageMotion
-from glace_ros.node.ros_interface.conversions import image_to_rgb
+from glace_ros.node.input.seen_image import undistorted_image
 from glace_ros.rejection import Rejection, RejectionCode
-from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from glace_ros.node.input.transform_listener import TransformListener
     from glace_ros.node.localizing.loaded_map import LocalizesImages, LocalizesWindows
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 _KINDS = {
@@ -99,6 +99,7 @@ class BaseLocator:
     tf: where the camera sits on the base, and the odometry.
     calibration_of: for the frame of a camera, what the map knows better.
     window: of the same localizer; None: each image is localized alone.
+    value_range: of 16-bit images, as the map has it; None: the high byte.
     """
 
     def __init__(
@@ -108,8 +109,10 @@ class BaseLocator:
         tf: TransformListener,
         calibration_of: Callable[[str], MountCorrection | None] = lambda _: None,
         window: LocalizesWindows | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         self._calibration_of, self._window = calibration_of, window
+        self._value_range = value_range
         self._parameters = parameters
         self._localizer = localizer
         self._tf = tf
@@ -135,7 +138,7 @@ class BaseLocator:
         if correction:
             stamp_ns = correction.exposure_ns(stamp_ns)
         try:
-            camera_from_base, odom_from_base = self._transforms(camera_frame, stamp_ns)
+            camera_from_base, odom_from_base = self._transforms(image, camera_frame, stamp_ns)
         except TransformError as error:
             if window is not None and glance is not None:
                 window.resolve(glance, None)  # of what comes next, the motion is not known
@@ -157,11 +160,18 @@ class BaseLocator:
             stamp_ns if correction else None,
         )  # fmt: skip
 
-    def _transforms(self, camera_frame: str, stamp_ns: int) -> tuple[Pose, Pose | None]:
-        """camera_from_base by TF, and odometry where map->odom is published."""
+    def _transforms(
+        self, image: IncomingImage, camera_frame: str, stamp_ns: int
+    ) -> tuple[Pose, Pose | None]:
+        """camera_from_base as given or by TF, and odometry where map->odom is published."""
         parameters, odom_from_base = self._parameters, None
         base_frame, timeout_s = parameters.base_frame_id, parameters.transform_timeout
-        camera_from_base = self._tf.lookup(camera_frame, base_frame, stamp_ns, timeout_s)
+        given = parameters.camera_pose_of(image.camera)
+        camera_from_base = (
+            given.inverse()
+            if given is not None
+            else self._tf.lookup(camera_frame, base_frame, stamp_ns, timeout_s)
+        )
         if parameters.tf_broadcast:
             odom_from_base = self._tf.lookup(
                 parameters.odom_frame_id, base_frame, stamp_ns, timeout_s
@@ -185,16 +195,16 @@ class BaseLocator:
 
     def _readable(self, image: IncomingImage) -> tuple[NDArray[np.uint8], Camera, str]:
         """The image undistorted, its pinhole, and the name of the camera's frame."""
-        if image.camera_info is None:
+        parameters, info = self._parameters, image.camera_info
+        if info is None and not parameters.camera_info_file_of(image.camera):
             code, topic = RejectionCode.NO_CAMERA_INFO, image.camera_info_topic
             raise ImageRejected(Rejection(code, topic=topic))
-        camera_frame = image.message.header.frame_id or image.camera_info.header.frame_id
-        if not camera_frame:
+        camera_frame = image.frame_id or (info.header.frame_id if info else "")
+        if not camera_frame and parameters.camera_pose_of(image.camera) is None:
             raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID, topic=image.topic))
         try:
-            camera = camera_of_image_topic(image.camera_info, image.topic)
-            image_rgb_hwc = camera.undistort(image_to_rgb(image.message))
+            image_rgb_hwc, pinhole = undistorted_image(image, parameters, self._value_range)
         except ValueError as error:
             code = RejectionCode.UNUSABLE_IMAGE
             raise ImageRejected(Rejection(code, topic=image.topic, detail=str(error))) from None
-        return image_rgb_hwc, camera.undistorted, camera_frame
+        return image_rgb_hwc, pinhole, camera_frame

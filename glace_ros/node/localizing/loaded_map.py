@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from glace_ros.localization.window_localizer import Glance
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 class LocalizesImages(Protocol):
@@ -60,6 +61,7 @@ class LoadedMap:
     new_window: an image window of this localizer without any image; None: each image is localized
         alone.
     still_computes: whether the localizer's device does, asked after an exception.
+    value_range: of 16-bit images, what is black and white in the map; None: the high byte.
     """
 
     localizer: LocalizesImages
@@ -72,6 +74,7 @@ class LoadedMap:
     still_computes: Callable[[], bool] = lambda: True
     calibration_of: Callable[[str], MountCorrection | None] = lambda _: None
     new_window: Callable[[], LocalizesWindows] | None = None
+    value_range: ValueRange | None = None
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""

@@ -56,7 +56,7 @@ def read_map(parameters: LocalizeParameters) -> CheckedMap:
             localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
             _views(scene_map), metadata.held_out is not None,
             lambda: still_computes(localizer.device), metadata.calibration_of,
-            _new_window(localizer, parameters),
+            _new_window(localizer, parameters), metadata.value_range,
         )  # fmt: skip
 
     return CheckedMap((map_id, metadata), make_ready)
