@@ -13,9 +13,9 @@ from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
 from glace_ros.evaluation.metrics_table import metrics_table
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.image_window import ImageMotion
-from glace_ros.localization.image_window_config import ImageWindowConfig
+from glace_ros.localization.image_window_config import ImageWindowConfig, WindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
-from glace_ros.localization.window_localizer import WindowConfig, WindowLocalizer
+from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.ros_messages.reading import ODOMETRY
 

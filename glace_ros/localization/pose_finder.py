@@ -115,17 +115,14 @@ class PoseFinder:
         coarse = seen_from(said, pixels_n2, points_n3, regression.camera, config.ransac_px)
         if coarse is None:
             coarse = PoseSolution(said, np.zeros(len(pixels_n2), bool), np.empty((0, 2)))
-        if config.refinement:
-            refinement = replace(config.refinement, verifying_inliers=verifying)
-            config = replace(config, refinement=refinement)
+        if refinement := config.refinement:
+            config = replace(config, refinement=replace(refinement, verifying_inliers=verifying))
         return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, config)
 
     def solve_together(self, images: Sequence[RigImage]) -> Pose | None:
         """map_from_rig that the points of all images agree on; None where there is none."""
-        map_from_rig = solve_together(images, self._solver_config())
-        if map_from_rig is None:
-            return None
-        return Pose(map_from_rig.rotation_33, map_from_rig.translation_3 + self._origin_3)
+        found = solve_together(images, self._solver_config())
+        return found and Pose(found.rotation_33, found.translation_3 + self._origin_3)
 
     def has_twin(self, estimate: PoseEstimate) -> bool:
         """Whether many of the landmarks that verify a pose look like others elsewhere."""

@@ -14,10 +14,9 @@ from support.twin_rooms import (
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.generalized_solver import RigImage, solve_together
 from glace_ros.localization.image_window import ImageMotion
-from glace_ros.localization.image_window_config import ImageWindowConfig
+from glace_ros.localization.image_window_config import ImageWindowConfig, WindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolverConfig
-from glace_ros.localization.window_localizer import WindowConfig
 from glace_ros.rejection import Rejection
 
 FRONT, BEHIND = 0.0, np.pi

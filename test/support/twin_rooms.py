@@ -12,10 +12,11 @@ from glace_ros.features.local_features import LocalFeatures
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.image_window import ImageMotion
+from glace_ros.localization.image_window_config import WindowConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import Regression
-from glace_ros.localization.window_localizer import WindowConfig, WindowLocalizer
+from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
 

@@ -13,8 +13,9 @@ import torch
 from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
 from glace_ros.geometry.camera import Camera
+from glace_ros.localization.image_window_config import WindowConfig
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.window_localizer import WindowConfig, WindowLocalizer
+from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.maps.default_location import newest_map_path
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
