@@ -68,6 +68,19 @@ def test_a_later_drive_is_localized_and_twice_the_same(office_map, shared_data, 
     assert again == poses
 
 
+def test_windows_are_no_worse_than_images_and_no_surer(office_map, shared_data, tmp_path):
+    words = ["--map", str(office_map[0]), "--bag", str(shared_data / "query")]
+    words += ["--pose-source", "/ground_truth/pose", "--json", str(tmp_path / "q.json")]
+    assert evaluate([*words, "--window", "8"]) == 0
+    alone = json.loads((tmp_path / "q.json").read_text())
+    window = alone["window"]
+    assert window["images_mean"] > 1.5
+    assert window["localized"] >= alone["localized"]
+    assert window["median_translation_m"] <= 1.1 * alone["median_translation_m"]
+    assert window["false_accepts"] == 0
+    assert window["nees_mean"] == pytest.approx(alone["nees_mean"], rel=0.3)
+
+
 def test_the_built_maps_figures(office_map):
     _, built = office_map
     assert built["frames"] >= 15  # held out
@@ -117,7 +130,7 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
         images,
         {
             "map": map_path, "base_frame_id": "base_link", "two_d_mode": "false",
-            "max_image_age": "5.0",
+            "max_image_age": "5.0", "window_images": "0",
         },
         {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"},
         tmp_path / "localize.log",

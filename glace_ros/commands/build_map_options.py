@@ -53,10 +53,14 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--preset",
         default=defaults.preset,
         choices=PRESETS,
-        help="fast 2, default 5, quality 15 minutes; paper-*: as the paper trains, for GPUs",
+        help="at most 2 (fast), 5 (default) or 15 minutes (quality); paper-*: as the paper trains, "
+        "for GPUs",
     )
     parser.add_argument(
-        "--minutes", type=positive, help="wall time, everything included, instead of the preset's"
+        "--minutes",
+        type=positive,
+        help="wall time, everything included, instead of the preset's: less where held-out images "
+        "gain nothing more",
     )
     parser.add_argument(
         "--iterations", type=whole_number(1), help="train for so many steps, however long they take"
@@ -135,7 +139,7 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         type=whole_number(0),
         metavar="N",
         help="at most so many, 79 bytes each; 0: poses of the network alone "
-        f"(preset: {defaults.landmarks.most})",
+        f"(preset: {defaults.landmarks.most}, or {defaults.landmarks.per_view} for each view)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--seed", type=whole_number(0), default=defaults.seed)

@@ -42,7 +42,10 @@ def print_survey(
         if said := sample.sentence():
             print(said)
     steps = f"that of {config.trainer.iterations} training steps"
-    print("time:       ", f"{config.minutes:g} minutes (--minutes)" if config.minutes else steps)
+    print(
+        "time:       ",
+        f"at most {config.minutes:g} minutes (--minutes)" if config.minutes else steps,
+    )
 
 
 def print_source(console: Console, reader: DrivesReader, device: torch.device) -> None:

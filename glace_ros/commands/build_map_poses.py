@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
     from glace_ros.mapping.resume.saved_work import SavedWork
+    from glace_ros.maps.scene_map import SceneMap
     from glace_ros.ranks import Ranks
     from glace_ros.recording.drives_reader import DrivesReader
     from glace_ros.recording.posed_images import PosedImage
@@ -161,6 +162,10 @@ class PoseChoice:
         if not self._corrects_intrinsics or not self._intrinsics:
             return None
         return self._intrinsics.correction
+
+    def of_map(self, scene_map: SceneMap) -> SceneMap:
+        """The map with the corrections that it is made with."""
+        return scene_map.with_metadata(calibration=self.correction, intrinsics=self.intrinsics)
 
     def base_from_camera(self, described: Pose) -> Pose:
         """Of the map, from what the robot's description says."""

@@ -5,6 +5,7 @@ and compare with the truth.
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
 from glace_ros.evaluation.metrics import rejection_counts, summarize_frames
 from glace_ros.evaluation.metrics_table import aligned_table, map_size, metrics_table
 from glace_ros.evaluation.pose_files import write_submission, write_tum
+from glace_ros.evaluation.window_frames import WindowFrames, open_odometry
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
@@ -35,6 +37,7 @@ from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.maps.validation import NOT_VALIDATED
 from glace_ros.recording.scene_reader import SceneReader
+from glace_ros.ros_messages.value_range import FULL_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +59,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     files = (("--json", args.json), ("--tum", args.tum), ("--submission", args.submission))
     if args.submission and not args.scene:
         raise GlaceError("--submission needs --scene: the images of a bag have no names")
+    if args.window and args.scene:
+        raise GlaceError("--window needs --bag: a scene has no odometry between its images")
+    if args.odometry and not args.window:
+        raise GlaceError("--odometry needs --window: without it, each image is looked at alone")
     if args.align and args.foreign:
         raise GlaceError(
             "--align and --foreign contradict each other: no motion takes poses to the truth that "
@@ -72,11 +79,15 @@ def _evaluate(args: argparse.Namespace) -> int:
         acceptance=AcceptanceConfig(min_inliers=args.min_inliers),
     )
     localizer = Localizer(scene_map, config, args.device)
-    frames, names = _localized_frames(args, localizer, scene_map, console)
+    windows = WindowFrames(localizer, args.window) if args.window else None
+    frames, names = _localized_frames(args, localizer, scene_map, console, windows)
     if args.foreign:
         frames = [replace(frame, truth=None) for frame in frames]
     metrics = _metrics(scene_map, frames, names, foreign=args.foreign)
     rows = _out_of_map_rows(frames) if args.foreign else metrics_table(metrics)
+    if windows:
+        metrics["window"] = windows.metrics(foreign=args.foreign)
+        rows += windows.rows(foreign=args.foreign)
     if args.align:
         metrics["aligned"], aligned_rows = _aligned(frames, args.align, console)
         rows += aligned_rows
@@ -132,12 +143,24 @@ def _aligned(
 
 
 def _localized_frames(
-    args: argparse.Namespace, localizer: Localizer, scene_map: SceneMap, console: Console
+    args: argparse.Namespace,
+    localizer: Localizer,
+    scene_map: SceneMap,
+    console: Console,
+    windows: WindowFrames | None,
 ) -> tuple[list[LocalizedFrame], list[str]]:
-    """The frames, and what their images are called in a scene folder (nothing in a bag)."""
+    """The frames, and what their images are called in a scene folder (nothing in a bag).
+
+    windows: gets what each image gives together with those before it; None: that is not asked for.
+    """
     frames: list[LocalizedFrame] = []
     names: list[str] = []
-    with open_recording(args, "test") as reader:
+    values = scene_map.metadata.value_range or FULL_RANGE
+    with ExitStack() as closing:
+        reader = closing.enter_context(open_recording(args, "test", values))
+        if windows:
+            odometry = closing.enter_context(open_odometry(reader, args.odometry))
+            console.print(f"odometry: {odometry.info.pose_source}", highlight=False)
         _print_truth(console, reader, scene_map.metadata)
         correction = scene_map.metadata.calibration_of(reader.info.camera_frame)
         base_from_camera = reader.info.base_from_camera
@@ -146,7 +169,11 @@ def _localized_frames(
         with progress_bar(console, "localize", reader.info.image_count) as advance:
             for image in reader.images():
                 seen = calibrated(image, reader, correction) if correction else image
-                frames.append(localize_frame(localizer, seen, base_from_camera))
+                if windows:
+                    at_ns = correction.exposure_ns(image.stamp_ns) if correction else None
+                    frames.append(windows.look(seen, base_from_camera, odometry, at_ns))
+                else:
+                    frames.append(localize_frame(localizer, seen, base_from_camera))
                 advance()
         if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
@@ -251,6 +278,19 @@ def _parser() -> argparse.ArgumentParser:
         "--submission",
         metavar="FILE",
         help="write the accepted poses of a scene's cameras as visuallocalization.net takes them",
+    )
+    parser.add_argument(
+        "--window",
+        type=whole_number(2),
+        default=0,
+        metavar="N",
+        help="metrics also of the last N images together, by the bag's odometry between them",
+    )
+    parser.add_argument(
+        "--odometry",
+        metavar="SOURCE",
+        help="of --window: an odometry topic or tf:FRAME; found by itself: the bag's only "
+        "odometry topic, else tf:odom",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     parser.add_argument(

@@ -78,7 +78,7 @@ def _validated(scene_map: SceneMap, args: argparse.Namespace) -> MapValidation:
         described = scene_map.with_metadata(
             map_frame=info.map_frame, base_frame=info.base_frame, camera_frame=info.camera_frame,
             image_topic=info.image_topic, camera_info_topic=info.camera_info_topic,
-            camera=info.camera,
+            camera=info.camera, value_range=info.value_range,
         )  # fmt: skip
         with progress_bar(console, "judge", info.image_count) as advance:
             images = _posed(reader.images(), advance)

@@ -36,7 +36,20 @@ def encode_image(
     Raises ValueError where image and camera differ in size.
     """
     grey_hw, working_camera = grey_as_encoded(encoder, image_rgb_hwc, camera, short_side_px)
-    return encoder.encode(to_tensor(grey_hw, encoder.device), patches), working_camera
+    valid_hw = patches_see(working_camera.valid_hw)
+    valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(encoder.device)
+    found = encoder.encode(to_tensor(grey_hw, encoder.device), patches, valid_HW)
+    return found, working_camera
+
+
+def patches_see(valid_hw: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """The pixels about which a patch sees valid pixels alone, of those that are valid; the image's
+    border counts as none. None: all are.
+    """
+    if valid_hw is None:
+        return None
+    window = np.ones((PATCH_PX, PATCH_PX), np.uint8)
+    return cv2.erode(valid_hw.astype(np.uint8), window, borderValue=255) > 0
 
 
 def grey_as_encoded(
@@ -58,6 +71,9 @@ def grey_as_encoded(
 
 SIZE_MULTIPLE_PX = 32
 """XFeat's deepest layer has stride 32; other sizes shift its cells against the pixels."""
+
+PATCH_PX = 17
+"""A feature sees some pixels around itself; those of an edge to black are of the edge."""
 
 
 def working_size(

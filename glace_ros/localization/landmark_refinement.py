@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from glace_ros.localization.localizer_config import LandmarkRefinementConfig
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
+from glace_ros.maps.landmarks import COARSE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,8 +104,10 @@ def _match(
     descriptors_mC = landmarks.descriptors_lC[index_m]
     patch_p, landmark_p = _pairs_within(features.pixels_n2, pixels_m2, radius_px)
     if len(patch_p) > _MANY_PAIRS * len(descriptors_nC) * len(descriptors_mC):
-        # all cosines at once are cheaper, and differ in their last digits: the few are made anew
-        may_be_p = (descriptors_nC @ descriptors_mC.T)[patch_p, landmark_p] > min_cosine - 0.01
+        # all cosines at once are cheaper, and coarse: those of the few are made anew
+        coarse_mC = landmarks.coarse_lC[index_m]
+        coarse_nm = descriptors_nC.to(coarse_mC.dtype) @ coarse_mC.T
+        may_be_p = coarse_nm[patch_p, landmark_p] > min_cosine - COARSE
         patch_p, landmark_p = patch_p[may_be_p], landmark_p[may_be_p]
     cosine_p = (descriptors_nC[patch_p] * descriptors_mC[landmark_p]).sum(dim=1)
     good_p = (

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from glace_ros.maps.landmarks import COARSE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
     from glace_ros.localization.localizer_config import LandmarkSearchConfig
     from glace_ros.maps.landmarks import Landmarks
 
-_AT_ONCE = 128
-"""Local features, or landmarks, that are held against all landmarks in one product: bounds time and
-memory.
-"""
+_AT_ONCE = 2048
+"""Landmarks that all local features are held against in one product, which stays in the cache."""
+_NEAR_AT_ONCE = 128
+"""Landmarks of a pose that all landmarks are measured from at once: bounds the memory."""
 _SAMPLED = 64
 """Landmarks of a pose that tell whether it has a twin."""
 
@@ -37,28 +39,48 @@ def matched_landmarks(
 
     elsewhere_l: bool (l,), the landmarks that count; None: all.
     """
-    points_l3, descriptors_lC = landmarks.points_l3, landmarks.descriptors_lC
+    index_m = torch.arange(len(landmarks), device=landmarks.points_l3.device)
     if elsewhere_l is not None:
-        points_l3, descriptors_lC = points_l3[elsewhere_l], descriptors_lC[elsewhere_l]
-    if not len(points_l3) or not len(features.pixels_n2):
+        index_m = index_m[elsewhere_l]
+    if not len(index_m) or not len(features.pixels_n2):
         return np.empty((0, 2)), np.empty((0, 3))
-    best = [
-        (descriptors_pC.float() @ descriptors_lC.T).max(dim=1)
-        for descriptors_pC in torch.split(features.descriptors_nC, _AT_ONCE)
-    ]
-    good_n = torch.cat([values_p for values_p, _ in best]) > config.min_cosine
-    points_n3 = points_l3[torch.cat([index_p for _, index_p in best])]
+    cosine_n, best_n = _best(features.descriptors_nC.float(), landmarks, index_m)
+    good_n = cosine_n > config.min_cosine
     return (
         features.pixels_n2[good_n].cpu().numpy().astype(np.float64),
-        points_n3[good_n].cpu().numpy().astype(np.float64),
+        landmarks.points_l3[best_n[good_n]].cpu().numpy().astype(np.float64),
     )
+
+
+def _best(
+    descriptors_nC: torch.Tensor, landmarks: Landmarks, index_m: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(cosine (n,), number of the landmark (n,)) of the one that looks most like each feature.
+
+    index_m: the landmarks that count.
+    """
+    # where the best is takes several times as long as how good it is: first among coarse ones
+    coarse_nC = descriptors_nC.to(landmarks.coarse_lC.dtype)
+    parts = torch.split(index_m, _AT_ONCE)
+    best_nk = torch.stack(
+        [(coarse_nC @ landmarks.coarse_lC[part_p].T).amax(dim=1) for part_p in parts], dim=1
+    )
+    part_n = best_nk.argmax(dim=1)
+    cosine_n = descriptors_nC.new_empty(len(descriptors_nC))
+    best_n = torch.empty_like(part_n)
+    for number in set(part_n.tolist()):
+        of_part_n, part_p = part_n == number, parts[number]
+        cosine_op = descriptors_nC[of_part_n] @ landmarks.descriptors_lC[part_p].T
+        cosine_n[of_part_n], place_o = cosine_op.max(dim=1)
+        best_n[of_part_n] = part_p[place_o]
+    return cosine_n, best_n
 
 
 def elsewhere(landmarks: Landmarks, index_m: torch.Tensor, apart_m: float) -> torch.Tensor:
     """bool (l,), the landmarks that are farther than that from all of these."""
     points_l3 = landmarks.points_l3
     near_l = torch.zeros(len(landmarks), dtype=torch.bool, device=points_l3.device)
-    for part_p in torch.split(index_m.to(points_l3.device), _AT_ONCE):
+    for part_p in torch.split(index_m.to(points_l3.device), _NEAR_AT_ONCE):
         near_l |= (torch.cdist(points_l3, points_l3[part_p]) <= apart_m).any(dim=1)
     return ~near_l
 
@@ -86,9 +108,12 @@ class LandmarkTwins:
     def _have_twins(self, index_p: torch.Tensor) -> torch.Tensor:
         points_l3, descriptors_lC = self._landmarks.points_l3, self._landmarks.descriptors_lC
         index_p = index_p.to(points_l3.device)
-        alike_pl = descriptors_lC[index_p] @ descriptors_lC.T > self.config.twin_cosine
-        row_r, alike_r = torch.nonzero(alike_pl, as_tuple=True)
-        off_r = (points_l3[index_p[row_r]] - points_l3[alike_r]).norm(dim=1)
+        coarse_lC, twin_cosine = self._landmarks.coarse_lC, self.config.twin_cosine
+        may_be_pl = coarse_lC[index_p] @ coarse_lC.T > twin_cosine - COARSE
+        row_r, alike_r = torch.nonzero(may_be_pl, as_tuple=True)
+        own_r = index_p[row_r]
+        cosine_r = (descriptors_lC[own_r] * descriptors_lC[alike_r]).sum(dim=1)
+        off_r = (points_l3[own_r] - points_l3[alike_r]).norm(dim=1)
         twins_p = torch.zeros(len(index_p), dtype=torch.bool, device=points_l3.device)
-        twins_p[row_r[off_r > self.config.apart_m]] = True
+        twins_p[row_r[(cosine_r > twin_cosine) & (off_r > self.config.apart_m)]] = True
         return twins_p.cpu()

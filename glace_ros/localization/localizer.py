@@ -20,14 +20,18 @@ from glace_ros.geometry.places import APART_M
 from glace_ros.localization.acceptance import agreement, second_best_ratio
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import certain_place, place_candidates
-from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression
+from glace_ros.localization.pose_estimate import HeadPoints, Hypothesis, PoseEstimate, Regression
 from glace_ros.localization.pose_finder import PoseFinder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.localization.generalized_solver import RigImage
     from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.rejection import Rejection
@@ -99,32 +103,66 @@ class Localizer:
         camera: that made the image, before it was encoded.
         start: perf_counter() from which the result's seconds count.
         """
-        results: list[tuple[PoseEstimate | Rejection, _Attempt]] = []
+        return self.decide(self.hypotheses(regression, camera, start), start)
+
+    def hypotheses(self, regression: Regression, camera: Camera, start: float) -> list[Hypothesis]:
+        """What becomes of the image in each place that it is tried in. Arguments as of `solve`."""
+        results: list[Hypothesis] = []
         for attempt in self._attempts(regression):
             result = self._finder.find(attempt.regression, camera, start)
-            results.append((result, attempt))
+            results.append(Hypothesis(result, attempt.regression, attempt.similarity))
             if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:
                 break
-        searched = None
-        if not any(isinstance(r, PoseEstimate) and r.landmark_verified for r, _ in results):
+        best, searched = _best(results), None
+        if not any(_is_verified(each.result) for each in results):
             searched = self._finder.search(regression, camera, start)
             if searched:
-                results.append((searched, _Attempt(regression)))
-        best, attempt = (searched, _Attempt(regression)) if searched else _best(results)
-        if isinstance(best, PoseEstimate) and (searched or self._finder.has_twin(best)):
-            beside = self._finder.search(attempt.regression, camera, start, best)
+                best = Hypothesis(searched, regression)
+                results.append(best)
+        if isinstance(best.result, PoseEstimate) and (
+            searched or self._finder.has_twin(best.result)
+        ):
+            beside = self._finder.search(best.regression, camera, start, best.result)
             if beside:
-                results.append((beside, attempt))
-        best, attempt = _best(results)
+                results.append(best._replace(result=beside))
+        return results
+
+    def decide(self, hypotheses: list[Hypothesis], start: float) -> PoseEstimate | Rejection:
+        """The pose of an image, by what it gave in each place.
+
+        hypotheses: as the method of that name gives them; one at least.
+        start: as of `solve`.
+        """
+        chosen = _best(hypotheses)
+        best = chosen.result
         if isinstance(best, PoseEstimate):
-            others = [(other, its.similarity) for other, its in results if other is not best]
+            others = [(each.result, each.similarity) for each in hypotheses if each is not chosen]
             apart_m = self.config.places.apart_m if self.config.places else APART_M
-            second_best = second_best_ratio(best, attempt.similarity, others, apart_m)
+            second_best = second_best_ratio(best, chosen.similarity, others, apart_m)
             ambiguous = second_best > self.scene_map.metadata.max_rival
             best = replace(best, second_best_ratio=second_best, ambiguous=ambiguous)
             if not best.landmark_verified:
-                best = self._finder.unrepeated(best, attempt.regression) or best
+                best = self._finder.unrepeated(best, chosen.regression) or best
         return replace(best, seconds=time.perf_counter() - start)
+
+    def verify(
+        self, map_from_camera: Pose, regression: Regression, camera: Camera, landmarks: int
+    ) -> PoseEstimate | Rejection:
+        """The pose of an image where others say that it was taken.
+
+        map_from_camera: as they say.
+        regression, camera: as of `solve`.
+        landmarks: so many in view verify it.
+        """
+        return self._finder.verify(map_from_camera, regression, camera, landmarks)
+
+    def solve_together(self, images: Sequence[RigImage]) -> Pose | None:
+        """map_from_rig that the points of images agree on whose motion is known; None where there
+        is none.
+
+        images: of one rig, points from the map's origin.
+        """
+        return self._finder.solve_together(images)
 
     def _attempts(self, regression: Regression) -> list[_Attempt]:
         """What each head predicts of the image; where it may be of several places, what the head
@@ -191,11 +229,13 @@ class Localizer:
         return Regression(features, HeadPoints(predict, heads), camera, descriptor_G)
 
 
-def _best(
-    results: list[tuple[PoseEstimate | Rejection, _Attempt]],
-) -> tuple[PoseEstimate | Rejection, _Attempt]:
+def _best(hypotheses: list[Hypothesis]) -> Hypothesis:
     """What more of the map agrees with than with any other."""
-    return max(results, key=lambda each: agreement(each[0], each[1].similarity))
+    return max(hypotheses, key=lambda each: agreement(each.result, each.similarity))
+
+
+def _is_verified(result: PoseEstimate | Rejection) -> bool:
+    return isinstance(result, PoseEstimate) and result.landmark_verified
 
 
 def _check_channels(name: str, given: int, taken: int) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.maps.landmarks import Landmarks
 
+_AT_ONCE = 2048
+"""Landmarks that the features are held against in one product, which stays in the cache."""
 _NO_VOTE = 0.01
 """A lead of this cosine says nothing: without it the furniture's noise would have to be a vote."""
 
@@ -111,11 +113,37 @@ def _votes(
     A feature votes by how much more similar its best landmark is than any that is not near that
     one.
     """
-    cosine_nl = features.descriptors_nC.float() @ landmarks.descriptors_lC.T
-    best_n, landmark_n = cosine_nl.max(dim=1)
-    points_n3 = landmarks.points_l3[landmark_n]
-    elsewhere_nl = torch.cdist(points_n3, landmarks.points_l3) > config.apart_m
-    runner_up_n = cosine_nl.masked_fill(~elsewhere_nl, -1.0).amax(dim=1)
+    parts = [
+        (features.descriptors_nC.float() @ descriptors_pC.T, points_p3)
+        for descriptors_pC, points_p3 in zip(
+            torch.split(landmarks.descriptors_lC, _AT_ONCE),
+            torch.split(landmarks.points_l3, _AT_ONCE),
+            strict=True,
+        )
+    ]
+    best_n, points_n3 = _best(parts)
+    runner_up_n = torch.stack(
+        [
+            cosine_np.masked_fill(torch.cdist(points_n3, points_p3) <= config.apart_m, -1.0).amax(1)
+            for cosine_np, points_p3 in parts
+        ]
+    ).amax(dim=0)
     vote_n = (best_n - runner_up_n) ** 2
     near_vn = torch.cdist(positions_v3, points_n3) < config.apart_m
     return (near_vn * vote_n).sum(dim=1) / (vote_n.sum() + len(vote_n) * _NO_VOTE**2)
+
+
+def _best(
+    parts: list[tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(cosine (n,), point (n, 3)) of the landmark that is most similar to each feature.
+
+    parts: of the landmarks, (cosines (n, p), points (p, 3)).
+    """
+    best_nk, place_nk = (
+        torch.stack(values, dim=1)
+        for values in zip(*(cosine_np.max(dim=1) for cosine_np, _ in parts), strict=True)
+    )
+    best_n, part_n = best_nk.max(dim=1)
+    index_n = part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]
+    return best_n, torch.cat([points_p3 for _, points_p3 in parts])[index_n]

@@ -38,6 +38,8 @@ def camera_covariance(
     map_from_camera: the solved pose.
     refine_px: px, scale of the Cauchy loss.
     """
+    if len(points_m3) < 3:
+        return None
     jacobian_m26 = projection_jacobian(points_m3, camera, map_from_camera)
     weight_m = 1.0 / (1.0 + (residuals_m2**2).sum(axis=1) / refine_px**2)
     # the loss bends as w - 2 w^2 r r^T / c^2, over all directions of r: as w^2. With w alone, the

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.rejection import Rejection
 
 
 class HeadPoints:
@@ -85,7 +86,9 @@ class PoseEstimate:
     landmark_index_m: which of the map's they are; None: none.
     landmark_verified: they are so many that the pose counts whatever the inliers.
     second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
-    ambiguous: that is so much that this image alone does not tell which of both it is.
+    ambiguous: that is so much that it cannot be told which of both it is.
+    images: how many images carry it: more than one where it is of an image window.
+    rivals: map_from_camera in the other places that an image window may be of, best first.
     """
 
     map_from_camera: Pose
@@ -102,6 +105,8 @@ class PoseEstimate:
     landmark_verified: bool = False
     second_best_ratio: float = 0.0
     ambiguous: bool = False
+    images: int = 1
+    rivals: tuple[Pose, ...] = ()
 
     @property
     def inlier_ratio(self) -> float:
@@ -119,3 +124,16 @@ def errors_px(estimate: PoseEstimate, map_from_camera: Pose) -> NDArray[np.float
     points_m3 = map_from_camera.inverse().transform(estimate.points_m3)
     off_m = np.linalg.norm(estimate.camera.project(points_m3) - estimate.pixels_m2, axis=1)
     return np.where(points_m3[:, 2] > 0.0, off_m, np.inf)
+
+
+class Hypothesis(NamedTuple):
+    """What becomes of an image in one place that it is tried in.
+
+    result: the pose there, or why there is none.
+    regression: what the map predicts of the image there.
+    similarity: of the image to the place; 0 where it was tried in no particular one.
+    """
+
+    result: PoseEstimate | Rejection
+    regression: Regression
+    similarity: float = 0.0

@@ -10,19 +10,23 @@ import numpy as np
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
+from glace_ros.localization.generalized_solver import solve_together
 from glace_ros.localization.landmark_refinement import refine_pose
 from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
 from glace_ros.localization.pose_covariance import camera_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
-from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
+from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, seen_from, solve_pose
 from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.acceptance import AcceptanceConfig
+    from glace_ros.localization.generalized_solver import RigImage
     from glace_ros.localization.localizer_config import LandmarkRefinementConfig, LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
     from glace_ros.maps.scene_map import SceneMap
@@ -94,6 +98,31 @@ class PoseFinder:
             return None
         found = self._judged(coarse, *matched, regression, camera, start, judging)
         return found if isinstance(found, PoseEstimate) and found.landmark_verified else None
+
+    def verify(
+        self, map_from_camera: Pose, regression: Regression, camera: Camera, verifying: int
+    ) -> PoseEstimate | Rejection:
+        """The pose by the landmarks in view of one that others say; by the head's points alone it
+        is not moved.
+
+        map_from_camera: where the camera is said to be, in the map.
+        regression, camera: as of `find`.
+        verifying: so many landmarks verify the pose.
+        """
+        start, config = time.perf_counter(), self._config
+        said = Pose(map_from_camera.rotation_33, map_from_camera.translation_3 - self._origin_3)
+        pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
+        coarse = seen_from(said, pixels_n2, points_n3, regression.camera, config.ransac_px)
+        if coarse is None:
+            coarse = PoseSolution(said, np.zeros(len(pixels_n2), bool), np.empty((0, 2)))
+        if refinement := config.refinement:
+            config = replace(config, refinement=replace(refinement, verifying_inliers=verifying))
+        return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, config)
+
+    def solve_together(self, images: Sequence[RigImage]) -> Pose | None:
+        """map_from_rig that the points of all images agree on; None where there is none."""
+        found = solve_together(images, self._solver_config())
+        return found and Pose(found.rotation_33, found.translation_3 + self._origin_3)
 
     def has_twin(self, estimate: PoseEstimate) -> bool:
         """Whether many of the landmarks that verify a pose look like others elsewhere."""

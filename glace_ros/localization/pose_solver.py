@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,11 +61,19 @@ def solve_pose(
     points agree with a fourth in front of the camera.
 
     pixels_n2: (n, 2) px.
-    points_n3: (n, 3) metres from the map's origin.
+    points_n3: (n, 3) metres from the map's origin; one that is not finite agrees with no pose.
     camera: the pinhole.
     config: of RANSAC and the last refinement.
     """
-    if len(pixels_n2) < 4 or not (np.isfinite(points_n3).all() and np.isfinite(pixels_n2).all()):
+    finite_n = np.asarray(np.isfinite(np.hstack([points_n3, pixels_n2])).all(axis=1))
+    if not finite_n.all():  # PoseLib finds nothing where one of them is not
+        solution = solve_pose(pixels_n2[finite_n], points_n3[finite_n], camera, config)
+        if solution is None:
+            return None
+        of_all_n = np.zeros(len(finite_n), np.bool_)
+        of_all_n[finite_n] = solution.inlier_n
+        return replace(solution, inlier_n=of_all_n)
+    if len(pixels_n2) < 4:
         return None
     found, _ = poselib.estimate_absolute_pose(
         pixels_n2,
@@ -88,11 +96,26 @@ def solve_pose(
     if not np.isfinite(matrix_34).all() or abs(np.linalg.det(found.R) - 1.0) > 1e-6:
         return None
     camera_from_map = Pose(np.array(found.R), np.array(found.t))
-    in_camera_n3 = camera_from_map.transform(points_n3)
+    return seen_from(camera_from_map.inverse(), pixels_n2, points_n3, camera, config.ransac_px)
+
+
+def seen_from(
+    map_from_camera: Pose,
+    pixels_n2: NDArray[np.float64],
+    points_n3: NDArray[np.float64],
+    camera: Camera,
+    inlier_px: float,
+) -> PoseSolution | None:
+    """A given pose as a solution: what of the points agrees with it; None where fewer than four do.
+
+    map_from_camera: from the map's origin.
+    inlier_px: from which a point does not agree.
+    """
+    in_camera_n3 = map_from_camera.inverse().transform(points_n3)
     in_front_n = in_camera_n3[:, 2] > 0.05
     in_camera_n3[~in_front_n, 2] = 1.0
     residuals_n2 = camera.project(in_camera_n3) - pixels_n2
-    inlier_n = in_front_n & (np.linalg.norm(residuals_n2, axis=1) < config.ransac_px)
+    inlier_n = in_front_n & (np.linalg.norm(residuals_n2, axis=1) < inlier_px)
     if inlier_n.sum() < 4:
         return None
-    return PoseSolution(camera_from_map.inverse(), inlier_n, residuals_n2[inlier_n])
+    return PoseSolution(map_from_camera, inlier_n, residuals_n2[inlier_n])

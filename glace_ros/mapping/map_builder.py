@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
     from glace_ros.mapping.training.schedule import TrainingProgress
     from glace_ros.mapping.views.feature_buffer import FeatureBuffer
+    from glace_ros.maps.coordinate_head import CoordinateHead
     from glace_ros.recording.posed_images import PosedImage
 
 MIN_VIEWS = 10
@@ -221,12 +222,17 @@ class MapBuilder:
         reserve_s: float = 0.0,
         on_progress: Callable[[TrainingProgress], None] = lambda _: None,
         checkpoint: TrainingCheckpoint | None = None,
+        still_gains: Callable[[CoordinateHead, int], bool] | None = None,
     ) -> Trained:
-        """Train all heads. reserve_s of the minutes are left over for the caller."""
+        """Train all heads. reserve_s of the minutes are left over for the caller.
+
+        still_gains: whether more training makes a head better than it is after so many steps; then
+            the minutes are the most that it takes.
+        """
         start = time.perf_counter()
         heads, steps = train_heads(
             lambda head: self._trainer(prepared, head), self.config.ensemble,
-            lambda: self._training_seconds(reserve_s), on_progress, checkpoint,
+            lambda: self._training_seconds(reserve_s), on_progress, checkpoint, still_gains,
         )  # fmt: skip
         seconds = time.perf_counter() - start
         return Trained(heads, steps, steps * self.config.trainer.batch, seconds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.mapping.pose_refinement.parallel import in_parallel
+from glace_ros.mapping.parallel import in_parallel
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
 from glace_ros.mapping.pose_refinement.precise_keypoints import NONE, precise_keypoints
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView

@@ -7,15 +7,20 @@ it more exactly. 79 bytes each: a point, a 64-d descriptor of int8, and from whe
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
+from glace_ros.device import has_bfloat16
+
 if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
 
+COARSE = 0.01
+"""Of a cosine: both vectors and the cosine itself are rounded to a 256th of their size."""
 _NEAREST_M = 0.1
 """Least depth of what a camera sees: nearer, and behind it, projections mean nothing."""
 
@@ -38,6 +43,15 @@ class Landmarks:
         self._directions_l3 = _int8(directions_l3)
         self.descriptors_lC = functional.normalize(self._descriptors_lC.float(), dim=1)
         self.directions_l3 = functional.normalize(self._directions_l3.float(), dim=1)
+
+    @cached_property
+    def coarse_lC(self) -> torch.Tensor:
+        """The descriptors in bfloat16 where that is faster, to see what may match: cosines of
+        theirs are off by up to COARSE.
+        """
+        if has_bfloat16(self.points_l3.device):
+            return self.descriptors_lC.bfloat16()
+        return self.descriptors_lC
 
     @staticmethod
     def from_tensors(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks:
@@ -72,7 +86,9 @@ class Landmarks:
         }
 
     def to(self, device: torch.device) -> Landmarks:
-        """The same landmarks on a device."""
+        """The same landmarks on a device; these themselves, where they are there already."""
+        if self.points_l3.device == device:
+            return self
         return Landmarks(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def in_view(

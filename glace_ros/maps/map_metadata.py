@@ -14,7 +14,9 @@ from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection, is_same_calibration
 from glace_ros.geometry.mount_correction import MountCorrection
+from glace_ros.geometry.pose import Pose
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig, HomogeneousScale
+from glace_ros.ros_messages.value_range import ValueRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,12 @@ class RecordingDescription:
     bag_name: str
     bag_hash: str
     """SHA-256 of the recording, in hex digits."""
+    value_range: ValueRange | None = None
+    """Of images of 16 bits, what became black and white; None of those that have 8."""
+    camera_pose: tuple[float, ...] | None = None
+    """Where the camera sits on the robot (x y z qx qy qz qw), as it was given with --camera-pose;
+    None: as it was recorded.
+    """
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,10 @@ class MapMetadata:
     """Of images with this camera frame; None: mount and stamps are as the robot describes them."""
     intrinsics: IntrinsicsCorrection | None = None
     """Of images with the intrinsics of `camera`; None: these are right."""
+    value_range: ValueRange | None = None
+    """As in RecordingDescription; None for the high byte, too."""
+    camera_pose: tuple[float, ...] | None = None
+    """As in RecordingDescription."""
 
     def calibration_of(self, camera_frame: str) -> MountCorrection | None:
         """What applies to images of a camera: other cameras have mounts of their own."""
@@ -131,12 +143,15 @@ class MapMetadata:
     def as_header(self) -> dict[str, Any]:
         """For a map file, as JSON: of the encoders' files the names alone."""
         header = asdict(self)
+        if self.camera is not None:
+            del header["camera"]["lens"]  # this is the lens
         if self.heads == 1:
             del header["heads"]  # as files were before there were ensembles
         if self.calibration is None:
             del header["calibration"]  # as files were before maps were calibrated
-        if self.intrinsics is None:
-            del header["intrinsics"]
+        for later in ("intrinsics", "value_range", "camera_pose"):
+            if header[later] is None:
+                del header[later]
         return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
@@ -160,6 +175,10 @@ class MapMetadata:
             fields["calibration"] = MountCorrection.from_header(fields["calibration"])
         if fields.get("intrinsics") is not None:
             fields["intrinsics"] = IntrinsicsCorrection.from_header(fields["intrinsics"])
+        if fields.get("value_range") is not None:
+            fields["value_range"] = ValueRange(**fields["value_range"])
+        if fields.get("camera_pose") is not None:
+            fields["camera_pose"] = Pose.of_seven(fields["camera_pose"]).as_seven()
         fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
         metadata = MapMetadata(**fields)
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():

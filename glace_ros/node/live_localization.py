@@ -81,7 +81,7 @@ class LiveLocalization:
         self._on_fix, self._on_broken = on_fix, on_broken
         self._reports = LiveReports(node, parameters, publishers)
         self._introspection = Introspection(publishers, parameters, self._log)
-        self._locator = BaseLocator(parameters, loaded_map.localizer, tf, loaded_map.calibration_of)
+        self._locator = self._new_locator()
         self._run = LocalizationRun(parameters, self._log, self._publish_pose)
         self._received_before = 0  # images, when the run began
         self._broken = False  # and said so
@@ -153,9 +153,7 @@ class LiveLocalization:
         if not same:
             self._run.close()  # no pose in the old map counts as one in the new
         self._map = loaded_map
-        self._locator = BaseLocator(
-            self._parameters, loaded_map.localizer, self._tf, loaded_map.calibration_of
-        )
+        self._locator = self._new_locator()
         if not same:
             self.forget("the map is another one")
 
@@ -174,8 +172,17 @@ class LiveLocalization:
     def _received(self) -> int:
         return sum(camera.received for camera in self._cameras)
 
+    def _new_locator(self) -> BaseLocator:
+        """Of the map in use, without images of before."""
+        loaded_map = self._map
+        return BaseLocator(
+            self._parameters, loaded_map.localizer, self._tf, loaded_map.calibration_of,
+            loaded_map.new_window() if loaded_map.new_window else None, loaded_map.value_range,
+        )  # fmt: skip
+
     def _begin_run(self) -> None:
         self._run.close()
+        self._locator = self._new_locator()
         self._run = LocalizationRun(self._parameters, self._log, self._publish_pose)
         self._received_before = self._received()
         self._worker.clear()
@@ -232,7 +239,7 @@ class LiveLocalization:
             return  # the image is of a time that was forgotten
         report = self._publish_outcome(job.run, job.loaded_map)
         if not isinstance(outcome, Exception):
-            self._introspection.show(job.image, outcome, report)
+            self._introspection.show(job.image, outcome, report, job.loaded_map.value_range)
 
     def _publish_pose(self, fix: Fix, estimate: PoseEstimate) -> None:
         frame_id = self._parameters.global_frame_id

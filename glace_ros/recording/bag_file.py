@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
 from glace_ros.recording.lenient_reader import LenientReader
+from glace_ros.ros_messages.reading import VIDEO_DEFINITIONS
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -22,6 +25,8 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from rosbags.typesys.store import Typestore
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -49,6 +54,14 @@ class BagMessage:
     """When it was recorded, not when it was measured."""
     content: Any
     """An object with the fields of its message type."""
+
+
+def _typestore() -> Typestore:
+    """For bags without definitions of their own: those of Jazzy, and of video."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, definition in VIDEO_DEFINITIONS.items():
+        store.register(get_types_from_msg(definition, name))
+    return store
 
 
 class BagFile:
@@ -103,7 +116,10 @@ class BagFile:
         except OSError as error:
             raise RecordingError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
-            reader = LenientReader([self._named_for_rosbags(path) for path in paths])
+            reader = LenientReader(
+                [self._named_for_rosbags(path) for path in paths],
+                default_typestore=_typestore(),
+            )
             reader.open()
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
@@ -143,6 +159,30 @@ class BagFile:
                 continue
             yield BagMessage(connection.topic, received_ns, content)
         self._compare_counts(wanted, seen)
+
+    def samples(self, topic: str, count: int) -> Iterator[Any]:
+        """The contents of so many messages of a topic at most, from all of the bag's time.
+
+        Raises RecordingError where the bag cannot be read on.
+        """
+        if self._reader is None:
+            raise RecordingError(f"{self.path} is not open")
+        connections = [c for c in self._reader.connections if c.topic == topic]
+        seen_ns = -1
+        for number in range(count):
+            start_ns = self.start_ns + round(self.duration_s * 1e9 * number / count)
+            try:
+                stream = self._reader.messages(connections=connections, start=start_ns)
+                connection, received_ns, raw = next(stream)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise RecordingError(cannot_read_on(self.path, error)) from error
+            if received_ns == seen_ns:
+                continue
+            seen_ns = received_ns
+            with suppress(Exception):  # a damaged message: `messages` says so
+                yield self._reader.deserialize(raw, connection.msgtype)
 
     def _compare_counts(self, wanted: set[str], seen: Counter[str]) -> None:
         for topic in sorted(wanted & set(self.topics)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.pose_jumps import JUMP, find_pose_jumps, jump_sentences
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
 from glace_ros.recording.resolved_bag import BagRequest, resolve_bag
-from glace_ros.ros_messages.reading import frame_of, image_of, stamp_to_ns
+from glace_ros.ros_messages.reading import image_frame, image_of, image_stamp_ns, push_packet
+from glace_ros.ros_messages.value_range import FULL_RANGE
+from glace_ros.ros_messages.video import NoPicture, VideoStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.geometry.transform_link import TransformLink
     from glace_ros.recording.pose_jumps import PoseJump
+    from glace_ros.ros_messages.value_range import ValueRange
+
+
+class VideoPacket(NamedTuple):
+    """A frame of a video, which is decoded when it is asked for."""
+
+    data: NDArray[np.uint8]
+    stream: VideoStream
+    number: int
+    """In the stream."""
 
 
 class RecordingReader(PosedImageReader):
@@ -40,6 +52,9 @@ class RecordingReader(PosedImageReader):
         tf_topic: str | None = None,
         tf_static_topic: str | None = None,
         max_pose_gap_s: float = 0.5,
+        camera_info_file: str | None = None,
+        base_from_camera: Pose | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         """Opens the bag, chooses topics and frames, and reads all but the images.
 
@@ -50,16 +65,12 @@ class RecordingReader(PosedImageReader):
             the camera's static transforms.
         tf_topic, tf_static_topic: where the bag has several (see `tf_topics`).
         max_pose_gap_s: no pose is interpolated over a longer gap.
+        camera_info_file, base_from_camera, value_range: as in `BagRequest`.
         """
         request = BagRequest(
-            image_topic,
-            camera_info_topic,
-            pose_source,
-            base_frame,
-            tf_topic,
-            tf_static_topic,
-            max_pose_gap_s,
-        )
+            image_topic, camera_info_topic, pose_source, base_frame, tf_topic, tf_static_topic,
+            max_pose_gap_s, camera_info_file, base_from_camera, value_range,
+        )  # fmt: skip
         self._bag = BagFile(path)
         try:
             content = resolve_bag(self._bag, request)
@@ -68,6 +79,7 @@ class RecordingReader(PosedImageReader):
             raise
         super().__init__(content.info)
         self._tree, self._cameras, self._track = content.tree, content.cameras, content.track
+        self._codec = content.video_codec
         self._jumps = find_pose_jumps(self._links())
         for sentence in jump_sentences(self._jumps, self.zero_ns()):
             self._bag.note(sentence)
@@ -95,6 +107,8 @@ class RecordingReader(PosedImageReader):
     def map_from_camera(self, at_ns: int) -> Pose:
         """The camera in the map frame; raises TransformError where there is no pose then."""
         self._refuse_within_jump(at_ns)
+        if self.info.camera_pose_given:
+            return self.map_from_base(at_ns) @ self.info.base_from_camera
         if self._track is None:
             return self._tree.lookup(self.info.map_frame, self.info.camera_frame, at_ns)
         base_from_camera = self._tree.lookup(self.info.base_frame, self.info.camera_frame, at_ns)
@@ -126,14 +140,23 @@ class RecordingReader(PosedImageReader):
     def _frames(self) -> Iterator[RecordedFrame]:
         """The image messages of our camera that have a time."""
         unreadable = self._bag.unreadable[self.info.image_topic]
+        stream = VideoStream(self._codec) if self._codec else None
         for message in self._bag.messages([self.info.image_topic]):
-            header = message.content.header
-            if stamp_to_ns(header.stamp) == 0:
+            content = message.content
+            if stream:
+                content = VideoPacket(content.data, stream, push_packet(stream, content))
+            stamp_ns, frame = image_stamp_ns(message.content), image_frame(message.content)
+            if stamp_ns == 0:
                 self.left_out["no time stamp"] += 1
-            elif header.frame_id and frame_of(header.frame_id) != self.info.camera_frame:
+            elif frame and frame != self.info.camera_frame:
                 self.left_out["of another camera frame"] += 1
             else:
-                yield RecordedFrame(stamp_to_ns(header.stamp), message.content)
+                yield RecordedFrame(stamp_ns, content)
+        if stream and stream.gaps:
+            self._bag.note(
+                f"{self.info.image_topic}: packets of the video are missing at {stream.gaps} "
+                "places; from there to the next key frame it has no pictures"
+            )
         unreadable = self._bag.unreadable[self.info.image_topic] - unreadable
         if unreadable:
             self.left_out["damaged message"] += unreadable
@@ -145,7 +168,13 @@ class RecordingReader(PosedImageReader):
     def _image_of(self, frame: RecordedFrame) -> tuple[NDArray[np.uint8], Camera]:
         camera = self._cameras.at(frame.stamp_ns)
         try:
-            return camera.undistort(image_of(frame.content)), camera.undistorted
+            if isinstance(frame.content, VideoPacket):
+                image_rgb_hwc = frame.content.stream.picture(frame.content.number)
+            else:
+                image_rgb_hwc = image_of(frame.content, self.info.value_range or FULL_RANGE)
+            return camera.undistort(image_rgb_hwc), camera.undistorted
+        except NoPicture as error:
+            raise NoPicture(f"{self.info.image_topic}: {error}", error.reason) from error
         except ValueError as error:
             raise ValueError(f"{self.info.image_topic}: {error}") from error
 

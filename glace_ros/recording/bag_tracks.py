@@ -197,8 +197,18 @@ class PoseTrack:
 class CameraTrack:
     """The calibration over time, stored where it changes."""
 
-    def __init__(self, topic: str, image_topic: str) -> None:
-        """image_topic: whose calibration it is; its name tells whether images are rectified."""
+    def __init__(
+        self,
+        topic: str,
+        image_topic: str,
+        image_size: tuple[int, int] | None = None,
+        given: Camera | None = None,
+    ) -> None:
+        """topic: of the calibration; the name of its file, where it is given.
+        image_topic: whose calibration it is; its name tells whether images are rectified.
+        image_size: (width, height) in px, for messages that have none; None: unknown.
+        given: from a file: it holds at all times, and no message is needed.
+        """
         self.topic = topic
         self.frame = ""
         """The camera's frame by the first message that names one."""
@@ -206,17 +216,19 @@ class CameraTrack:
         """Messages that are no calibration, by why."""
         self.stamps_ns = array("q")
         """Of all calibrations, which stand for those of the images: int64 ns."""
-        self._image_topic = image_topic
-        self._stamps_ns: list[int] = []
-        self._cameras: list[Camera] = []
+        self._image_topic, self._image_size = image_topic, image_size
+        self._without_size = 0
+        self._stamps_ns: list[int] = [] if given is None else [0]
+        self._cameras: list[Camera] = [] if given is None else [given]
 
     def take(self, message: Any) -> None:
         """Adds one CameraInfo, or counts why not."""
         try:
-            camera = camera_of_image_topic(message, self._image_topic)
+            camera = camera_of_image_topic(message, self._image_topic, self._image_size)
         except ValueError as error:
             self.unusable[str(error)] += 1
             return
+        self._without_size += not (message.width and message.height)
         self.frame = self.frame or frame_of(message.header.frame_id)
         self.stamps_ns.append(stamp_to_ns(message.header.stamp))
         if not self._cameras or camera != self._cameras[-1]:
@@ -231,11 +243,18 @@ class CameraTrack:
         """RecordingError where not one calibration is usable."""
         if not self._cameras:
             why = next(iter(self.unusable), "it has no messages")
-            raise RecordingError(f"{self.topic} gives no usable calibration: {why}")
+            raise RecordingError(
+                f"{self.topic} gives no usable calibration: {why}; give one with --camera-info FILE"
+            )
 
     def notes(self) -> list[str]:
         """What is odd, as sentences."""
         notes = [f"{self.topic}: {why}; {n} left out" for why, n in self.unusable.items()]
+        if self._without_size:
+            notes.append(
+                f"{self.topic} does not say how large the images are; they are "
+                f"{self._cameras[0].width_px}x{self._cameras[0].height_px}"
+            )
         if len(self._cameras) > 1:
             notes.append(
                 f"{self.topic}: the calibration changes {len(self._cameras) - 1} times; each "

@@ -87,7 +87,12 @@ class HeldOutImages:
         return min(len(self.noted), self.MOST_VALIDATED)
 
     def __iter__(self) -> Iterator[PosedImage]:
-        picks = np.linspace(0, len(self.noted) - 1, len(self)).round().astype(int)
+        return self.some(self.MOST_VALIDATED)
+
+    def some(self, most: int) -> Iterator[PosedImage]:
+        """The images, of more than `most` as many, evenly spread."""
+        count = min(len(self.noted), most)
+        picks = np.linspace(0, len(self.noted) - 1, count).round().astype(int)
         return self._reader.images_at({self.noted[pick] for pick in picks})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import MessageDefinitionFormat
@@ -17,7 +17,7 @@ from rosbags.typesys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator
+    from collections.abc import Collection, Generator, Mapping
     from pathlib import Path
 
     from rosbags.interfaces import Connection
@@ -57,7 +57,7 @@ class _Mcap(McapReader):
 
 
 class _Folder(DirectoryReader):
-    STORAGE_PLUGINS: ClassVar[Any] = {**DirectoryReader.STORAGE_PLUGINS, "mcap": _Mcap}
+    STORAGE_PLUGINS: Mapping[str, type[Any]] = {**DirectoryReader.STORAGE_PLUGINS, "mcap": _Mcap}
 
     def open(self) -> None:
         super().open()
@@ -70,16 +70,21 @@ class _Folder(DirectoryReader):
 
 
 class _Rosbag2(Reader):
-    STORAGE_PLUGINS: ClassVar[Any] = {**Reader.STORAGE_PLUGINS, "dir": _Folder, ".mcap": _Mcap}
+    STORAGE_PLUGINS: Mapping[str, type[Any]] = {
+        **Reader.STORAGE_PLUGINS,
+        "dir": _Folder,
+        ".mcap": _Mcap,
+    }
 
 
 class LenientReader(AnyReader):
     """As AnyReader, but of `connections` only those whose messages can be parsed."""
 
-    def __init__(self, paths: list[Path]) -> None:
-        """paths: one rosbag2 folder, bare files, or ROS 1 bags."""
-        store = get_typestore(Stores.ROS2_JAZZY)
-        super().__init__(paths, default_typestore=store)
+    def __init__(self, paths: list[Path], default_typestore: Typestore) -> None:
+        """paths: one rosbag2 folder, bare files, or ROS 1 bags.
+        default_typestore: definitions for what brings none of its own.
+        """
+        super().__init__(paths, default_typestore=default_typestore)
         if self.is2:
             self.readers = [_Rosbag2(path) for path in paths]
         self.not_parsed: dict[str, str] = {}
@@ -107,7 +112,7 @@ class LenientReader(AnyReader):
                 if connection.msgtype not in typestore.fielddefs:
                     _register(typestore, connection, known)
             except Exception as error:  # of a definition out of the ordinary, nearly anything
-                said = " ".join(str(error).split())[:80]
+                said = " ".join(str(error).replace("\\n", " ").split())[:80]
                 self.not_parsed[connection.topic] = (
                     f"the definition of {connection.msgtype} cannot be parsed ({said})"
                 )

@@ -226,7 +226,7 @@ class PosedImageReader(ABC):
         try:
             image_rgb_hwc, camera = self._image_of(frame)
         except ValueError as error:
-            self.left_out["cannot be decoded"] += 1
+            self.left_out[getattr(error, "reason", "cannot be decoded")] += 1
             self._note(str(error))
             return None
         return PosedImage(frame.stamp_ns, image_rgb_hwc, camera, pose)

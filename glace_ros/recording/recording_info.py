@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
     from glace_ros.recording.bag_file import BagTopic
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,3 +49,7 @@ class RecordingInfo:
     """The camera on the robot; at the first image where it moves."""
     camera: Camera
     """The calibration of the first image, with its distortion."""
+    value_range: ValueRange | None = None
+    """Of images of 16 bits, what becomes black and white; None of those that have 8."""
+    camera_pose_given: bool = False
+    """Whether `base_from_camera` is not the recording's, but was given with --camera-pose."""

@@ -82,6 +82,7 @@ def describe(summary: RecordingSummary) -> str:
         f"{camera.width_px}x{camera.height_px} in {info.camera_frame}",
         f"calibration: {info.camera_info_topic}, fx {camera.fx_px:.1f} fy {camera.fy_px:.1f} "
         f"cx {camera.cx_px:.1f} cy {camera.cy_px:.1f}, distortion {camera.distortion_model}",
+        *_of_camera(info),
         f"poses:       {info.pose_source}, of {info.base_frame} in {info.map_frame} "
         f"({info.pose_source_why})",
     ]
@@ -89,6 +90,17 @@ def describe(summary: RecordingSummary) -> str:
         lines.append(f"frames used: {summary.frames_used}")
         lines += [f"  left out: {n:>7}  {reason}" for reason, n in summary.left_out.items()]
     return "\n".join(lines + [f"note: {note}" for note in summary.notes])
+
+
+def _of_camera(info: RecordingInfo) -> list[str]:
+    """What is not as usual with its images and its place."""
+    lines = []
+    if info.value_range:
+        lines.append(f"16 bits:     {info.value_range} become black to white")
+    if info.camera_pose_given:
+        x, y, z = info.base_from_camera.translation_3
+        lines.append(f"camera:      at {x:.3f} {y:.3f} {z:.3f} m on {info.base_frame}, as given")
+    return lines
 
 
 def _path_length_m(reader: PosedImageReader) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,12 @@ import numpy as np
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
+from glace_ros.recording.bag_tracks import (
+    CameraTrack,
+    PoseTrack,
+    TransformTrack,
+    read_tracks,
+)
 from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
@@ -20,7 +26,17 @@ from glace_ros.recording.topic_choice import (
     choose_pose_source,
     choose_pose_topic,
 )
-from glace_ros.ros_messages.reading import frame_of, stamp_to_ns
+from glace_ros.ros_messages.camera_info_file import read_camera_info
+from glace_ros.ros_messages.reading import (
+    image_frame,
+    image_of,
+    image_stamp_ns,
+    push_packet,
+    values_of_16_bits,
+    video_codec_of,
+)
+from glace_ros.ros_messages.value_range import ValueRange, used_range
+from glace_ros.ros_messages.video import VideoStream, require_pyav
 
 if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
@@ -30,6 +46,12 @@ if TYPE_CHECKING:
 
 # Frames that poses are reported of by convention (REP-105), the one on the ground first.
 _BASE_FRAMES = ("base_footprint", "base_link")
+_TRIED = 5
+"""Images, one of which is likely to be whole."""
+_TRIED_OF_VIDEO = 600
+"""Packets, one of which is likely to be a key frame."""
+_VALUE_SAMPLES = 24
+"""Images of 16 bits, spread over the bag, whose values are looked at."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,12 @@ class BagRequest:
     """Of static transforms; None: as before."""
     max_pose_gap_s: float = 0.5
     """No pose is interpolated over a longer gap."""
+    camera_info_file: str | None = None
+    """A calibration that holds instead of what is recorded (see `read_camera_info`)."""
+    base_from_camera: Pose | None = None
+    """The camera on the robot, instead of what is recorded."""
+    value_range: ValueRange | None = None
+    """Of 16-bit images, what becomes black and white; None: what the recording uses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +94,8 @@ class ResolvedBag:
     """The calibration over time."""
     track: PoseTrack | None
     """The poses of a topic; None where they come from /tf."""
+    video_codec: str | None = None
+    """Of images that are packets of a video; None of others."""
 
 
 class _Frames(NamedTuple):
@@ -83,36 +113,43 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     the bag lacks what was asked for, or what is needed.
     """
     image_topic = choose_image_topic(bag, request.image_topic)
-    info_topic = choose_camera_info_topic(bag, image_topic, request.camera_info_topic)
+    first = _first_image(bag, image_topic)
+    codec = _video_codec(first, image_topic)
+    cameras = _calibrations(bag, image_topic, request)
     asked_pose = request.pose_source if (request.pose_source or "").startswith("/") else None
-    near = [image_topic, info_topic, *filter(None, [asked_pose])]
+    given_file = request.camera_info_file is not None
+    near = [image_topic, *([] if given_file else [cameras.topic]), *filter(None, [asked_pose])]
     tf_topics = choose_tf_topics(bag, near, request.tf_topic, request.tf_static_topic)
     others = tf_topics.other_namespaces
     pose_topic = choose_pose_topic(bag, request.pose_source, others)
     track = PoseTrack(pose_topic, request.max_pose_gap_s) if pose_topic else None
-    cameras = CameraTrack(info_topic, image_topic)
-    first = _first_image(bag, image_topic).header
-    camera_frame = frame_of(first.frame_id)
+    camera_frame, first_ns = image_frame(first), image_stamp_ns(first)
     transforms = read_tracks(
         bag, cameras, track, camera_frame, (*tf_topics.timed, *tf_topics.static),
         request.max_pose_gap_s,
     )  # fmt: skip
     cameras.require_camera()
-    _leave_out_strays(bag, transforms, track, [stamp_to_ns(first.stamp), *cameras.stamps_ns])
+    _leave_out_strays(bag, transforms, track, [first_ns, *cameras.stamps_ns])
     start_ns, duration_s = _recorded_span(bag, transforms)
     camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
     for note in transforms.notes() + cameras.notes():
         bag.note(note)
-    tree = transforms.tree
-    pose_source, why = choose_pose_source(bag, tree, camera_frame, request.pose_source, others)
+    tree, base_frame, carrier = transforms.tree, request.base_frame, camera_frame
+    if request.base_from_camera is not None:
+        base_frame = carrier = base_frame or _base_of_mount(transforms, track)
+    pose_source, why = choose_pose_source(bag, tree, carrier, request.pose_source, others)
     if pose_source.startswith("tf:"):
         track = None
-    frames = _frames(bag, tree, pose_source, track, camera_frame, request.base_frame)
-    first_ns = stamp_to_ns(first.stamp)
-    base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
+    frames = _frames(bag, tree, pose_source, track, camera_frame, base_frame)
+    base_from_camera = request.base_from_camera
+    if base_from_camera is None:
+        base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
     for sentence in (
         clocks_sentence(image_topic, transforms.camera_ahead_ns, transforms.poses_ahead_ns),
-        frame_sentence(image_topic, base_from_camera, frames.camera_frame),
+        # where the mount was given, what the frame means does not matter
+        None
+        if request.base_from_camera
+        else frame_sentence(image_topic, base_from_camera, frames.camera_frame),
     ):
         if sentence:
             bag.note(sentence)
@@ -123,7 +160,7 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
         duration_s=duration_s,
         topics=bag.topics,
         image_topic=image_topic,
-        camera_info_topic=info_topic,
+        camera_info_topic=cameras.topic,
         image_count=bag.topics[image_topic].count,
         pose_source=pose_source,
         pose_source_why=why,
@@ -132,14 +169,94 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
         camera_frame=frames.camera_frame,
         base_from_camera=base_from_camera,
         camera=cameras.at(first_ns),
+        value_range=request.value_range or (None if codec else _used_values(bag, image_topic)),
+        camera_pose_given=request.base_from_camera is not None,
     )
-    return ResolvedBag(info, tree, cameras, track)
+    return ResolvedBag(info, tree, cameras, track, codec)
+
+
+def _calibrations(bag: BagFile, image_topic: str, request: BagRequest) -> CameraTrack:
+    """Still empty, unless it is from a file."""
+    if request.camera_info_file is None:
+        topic = choose_camera_info_topic(bag, image_topic, request.camera_info_topic)
+        return CameraTrack(topic, image_topic, _image_size(bag, image_topic))
+    try:
+        camera = read_camera_info(request.camera_info_file, image_topic)
+    except ValueError as error:
+        raise RecordingError(f"--camera-info: {error}") from error
+    return CameraTrack(request.camera_info_file, image_topic, given=camera)
+
+
+def _video_codec(first: Any, topic: str) -> str | None:
+    """Of the first message of a topic that is a video; None of images.
+
+    Raises RecordingError where it cannot be decoded here.
+    """
+    try:
+        if (codec := video_codec_of(first)) is not None:
+            require_pyav()
+    except ValueError as error:
+        raise RecordingError(f"{topic}: {error}") from error
+    return codec
+
+
+def _image_size(bag: BagFile, topic: str) -> tuple[int, int] | None:
+    """(width, height) of the first image that can be decoded of a few; None where none can."""
+    stream: VideoStream | None = None
+    for number, message in enumerate(bag.messages([topic])):
+        if number >= (_TRIED if stream is None else _TRIED_OF_VIDEO):
+            break
+        with suppress(ValueError):
+            if (codec := video_codec_of(message.content)) is not None:
+                stream = stream or VideoStream(codec)
+                picture = stream.picture(push_packet(stream, message.content))
+            else:
+                picture = image_of(message.content)
+            height, width = picture.shape[:2]
+            return width, height
+    return None
+
+
+def _used_values(bag: BagFile, topic: str) -> ValueRange | None:
+    """What images of 16 bits use of them; None where they have 8, or none can be read.
+
+    Raises RecordingError where they are distances.
+    """
+    images = []
+    for message in bag.samples(topic, _VALUE_SAMPLES):
+        if getattr(message, "encoding", "") == "16UC1" and "depth" in topic.lower():
+            raise RecordingError(
+                f"{topic} has distances (16UC1, and depth in its name), no pictures; choose "
+                "another topic with --image-topic"
+            )
+        with suppress(ValueError):
+            values = values_of_16_bits(message)
+            if values is None:
+                return None
+            images.append(values)
+    return used_range(images)
+
+
+def _base_of_mount(transforms: TransformTrack, track: PoseTrack | None) -> str:
+    """What a camera's pose that was given is on: what odometry is of, else the robot's frame by
+    its usual name.
+    """
+    if track is not None and track.child:
+        return track.child
+    known = set(transforms.parents) | set(transforms.parents.values())
+    for frame in _BASE_FRAMES:
+        if frame in known:
+            return frame
+    raise RecordingError(
+        "--camera-pose is the camera's place on the robot, but neither odometry nor /tf names "
+        f"the robot's frame ({' or '.join(_BASE_FRAMES)}); record one of them"
+    )
 
 
 def _first_image(bag: BagFile, topic: str) -> Any:
     """The first image message that can be read."""
     for message in bag.messages([topic]):
-        stamp = stamp_to_ns(message.content.header.stamp)
+        stamp = image_stamp_ns(message.content)
         if stamp and abs(stamp - message.received_ns) > ONE_DAY_NS:
             days = abs(message.received_ns - stamp) / ONE_DAY_NS
             bag.note(f"{topic}: its stamps are {days:.1f} days off the time of recording")
@@ -258,5 +375,6 @@ def _base_from_camera(
     except TransformError as error:
         raise RecordingError(
             f"It is unknown how the camera ({camera}, by {image_topic}) sits on {base}, "
-            f"of which {pose_source} gives the poses: {error}; record /tf_static"
+            f"of which {pose_source} gives the poses: {error}; record /tf_static, or give it with "
+            "--camera-pose"
         ) from error

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.tf_topics import in_namespace
-from glace_ros.ros_messages.camera_info import sibling_camera_info_topic
+from glace_ros.ros_messages.camera_info import (
+    TRANSPORTS,
+    is_rectified,
+    raw_image_topic,
+    sibling_camera_info_topic,
+)
 from glace_ros.ros_messages.reading import CAMERA_INFO, IMAGE_TYPES, ODOMETRY, POSE_TYPES, RAW_IMAGE
 
 if TYPE_CHECKING:
@@ -26,15 +31,20 @@ def choose_image_topic(bag: BagFile, requested: str | None) -> str:
     there = _topics_of(bag, IMAGE_TYPES)
     if requested is not None:
         name = _named(bag, requested)
-        if name not in bag.topics and f"{name}/compressed" in there:
-            name += "/compressed"
+        of_transports = [f"{name}/{each}" for each in TRANSPORTS if f"{name}/{each}" in there]
+        if name not in bag.topics and of_transports:
+            name = of_transports[0]
             bag.note(f"{requested} is not recorded; reading {name}")
         return _existing(bag, name, IMAGE_TYPES, "image", "--image-topic")
     pictures = [name for name in there if not name.endswith("/compressedDepth")]
     if not pictures:
         raise RecordingError(f"{bag.path} has no image topic {_having(bag)}")
-    # a camera recorded raw and compressed is one camera; raw has no artefacts
-    cameras = [n for n in pictures if n.removesuffix("/compressed") not in set(pictures) - {n}]
+    # a camera recorded raw and compressed is one camera; raw has no artefacts, JPEGs have fewer
+    # than a video
+    of_camera: dict[str, list[str]] = {}
+    for name in pictures:
+        of_camera.setdefault(raw_image_topic(name), []).append(name)
+    cameras = [min(names, key=_artefacts) for names in of_camera.values()]
     if len(cameras) > 1:
         raise RecordingError(
             f"{bag.path} has several image topics ({', '.join(cameras)}); "
@@ -53,6 +63,13 @@ def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | No
         return _existing(bag, name, (CAMERA_INFO,), "camera_info", "--camera-info-topic")
     there = _topics_of(bag, (CAMERA_INFO,))
     sibling = sibling_camera_info_topic(image_topic)
+    of_raw = f"{sibling}_raw"
+    if of_raw in there and sibling in there and not is_rectified(image_topic):
+        bag.note(
+            f"{of_raw} and {sibling} are recorded: the first is taken for the calibration of "
+            f"{image_topic}, which is not rectified"
+        )
+        return of_raw
     if sibling in there:
         return sibling
     if len(there) == 1 and len(_topics_of(bag, (RAW_IMAGE,))) <= 1:
@@ -60,7 +77,8 @@ def choose_camera_info_topic(bag: BagFile, image_topic: str, requested: str | No
         return there[0]
     if not there:
         raise RecordingError(
-            f"{bag.path} has no camera_info topic for {image_topic}; record {sibling}"
+            f"{bag.path} has no camera_info topic for {image_topic}; record {sibling}, or give a "
+            "calibration with --camera-info FILE"
         )
     raise RecordingError(
         f"{bag.path} has no {sibling}; choose the calibration of {image_topic} with "
@@ -126,6 +144,12 @@ def choose_pose_source(
         f"{bag.path} has no poses: neither transforms from map or odom to {camera_frame} nor a "
         f"topic of {', '.join(POSE_TYPES)}; {'; '.join(unusable) or 'record /tf, or odometry'}"
     )
+
+
+def _artefacts(image_topic: str) -> int:
+    """0 of raw images, more of each transport that loses more."""
+    last = image_topic.split("/")[-1]
+    return 1 + TRANSPORTS.index(last) if last in TRANSPORTS else 0
 
 
 def _connected(tree: TransformTree, frame: str, camera_frame: str) -> bool:

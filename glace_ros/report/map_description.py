@@ -11,8 +11,22 @@ from glace_ros.report.build_record import drive_begins_s
 if TYPE_CHECKING:
     from glace_ros.maps.map_metadata import MapMetadata
     from glace_ros.recording.drives_reader import DrivesReader
+    from glace_ros.recording.recording_info import RecordingInfo
 
     Words = list[tuple[str, str]]
+
+
+def _of_camera(info: RecordingInfo) -> Words:
+    """What is not as usual with its images, its calibration and its place."""
+    words = []
+    if info.topics and info.camera_info_topic not in info.topics:
+        words.append(("calibration", f"{info.camera_info_topic}, as given"))
+    if info.value_range:
+        words.append(("16-bit values", f"{info.value_range} are black to white"))
+    if info.camera_pose_given:
+        numbers = " ".join(f"{number:.6g}" for number in info.base_from_camera.as_seven())
+        words.append(("camera on the robot", f"{numbers} on {info.base_frame}, as given"))
+    return words
 
 
 def map_description(reader: DrivesReader, metadata: MapMetadata, metrics: dict[str, Any]) -> Words:
@@ -39,6 +53,7 @@ def map_description(reader: DrivesReader, metadata: MapMetadata, metrics: dict[s
         ("map frame", metadata.map_frame),
         ("base frame", metadata.base_frame),
         ("images", f"{metadata.image_topic}, {camera.width_px}x{camera.height_px}"),
+        *_of_camera(info),
         (f"images in the {info.kind}", str(info.image_count)),
         ("preset", metadata.preset),
         ("encoders", ", ".join(names)),

@@ -11,8 +11,13 @@ from glace_ros.geometry.camera import Camera
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TRANSPORTS = ("compressed", "theora", "ffmpeg", "foxglove", "zstd")
+"""What image_transport and its plugins add to the name of a topic."""
 
-def camera_of_image_topic(info: Any, image_topic: str) -> Camera:
+
+def camera_of_image_topic(
+    info: Any, image_topic: str, image_size: tuple[int, int] | None = None
+) -> Camera:
     """The camera that the images of `image_topic` are taken with, by a CameraInfo message.
 
     K and the distortion hold for raw images; for rectified ones (topics named image_rect*, as
@@ -21,6 +26,8 @@ def camera_of_image_topic(info: Any, image_topic: str) -> Camera:
 
     info: a sensor_msgs/CameraInfo of ROS 1 or 2.
     image_topic: after remapping.
+    image_size: (width, height) in px of the images, for a message whose own is 0: some drivers
+        never set it. None: unknown.
     Raises ValueError with a sentence, where the camera is not calibrated or unknown.
     """
     k_33: NDArray[np.float64] = np.array(_field(info, "k"), dtype=np.float64).reshape(3, 3)
@@ -37,9 +44,12 @@ def camera_of_image_topic(info: Any, image_topic: str) -> Camera:
     for row, offset, binning in ((0, roi.x_offset, binning_x), (1, roi.y_offset, binning_y)):
         k_33[row, row] /= binning
         k_33[row, 2] = (k_33[row, 2] - offset + 0.5) / binning - 0.5
+    width, height = int(width) // binning_x, int(height) // binning_y
+    if image_size and not (width and height):
+        width, height = image_size
     return Camera.from_camera_info(
-        int(width) // binning_x,
-        int(height) // binning_y,
+        width,
+        height,
         k_33.ravel(),
         str(info.distortion_model),
         distortion,
@@ -51,10 +61,18 @@ def is_rectified(image_topic: str) -> bool:
     return any(part.startswith("image_rect") for part in image_topic.split("/"))
 
 
+def raw_image_topic(image_topic: str) -> str:
+    """The topic of the raw images, by that of a transport of image_transport."""
+    parts = image_topic.strip("/").split("/")
+    if parts[-1] in TRANSPORTS and len(parts) > 1:
+        parts = parts[:-1]
+    return "/".join(parts)
+
+
 def sibling_camera_info_topic(image_topic: str) -> str:
     """The name that image_transport expects: `camera_info` beside the (raw) image topic."""
     parts = image_topic.split("/")
-    if parts[-1] in ("compressed", "theora", "ffmpeg", "zstd"):
+    if parts[-1] in TRANSPORTS:
         parts = parts[:-1]
     return "/".join([*parts[:-1], "camera_info"])
 

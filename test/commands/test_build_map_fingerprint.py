@@ -14,6 +14,8 @@ from glace_ros.commands.build_map_config import BuildRequest, build_request
 from glace_ros.commands.build_map_features import features_key
 from glace_ros.commands.build_map_fingerprint import NOT_OF_THE_MAP, fingerprint
 from glace_ros.commands.build_map_options import build_map_parser
+from glace_ros.geometry.pose import Pose
+from glace_ros.ros_messages.value_range import FULL_RANGE, ValueRange
 
 
 def request_of(*words: object) -> BuildRequest:
@@ -50,8 +52,9 @@ def changed(value: Any, path: str) -> Any:
 
 
 REQUEST = request_of(
-    "--image-topic", "/image", "--camera-info-topic", "/info", "--pose-source", "p"
-)
+    "--image-topic", "/image", "--camera-info-topic", "/info", "--pose-source", "p",
+    "--tf-topic", "/tf", "--tf-static-topic", "/tf_static", "--max-pose-gap", 1,
+)  # fmt: skip
 PATHS = list(paths(REQUEST))
 
 
@@ -106,7 +109,9 @@ def test_a_step_that_is_left_out_counts(config):
 
 # of BuildRequest: on what the features of a drive depend
 OF_FEATURES = {
-    "holdout", "config.local_encoder", "config.seed",
+    "holdout", "config.local_encoder", "config.seed", "recording.camera_info",
+    "recording.camera_pose", "recording.tf_topic", "recording.tf_static_topic",
+    "recording.max_pose_gap_s",
     *(f"selection.{field.name}" for field in fields(REQUEST.selection)),
     *(f"config.augmentation.{field.name}" for field in fields(REQUEST.config.augmentation)),
     *(
@@ -116,8 +121,13 @@ OF_FEATURES = {
 }  # fmt: skip
 
 
-def key_of(request, topic="/image", content="0" * 64, weights=("a",), device="cpu") -> str:
-    drive = SimpleNamespace(image_topic=topic, camera_info_topic="/info", pose_source="/odom")
+def key_of(
+    request, topic="/image", content="0" * 64, weights=("a",), device="cpu", values=None
+) -> str:
+    drive = SimpleNamespace(
+        image_topic=topic, camera_info_topic="/info", pose_source="/odom", value_range=values,
+        base_from_camera=Pose.identity(),
+    )  # fmt: skip
     return features_key(request, drive, content, weights, torch.device(device))
 
 
@@ -134,8 +144,19 @@ def test_the_drive_the_weights_and_the_device_count_for_features():
     keys = {
         key_of(REQUEST), key_of(REQUEST, "/other"), key_of(REQUEST, content="1" * 64),
         key_of(REQUEST, weights=("b",)), key_of(REQUEST, device="cuda"), key_of(r2former),
+        key_of(REQUEST, values=FULL_RANGE), key_of(REQUEST, values=ValueRange(0, 4095)),
     }  # fmt: skip
-    assert len(keys) == 6
+    assert len(keys) == 8
+
+
+def test_a_calibration_that_was_edited_is_another_one(tmp_path):
+    file = tmp_path / "camera.yaml"
+    file.write_text("a: 1")
+    request = request_of("--camera-info", file)
+    names = name_of(request), key_of(request)
+    file.write_text("a: 2")
+    assert name_of(request) != names[0]
+    assert key_of(request) != names[1]
 
 
 def test_what_may_change_between_two_runs():

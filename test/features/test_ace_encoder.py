@@ -83,7 +83,7 @@ def test_every_image_is_encoded_with_a_short_side_of_480(size, expected):
     class SmallEncoder:
         device, size_multiple_px, enlarges = CPU, 8, True
 
-        def encode(self, grey_11HW, count):
+        def encode(self, grey_11HW, count, valid_HW=None):
             assert grey_11HW.shape == (1, 1, expected[1], expected[0])
 
     assert AceEncoder.size_multiple_px == 8

@@ -129,6 +129,24 @@ def test_a_patch_lies_on_its_spot_wherever_in_the_cell_that_is(encoder, factor):
     assert np.mean(scatter_m < 2.0) > 0.9
 
 
+def test_no_patch_lies_on_the_edge_of_what_the_lens_saw(encoder):
+    """A blank wall, whose only edges are those to the black corners of the undistorted image: they
+    move with the camera, not with the wall.
+    """
+    camera = Camera(320, 224, 180.0, 190.0, 150.0, 115.0, "plumb_bob", (0.35, 0.05, 0.0, 0.0, 0.0))
+    wall = np.random.default_rng(2).integers(120, 124, (224, 320, 3), dtype=np.uint8)
+    found, working = encode_image(encoder, wall, camera, 224, 50)
+    assert len(found.scores_n) == 50
+    u_n, v_n = found.pixels_n2.numpy().round().astype(int).T
+    black_hw = ~working.valid_hw
+    near_hw = cv2.dilate(black_hw.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    assert near_hw[v_n, u_n].sum() == 0
+    pinhole = Camera(320, 224, 180.0, 190.0, 150.0, 115.0)
+    unmasked, _ = encode_image(encoder, camera.undistort(wall), pinhole, 224, 50)
+    u_n, v_n = unmasked.pixels_n2.numpy().round().astype(int).T
+    assert near_hw[v_n, u_n].sum() > 10  # there is something to leave out
+
+
 def test_descriptors_are_read_where_the_patch_is():
     """In a map of cells whose "descriptors" say where each cell looks, half a cell would show."""
     centres_hw2 = torch.from_numpy(cell_centres(12, 16, XFeatEncoder.stride_px)).float()

@@ -1,5 +1,7 @@
 """Poses chain and interpolate; pixels, bearings and distortion agree with the camera's geometry."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -172,6 +174,120 @@ def test_undistortion_puts_points_where_the_pinhole_sees_them(model, distortion)
     for pixel_2 in pinhole_n2:
         found_2 = centroid(undistorted_hwc[..., 1], pixel_2)
         assert found_2 == pytest.approx(pixel_2, abs=0.3)
+
+
+PINCUSHION = Camera(320, 240, 180.0, 190.0, 150.0, 125.0, "plumb_bob", (0.35, 0.05, 0, 0, 0))
+# k1 to k6 of a wide lens: it turns back at a tangent of 1.1, and the corners are at 1.5
+WIDE = Camera(
+    320, 240, 130.0, 130.0, 159.5, 119.5, "rational_polynomial",
+    (-0.25, -0.012, 0.0, 0.0, 0.0, 0.05, 0.06, 0.0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("camera", [PINCUSHION, WIDE])
+def test_what_the_lens_did_not_see_is_black_and_said_to_be(camera):
+    """On a blank wall all that is bright was seen, but for a pixel of interpolation."""
+    seen_hwc = camera.undistort(np.full((240, 320, 3), 200, np.uint8))
+    valid_hw = camera.undistorted.valid_hw
+    assert 0.02 < (~valid_hw).mean() < 0.5
+    assert (seen_hwc[valid_hw] >= 50).all()
+    inner_hw = cv2.erode(valid_hw.astype(np.uint8), np.ones((5, 5)), borderValue=1) > 0
+    assert (seen_hwc[inner_hw] == 200).all()
+    assert (seen_hwc[~valid_hw] <= 150).all()
+    with pytest.raises(ValueError, match="read-only"):
+        valid_hw[0, 0] = True
+
+
+def test_no_pixel_of_a_lens_is_seen_twice():
+    """By OpenCV's forward model: outwards on any ray of valid pixels, further out in the image."""
+    valid_hw = WIDE.undistorted.valid_hw
+    v_n, u_n = np.nonzero(valid_hw)
+    rays_n3 = WIDE.bearings(np.stack([u_n, v_n], axis=1).astype(float))
+    zero_3 = np.zeros(3)
+    for scale in (0.9, 0.99):
+        inner_n3 = rays_n3 * [scale, scale, 1.0]
+        at_n2, inner_n2 = (
+            cv2.projectPoints(rays, zero_3, zero_3, WIDE.matrix_33, np.array(WIDE.distortion))[0][
+                :, 0
+            ]
+            for rays in (rays_n3, inner_n3)
+        )
+        centre_2 = [WIDE.cx_px, WIDE.cy_px]
+        radius_n, inner_n = (np.linalg.norm(each - centre_2, axis=1) for each in (at_n2, inner_n2))
+        assert (radius_n >= inner_n).all()
+    x_hw, y_hw = np.meshgrid(np.arange(320) - WIDE.cx_px, np.arange(240) - WIDE.cy_px)
+    tangent_hw = np.hypot(x_hw, y_hw) / 130.0
+    first = tangent_hw[~valid_hw].min()  # ... and all that is seen once is kept
+    assert valid_hw[tangent_hw < first].all()
+    before, after = (
+        cv2.projectPoints(
+            np.array([[t, 0.0, 1.0]]), zero_3, zero_3, np.eye(3), np.array(WIDE.distortion)
+        )[0][0, 0, 0]
+        for t in (first - 0.02, first + 0.02)
+    )
+    assert after < before + 1e-3
+
+
+@pytest.mark.parametrize("distortion", [(0.1, -0.5, 0.0, 0.0), (-0.02, 0.03, -0.01, 0.002)])
+def test_a_fisheye_that_turns_back_is_cut_there(distortion):
+    camera = Camera(400, 400, 120.0, 120.0, 199.5, 199.5, "equidistant", distortion)
+    theta_n = np.linspace(0.0, np.arctan(2.4), 2000)
+    k_4 = np.array(distortion)
+    seen_n = theta_n * (1 + sum(k * theta_n ** (2 * i + 2) for i, k in enumerate(k_4)))
+    turns = np.diff(seen_n) <= 0
+    valid_hw = camera.undistorted.valid_hw
+    if not turns.any():
+        assert valid_hw is None
+        return
+    turn = np.tan(theta_n[turns.argmax()])
+    x_w = (np.arange(400) - 199.5) / 120.0
+    tangent_hw = np.hypot(x_w[None, :], x_w[:, None])
+    assert not valid_hw[tangent_hw > turn + 0.02].any()
+    assert valid_hw[tangent_hw < turn - 0.02].all()
+
+
+def test_valid_pixels_are_those_of_the_resized_image_too():
+    whole_hw = PINCUSHION.undistorted.valid_hw
+    half_hw = PINCUSHION.undistorted.scaled_to(160, 120).valid_hw
+    blocks_hw = whole_hw.reshape(120, 2, 160, 2).all(axis=(1, 3))
+    np.testing.assert_array_equal(half_hw, blocks_hw)
+    assert PINCUSHION.undistorted.undistorted.valid_hw is whole_hw
+    assert Camera(320, 240, 180.0, 190.0, 150.0, 125.0).valid_hw is None
+    barrel = replace(PINCUSHION, distortion=(-0.2, 0.02, 0.0, 0.0, 0.0))
+    assert barrel.undistorted.valid_hw is None
+    assert PINCUSHION.undistorted == Camera(320, 240, 180.0, 190.0, 150.0, 125.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "count"),
+    [
+        ("radtan", "plumb_bob", 4),
+        ("PLUMB_BOB", "plumb_bob", 5),
+        ("Brown-Conrady", "plumb_bob", 5),
+        ("", "plumb_bob", 5),
+        ("rational_polynomial", "rational_polynomial", 8),
+        ("rational_polynomial", "rational_polynomial", 12),
+        ("Rational_Polynomial", "rational_polynomial", 14),
+        ("equi", "equidistant", 4),
+        ("kannala_brandt", "equidistant", 4),
+        ("FISHEYE", "equidistant", 4),
+    ],
+)
+def test_distortion_models_by_their_other_names(name, model, count):
+    k_9 = np.array([500.0, 0, 320, 0, 510, 240, 0, 0, 1])
+    d_n = 0.001 * np.arange(1, count + 1)
+    camera = Camera.from_camera_info(640, 480, k_9, name, d_n)
+    assert (camera.distortion_model, camera.distortion) == (model, tuple(d_n))
+    camera.undistort(np.zeros((480, 640, 3), np.uint8))
+
+
+def test_a_pinhole_by_name_and_an_unknown_model():
+    k_9 = np.array([500.0, 0, 320, 0, 510, 240, 0, 0, 1])
+    assert Camera.from_camera_info(640, 480, k_9, "pinhole", np.zeros(0)).distortion_model == "none"
+    with pytest.raises(ValueError, match="'Omni' is not one of"):
+        Camera.from_camera_info(640, 480, k_9, "Omni", np.ones(5))
+    with pytest.raises(ValueError, match="'pinhole' is given with 4 coefficients"):
+        Camera.from_camera_info(640, 480, k_9, "pinhole", np.ones(4))
 
 
 def test_an_image_of_another_size_than_its_camera_info_is_refused():

@@ -167,3 +167,29 @@ def test_elsewhere_is_far_from_all_points():
     expected_l = (distance_lm > 2.5).all(axis=1)
     assert 100 < expected_l.sum() < len(landmarks) - 3
     assert np.array_equal(elsewhere(landmarks, few_m, 2.5).numpy(), expected_l)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_of_very_many_landmarks_each_features_best_is_found(bfloat16, monkeypatch):
+    """In blocks, and coarsely first: as one exact product of all with all."""
+    monkeypatch.setattr("glace_ros.maps.landmarks.has_bfloat16", lambda _: bfloat16)
+    rng = np.random.default_rng(1)
+    known_lC, points_l3 = unit_rows(rng, 5000, 64), rng.uniform(-9, 9, (5000, 3))
+    index_n = rng.permutation(5000)[:400]
+    seen_nC = known_lC[index_n] + rng.normal(scale=0.05, size=(400, 64))
+    seen_nC /= np.linalg.norm(seen_nC, axis=1, keepdims=True)
+    pixels_n2 = rng.uniform(0, 96, (400, 2)).astype(np.float32)
+    landmarks = Landmarks(*map(torch.from_numpy, (points_l3, known_lC, unit_rows(rng, 5000, 3))))
+    assert landmarks.coarse_lC.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+    features = LocalFeatures(
+        torch.from_numpy(seen_nC).float(), torch.from_numpy(pixels_n2), torch.ones(400)
+    )
+    found_n2, points_n3 = matched_landmarks(features, landmarks, LandmarkSearchConfig())
+    assert found_n2 == pytest.approx(pixels_n2)
+    assert points_n3 == pytest.approx(points_l3[index_n].astype(np.float32))
+    # without the blocks that hold the first half of them, those are another one's or nobody's
+    half_l = torch.arange(5000) >= 2500
+    found_n2, points_n3 = matched_landmarks(features, landmarks, LandmarkSearchConfig(), half_l)
+    there_n = index_n >= 2500
+    assert found_n2 == pytest.approx(pixels_n2[there_n])
+    assert points_n3 == pytest.approx(points_l3[index_n[there_n]].astype(np.float32))

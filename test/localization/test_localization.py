@@ -107,6 +107,21 @@ def test_a_clear_pose_takes_few_iterations(iterations):
     assert iterations[0] <= 300
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_point_that_is_not_finite_does_not_stand_in_the_way(broken):
+    """PoseLib gives no pose where one of 100 points is NaN and the others fit."""
+    rng = np.random.default_rng(11)
+    truth = Pose.from_rotation_vector([1.0, 2.0, 0.5], [0.1, -0.4, 0.2])
+    pixels_n2 = rng.uniform([0, 0], [CAMERA.width_px, CAMERA.height_px], (100, 2))
+    points_n3 = truth.transform(CAMERA.bearings(pixels_n2) * rng.uniform(2, 6, (100, 1)))
+    points_n3[17, 1] = broken
+    solution = solve_pose(pixels_n2, points_n3, CAMERA, PoseSolverConfig())
+    assert solution.map_from_camera.distance_m(truth) < 1e-3
+    assert solution.inlier_n.tolist() == [index != 17 for index in range(100)]
+    assert solution.residuals_m2.shape == (99, 2)
+    assert solve_pose(pixels_n2, np.full((100, 3), broken), CAMERA, PoseSolverConfig()) is None
+
+
 def test_the_seed_decides():
     rng = np.random.default_rng(0)
     pixels_n2, points_n3 = correspondences(rng, 100, pixel_noise=2.0)
@@ -128,7 +143,11 @@ def test_degenerate_and_broken_points_give_no_pose_and_no_crash():
     pixels_n2, points_n3 = correspondences(rng, 50)
     config = PoseSolverConfig(max_iterations=300)
     nowhere_n3 = np.where(rng.random((50, 1)) < 0.1, np.nan, points_n3)
-    assert solve_pose(pixels_n2, nowhere_n3, CAMERA, config) is None
+    assert (
+        not solve_pose(pixels_n2, nowhere_n3, CAMERA, config)
+        .inlier_n[np.isnan(nowhere_n3[:, 0])]
+        .any()
+    )
     one_place = solve_pose(pixels_n2, np.ones((50, 3)), CAMERA, config)
     assert one_place is None or one_place.inliers < 25
     solve_pose(np.full((50, 2), 20.0), points_n3, CAMERA, config)  # whatever, but an answer

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from support.core_scenes import unit_rows
 
@@ -73,8 +74,12 @@ def furnished(own, furniture, looks_nC):
     )
 
 
-def test_a_few_things_of_ones_own_outvote_much_furniture():
-    """The code says the first room; 90 patches of furniture say all, 10 patches say the third."""
+@pytest.mark.parametrize("at_once", [2048, 37])
+def test_a_few_things_of_ones_own_outvote_much_furniture(at_once, monkeypatch):
+    """The code says the first room; 90 patches of furniture say all, 10 patches say the third. Also
+    where landmarks are too many for one product.
+    """
+    monkeypatch.setattr("glace_ros.localization.place_candidates._AT_ONCE", at_once)
     rng = np.random.default_rng(1)
     looks_nC = unit_rows(rng, 90 + 3 * 20, 64)
     landmarks = furnished(20, 90, looks_nC)

@@ -106,8 +106,12 @@ def test_views_with_few_landmarks_come_first():
     points_n3 = buffer.samples.points_n3.clone()
     points_n3[400:] = torch.from_numpy(np.concatenate([few, few]) - TARGET_3).float()
     buffer.samples = buffer.samples._replace(points_n3=points_n3)
-    landmarks = select_landmarks(buffer, LandmarkConfig(most=70), seed=0)
+    landmarks = select_landmarks(buffer, LandmarkConfig(most=70, per_view=0), seed=0)
     assert len(landmarks) == 70
+    by_view = LandmarkConfig(most=70, per_view=15)  # six views
+    assert len(select_landmarks(buffer, by_view, seed=0)) == 90
+    bounded = LandmarkConfig(most=70, per_view=15, limit=80)
+    assert len(select_landmarks(buffer, bounded, seed=0)) == 80
     assert (landmarks.points_l3[:, 0] > 15).sum() >= 32
 
 
@@ -131,7 +135,7 @@ def two_rooms(corners, own_looks):
 
 def test_where_there_is_room_for_some_no_part_of_the_drive_comes_first():
     buffer, _ = two_rooms(corners=100, own_looks=0)
-    landmarks = select_landmarks(buffer, LandmarkConfig(most=100), seed=0)
+    landmarks = select_landmarks(buffer, LandmarkConfig(most=100, per_view=0), seed=0)
     assert len(landmarks) == 100
     assert 40 <= (landmarks.points_l3[:, 0] > 15).sum() <= 60
 
@@ -140,7 +144,7 @@ def test_corners_that_look_like_no_other_place_come_first():
     buffer, looks_nC = two_rooms(corners=100, own_looks=30)
     own_nC = torch.from_numpy(np.concatenate([looks_nC[:30], looks_nC[-30:]])).float()
     for twin_views, low, high in ((3.0, 55, 60), (0.0, 15, 45)):
-        config = LandmarkConfig(most=100, twin_views=twin_views)
+        config = LandmarkConfig(most=100, per_view=0, twin_views=twin_views)
         found = select_landmarks(buffer, config, seed=0).descriptors_lC @ own_nC.T
         assert low <= (found.amax(dim=0) > 0.95).sum() <= high
 

@@ -33,6 +33,7 @@ from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig
 from glace_ros.maps.map_file import FORMAT_VERSION
 from glace_ros.maps.map_metadata import MapMetadata
 from glace_ros.maps.scene_map import SceneMap
+from glace_ros.ros_messages.value_range import ValueRange
 
 UTM_3 = (448_262.123456789, 4_500_000.987654321, 215.5)
 
@@ -177,6 +178,27 @@ def test_held_out_figures_without_a_pose_survive(tmp_path):
     )
     held_out = SceneMap.load(tmp_path / "map.glace").metadata.held_out
     assert held_out == {"median_translation_m": None, "recall": {"5cm_5deg": 0.0}}
+
+
+def test_what_was_given_of_the_camera_survives_and_its_lens_is_no_part_of_it(tmp_path):
+    path, pose = tmp_path / "map.glace", Pose.from_rotation_vector([1.0, 2.0, 3.0], [0.1, 0.2, 0.3])
+    lens = Camera(640, 480, 500.0, 510.0, 320.0, 240.0, "plumb_bob", (0.3, 0.0, 0.0, 0.0))
+    for camera in (lens, lens.undistorted):
+        given = tiny_map(
+            camera=camera, value_range=ValueRange(29000, 30200), camera_pose=pose.as_seven()
+        )
+        given.save(path)
+        metadata = SceneMap.load(path).metadata
+        assert metadata.value_range == ValueRange(29000, 30200)
+        assert Pose.of_seven(metadata.camera_pose).distance_m(pose) < 1e-12
+        assert metadata.camera == camera
+        assert metadata.camera.lens is None
+    header = tiny_map().metadata.as_header()
+    assert not {"value_range", "camera_pose"} & set(header)  # as files were before
+    assert "lens" not in header["camera"]
+    header = given.metadata.as_header() | {"value_range": {"low": 9, "high": 3}}
+    with pytest.raises(ValueError, match="9 to 3 is no range"):
+        MapMetadata.from_header(header, tmp_path)
 
 
 def test_a_calibration_survives_and_is_of_its_camera_alone(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -34,9 +35,10 @@ from glace_ros.node.input.initial_pose import InitialPose
 from glace_ros.node.input.transform_listener import TransformListener
 from glace_ros.node.localizing.base_locator import BaseLocator, ImageRejected, LocatedBase
 from glace_ros.node.localizing.localization_run import LocalizationRun
-from glace_ros.node.ros_interface.parameters import LocalizeParameters
+from glace_ros.node.ros_interface.parameters import LocalizeParameters, ParameterError
 from glace_ros.rejection import Rejection, RejectionCode
 from glace_ros.ros_messages.image_decoding import _RAW_8_BIT, _RAW_16_BIT
+from glace_ros.ros_messages.value_range import ValueRange
 
 pytestmark = pytest.mark.slow
 
@@ -311,3 +313,67 @@ ESTIMATE = PoseEstimate(
     Pose.from_planar(1.0, 2.0, 0.3), 1e-4 * np.eye(6), 400, 1000, 1.5, 0.01,
     np.zeros((0, 2)), np.zeros((0, 3)), Camera(64, 48, 60.0, 60.0, 31.5, 23.5),
 )  # fmt: skip
+
+
+def test_what_is_given_of_the_camera_holds_instead_of_what_comes(tmp_path):
+    """A calibration in a file and a mount: neither camera_info nor TF to the camera is needed."""
+    file = tmp_path / "camera.yaml"
+    file.write_text(
+        "image_width: 32\nimage_height: 24\ncamera_matrix: {data: [30, 0, 15, 0, 30, 11, 0, 0, 1]}"
+    )
+    mount = Pose.from_rotation_vector([0.2, 0.1, 0.5], [-0.4, 0.3, 1.0])
+    seen = []
+
+    class Remembering(Accepting):
+        def localize(self, image_rgb_hwc, camera):
+            seen.append((image_rgb_hwc, camera))
+            return super().localize(image_rgb_hwc, camera)
+
+    parameters = LocalizeParameters(
+        max_image_age=0.5, odom_frame_id="odom", camera_info_file=(str(file),),
+        camera_pose=(" ".join(map(repr, mount.as_seven())),),
+    )  # fmt: skip
+    values = ValueRange(0, 4095)
+    locator = BaseLocator(parameters, Remembering(), Moving(), value_range=values)
+    grey = np.full((24, 32), 1600, "<u2")
+    message = Image(width=32, height=24, encoding="mono16", step=64, data=grey.tobytes())
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(NOW_NS, 10**9)
+    image = IncomingImage(message, "/image", None, "/camera_info")
+    located = locator.locate(image, NOW_NS)
+    assert seen[0][1] == Camera(32, 24, 30.0, 30.0, 15.0, 11.0)
+    assert (seen[0][0] == 100).all()  # 12 bits, as the map was made of them
+    expected = Pose.from_planar(1.0, 2.0, 0.3) @ mount.inverse()
+    assert located.map_from_base.distance_m(expected) < 1e-9
+    file_gone = replace(parameters, camera_info_file=(str(tmp_path / "gone.yaml"),))
+    with pytest.raises(ImageRejected, match=r"gone.yaml cannot be read"):
+        BaseLocator(file_gone, Remembering(), Moving()).locate(image, NOW_NS)
+    without_size = CameraInfo(distortion_model="plumb_bob", k=GOOD_K, d=[0.0] * 5)
+    message.header.frame_id = "camera"
+    image = IncomingImage(message, "/image", without_size, "/camera_info")
+    BaseLocator(LocalizeParameters(), Remembering(), Moving(), value_range=values).locate(
+        image, NOW_NS
+    )
+    assert (seen[-1][1].width_px, seen[-1][1].height_px) == (32, 24)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"camera_pose": ("1 2 3",)}, "'camera_pose': '1 2 3' must be seven numbers"),
+        ({"camera_info_file": ("a", "b")}, "'camera_info_file' has 2 values, but 'camera_names'"),
+    ],
+)
+def test_what_is_given_wrongly_of_the_camera_is_refused(fields, words):
+    with pytest.raises(ParameterError, match=words):
+        LocalizeParameters(**fields)
+
+
+def test_several_cameras_are_given_each_its_own():
+    parameters = LocalizeParameters(
+        camera_names=("front", "rear"), camera_info_file=("", "rear.yaml"),
+        camera_pose=("1 0 0 0 0 0 1", ""),
+    )  # fmt: skip
+    assert parameters.camera_info_file_of("front") == ""
+    assert parameters.camera_info_file_of("rear") == "rear.yaml"
+    assert parameters.camera_pose_of("front").translation_3.tolist() == [1.0, 0.0, 0.0]
+    assert parameters.camera_pose_of("rear") is None

@@ -491,6 +491,7 @@ def test_the_live_node_publishes_what_the_localizer_computes_offline(
     node = start(
         "--map", str(path), fake=False,
         min_inliers=4, ransac_px=30.0, gate_sigma=0.0, two_d_mode="false", max_image_age=20.0,
+        window_images=0,
     )  # fmt: skip
     robot.wait_for_listeners()
     robot.publish_static()

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.ros_messages.image_decoding import decode_compressed, decode_raw
+from glace_ros.ros_messages.image_decoding import (
+    compressed_16_bit_values,
+    decode_compressed,
+    decode_raw,
+    raw_16_bit_values,
+)
+from glace_ros.ros_messages.value_range import ValueRange
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -58,6 +64,113 @@ def test_16_bits_keep_the_high_byte(big):
     np.testing.assert_array_equal(decode_raw("bgr16", 6, 8, 48, big, data), RGB)
 
 
+def test_encodings_are_known_in_upper_case():
+    np.testing.assert_array_equal(
+        decode_raw("RGB8", 6, 8, 24, False, RGB.tobytes()),
+        decode_raw("rgb8", 6, 8, 24, False, RGB.tobytes()),
+    )
+
+
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
+def test_a_range_of_16_bits_becomes_8(encoding):
+    """12 bits in the low end, black and white at its ends; what lies beyond does not wrap."""
+    grey = np.array([[0, 16, 4080, 4095], [8, 2048, 5000, 65535]], "<u2")
+    rgb = decode_raw(encoding, 2, 4, 8, False, grey.tobytes(), ValueRange(0, 4095))
+    np.testing.assert_array_equal(rgb[..., 0], [[0, 1, 255, 255], [0, 128, 255, 255]])
+    thermal = np.array([[28000, 29000, 29500, 30023]], ">u2")
+    rgb = decode_raw(encoding, 1, 4, 8, True, thermal.tobytes(), ValueRange(29000, 30023))
+    np.testing.assert_array_equal(rgb[..., 0], [[0, 0, 125, 255]])
+    np.testing.assert_array_equal(
+        raw_16_bit_values(encoding, 1, 4, 8, 1, thermal.tobytes()), thermal
+    )
+    assert raw_16_bit_values("mono8", 1, 4, 4, 0, bytes(4)) is None
+
+
+def test_12_bits_of_a_bayer_mosaic():
+    mosaic = np.full((8, 8), 800, "<u2")
+    rgb = decode_raw("bayer_rggb16", 8, 8, 16, 0, mosaic.tobytes(), ValueRange(0, 4095))
+    np.testing.assert_array_equal(rgb, 50)
+
+
+def planes_of(rgb_hw3: np.ndarray, encoding: str, padding: int) -> tuple[int, bytes]:
+    """Step and data of an image whose 2x2 blocks have one colour each; BT.601, video range."""
+    red, green, blue = np.moveaxis(rgb_hw3.astype(float), 2, 0)
+    y = 16 + 0.256788 * red + 0.504129 * green + 0.097906 * blue
+    u = 128 - 0.148223 * red - 0.290993 * green + 0.439216 * blue
+    v = 128 + 0.439216 * red - 0.367788 * green - 0.071427 * blue
+    y, u, v = (np.rint(plane).astype(np.uint8) for plane in (y, u, v))
+    if not encoding.endswith(("24", "42")):
+        u, v = u[::2, ::2], v[::2, ::2]
+    if encoding.startswith("nv"):
+        first, second = (u, v) if encoding in ("nv12", "nv24") else (v, u)
+        colours = [np.stack([first, second], axis=-1).reshape(len(u), -1)]
+    else:
+        colours = [v, u] if encoding == "yv12" else [u, v]
+    data = padded(y, padding)[1]
+    for plane in colours:
+        of_row = padding * plane.shape[1] // y.shape[1]
+        data += padded(plane, of_row)[1]
+    return y.shape[1] + padding, data
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+@pytest.mark.parametrize(
+    "encoding", ["nv12", "nv21", "nv24", "nv42", "i420", "yuv420", "yv12", "NV12"]
+)
+def test_yuv_in_planes(encoding, padding):
+    """Colours and places come back: each block of 2x2 has a colour of its own."""
+    blocks = np.random.default_rng(4).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    rgb_hw3 = blocks.repeat(2, axis=0).repeat(2, axis=1)
+    step, data = planes_of(rgb_hw3, encoding.lower(), padding)
+    for form in (data, data[: len(data) - padding // 2]):
+        rgb = decode_raw(encoding, 6, 8, step, False, form)
+        np.testing.assert_allclose(rgb.astype(int), rgb_hw3, atol=6)
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_compressed_mosaic_is_demosaiced(pattern):
+    """image_transport compresses a colour sensor's mosaic as a grey picture."""
+    colour = {"r": 200, "g": 120, "b": 40}
+    mosaic = np.empty((32, 32), np.uint8)
+    for i, letter in enumerate(pattern):
+        mosaic[i // 2 :: 2, i % 2 :: 2] = colour[letter]
+    for name, mosaic_hw in (("png", mosaic), ("png", mosaic.astype(np.uint16) * 256)):
+        data = cv2.imencode(f".{name}", mosaic_hw)[1]
+        bits = 8 * mosaic_hw.itemsize
+        rgb = decode_compressed(f"bayer_{pattern}{bits}; {name} compressed ", data.ravel())
+        np.testing.assert_array_equal(rgb, np.broadcast_to([200, 120, 40], (32, 32, 3)))
+    picture = np.full((32, 32, 3), colour["r"], np.uint8)  # a driver that demosaiced it before
+    data = cv2.imencode(".png", picture)[1]
+    rgb = decode_compressed(f"bayer_{pattern}8; png compressed bgr8", data.ravel())
+    np.testing.assert_array_equal(rgb, picture)
+
+
+def jpeg_of(rgb_hwc: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", rgb_hwc[..., ::-1])[1].tobytes()
+
+
+def test_a_jpeg_without_its_end_mark_is_a_picture():
+    whole = jpeg_of(np.full((48, 64, 3), 90, np.uint8))
+    assert whole.endswith(b"\xff\xd9")
+    expected = decode_compressed("jpeg", whole)
+    for end in (b"", bytes(100)):
+        np.testing.assert_array_equal(decode_compressed("jpeg", whole[:-2] + end), expected)
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9", bytes(100)])
+@pytest.mark.parametrize("part", [0.4, 0.7, 0.95])
+def test_a_part_of_a_jpeg_is_none(end, part):
+    whole = jpeg_of(RNG.integers(0, 256, (480, 64, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match="cut off"):
+        decode_compressed("jpeg", whole[: int(part * len(whole))] + end)
+
+
+def test_a_jpeg_that_is_as_grey_as_what_is_missing_is_a_picture():
+    for shape in ((48, 64, 3), (640, 64, 3)):
+        grey = np.full(shape, 128, np.uint8)
+        np.testing.assert_array_equal(decode_compressed("jpeg", jpeg_of(grey)), grey)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
 def test_bayer_patterns_start_at_the_upper_left(pattern, bits):
@@ -86,15 +199,17 @@ def test_yuv422(encoding, order):
     np.testing.assert_allclose(rgb, np.broadcast_to([255, 0, 0], (6, 8, 3)), atol=3)
 
 
-@pytest.mark.parametrize("name", ["png", "jpg"])
+@pytest.mark.parametrize("name", ["png", "jpg", "webp", "avif"])
 def test_compressed(name):
     smooth = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC)
+    if not cv2.haveImageWriter(f".{name}"):
+        pytest.skip(f"this OpenCV has no {name}")
     ok, data = cv2.imencode(f".{name}", smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
     assert ok
     for form in (data.tobytes(), data.ravel()):
         rgb = decode_compressed(f"bgr8; {name} compressed bgr8", form)
         np.testing.assert_allclose(rgb.astype(int), smooth, atol=0 if name == "png" else 40)
-        assert abs(rgb.astype(int) - smooth).mean() < 4  # red is not blue
+        assert abs(rgb.astype(int) - smooth).mean() < 7  # red is not blue
 
 
 def test_compressed_16_bit_grey_png():
@@ -102,6 +217,11 @@ def test_compressed_16_bit_grey_png():
     _, data = cv2.imencode(".png", grey)
     rgb = decode_compressed("mono16; png compressed", data.ravel())
     np.testing.assert_array_equal(rgb[..., 2], (grey // 256).astype(np.uint8))
+    np.testing.assert_array_equal(compressed_16_bit_values("mono16; png", data.ravel()), grey)
+    rgb = decode_compressed("mono16; png", data.ravel(), ValueRange(0, 4095))
+    np.testing.assert_array_equal(rgb[..., 2], np.minimum(grey // 16, 255))
+    _, data = cv2.imencode(".png", (grey // 256).astype(np.uint8))
+    assert compressed_16_bit_values("mono8; png", data.ravel()) is None
 
 
 def test_a_rotation_tag_does_not_turn_the_picture():
@@ -141,7 +261,7 @@ def test_bad_compressed_images_say_why(name, data):
 
 
 ENCODINGS = ["rgb8", "bgra8", "mono8", "mono16", "bayer_gbrg8", "bayer_rggb16", "yuv422",
-             "yuv422_yuy2", "8UC3", "16UC1", ""]  # fmt: skip
+             "yuv422_yuy2", "8UC3", "16UC1", "nv12", "nv24", "yv12", ""]  # fmt: skip
 
 
 @settings(max_examples=300)

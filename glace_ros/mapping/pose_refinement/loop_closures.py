@@ -14,7 +14,7 @@ import poselib
 import torch
 
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.pose_refinement.parallel import in_parallel
+from glace_ros.mapping.parallel import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

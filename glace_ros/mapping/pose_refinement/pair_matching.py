@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from glace_ros.mapping.parallel import in_parallel
 from glace_ros.mapping.pose_refinement.freed_memory import give_back
-from glace_ros.mapping.pose_refinement.parallel import in_parallel
 from glace_ros.mapping.pose_refinement.tracks import PairMatches
 from glace_ros.mapping.views.triangulation import (
     TriangulationConfig,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.mapping.training.schedule import TrainingProgress
@@ -31,6 +32,7 @@ def train_heads(
     seconds_left: Callable[[], float | None],
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     checkpoint: TrainingCheckpoint | None = None,
+    still_gains: Callable[[CoordinateHead, int], bool] | None = None,
 ) -> TrainedHeads:
     """Train one head after the other.
 
@@ -41,6 +43,8 @@ def train_heads(
     on_progress: told of all heads together.
     checkpoint: each head has one of its own; that of a head that is done lets `--resume` pass over
     it.
+    still_gains: whether more training makes the head of a map better than it is after so many
+    steps; see `MapTrainer.train`. Several heads take all of their time.
     Raises what `MapTrainer.train` does.
     """
     if checkpoint:
@@ -57,12 +61,17 @@ def train_heads(
             None if ends is None else (ends - now) / (heads - index),
             _as_part(on_progress, index, heads, steps, spent_s),
             own,
+            partial(_asked_of, trainer, still_gains) if still_gains and heads == 1 else None,
         )
         if own and index + 1 < heads:
             own.save(trainer)
         trained.append(trainer.head)
         steps, spent_s = steps + trainer.step, spent_s + trainer.seconds
     return TrainedHeads(trained, steps)
+
+
+def _asked_of(trainer: MapTrainer, still_gains: Callable[[CoordinateHead, int], bool]) -> bool:
+    return still_gains(trainer.head, trainer.step)
 
 
 def _as_part(

@@ -10,6 +10,7 @@ The steps of the paper (GLACE, CVPR 2024), and where each is:
 - schedule (4.2: that of ACE): AdamW, and one cycle in `schedule.py`
 
 Where minutes are given the schedule follows a clock: a busy machine takes fewer steps, not longer.
+Where validation can tell what training is still good for, minutes are only the most that it takes.
 Several ranks each sample their part of a batch from their own buffers and add up their gradients.
 """
 
@@ -28,7 +29,7 @@ from glace_ros.mapping.training.batch_sampler import BatchSampler
 from glace_ros.mapping.training.feature_diffusion import sample_descriptors
 from glace_ros.mapping.training.optimizer_tensors import load_optimizer_tensors, optimizer_tensors
 from glace_ros.mapping.training.reprojection_loss import reprojection_loss
-from glace_ros.mapping.training.schedule import TrainingProgress, one_cycle
+from glace_ros.mapping.training.schedule import OpenEnd, TrainingProgress, one_cycle
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig, head_input
 from glace_ros.ranks import Ranks
 
@@ -106,20 +107,28 @@ class MapTrainer:
         self.step = 0
         self.seconds = 0.0
         self.done = 0.0
+        self._open_end: OpenEnd | None = None
 
     def train(
         self,
         seconds: float | None,
         on_progress: Callable[[TrainingProgress], None] = lambda _: None,
         checkpoint: TrainingCheckpoint | None = None,
+        still_gains: Callable[[], bool] | None = None,
     ) -> CoordinateHead:
         """Go through the schedule, or from a checkpoint through the rest of it.
 
         seconds: that the whole schedule takes; None = config.iterations steps.
         checkpoint: of rank 0, whose clock also decides for all ranks.
+        still_gains: asked, on rank 0, whether more training makes the head as it is then any
+            better; training ends when it does not, and `seconds` are only the most that it takes.
+            None = it takes all of them.
         Raises MappingError where the loss stops being finite. KeyboardInterrupt passes through
         after the checkpoint is written.
         """
+        if still_gains and seconds is not None:
+            own = self.config
+            self._open_end = OpenEnd(own.open_end, own.warm_up, seconds, still_gains)
         if checkpoint:
             checkpoint.load(self)
         self._start_as_rank_0()
@@ -135,6 +144,8 @@ class MapTrainer:
                     self.done = min(1.0, self.step / self.config.iterations)
                 else:
                     done = done_before + elapsed / max(seconds, 1.0)
+                    if self._open_end and self._ranks.rank == 0:
+                        done = self._open_end.done(self.step, elapsed)
                     self.done = min(1.0, self._ranks.number_from_first(done))
                 if self.step % _REPORT_STEPS == 0:
                     self._report(loss, inlier_ratio, on_progress)
@@ -152,7 +163,12 @@ class MapTrainer:
         tensors = {f"head.{k}": v.detach().cpu() for k, v in self.head.state_dict().items()}
         tensors |= optimizer_tensors(self._optimizer)
         tensors["generator"] = self._generator.get_state()
-        progress = {"step": self.step, "seconds": self.seconds, "done": self.done}
+        progress: dict[str, float] = {
+            "step": self.step, "seconds": self.seconds, "done": self.done
+        }  # fmt: skip
+        if self._open_end:
+            progress["next_look"] = self._open_end.next_look
+            progress["cooling_from"] = self._open_end.cooling_from
         return {k: v.contiguous() for k, v in tensors.items()}, progress
 
     def restore(self, tensors: dict[str, torch.Tensor], progress: dict[str, float]) -> None:
@@ -164,6 +180,9 @@ class MapTrainer:
         self._generator.set_state(tensors["generator"])
         self.step, self.seconds = int(progress["step"]), progress["seconds"]
         self.done = progress["done"]
+        if self._open_end and "next_look" in progress:
+            self._open_end.next_look = int(progress["next_look"])
+            self._open_end.cooling_from = int(progress["cooling_from"])
 
     def _start_as_rank_0(self) -> None:
         """Only rank 0 has the checkpoint; the others sample what it does not."""
@@ -244,6 +263,5 @@ class MapTrainer:
             raise MappingError(
                 f"the loss is no longer finite at step {self.step}: are the recorded poses right?"
             )
-        on_progress(
-            TrainingProgress(self.done, self.step, value, float(inlier_ratio), self.seconds)
-        )
+        done = self._open_end.ratio(self.step) if self._open_end else self.done
+        on_progress(TrainingProgress(done, self.step, value, float(inlier_ratio), self.seconds))

@@ -8,6 +8,21 @@ from glace_ros.mapping.training.reprojection_loss import ReprojectionLossConfig
 
 
 @dataclass(frozen=True)
+class OpenEndConfig:
+    """Of a training that ends when validation no longer gains; all in steps."""
+
+    warm_up_steps: int = 250
+    """Until the learning rate is at its peak."""
+    first_look: int = 400
+    """When validation is looked at first."""
+    look_growth: float = 1.5
+    """At how many times the steps so far it is looked at again: looks stay few, and what is trained
+    in vain is a third."""
+    cool_down: float = 0.5
+    """In how many times the steps so far the rate goes to nothing then."""
+
+
+@dataclass(frozen=True)
 class MapTrainerConfig:
     """How a head is trained."""
 
@@ -24,6 +39,8 @@ class MapTrainerConfig:
     are mostly patches that no second view found again."""
     iterations: int = 6000
     """Length of the schedule where no minutes are given."""
+    open_end: OpenEndConfig = field(default_factory=OpenEndConfig)
+    """Of a training that validation ends."""
     checkpoint_every_s: float = 20.0
     """Seconds between two checkpoints."""
     seed: int = 0

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from glace_ros.features.preprocessing import patches_see
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -89,11 +91,15 @@ def augment(
     # area averaging where the view shrinks: bilinear alone would alias
     source_hw = cv2.GaussianBlur(grey_hw, (0, 0), 0.4 / scale) if scale < 0.8 else grey_hw
     warped_hw = cv2.warpPerspective(source_hw, homography_33, size, flags=cv2.INTER_LINEAR)
+    recorded_hw = camera.valid_hw
+    if recorded_hw is None:
+        recorded_hw = np.ones(grey_hw.shape, np.bool_)
     covered_hw = cv2.warpPerspective(
-        np.full_like(grey_hw, 255), homography_33, size, flags=cv2.INTER_NEAREST
+        recorded_hw.astype(np.uint8), homography_33, size, flags=cv2.INTER_NEAREST
     )
-    # a patch sees some pixels around itself: those at the border show the black outside
-    valid_hw = cv2.erode(covered_hw, np.ones((17, 17), np.uint8), borderValue=255) > 0
+    # those at the border show the black outside
+    valid_hw = patches_see(covered_hw > 0)
+    assert valid_hw is not None
     gain = 1.0 + rng.uniform(-1, 1) * config.contrast
     offset = 255.0 * rng.uniform(-1, 1) * config.brightness
     mean = float(warped_hw.mean())

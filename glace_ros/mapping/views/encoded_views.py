@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from glace_ros.features.local_features import LocalFeatures
-from glace_ros.features.preprocessing import grey_as_encoded, to_tensor
+from glace_ros.features.preprocessing import grey_as_encoded, patches_see, to_tensor
+from glace_ros.mapping.parallel import in_parallel
 from glace_ros.mapping.views.augmentation import AugmentationConfig, augment
 from glace_ros.mapping.views.buffer_passes import BufferPasses
 from glace_ros.mapping.views.feature_buffer import (
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.recording.posed_images import PosedImage
 
+_VIEWS_AT_ONCE = 32
+"""Triangulated by all cores together, before what was found of them is noted."""
 _VIEWS_ON_DEVICE = 256
 """Cached there by triangulation, those used last."""
 
@@ -134,7 +137,8 @@ class EncodedViews:
         if self._passes:
             count = self._passes.of(len(self.views) // self._ranks.count)
         rng = np.random.default_rng((self._seed, index))
-        copies = [self._encode(grey_hw)] if self._augmentation.plain_first else []
+        valid_hw = patches_see(camera.valid_hw)
+        copies = [self._encode(grey_hw, valid_hw)] if self._augmentation.plain_first else []
         while len(copies) < count:
             warped = augment(grey_hw, camera, self._augmentation, rng)
             found = self._encode(warped.grey_hw, warped.valid_hw, rng)
@@ -201,14 +205,19 @@ class EncodedViews:
                 view.intrinsics_4.to(device),
             )
 
-        for index in range(self.triangulated, len(self.views)):
-            if not self._ranks.owns(index):
-                continue
+        def triangulated(index: int) -> tuple[torch.Tensor, torch.Tensor]:
             near = [at(other) for other in neighbours[index]]
-            points_n3, good_n = triangulate_view(at(index), near, config)
-            self._place(index, points_n3.cpu(), good_n.cpu())
-            self.triangulated = index + 1
-            on_view()
+            return triangulate_view(at(index), near, config)
+
+        own = [i for i in range(self.triangulated, len(self.views)) if self._ranks.owns(i)]
+        for start in range(0, len(own), _VIEWS_AT_ONCE):
+            some = own[start : start + _VIEWS_AT_ONCE]
+            for index, (points_n3, good_n) in zip(
+                some, in_parallel(triangulated, some), strict=True
+            ):
+                self._place(index, points_n3.cpu(), good_n.cpu())
+                self.triangulated = index + 1
+                on_view()
 
     def _place(self, index: int, points_n3: torch.Tensor, good_n: torch.Tensor) -> None:
         """Note a view's points, also at the patches of its augmented views that fall on them."""

@@ -8,6 +8,8 @@ from sensor_msgs.msg import CameraInfo
 
 from glace_ros.node.input.incoming_image import IncomingImage
 from glace_ros.node.input.input_topics import SENSOR_QOS, ImageInput, WatchedTopic
+from glace_ros.ros_messages.reading import push_packet, video_codec_of
+from glace_ros.ros_messages.video import VideoStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,9 @@ class CameraInput:
     ) -> None:
         self.name, self._on_image = name, on_image
         prefix = f"{name}/" if name else ""
+        self._has_file = bool(parameters.camera_info_file_of(name))
         self._camera_info: CameraInfo | None = None
+        self._stream: VideoStream | None = None
         self._infos = WatchedTopic(
             node, CameraInfo, f"{prefix}camera_info", SENSOR_QOS, self._on_camera_info
         )
@@ -50,6 +54,7 @@ class CameraInput:
 
     def start(self) -> None:
         """Listens."""
+        self._stream = None
         self._infos.start()
         self._images.start()
 
@@ -74,7 +79,7 @@ class CameraInput:
 
     def problem(self) -> str | None:
         """A sentence with the topic's name where nothing comes; None where all is well."""
-        return self._images.problem() or self._infos.problem()
+        return self._images.problem() or (None if self._has_file else self._infos.problem())
 
     def values(self) -> dict[str, object]:
         """What has come, for the diagnostics."""
@@ -91,5 +96,20 @@ class CameraInput:
 
     def _on_message(self, message: Any, topic: str) -> None:
         self._on_image(
-            IncomingImage(message, topic, self._camera_info, self._infos.topic, self.name)
-        )
+            IncomingImage(
+                message, topic, self._camera_info, self._infos.topic, self.name,
+                self._taken(message),
+            )
+        )  # fmt: skip
+
+    def _taken(self, message: Any) -> tuple[VideoStream, int] | ValueError | None:
+        """A packet of a video into its stream: each counts, whether it is looked at or not."""
+        try:
+            codec = video_codec_of(message)
+            if codec is None:
+                return None
+            if self._stream is None or self._stream.codec != codec:
+                self._stream = VideoStream(codec)
+            return self._stream, push_packet(self._stream, message)
+        except ValueError as error:
+            return error

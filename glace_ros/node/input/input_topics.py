@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import (
@@ -14,7 +15,7 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import CompressedImage, Image
 
-from glace_ros.ros_messages.reading import stamp_to_ns
+from glace_ros.ros_messages.reading import FFMPEG_PACKET, FOXGLOVE_VIDEO, image_stamp_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 SILENCE_S = 5.0  # discovery takes up to 3 s
 COMPRESSED = "/compressed"
 MESSAGES = {"raw": Image, "compressed": CompressedImage}
+VIDEOS = {"ffmpeg": FFMPEG_PACKET, "foxglove": FOXGLOVE_VIDEO}
+"""Transports of image_transport's plugins, whose messages may not be installed."""
 SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 IMAGE_QOS = {
     "sensor_data": SENSOR_QOS,
     "reliable": QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE),
 }
+VIDEO_DEPTH = 60
+"""Of a video each packet counts, those of two seconds while the node is busy."""
 
 
 class WatchedTopic:
@@ -114,7 +119,8 @@ class WatchedTopic:
 
 
 class ImageInput:
-    """An image topic, raw or compressed; with the transport auto, the one that is published.
+    """An image topic, raw, compressed or a video; with the transport auto, the one of the first two
+    that is published.
 
     As long as auto finds neither, it listens to both, so that tools show where images are expected,
     and the first one is not missed. It lets go of the other as soon as it can: image_transport
@@ -142,13 +148,16 @@ class ImageInput:
         if transport == "auto" and topics["raw"].endswith(COMPRESSED):
             transport = "compressed"
         self._transports = list(MESSAGES) if transport == "auto" else [transport]
+        self._topics = topics
+        qos = IMAGE_QOS[qos_name]
+        if transport in VIDEOS:
+            qos = QoSProfile(depth=VIDEO_DEPTH, reliability=qos.reliability)
+        types = {each: _message_type(each) for each in self._transports}
         self._watched = {
-            each: WatchedTopic(
-                node, MESSAGES[each], topics[each], IMAGE_QOS[qos_name],
-                partial(self._on_message, each),
-            )
-            for each in self._transports
-        }  # fmt: skip
+            each: WatchedTopic(node, of_type, topics[each], qos, partial(self._on_message, each))
+            for each, of_type in types.items()
+            if of_type is not None
+        }
         self._heard: list[str] = []  # transports that are listened to
         self._came_compressed: set[int] = set()  # exposures, while both were
         self.received = 0
@@ -165,7 +174,7 @@ class ImageInput:
     @property
     def topic(self) -> str:
         """What is listened to, after remapping: one topic, or "/image or /image/compressed"."""
-        return " or ".join(self._watched[each].topic for each in self._heard or self._transports)
+        return " or ".join(self._topics[each] for each in self._heard or self._transports)
 
     def choose(self) -> None:
         """To be called again and again. With the transport auto: listens to the topic that is
@@ -183,11 +192,19 @@ class ImageInput:
 
     def problem(self) -> str | None:
         """As WatchedTopic.problem."""
+        if not self._watched:
+            return _not_installed(self._transports[0])
         heard = [self._watched[each] for each in self._heard]
         if len(heard) == 1:
             return heard[0].problem()
         if not all(watched.is_silent for watched in heard):
             return None
+        for transport in VIDEOS:
+            if self._node.get_publishers_info_by_topic(self._topics[transport]):
+                return (
+                    f"Nothing is published on {self.topic}, but a video on "
+                    f"{self._topics[transport]}: set image_transport:={transport}."
+                )
         return (
             f"Nothing is published on {self.topic}: start the camera or remap the topic "
             f"`{self._name}`."
@@ -204,7 +221,7 @@ class ImageInput:
                 watched.stop()
 
     def _on_message(self, transport: str, message: Any) -> None:
-        stamp_ns, to_both = stamp_to_ns(message.header.stamp), len(self._heard) > 1
+        stamp_ns, to_both = image_stamp_ns(message), len(self._heard) > 1
         if transport == "raw":
             if to_both:
                 self._listen(["raw"])
@@ -214,7 +231,7 @@ class ImageInput:
         elif to_both:
             self._came_compressed.add(stamp_ns)
         self.received += 1
-        self._callback(message, self._watched[transport].topic)
+        self._callback(message, self._topics[transport])
 
 
 def _image_topics(node: Node, name: str) -> dict[str, str]:
@@ -223,4 +240,24 @@ def _image_topics(node: Node, name: str) -> dict[str, str]:
     compressed = node.resolve_topic_name(name + COMPRESSED)
     if compressed == node.resolve_topic_name(name, only_expand=True) + COMPRESSED:
         compressed = raw.removesuffix(COMPRESSED) + COMPRESSED
-    return {"raw": raw, "compressed": compressed}
+    videos = {each: f"{raw.removesuffix('/' + each)}/{each}" for each in VIDEOS}
+    return {"raw": raw, "compressed": compressed, **videos}
+
+
+def _message_type(transport: str) -> Any | None:
+    """The class; None where it is not installed."""
+    if transport in MESSAGES:
+        return MESSAGES[transport]
+    package, _, name = VIDEOS[transport].split("/")
+    try:
+        return getattr(import_module(f"{package}.msg"), name)
+    except ImportError:
+        return None
+
+
+def _not_installed(transport: str) -> str:
+    package = VIDEOS[transport].split("/")[0]
+    return (
+        f"image_transport is {transport}, but its messages are not installed: install "
+        f"{package} (apt: ros-$ROS_DISTRO-{package.replace('_', '-')})."
+    )

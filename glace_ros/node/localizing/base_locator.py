@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from glace_ros.geometry.covariance import base_covariance
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.node.ros_interface.conversions import image_to_rgb
+from glace_ros.localization.image_window import ImageMotion
+from glace_ros.node.input.seen_image import undistorted_image
 from glace_ros.rejection import Rejection, RejectionCode
-from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.mount_correction import MountCorrection
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.node.input.incoming_image import IncomingImage
     from glace_ros.node.input.transform_listener import TransformListener
-    from glace_ros.node.localizing.loaded_map import LocalizesImages
+    from glace_ros.node.localizing.loaded_map import LocalizesImages, LocalizesWindows
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 _KINDS = {
@@ -96,6 +98,8 @@ class BaseLocator:
     localizer: of the map in use.
     tf: where the camera sits on the base, and the odometry.
     calibration_of: for the frame of a camera, what the map knows better.
+    window: of the same localizer; None: each image is localized alone.
+    value_range: of 16-bit images, as the map has it; None: the high byte.
     """
 
     def __init__(
@@ -104,39 +108,49 @@ class BaseLocator:
         localizer: LocalizesImages,
         tf: TransformListener,
         calibration_of: Callable[[str], MountCorrection | None] = lambda _: None,
+        window: LocalizesWindows | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
-        self._calibration_of = calibration_of
+        self._calibration_of, self._window = calibration_of, window
+        self._value_range = value_range
         self._parameters = parameters
         self._localizer = localizer
         self._tf = tf
 
-    def locate(self, image: IncomingImage, now_ns: int) -> LocatedBase:
+    def locate(self, image: IncomingImage, now_ns: int, *, tracking: bool = False) -> LocatedBase:
         """The base at the exposure of the image.
 
         image: as it came in.
         now_ns: on the node's clock.
+        tracking: it is known where the robot is, so that an image that is clear is enough.
         Raises ImageRejected where that cannot be said.
         """
         self._check_age(image, now_ns)
-        estimate, camera_frame = self._camera_pose(image)
-        parameters, stamp_ns = self._parameters, image.stamp_ns
-        correction = self._calibration_of(camera_frame)
+        image_rgb_hwc, pinhole, camera_frame = self._readable(image)
+        window, glance = self._window, None
+        if window is None:
+            outcome = self._localizer.localize(image_rgb_hwc, pinhole)
+            self._require_pose(outcome, image)
+        else:
+            glance = window.look(image_rgb_hwc, pinhole)
+            outcome = glance.alone
+        stamp_ns, correction = image.stamp_ns, self._calibration_of(camera_frame)
         if correction:
             stamp_ns = correction.exposure_ns(stamp_ns)
-        timeout_s, odom_from_base = parameters.transform_timeout, None
         try:
-            camera_from_base = self._tf.lookup(
-                camera_frame, parameters.base_frame_id, stamp_ns, timeout_s
-            )
-            if parameters.tf_broadcast:
-                odom_from_base = self._tf.lookup(
-                    parameters.odom_frame_id, parameters.base_frame_id, stamp_ns, timeout_s
-                )
+            camera_from_base, odom_from_base = self._transforms(image, camera_frame, stamp_ns)
         except TransformError as error:
+            if window is not None and glance is not None:
+                window.resolve(glance, None)  # of what comes next, the motion is not known
+                self._require_pose(outcome, image)
             rejection = Rejection(RejectionCode.NO_TRANSFORM, detail=str(error))
-            raise ImageRejected(rejection, estimate) from None
+            raise ImageRejected(rejection, outcome) from None
         if correction:
             camera_from_base = correction.pose.inverse() @ camera_from_base
+        if window is not None and glance is not None:
+            motion = ImageMotion(stamp_ns, odom_from_base, camera_from_base.inverse(), image.camera)
+            outcome = window.resolve(glance, motion, tracking=tracking)
+        estimate = self._require_pose(outcome, image)
         map_from_base = estimate.map_from_camera @ camera_from_base
         covariance_66 = base_covariance(
             estimate.covariance_66, estimate.map_from_camera, map_from_base
@@ -146,6 +160,31 @@ class BaseLocator:
             stamp_ns if correction else None,
         )  # fmt: skip
 
+    def _transforms(
+        self, image: IncomingImage, camera_frame: str, stamp_ns: int
+    ) -> tuple[Pose, Pose | None]:
+        """camera_from_base as given or by TF, and odometry where map->odom is published."""
+        parameters, odom_from_base = self._parameters, None
+        base_frame, timeout_s = parameters.base_frame_id, parameters.transform_timeout
+        given = parameters.camera_pose_of(image.camera)
+        camera_from_base = (
+            given.inverse()
+            if given is not None
+            else self._tf.lookup(camera_frame, base_frame, stamp_ns, timeout_s)
+        )
+        if parameters.tf_broadcast:
+            odom_from_base = self._tf.lookup(
+                parameters.odom_frame_id, base_frame, stamp_ns, timeout_s
+            )
+        return camera_from_base, odom_from_base
+
+    def _require_pose(
+        self, outcome: PoseEstimate | Rejection, image: IncomingImage
+    ) -> PoseEstimate:
+        if isinstance(outcome, Rejection):
+            raise ImageRejected(outcome, outcome, camera=image.camera)
+        return outcome
+
     def _check_age(self, image: IncomingImage, now_ns: int) -> None:
         age_s, limit_s = (now_ns - image.stamp_ns) * 1e-9, self._parameters.max_image_age
         if abs(age_s) > limit_s:
@@ -154,21 +193,18 @@ class BaseLocator:
                 Rejection(code, topic=image.topic, age_s=abs(age_s), limit_s=limit_s)
             )
 
-    def _camera_pose(self, image: IncomingImage) -> tuple[PoseEstimate, str]:
-        """The pose and the name of the camera's frame."""
-        if image.camera_info is None:
+    def _readable(self, image: IncomingImage) -> tuple[NDArray[np.uint8], Camera, str]:
+        """The image undistorted, its pinhole, and the name of the camera's frame."""
+        parameters, info = self._parameters, image.camera_info
+        if info is None and not parameters.camera_info_file_of(image.camera):
             code, topic = RejectionCode.NO_CAMERA_INFO, image.camera_info_topic
             raise ImageRejected(Rejection(code, topic=topic))
-        camera_frame = image.message.header.frame_id or image.camera_info.header.frame_id
-        if not camera_frame:
+        camera_frame = image.frame_id or (info.header.frame_id if info else "")
+        if not camera_frame and parameters.camera_pose_of(image.camera) is None:
             raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID, topic=image.topic))
         try:
-            camera = camera_of_image_topic(image.camera_info, image.topic)
-            image_rgb_hwc = camera.undistort(image_to_rgb(image.message))
+            image_rgb_hwc, pinhole = undistorted_image(image, parameters, self._value_range)
         except ValueError as error:
             code = RejectionCode.UNUSABLE_IMAGE
             raise ImageRejected(Rejection(code, topic=image.topic, detail=str(error))) from None
-        outcome = self._localizer.localize(image_rgb_hwc, camera.undistorted)
-        if isinstance(outcome, Rejection):
-            raise ImageRejected(outcome, outcome, camera=image.camera)
-        return outcome, camera_frame
+        return image_rgb_hwc, pinhole, camera_frame

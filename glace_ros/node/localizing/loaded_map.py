@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.mount_correction import MountCorrection
+    from glace_ros.localization.image_window import ImageMotion
     from glace_ros.localization.pose_estimate import PoseEstimate
+    from glace_ros.localization.window_localizer import Glance
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
+    from glace_ros.ros_messages.value_range import ValueRange
 
 
 class LocalizesImages(Protocol):
@@ -27,6 +30,18 @@ class LocalizesImages(Protocol):
         self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
     ) -> PoseEstimate | Rejection:
         """The camera's pose in the map."""
+
+
+class LocalizesWindows(Protocol):
+    """What the node needs of a WindowLocalizer."""
+
+    def look(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Glance:
+        """The image by itself."""
+
+    def resolve(
+        self, glance: Glance, motion: ImageMotion | None, *, tracking: bool = False
+    ) -> PoseEstimate | Rejection:
+        """The image together with those before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +58,10 @@ class LoadedMap:
     validated: by images with known poses, so that its covariances and its inlier ratio are
         calibrated.
     calibration_of: for the frame of a camera, what the map knows better of it than TF.
+    new_window: an image window of this localizer without any image; None: each image is localized
+        alone.
     still_computes: whether the localizer's device does, asked after an exception.
+    value_range: of 16-bit images, what is black and white in the map; None: the high byte.
     """
 
     localizer: LocalizesImages
@@ -55,6 +73,8 @@ class LoadedMap:
     validated: bool = True
     still_computes: Callable[[], bool] = lambda: True
     calibration_of: Callable[[str], MountCorrection | None] = lambda _: None
+    new_window: Callable[[], LocalizesWindows] | None = None
+    value_range: ValueRange | None = None
 
     def gives_poses_of(self, other: LoadedMap) -> bool:
         """Whether a pose in one is a pose in the other. The hash is of the tensors alone."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
 from glace_ros.node.localizing.base_locator import ImageRejected, kind_of
-from glace_ros.node.localizing.fix_words import describe_fix, describe_pose
+from glace_ros.node.localizing.fix_words import describe_fix, describe_pose, suggestion
 from glace_ros.node.ros_interface.transition_log import TransitionLog
 from glace_ros.rejection import Rejection, RejectionCode
 
@@ -50,6 +50,10 @@ class RunReport:
     rejection_stamp_ns: int = 0
     rejection_code: RejectionCode = RejectionCode.NONE
     rejection_reason: str = ""
+    fix_images: int = 0
+    """That the last fix was made of."""
+    suggestion: str = ""
+    """What would help, where the newest image may be of several places; else empty."""
 
 
 class LocalizationRun:
@@ -103,6 +107,7 @@ class LocalizationRun:
                 raise ImageRejected(fix, estimate, camera=camera)
             self._note_image(stamp_ns, latency_s, camera, _FIX, estimate)
             self._newest["reprojection_px"] = estimate.reprojection_px
+            self._newest["fix_images"] = estimate.images
             if fix is self._fusion.last_fix:
                 self._publish_pose(fix, estimate)
             self._transitions.leave(f"image {camera}")
@@ -176,6 +181,7 @@ class LocalizationRun:
             camera=camera,
             image_stamp_ns=stamp_ns,
             accepted=kind == _FIX,
+            suggestion="" if kind == _FIX else suggestion(outcome),
             latency_s=latency_s,
             points=0 if outcome is None else outcome.points,
             inliers=0 if outcome is None else outcome.inliers,
@@ -204,6 +210,11 @@ class LocalizationRun:
             else:
                 self._log.warning(f"DEGRADED: no fix for {age_s:.1f} s ({reason})")
             return True
+
+    def is_tracking(self, now_ns: int) -> bool:
+        """Whether it is known where the robot is: the last fix is not old."""
+        with self._lock:
+            return self._fusion.state(now_ns) == LocalizationState.TRACKING
 
     def map_from_odom(self, now_ns: int, *, in_error: bool = False) -> Pose | None:
         """What is to be published now; None before the first fix, and where tf_on_lost is stop.

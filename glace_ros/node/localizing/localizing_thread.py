@@ -121,7 +121,8 @@ class LocalizingThread:
         run, image = job.run, job.image
         outcome: Outcome
         try:
-            located = job.locator.locate(image, self._now_ns())
+            now_ns = self._now_ns()
+            located = job.locator.locate(image, now_ns, tracking=run.is_tracking(now_ns))
             exposed_ns = located.exposure_ns
             stamp_ns = image.stamp_ns if exposed_ns is None else exposed_ns
             run.accept(stamp_ns, self._age_s(image), located, image.camera)

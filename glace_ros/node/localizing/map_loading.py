@@ -13,12 +13,16 @@ import torch
 from glace_ros.device import still_computes
 from glace_ros.errors import MapFileError
 from glace_ros.geometry.camera import Camera
+from glace_ros.localization.image_window_config import WindowConfig
 from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.maps.default_location import newest_map_path
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.node.localizing.loaded_map import CheckedMap, LoadedMap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
@@ -53,9 +57,19 @@ def read_map(parameters: LocalizeParameters) -> CheckedMap:
             localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
             _views(scene_map), metadata.held_out is not None,
             lambda: still_computes(localizer.device), metadata.calibration_of,
+            _new_window(localizer, parameters), metadata.value_range,
         )  # fmt: skip
 
     return CheckedMap((map_id, metadata), make_ready)
+
+
+def _new_window(
+    localizer: Localizer, parameters: LocalizeParameters
+) -> Callable[[], WindowLocalizer] | None:
+    """None where there are to be no windows, or no odometry is asked for."""
+    if parameters.window_images < 2 or not parameters.tf_broadcast:
+        return None
+    return lambda: WindowLocalizer(localizer, WindowConfig(window=parameters.window))
 
 
 def _views(scene_map: SceneMap) -> NDArray[np.float64] | None:

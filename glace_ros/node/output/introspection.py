@@ -10,14 +10,13 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.node.input.seen_image import undistorted_image
 from glace_ros.node.output.inliers_image import draw_inliers
 from glace_ros.node.ros_interface.conversions import (
-    image_to_rgb,
     ns_to_stamp,
     points_to_cloud,
     rgb_to_image,
 )
-from glace_ros.ros_messages.camera_info import camera_of_image_topic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from glace_ros.node.output.publishers import Publishers
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
     from glace_ros.rejection import Rejection
+    from glace_ros.ros_messages.value_range import ValueRange
 
 VIEW_M = 0.15  # diameter of a mapping camera's marker
 
@@ -45,22 +45,27 @@ class Introspection:
     def __init__(self, publishers: Publishers, parameters: LocalizeParameters, log: Any) -> None:
         self._publishers = publishers
         self._frame_id = parameters.global_frame_id
-        self._ransac_px = parameters.ransac_px
+        self._parameters, self._ransac_px = parameters, parameters.ransac_px
         self._log = log
         self._covered: LoadedMap | None = None  # the map that was dealt with last
         self._markers_stand = False
 
     def show(
-        self, image: IncomingImage, outcome: PoseEstimate | Rejection | None, report: RunReport
+        self,
+        image: IncomingImage,
+        outcome: PoseEstimate | Rejection | None,
+        report: RunReport,
+        values: ValueRange | None = None,
     ) -> None:
         """An image that was looked at.
 
         image: as it came in.
         outcome: what the localizer said; None where it did not come to that.
         report: as of then.
+        values: of 16-bit images, as the map has it; None: the high byte.
         """
         if self._publishers.inliers_image.get_subscription_count():
-            self._show_inliers(image, outcome, report)
+            self._show_inliers(image, outcome, report, values)
         if (
             isinstance(outcome, PoseEstimate)
             and report.accepted
@@ -70,18 +75,22 @@ class Introspection:
             self._publishers.scene_points.publish(points_to_cloud(header, outcome.points_m3))
 
     def _show_inliers(
-        self, image: IncomingImage, outcome: PoseEstimate | Rejection | None, report: RunReport
+        self,
+        image: IncomingImage,
+        outcome: PoseEstimate | Rejection | None,
+        report: RunReport,
+        values: ValueRange | None,
     ) -> None:
-        if image.camera_info is None:
+        if image.camera_info is None and not self._parameters.camera_info_file_of(image.camera):
             return  # the status says so
         try:
-            camera = camera_of_image_topic(image.camera_info, image.topic)
-            image_rgb_hwc = camera.undistort(image_to_rgb(image.message))
+            image_rgb_hwc, _ = undistorted_image(image, self._parameters, values)
         except ValueError:
             return  # likewise
         estimate = outcome if isinstance(outcome, PoseEstimate) else None
         drawn_rgb_hwc = draw_inliers(image_rgb_hwc, estimate, self._ransac_px, _line(report))
-        self._publishers.inliers_image.publish(rgb_to_image(image.message.header, drawn_rgb_hwc))
+        header = Header(frame_id=image.frame_id, stamp=ns_to_stamp(image.stamp_ns))
+        self._publishers.inliers_image.publish(rgb_to_image(header, drawn_rgb_hwc))
 
     def show_coverage(self, loaded_map: LoadedMap) -> None:
         """Where the map was recorded, once for each map; later subscribers get it from DDS."""

@@ -93,6 +93,8 @@ def run_tasks(
             "inliers": report.inliers,
             "points": report.points,
             "reprojection error px": f"{report.reprojection_px:.2f}",
+            "images of the fix": report.fix_images,
+            "suggestion": report.suggestion,
         },
         LEVEL_OF_STATE[report.state],
     )

@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from glace_ros.node.ros_interface.from_ros import import_from_ros
 from glace_ros.ros_messages.reading import image_of
+from glace_ros.ros_messages.value_range import FULL_RANGE, ValueRange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,14 +50,19 @@ def ns_to_stamp(stamp_ns: int) -> Time:
     return Time(sec=sec, nanosec=nanosec)
 
 
-def image_to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
-    """The pixels as uint8 (height, width, 3). Raises ValueError with a sentence."""
+def image_to_rgb(
+    message: Image | CompressedImage, values: ValueRange = FULL_RANGE
+) -> NDArray[np.uint8]:
+    """The pixels as uint8 (height, width, 3). Raises ValueError with a sentence.
+
+    values: of 16-bit images, those that become black and white.
+    """
     raw = not hasattr(message, "format")
     if raw and _cv_bridge is not None and message.encoding in CV_BRIDGE_ENCODINGS:
         with suppress(Exception):  # its compiled part may be for another NumPy; or the image is bad
             image = _cv_bridge.CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8")
             return np.ascontiguousarray(image, dtype=np.uint8)
-    return image_of(message)
+    return image_of(message, values)
 
 
 def rgb_to_image(header: Header, image_rgb_hwc: NDArray[np.uint8]) -> Image:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import GlaceError
 from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
+from glace_ros.geometry.pose import Pose, pose_of_text
 from glace_ros.localization.acceptance import AcceptanceConfig
+from glace_ros.localization.image_window_config import ImageWindowConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
 
 if TYPE_CHECKING:
@@ -52,11 +54,22 @@ class LocalizeParameters:
         "Names of several cameras: each has the topics NAME/image and NAME/camera_info. One empty "
         "name: a single camera with image and camera_info (ROS has no empty lists in files)",
     )
+    camera_info_file: tuple[str, ...] = _parameter(
+        ("",),
+        "Calibration file (YAML of ROS or Kalibr) of each camera, in the order of camera_names, "
+        "which holds instead of camera_info; empty: camera_info",
+    )
+    camera_pose: tuple[str, ...] = _parameter(
+        ("",),
+        "Place of each camera on base_frame_id, in the order of camera_names: 'x y z qx qy qz qw' "
+        "of its optical frame, which holds instead of TF; empty: TF",
+    )
     image_transport: str = _parameter(
         "auto",
         "Topic of the images: raw is `image`, compressed is `image` with /compressed added, auto "
-        "is the one of the two that is published (raw if both are)",
-        choices=("auto", "raw", "compressed"),
+        "is the one of the two that is published (raw if both are); ffmpeg and foxglove are H.264 "
+        "or H.265 with that added",
+        choices=("auto", "raw", "compressed", "ffmpeg", "foxglove"),
     )
     image_qos: str = _parameter(
         "sensor_data",
@@ -93,6 +106,20 @@ class LocalizeParameters:
     ransac_px: float = _parameter(
         LocalizerConfig.ransac_px, "Largest reprojection error of an inlier, px", 0.5, 100.0
     )
+    window_images: int = _parameter(
+        ImageWindowConfig.images,
+        "While it is not known where the robot is, or an image does not tell, so many of the last "
+        "images and the odometry between them give a fix together; 0: each image alone",
+        0, 32,
+    )  # fmt: skip
+    window_max_age: float = _parameter(
+        ImageWindowConfig.max_age_s,
+        "Images older than that before the newest do not count in it, s", 0.1, 60.0,
+    )  # fmt: skip
+    window_max_distance: float = _parameter(
+        ImageWindowConfig.max_distance_m,
+        "Images from farther back on the robot's way do not count in it, m", 0.05, 100.0,
+    )  # fmt: skip
     covariance_scale: float = _parameter(
         OdometryFusionConfig.covariance_scale, "Factor on the covariance of poses", 0.01, 100.0
     )
@@ -157,6 +184,7 @@ class LocalizeParameters:
                 f"Parameter 'camera_names' is {list(names)}, but must be different names that can "
                 "begin a topic's, such as front, rear."
             )
+        self._check_given_cameras()
         frames = {name: getattr(self, name) for name in FRAME_PARAMETERS}
         for name, frame in frames.items():
             if not frame.strip("/"):
@@ -165,6 +193,33 @@ class LocalizeParameters:
             raise ParameterError(
                 f"The frames of {', '.join(frames)} must differ, but are {list(frames.values())}."
             )
+
+    def _check_given_cameras(self) -> None:
+        for name in ("camera_info_file", "camera_pose"):
+            given = getattr(self, name)
+            if any(given) and len(given) != len(self.camera_names):
+                raise ParameterError(
+                    f"Parameter '{name}' has {len(given)} values, but 'camera_names' names "
+                    f"{len(self.camera_names)} cameras: give one for each, empty for none."
+                )
+        for text in filter(None, self.camera_pose):
+            try:
+                pose_of_text(text)
+            except ValueError as error:
+                raise ParameterError(f"Parameter 'camera_pose': {error}.") from None
+
+    def camera_info_file_of(self, camera: str) -> str:
+        """The calibration file of one of camera_names; empty: camera_info holds."""
+        return (
+            self.camera_info_file[self.camera_names.index(camera)]
+            if any(self.camera_info_file)
+            else ""
+        )
+
+    def camera_pose_of(self, camera: str) -> Pose | None:
+        """base_from_camera of one of camera_names; None: TF holds."""
+        text = self.camera_pose[self.camera_names.index(camera)] if any(self.camera_pose) else ""
+        return pose_of_text(text) if text else None
 
     @property
     def fusion(self) -> OdometryFusionConfig:
@@ -178,6 +233,15 @@ class LocalizeParameters:
             min_sigma_yaw_rad=self.min_sigma_yaw,
             gate_sigma=self.gate_sigma,
             reinit_consensus=self.reinit_consensus,
+        )
+
+    @property
+    def window(self) -> ImageWindowConfig:
+        """What an image window is made with."""
+        return ImageWindowConfig(
+            images=self.window_images,
+            max_age_s=self.window_max_age,
+            max_distance_m=self.window_max_distance,
         )
 
     @property

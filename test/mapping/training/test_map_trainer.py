@@ -11,8 +11,8 @@ from support.told_world import CPU, POINTS, STEPS, TARGET_3, VIEWS, World
 from glace_ros.errors import MappingError
 from glace_ros.mapping.resume.training_checkpoint import TrainingCheckpoint
 from glace_ros.mapping.training.map_trainer import MapTrainer
-from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
-from glace_ros.mapping.training.schedule import one_cycle
+from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig, OpenEndConfig
+from glace_ros.mapping.training.schedule import OpenEnd, one_cycle
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
 
@@ -110,6 +110,75 @@ def test_a_clock_ends_training_whatever_the_iterations(world):
     trainer.train(seconds=0.3)
     assert trainer.done == 1.0
     assert 1 <= trainer.step < 10**6
+
+
+def gains_until(looks: int, asked: list[int], trainer: MapTrainer):
+    """What validation says: so many looks find the head better than before."""
+
+    def still_gains() -> bool:
+        asked.append(trainer.step)
+        return len(asked) <= looks
+
+    return still_gains
+
+
+def test_training_ends_when_validation_no_longer_gains(world):
+    """Looks at 10, 15, 23, 35: the last one finds nothing more, and half as many steps follow."""
+    steps = OpenEndConfig(warm_up_steps=5, first_look=10)
+    trainer, asked, rates = world.trainer(open_end=steps), [], []
+    take_step = trainer._take_step
+    trainer._take_step = lambda: (take_step(), rates.append(rate_of(trainer)))[0]
+    trainer.train(3600.0, still_gains=gains_until(3, asked, trainer))
+    assert asked == [10, 15, 23, 35]
+    assert trainer.step == 53
+    assert trainer.done == 1.0
+    peak = trainer.config.learning_rate
+    assert rates[5:35] == pytest.approx([peak] * 30)
+    assert np.all(np.diff(rates[35:]) < 0)
+    assert rates[-1] < 0.05 * peak
+
+
+def rate_of(trainer: MapTrainer) -> float:
+    return trainer._optimizer.param_groups[0]["lr"]
+
+
+def test_the_minutes_bound_a_training_that_always_gains():
+    """The clock: cooling begins in time to end in time."""
+    open_end = OpenEnd(OpenEndConfig(), 0.3, seconds=90.0, still_gains=lambda: True)
+    done = [open_end.done(step, elapsed_s=0.1 * step) for step in range(1, 901)]
+    assert done[599] == pytest.approx(0.3)
+    assert done[700] > 0.3
+    assert done[-1] == pytest.approx(1.0)
+    assert done[-2] < 1.0
+    # a machine that gets slower while it cools down
+    slower = OpenEnd(OpenEndConfig(), 0.3, seconds=90.0, still_gains=lambda: True)
+    slower.done(600, 61.0)
+    assert slower.done(610, 90.0) == 1.0
+
+
+def test_progress_of_an_open_end_is_of_what_it_takes_at_least():
+    open_end = OpenEnd(OpenEndConfig(first_look=400), 0.3, 1e6, still_gains=lambda: True)
+    assert open_end.ratio(300) == pytest.approx(0.5)  # 400, and 200 to cool down
+    open_end.done(400, 1.0)
+    assert open_end.ratio(450) == pytest.approx(0.5)  # 600 and 300 now
+
+
+def test_an_interrupted_training_with_an_open_end_goes_on_to_the_same_end(world, tmp_path):
+    """Also while it cools down; a look that was taken is not taken again."""
+    steps = OpenEndConfig(warm_up_steps=5, first_look=30)
+    whole, asked = world.trainer(open_end=steps), []
+    whole.train(3600.0, still_gains=gains_until(1, asked, whole))
+    assert (asked, whole.step) == ([30, 45], 68)
+    for stop in (40, 60):
+        checkpoint = TrainingCheckpoint(tmp_path / f"{stop}.checkpoint", "mine", resume=True)
+        cut, cut_asked = world.trainer(open_end=steps), []
+        with pytest.raises(KeyboardInterrupt):
+            cut.train(3600.0, interrupt_at(stop), checkpoint, gains_until(1, cut_asked, cut))
+        resumed = world.trainer(open_end=steps)
+        looks = gains_until(1 - len(cut_asked), again := [], resumed)
+        resumed.train(3600.0, lambda _: None, checkpoint, looks)
+        assert cut_asked + again == asked
+        assert torch.equal(resumed.head.fc3.weight, whole.head.fc3.weight)
 
 
 def interrupt_at(step: int):

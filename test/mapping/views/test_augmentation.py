@@ -1,11 +1,14 @@
 """An augmented view is what a rolled and zoomed camera would have seen, and leads back."""
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.core_scenes import CAMERA, cameras, centroid, coordinates, dots, patchwork, poses
 
+from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.camera import Camera
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.views.augmentation import (
@@ -14,6 +17,9 @@ from glace_ros.mapping.views.augmentation import (
     augment,
     view_homography,
 )
+from glace_ros.mapping.views.encoded_views import EncodedViews
+from glace_ros.mapping.views.feature_buffer import FeatureBufferConfig
+from glace_ros.recording.posed_images import PosedImage
 
 UNLIT = AugmentationConfig(brightness=0.0, contrast=0.0)
 
@@ -132,3 +138,40 @@ def test_light_changes_within_its_limits():
     gains = [view.std() / grey_hw.std() for view in views]
     assert -26.5 < min(shifts) < -12 < 12 < max(shifts) < 26.5
     assert 0.85 < min(gains) < 0.96 < 1.03 < max(gains) < 1.11
+
+
+def test_a_view_has_the_black_corners_of_an_undistorted_image_moved_with_it():
+    """What the lens did not see is not valid in the view either, wherever it comes to lie."""
+    lens = Camera(320, 240, 180.0, 190.0, 150.0, 125.0, "plumb_bob", (0.35, 0.05, 0.0, 0.0, 0.0))
+    grey_hw = lens.undistort(np.full((240, 320), 200, np.uint8))
+    for seed in range(4):
+        view = augment(grey_hw, lens.undistorted, UNLIT, np.random.default_rng(seed))
+        assert view.valid_hw.any()
+        assert (view.grey_hw[view.valid_hw] > 100).all()  # half of it, at the image's border
+        assert (~view.valid_hw).sum() > (
+            ~augment(
+                grey_hw,
+                Camera(320, 240, 180.0, 190.0, 150.0, 125.0),
+                UNLIT,
+                np.random.default_rng(seed),
+            ).valid_hw
+        ).sum()
+
+
+def test_no_view_or_copy_of_it_has_a_feature_on_the_edge_of_what_the_lens_saw():
+    """A blank wall, in the black corners' frame that pincushion distortion leaves."""
+    lens = Camera(320, 224, 180.0, 190.0, 150.0, 115.0, "plumb_bob", (0.35, 0.05, 0.0, 0.0, 0.0))
+    wall = np.random.default_rng(2).integers(120, 124, (224, 320, 3), dtype=np.uint8)
+    near_hw = cv2.dilate((~lens.undistorted.valid_hw).astype(np.uint8), np.ones((9, 9))) > 0
+
+    def on_the_edge(pinhole: Camera) -> int:
+        config = FeatureBufferConfig(patches=60, short_side_px=224)
+        encoder = XFeatEncoder(torch.device("cpu"))
+        encoded = EncodedViews(encoder, config, AugmentationConfig(views=2), 3, 1)
+        encoded.add(PosedImage(0, lens.undistort(wall), pinhole, Pose.identity()))
+        u_n, v_n = encoded.views.samples.pixels_n2.numpy().round().astype(int).T
+        assert len(u_n) == 180
+        return int(near_hw[v_n.clip(0, 223), u_n.clip(0, 319)].sum())
+
+    assert on_the_edge(lens.undistorted) == 0
+    assert on_the_edge(Camera(320, 224, 180.0, 190.0, 150.0, 115.0)) > 20  # who does not know

@@ -134,7 +134,7 @@ class WaitingLocator:
     def __init__(self):
         self.begun, self.free = Event(), Event()
 
-    def locate(self, image, now_ns):
+    def locate(self, image, now_ns, *, tracking):
         self.begun.set()
         assert self.free.wait(40.0)
         raise ImageRejected(Rejection(RejectionCode.NO_FRAME_ID))
@@ -142,7 +142,7 @@ class WaitingLocator:
 
 def offer_image(localizing):
     locator = WaitingLocator()
-    run = SimpleNamespace(reject=lambda *_: None)
+    run = SimpleNamespace(reject=lambda *_: None, is_tracking=lambda _: False)
     image = SimpleNamespace(camera="", stamp_ns=0)
     localizing.offer(ImageJob(run, None, locator, image))
     assert locator.begun.wait(40.0)

@@ -119,7 +119,7 @@ REPORT = RunReport(LocalizationState.TRACKING, 0.1, None, accepted=True, inliers
 def test_without_subscribers_nothing_is_computed(graph, monkeypatch, topic):
     log = graph.node.get_logger()
     shown = Introspection(graph.publishers, LocalizeParameters(), log)
-    for work in ("draw_inliers", "image_to_rgb", "points_to_cloud", "Marker", "MarkerArray"):
+    for work in ("draw_inliers", "undistorted_image", "points_to_cloud", "Marker", "MarkerArray"):
         monkeypatch.setattr(introspection, work, fail)
     estimate = estimate_of(np.array([[60.0, 100.0]]))
 

@@ -1,0 +1,138 @@
+"""Whether more training makes a map any better, by the images held out of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from glace_ros.evaluation.calibration import is_gross_error
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LocalizerConfig
+from glace_ros.localization.pose_estimate import PoseEstimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+
+    from glace_ros.features.local_features import LocalFeatures
+    from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.maps.scene_map import SceneMap
+    from glace_ros.recording.posed_images import PosedImage
+
+
+@dataclass(frozen=True)
+class TrainingGainConfig:
+    """When more training counts as worth it."""
+
+    least_images: int = 8
+    """Of fewer, one more or less says nothing: the minutes decide then."""
+    most_images: int = 60
+    """Looked at, evenly spread: a look takes some 20 ms of each."""
+    verified_gain: float = 0.05
+    """Ratio of the images that more than before have to be verified in their place."""
+    ratio_gain: float = 1.05
+    """By which the head's inlier ratio has to grow where landmarks do not decide."""
+    alike: float = 0.1
+    """Ratio of images that were tried in several places, from which on rooms look alike: there
+    the head has to tell them apart."""
+
+
+class Look(NamedTuple):
+    """What a half-trained map does with the held-out images.
+
+    steps: that it was trained for.
+    images: how many there are.
+    verified: poses in the right place that landmarks verify, found from the head's points.
+    inlier_ratio: mean over all images, of the head's points; 0 where the pose is wrong.
+    alike: ratio of images that were tried in several places.
+    """
+
+    steps: int
+    images: int
+    verified: int
+    inlier_ratio: float
+    alike: float
+
+
+class _HeldOut(NamedTuple):
+    """An image as it was encoded once."""
+
+    features: LocalFeatures
+    descriptor_G: torch.Tensor | None
+    encoded_camera: Camera
+    camera: Camera
+    map_from_camera: Pose
+
+
+class TrainingGain:
+    """Remembers what the last look at a map in training gave.
+
+    images: held out; read at the first look. Those without a pose are passed over.
+    device: auto, cpu or cuda.
+    """
+
+    def __init__(
+        self, images: Iterable[PosedImage], device: str, config: TrainingGainConfig | None = None
+    ) -> None:
+        self.config = config or TrainingGainConfig()
+        self.looks: list[Look] = []
+        self._images, self._device = images, device
+        self._held_out: list[_HeldOut] = []
+
+    def sentence(self) -> str:
+        """What training waits for."""
+        if not self.looks:
+            return "until held-out images gain no more"
+        look = self.looks[-1]
+        return f"{look.verified} of {look.images} held out verified"
+
+    def still_gains(self, scene_map: SceneMap) -> bool:
+        """Whether the map finds more of the images than at the last look, or, where landmarks do
+        not decide that, whether its head agrees better with them. The first look says yes, but
+        where nothing is left to gain.
+        """
+        look = self._look(scene_map)
+        before = self.looks[-1] if self.looks else None
+        self.looks.append(look)
+        heads_matter = look.alike >= self.config.alike or scene_map.landmarks is None
+        if look.verified == look.images and not heads_matter:
+            return False
+        if before is None:
+            return True
+        if look.verified - before.verified > self.config.verified_gain * look.images:
+            return True
+        return heads_matter and look.inlier_ratio > self.config.ratio_gain * before.inlier_ratio
+
+    def _look(self, scene_map: SceneMap) -> Look:
+        # what training improves: the search among all landmarks does without it
+        config = LocalizerConfig(search=None)
+        localizer = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), config, self._device)
+        if not self._held_out:
+            self._held_out = [
+                _HeldOut(
+                    regression.features, regression.descriptor_G, regression.camera, image.camera,
+                    image.map_from_camera,
+                )
+                for image in self._images
+                if image.map_from_camera is not None
+                for regression in [localizer.regress(image.image_rgb_hwc, image.camera)]
+            ]  # fmt: skip
+        verified, ratio, alike = 0, 0.0, 0
+        for each in self._held_out:
+            regression = localizer.regressed(each.features, each.descriptor_G, each.encoded_camera)
+            start = time.perf_counter()
+            hypotheses = localizer.hypotheses(regression, each.camera, start)
+            result = localizer.decide(hypotheses, start)
+            alike += len(hypotheses) > 1
+            if not isinstance(result, PoseEstimate) or is_gross_error(
+                result.map_from_camera, each.map_from_camera
+            ):
+                continue
+            verified += result.landmark_verified
+            ratio += result.inlier_ratio
+        count = max(1, len(self._held_out))
+        steps = scene_map.metadata.training["steps"]
+        return Look(int(steps), len(self._held_out), verified, ratio / count, alike / count)

@@ -1,0 +1,57 @@
+"""What can be chosen of an image window. Read before torch is imported, as localizer_config.py."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from glace_ros.fusion.odometry_fusion_config import OdometryNoise
+
+
+@dataclass(frozen=True)
+class ImageWindowConfig:
+    """Which images are kept."""
+
+    images: int = 8
+    """At most; 0 or 1: each image is looked at alone."""
+    max_age_s: float = 3.0
+    """Of an image, by the newest one's stamp."""
+    max_distance_m: float = 1.0
+    """Of way, and odometry's error with it, from an image to the newest one."""
+    min_way_m: float = 0.05
+    """Two images of a camera that are nearer to each other, and turned less, show the same: the
+    newer one takes the place of the older."""
+    min_turn_rad: float = math.radians(4.0)
+    """As min_way_m."""
+    max_speed_mps: float = 3.0
+    """Where odometry moves faster between two images, it has jumped."""
+    max_turn_radps: float = 4.0
+    """The same of turns."""
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """When several images together give a pose."""
+
+    window: ImageWindowConfig = field(default_factory=ImageWindowConfig)
+    """Which images."""
+    places: int = 4
+    """That the images together are tried in, those with most agreement first."""
+    verifying_landmarks: int = 30
+    """So many show that an image sees a place where odometry says that it does; alone, an image
+    needs more (`LandmarkRefinementConfig.verifying_inliers`)."""
+    landmarks: int = 100
+    """So many of all images together, where none of them has a pose there by itself."""
+    points: int = 300
+    """Of each image, best first, from which a pose is solved where no image has one by itself."""
+    gate_sigma: float = 4.0
+    """By so much an image may differ from what the newest one and odometry say."""
+    same_m: float = 0.5
+    """Nearer poses of the newest image, turned by less than same_rad, are one hypothesis."""
+    same_rad: float = 0.35
+    """As same_m."""
+    most_second_best: float = 0.8
+    """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
+    images do not tell which it is; less where the map asks for it (`max_rival`)."""
+    odometry: OdometryNoise = field(default_factory=OdometryNoise)
+    """What the way between two images adds to the uncertainty."""
