@@ -36,6 +36,7 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.maps.validation import NOT_VALIDATED
+from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.scene_reader import SceneReader
 from glace_ros.ros_messages.value_range import FULL_RANGE
 
@@ -159,6 +160,7 @@ def _localized_frames(
     with ExitStack() as closing:
         reader = closing.enter_context(open_recording(args, "test", values))
         if windows:
+            assert isinstance(reader, RecordingReader)  # --window refuses scenes
             odometry = closing.enter_context(open_odometry(reader, args.odometry))
             console.print(f"odometry: {odometry.info.pose_source}", highlight=False)
         _print_truth(console, reader, scene_map.metadata)

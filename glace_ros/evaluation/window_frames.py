@@ -99,7 +99,7 @@ class WindowFrames:
         return [(f"window of {self._images}: {what}", value) for what, value in rows]
 
 
-def open_odometry(reader: PosedImageReader, source: str | None) -> RecordingReader:
+def open_odometry(reader: RecordingReader, source: str | None) -> RecordingReader:
     """A reader of the same bag whose poses are those of odometry.
 
     reader: of the bag.
@@ -116,9 +116,7 @@ def open_odometry(reader: PosedImageReader, source: str | None) -> RecordingRead
             )
         source = topics[0] if topics else "tf:odom"
     try:
-        return RecordingReader(
-            info.path, info.image_topic, info.camera_info_topic, source, base_frame=info.base_frame
-        )
+        return reader.with_poses_of(source)
     except RecordingError as error:
         raise RecordingError(
             f"--window needs odometry between the images: {error}; choose it with --odometry"

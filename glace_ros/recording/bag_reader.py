@@ -11,7 +11,7 @@ from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.pose_jumps import JUMP, find_pose_jumps, jump_sentences
 from glace_ros.recording.posed_image_reader import PosedImageReader, RecordedFrame
-from glace_ros.recording.resolved_bag import BagRequest, resolve_bag
+from glace_ros.recording.resolved_bag import MAX_POSE_GAP_S, BagRequest, resolve_bag
 from glace_ros.ros_messages.reading import image_frame, image_of, image_stamp_ns, push_packet
 from glace_ros.ros_messages.value_range import FULL_RANGE
 from glace_ros.ros_messages.video import NoPicture, VideoStream
@@ -51,7 +51,7 @@ class RecordingReader(PosedImageReader):
         base_frame: str | None = None,
         tf_topic: str | None = None,
         tf_static_topic: str | None = None,
-        max_pose_gap_s: float = 0.5,
+        max_pose_gap_s: float = MAX_POSE_GAP_S,
         camera_info_file: str | None = None,
         base_from_camera: Pose | None = None,
         value_range: ValueRange | None = None,
@@ -71,7 +71,7 @@ class RecordingReader(PosedImageReader):
             image_topic, camera_info_topic, pose_source, base_frame, tf_topic, tf_static_topic,
             max_pose_gap_s, camera_info_file, base_from_camera, value_range,
         )  # fmt: skip
-        self._bag = BagFile(path)
+        self._bag, self._request = BagFile(path), request
         try:
             content = resolve_bag(self._bag, request)
         except BaseException:
@@ -103,6 +103,18 @@ class RecordingReader(PosedImageReader):
         if self._track is None:
             return self._tree.lookup(self.info.map_frame, self.info.base_frame, at_ns)
         return self._track.tree.lookup(self._track.parent_name, self._track.child_name, at_ns)
+
+    def with_poses_of(self, pose_source: str) -> RecordingReader:
+        """Another reader of this bag, opened by itself: all as here, but the poses.
+
+        pose_source: `tf:FRAME` or a topic.
+        Raises RecordingError where the bag does not have it.
+        """
+        request = replace(
+            self._request, image_topic=self.info.image_topic, pose_source=pose_source,
+            base_frame=self.info.base_frame, value_range=self.info.value_range,
+        )  # fmt: skip
+        return RecordingReader(self.info.path, **vars(request))
 
     def map_from_camera(self, at_ns: int) -> Pose:
         """The camera in the map frame; raises TransformError where there is no pose then."""

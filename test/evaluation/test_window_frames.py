@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.bag_writing import START_NS, map_from_base, write_drive
+from support.bag_writing import HEIGHT, K_33, START_NS, WIDTH, map_from_base, write_drive
 from support.core_scenes import CAMERA
 from support.twin_rooms import BASE_FROM_CAMERA, IMAGE, MAP_FROM_ODOM, TwinRooms
 
@@ -81,6 +81,19 @@ def test_out_of_map_each_pose_is_a_false_one():
 def test_odometry_is_found_in_the_bag(tmp_path, poses):
     bag = write_drive(tmp_path / "drive", images=3, poses=poses)
     with RecordingReader(bag) as reader, open_odometry(reader, None) as odometry:
+        at_ns = START_NS + 200_000_000
+        assert odometry.map_from_base(at_ns).distance_m(map_from_base(at_ns)) < 0.01
+
+
+def test_odometry_is_read_with_the_calibration_and_the_mount_that_were_given(tmp_path):
+    bag = write_drive(tmp_path / "drive", images=3, camera_info=False, tf_static=False)
+    file = tmp_path / "camera.yaml"
+    file.write_text(
+        f"image_width: {WIDTH}\nimage_height: {HEIGHT}\n"
+        f"camera_matrix: {{data: {K_33.ravel().tolist()}}}\n"
+    )
+    given = {"camera_info_file": str(file), "base_from_camera": BASE_FROM_CAMERA}
+    with RecordingReader(bag, **given) as reader, open_odometry(reader, None) as odometry:
         at_ns = START_NS + 200_000_000
         assert odometry.map_from_base(at_ns).distance_m(map_from_base(at_ns)) < 0.01
 
