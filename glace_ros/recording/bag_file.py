@@ -151,9 +151,7 @@ class BagFile:
                 raise RecordingError(cannot_read_on(self.path, error)) from error
             seen[connection.topic] += 1
             try:
-                if raw[:4] == _ZSTD_MAGIC:  # a compressed message; metadata.yaml would say so
-                    raw = zstd.decompress(raw)
-                content = self._reader.deserialize(raw, connection.msgtype)
+                content = self._content(raw, connection.msgtype)
             except Exception:  # a damaged message makes rosbags raise nearly anything
                 self.unreadable[connection.topic] += 1
                 continue
@@ -182,7 +180,14 @@ class BagFile:
                 continue
             seen_ns = received_ns
             with suppress(Exception):  # a damaged message: `messages` says so
-                yield self._reader.deserialize(raw, connection.msgtype)
+                yield self._content(raw, connection.msgtype)
+
+    def _content(self, raw: bytes, msgtype: str) -> Any:
+        """The message; of a damaged one rosbags raises nearly anything."""
+        assert self._reader is not None
+        if raw[:4] == _ZSTD_MAGIC:  # a compressed message; metadata.yaml would say so
+            raw = zstd.decompress(raw)
+        return self._reader.deserialize(raw, msgtype)
 
     def _compare_counts(self, wanted: set[str], seen: Counter[str]) -> None:
         for topic in sorted(wanted & set(self.topics)):

@@ -10,6 +10,7 @@ from support.bag_writing import START_NS, write_drive
 from support.mcap_writing import Channel, write_mcap
 
 from glace_ros.errors import RecordingError
+from glace_ros.recording.bag_file import BagFile
 from glace_ros.recording.bag_reader import RecordingReader
 
 _PAYLOADS = [(START_NS + 1_000 * index, b"\0\1\0\0abcd") for index in range(3)]
@@ -107,3 +108,5 @@ def test_compressed_messages_without_metadata(tmp_path, storage):
     count, notes = images_of(path)
     assert count == 5
     assert np.all(["metadata.yaml" in note for note in notes])
+    with BagFile(path) as bag:  # and where only some are looked at
+        assert len(list(bag.samples("/camera/image_raw", 3))) == 3
