@@ -92,12 +92,14 @@ class TrainingGain:
     def still_gains(self, scene_map: SceneMap) -> bool:
         """Whether the map finds more of the images than at the last look, or, where landmarks do
         not decide that, whether its head agrees better with them. The first look says yes, but
-        where nothing is left to gain.
+        where nothing is left to gain. So does each where no image has a pose.
         """
         look = self._look(scene_map)
         before = self.looks[-1] if self.looks else None
         self.looks.append(look)
         heads_matter = look.alike >= self.config.alike or scene_map.landmarks is None
+        if not look.images:
+            return True  # they say nothing: the minutes decide
         if look.verified == look.images and not heads_matter:
             return False
         if before is None:

@@ -42,6 +42,10 @@ def test_where_all_are_verified_nothing_is_left_to_gain():
     assert said(look(40)) == [False]
 
 
+def test_images_without_poses_end_no_training():
+    assert said(look(0, images=0), look(0, images=0)) == [True, True]
+
+
 def test_a_head_that_agrees_better_does_not_count_where_landmarks_decide():
     assert said(look(30, 0.1), look(30, 0.2)) == [True, False]
 
