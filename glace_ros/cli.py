@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
             # none does, as often in mapping, sleeping costs a quarter
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         elif "OMP_WAIT_POLICY" not in os.environ:
-            # a loop of 20 microseconds, which costs the same on idle cores as one of milliseconds
+            # awake for a moment only: on idle cores about as fast as without a bound
+            # (docs/experiments/2026-11-28-open-end.md)
             os.environ.setdefault("GOMP_SPINCOUNT", "3000")
         interrupted = 0 if is_node else 130
         # as of a shell's background job, which a node answers all the same, as all nodes of rclpy

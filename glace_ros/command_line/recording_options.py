@@ -14,6 +14,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.pose import pose_of_text
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.drives_reader import DrivesReader
+from glace_ros.recording.resolved_bag import MAX_POSE_GAP_S
 from glace_ros.recording.scene_folder import SPLITS
 from glace_ros.recording.scene_reader import SceneReader
 
@@ -42,8 +43,8 @@ class RecordingChoice:
     """None: found by itself."""
     tf_static_topic: str | None = None
     """None: found by itself."""
-    max_pose_gap_s: float | None = None
-    """None: the reader's default."""
+    max_pose_gap: float | None = None
+    """In seconds; None: the reader's default."""
     camera_info: str | None = None
     """A file with the calibration; None: it is recorded."""
     camera_pose: str | None = None
@@ -139,7 +140,7 @@ def add_recording_arguments(
     parser.add_argument(
         "--max-pose-gap", metavar="SECONDS", type=positive,
         help="poses further apart are not interpolated, and images between them have none; left "
-        "out: 0.5",
+        f"out: {MAX_POSE_GAP_S:g}",
     )  # fmt: skip
     parser.add_argument(
         "--camera-info",
@@ -199,7 +200,7 @@ def _readers(
     for path in choice.bags:
         reader = RecordingReader(
             path, *topics, tf_topic=choice.tf_topic, tf_static_topic=choice.tf_static_topic,
-            max_pose_gap_s=0.5 if choice.max_pose_gap_s is None else choice.max_pose_gap_s,
+            max_pose_gap_s=choice.max_pose_gap or MAX_POSE_GAP_S,
             camera_info_file=choice.camera_info, base_from_camera=pose, value_range=value_range,
         )  # fmt: skip
         value_range = value_range or reader.info.value_range
@@ -213,9 +214,9 @@ def require_no_topics(args: argparse.Namespace | RecordingChoice, why: str) -> N
     """RecordingError where an option is given that is about a bag."""
     for option in (
         "image_topic", "camera_info_topic", "pose_source", "tf_topic", "tf_static_topic",
-        "max_pose_gap_s", "max_pose_gap", "camera_info", "camera_pose",
+        "max_pose_gap", "camera_info", "camera_pose",
     ):  # fmt: skip
-        if getattr(args, option, None) is not None:
+        if getattr(args, option) is not None:
             words = option.replace("_", "-")
             raise RecordingError(f"--{words} is about a bag: {why}")
 

@@ -78,7 +78,7 @@ def features_key(
             "transforms": [
                 request.recording.tf_topic,
                 request.recording.tf_static_topic,
-                request.recording.max_pose_gap_s,
+                request.recording.max_pose_gap,
                 drive.base_from_camera.matrix_44.tolist(),
             ],
             "weights": list(weights),

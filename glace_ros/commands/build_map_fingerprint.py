@@ -81,7 +81,7 @@ def _of_recording(request: BuildRequest) -> dict[str, Any]:
         "recording.pose_source": recording.pose_source,
         "recording.tf_topic": recording.tf_topic,
         "recording.tf_static_topic": recording.tf_static_topic,
-        "recording.max_pose_gap_s": recording.max_pose_gap_s,
+        "recording.max_pose_gap_s": recording.max_pose_gap,
         "holdout": request.holdout,
         "refine_poses": request.refine_poses,
         "calibrate": request.calibrate,

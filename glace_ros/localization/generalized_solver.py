@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import poselib
 
-from glace_ros.geometry.pose import Pose
+from glace_ros.localization.pose_solver import (
+    described_to_poselib,
+    options_of_poselib,
+    pose_of_poselib,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
+    from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_solver import PoseSolverConfig
 
 
@@ -53,31 +58,13 @@ def solve_together(images: Sequence[RigImage], config: PoseSolverConfig) -> Pose
         [image.pixels_n2 for image in used],
         [image.points_n3 for image in used],
         [_camera_pose(image.rig_from_camera.inverse()) for image in used],
-        [_described(image.camera) for image in used],
-        {
-            "max_reproj_error": config.ransac_px,
-            "min_iterations": config.min_iterations,
-            "max_iterations": config.max_iterations,
-            "seed": config.seed,
-        },
-        {"loss_type": "CAUCHY", "loss_scale": config.refine_px},
+        [described_to_poselib(image.camera) for image in used],
+        *options_of_poselib(config),
     )
-    matrix_34 = np.column_stack([found.R, found.t])
-    if not np.isfinite(matrix_34).all() or abs(np.linalg.det(found.R) - 1.0) > 1e-6:
-        return None
-    return Pose(np.array(found.R), np.array(found.t)).inverse()
+    return pose_of_poselib(found)
 
 
 def _camera_pose(camera_from_rig: Pose) -> poselib.CameraPose:
     pose = poselib.CameraPose()
     pose.R, pose.t = camera_from_rig.rotation_33, camera_from_rig.translation_3
     return pose
-
-
-def _described(camera: Camera) -> dict[str, object]:
-    return {
-        "model": "PINHOLE",
-        "width": camera.width_px,
-        "height": camera.height_px,
-        "params": [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px],
-    }

@@ -76,14 +76,27 @@ def solve_pose(
     if len(pixels_n2) < 4:
         return None
     found, _ = poselib.estimate_absolute_pose(
-        pixels_n2,
-        points_n3,
-        {
-            "model": "PINHOLE",
-            "width": camera.width_px,
-            "height": camera.height_px,
-            "params": [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px],
-        },
+        pixels_n2, points_n3, described_to_poselib(camera), *options_of_poselib(config)
+    )
+    map_from_camera = pose_of_poselib(found)
+    if map_from_camera is None:
+        return None
+    return seen_from(map_from_camera, pixels_n2, points_n3, camera, config.ransac_px)
+
+
+def described_to_poselib(camera: Camera) -> dict[str, object]:
+    """The pinhole as PoseLib takes it."""
+    return {
+        "model": "PINHOLE",
+        "width": camera.width_px,
+        "height": camera.height_px,
+        "params": [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px],
+    }
+
+
+def options_of_poselib(config: PoseSolverConfig) -> tuple[dict[str, object], dict[str, object]]:
+    """Of RANSAC, and of the last refinement."""
+    return (
         {
             "max_reproj_error": config.ransac_px,
             "min_iterations": config.min_iterations,
@@ -92,11 +105,14 @@ def solve_pose(
         },
         {"loss_type": "CAUCHY", "loss_scale": config.refine_px},
     )
+
+
+def pose_of_poselib(found: poselib.CameraPose) -> Pose | None:
+    """map_from_camera of the camera_from_map that PoseLib found; None where it is no pose."""
     matrix_34 = np.column_stack([found.R, found.t])
     if not np.isfinite(matrix_34).all() or abs(np.linalg.det(found.R) - 1.0) > 1e-6:
         return None
-    camera_from_map = Pose(np.array(found.R), np.array(found.t))
-    return seen_from(camera_from_map.inverse(), pixels_n2, points_n3, camera, config.ransac_px)
+    return Pose(np.array(found.R), np.array(found.t)).inverse()
 
 
 def seen_from(

@@ -11,6 +11,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.frame_selection import FrameSelection, FrameSelector
 from glace_ros.recording.posed_images import PosedImage
+from glace_ros.recording.stray_stamps import ONE_DAY_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from glace_ros.recording.pose_jumps import PoseJump
     from glace_ros.recording.recording_info import RecordingInfo
 
-_ONE_DAY_NS = 86_400 * 1_000_000_000
 _MANY_IN_GAPS = 0.1
 """Of all images; fewer are left out by a pause of the recording or two."""
 
@@ -166,7 +166,7 @@ class PosedImageReader(ABC):
         of another time.
         """
         stamps_n, start_ns = self.pose_stamps_n(), self.info.start_ns
-        if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > _ONE_DAY_NS:
+        if len(stamps_n) and abs(int(stamps_n[0]) - start_ns) > ONE_DAY_NS:
             return int(stamps_n[0])
         return start_ns
 

@@ -10,12 +10,7 @@ import numpy as np
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
-from glace_ros.recording.bag_tracks import (
-    CameraTrack,
-    PoseTrack,
-    TransformTrack,
-    read_tracks,
-)
+from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
 from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
@@ -44,6 +39,8 @@ if TYPE_CHECKING:
     from glace_ros.recording.bag_file import BagFile
     from glace_ros.recording.bag_tracks import TransformTrack
 
+MAX_POSE_GAP_S = 0.5
+"""Where nothing else is asked for."""
 # Frames that poses are reported of by convention (REP-105), the one on the ground first.
 _BASE_FRAMES = ("base_footprint", "base_link")
 _TRIED = 5
@@ -72,7 +69,7 @@ class BagRequest:
     """Of transforms over time; None: that of the images' namespace (see `tf_topics`)."""
     tf_static_topic: str | None = None
     """Of static transforms; None: as before."""
-    max_pose_gap_s: float = 0.5
+    max_pose_gap_s: float = MAX_POSE_GAP_S
     """No pose is interpolated over a longer gap."""
     camera_info_file: str | None = None
     """A calibration that holds instead of what is recorded (see `read_camera_info`)."""
@@ -144,15 +141,12 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     base_from_camera = request.base_from_camera
     if base_from_camera is None:
         base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
-    for sentence in (
-        clocks_sentence(image_topic, transforms.camera_ahead_ns, transforms.poses_ahead_ns),
-        # where the mount was given, what the frame means does not matter
-        None
-        if request.base_from_camera
-        else frame_sentence(image_topic, base_from_camera, frames.camera_frame),
-    ):
-        if sentence:
+        # where the mount is given, what the frame means does not matter
+        if sentence := frame_sentence(image_topic, base_from_camera, frames.camera_frame):
             bag.note(sentence)
+    ahead_ns = transforms.camera_ahead_ns, transforms.poses_ahead_ns
+    if sentence := clocks_sentence(image_topic, *ahead_ns):
+        bag.note(sentence)
     info = RecordingInfo(
         kind="bag",
         path=bag.path,
@@ -269,10 +263,12 @@ def _leave_out_strays(
 ) -> None:
     """Takes out the poses whose stamps cannot belong to the recording, and says so."""
     camera_stamps_n = np.array(camera_stamps, np.int64)
-    for sentence in leave_out_strays(transforms.tree, camera_stamps_n):
-        bag.note(sentence)
-    for sentence in leave_out_strays(track.tree, camera_stamps_n, "") if track else ():
-        bag.note(f"{track.topic}: {sentence}" if track else sentence)
+    trees = {"/tf": transforms.tree}
+    if track:
+        trees[track.topic] = track.tree
+    for topic, tree in trees.items():
+        for sentence in leave_out_strays(tree, camera_stamps_n):
+            bag.note(f"{topic}: {sentence}")
 
 
 def _recorded_span(bag: BagFile, transforms: TransformTrack) -> tuple[int, float]:

@@ -44,16 +44,13 @@ def belongs_n(stamps_n: NDArray[np.int64], camera_stamps_n: NDArray[np.int64]) -
     return kept_n
 
 
-def leave_out_strays(
-    tree: TransformTree, camera_stamps_n: NDArray[np.int64], prefix: str = "/tf: "
-) -> list[str]:
+def leave_out_strays(tree: TransformTree, camera_stamps_n: NDArray[np.int64]) -> list[str]:
     """Takes the samples whose stamps cannot belong to the recording out of the tree; says which.
 
     camera_stamps_n: int64 ns, in any order.
-    prefix: of each sentence.
     """
     return [
-        f"{prefix}{len(away_n)} of {count} samples of {name} {_are(away_n)} stamped "
+        f"{len(away_n)} of {count} samples of {name} {_are(away_n)} stamped "
         f"{_days_off(away_n, kept_ns):.1f} days off the others (of a clock that was not set yet, "
         "or time since boot); left out"
         for name, count, away_n, kept_ns in tree.keep_stamps(

@@ -63,18 +63,13 @@ def is_rectified(image_topic: str) -> bool:
 
 def raw_image_topic(image_topic: str) -> str:
     """The topic of the raw images, by that of a transport of image_transport."""
-    parts = image_topic.strip("/").split("/")
-    if parts[-1] in TRANSPORTS and len(parts) > 1:
-        parts = parts[:-1]
-    return "/".join(parts)
+    parent, _, last = image_topic.rpartition("/")
+    return parent if parent and last in TRANSPORTS else image_topic
 
 
 def sibling_camera_info_topic(image_topic: str) -> str:
     """The name that image_transport expects: `camera_info` beside the (raw) image topic."""
-    parts = image_topic.split("/")
-    if parts[-1] in TRANSPORTS:
-        parts = parts[:-1]
-    return "/".join([*parts[:-1], "camera_info"])
+    return "/".join([*raw_image_topic(image_topic).split("/")[:-1], "camera_info"])
 
 
 def _field(info: Any, name: str) -> Any:

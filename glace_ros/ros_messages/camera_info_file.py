@@ -88,9 +88,9 @@ def _chosen(cameras: dict[str, dict[str, Any]], image_topic: str) -> dict[str, A
     """The camera of a camchain that its rostopic names, or the only one."""
     if len(cameras) == 1:
         return next(iter(cameras.values()))
-    wanted = raw_image_topic(image_topic)
+    wanted = raw_image_topic(image_topic).strip("/")
     topics = {name: str(fields.get("rostopic", "")) for name, fields in cameras.items()}
-    named = [name for name, topic in topics.items() if topic and raw_image_topic(topic) == wanted]
+    named = [n for n, topic in topics.items() if raw_image_topic(topic).strip("/") == wanted]
     if len(named) != 1:
         known = ", ".join(f"{name} of {topic or 'no topic'}" for name, topic in topics.items())
         raise ValueError(f"it has {known}, and not one camera of {image_topic}; leave one of them")

@@ -111,7 +111,7 @@ def test_a_step_that_is_left_out_counts(config):
 OF_FEATURES = {
     "holdout", "config.local_encoder", "config.seed", "recording.camera_info",
     "recording.camera_pose", "recording.tf_topic", "recording.tf_static_topic",
-    "recording.max_pose_gap_s",
+    "recording.max_pose_gap",
     *(f"selection.{field.name}" for field in fields(REQUEST.selection)),
     *(f"config.augmentation.{field.name}" for field in fields(REQUEST.config.augmentation)),
     *(

@@ -10,15 +10,20 @@ from glace_ros.cli import main as glace
 pytestmark = pytest.mark.slow
 
 
-def test_a_build_ends_when_the_images_held_out_gain_nothing_more(tmp_path, capfd):
-    """A wall, which is soon learned; 60 minutes are asked for."""
-    bag, output, told = write_wall(tmp_path / "wall", 60), tmp_path / "m.glace", tmp_path / "m.json"
-    words = arguments(bag, output, "--json", told)
+def built(tmp_path, images: int, minutes: str, holdout: str) -> dict:
+    """What a build of a wall, which is soon learned, says of itself."""
+    bag, output, told = (tmp_path / name for name in ("wall", "m.glace", "m.json"))
+    words = arguments(write_wall(bag, images), output, "--json", told)
     at = words.index("--iterations")
-    words[at : at + 2] = ["--minutes", "60"]
-    words[words.index("--holdout") + 1] = "0.2"
+    words[at : at + 2] = ["--minutes", minutes]
+    words[words.index("--holdout") + 1] = holdout
     assert glace(["build_map", *words]) == 0
-    metrics = json.loads(told.read_text())
+    return json.loads(told.read_text())
+
+
+def test_a_build_ends_when_the_images_held_out_gain_nothing_more(tmp_path, capfd):
+    """60 minutes are asked for."""
+    metrics = built(tmp_path, images=60, minutes="60", holdout="0.2")
     looks = metrics["training_looks"]
     assert looks[0]["steps"] == 400
     assert all(look["images"] >= 8 for look in looks)
@@ -30,12 +35,6 @@ def test_a_build_ends_when_the_images_held_out_gain_nothing_more(tmp_path, capfd
 
 
 def test_where_nothing_is_held_out_it_takes_its_minutes(tmp_path):
-    bag, output, told = write_wall(tmp_path / "wall", 30), tmp_path / "m.glace", tmp_path / "m.json"
-    words = arguments(bag, output, "--json", told)
-    at = words.index("--iterations")
-    words[at : at + 2] = ["--minutes", "0.2"]
-    words[words.index("--holdout") + 1] = "0"
-    assert glace(["build_map", *words]) == 0
-    metrics = json.loads(told.read_text())
+    metrics = built(tmp_path, images=30, minutes="0.2", holdout="0")
     assert metrics["training_looks"] == []
     assert metrics["seconds"]["total"] > 9.0

@@ -210,16 +210,15 @@ class LocalizeParameters:
 
     def camera_info_file_of(self, camera: str) -> str:
         """The calibration file of one of camera_names; empty: camera_info holds."""
-        return (
-            self.camera_info_file[self.camera_names.index(camera)]
-            if any(self.camera_info_file)
-            else ""
-        )
+        return self._of_camera(self.camera_info_file, camera)
 
     def camera_pose_of(self, camera: str) -> Pose | None:
         """base_from_camera of one of camera_names; None: TF holds."""
-        text = self.camera_pose[self.camera_names.index(camera)] if any(self.camera_pose) else ""
+        text = self._of_camera(self.camera_pose, camera)
         return pose_of_text(text) if text else None
+
+    def _of_camera(self, values: tuple[str, ...], camera: str) -> str:
+        return values[self.camera_names.index(camera)] if any(values) else ""
 
     @property
     def fusion(self) -> OdometryFusionConfig:
