@@ -82,7 +82,9 @@ class StructureBasedMap:
 
     def encode(self, image: PosedImage) -> tuple[LocalFeatures, Any]:
         """As the localizer encodes it."""
-        return encode_image(self.encoder, image.image_rgb_hwc, image.camera, SHORT_SIDE_PX, PATCHES)
+        return encode_image(
+            self.encoder, image.image_rgb_hwc, image.camera, SHORT_SIDE_PX, PATCHES
+        )[:2]
 
     def localize(self, image: PosedImage, retrieved: int) -> LocalizedFrame:
         """The camera's pose, from the mapping images with the nearest global descriptors.

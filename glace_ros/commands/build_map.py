@@ -110,6 +110,7 @@ def _build(request: BuildRequest) -> int:
             print_features(console, reader, collected)
             poses.refine(builder, encoded, saved, console)
             prepared = _prepare(builder, encoded, saved, console)
+            prepared = _place_landmarks(builder, encoded, prepared, poses, reader, saved, console)
             reserve_s = _after_training_s(builder, encoded, len(held_out), record, request)
             described = _described(reader, recording_name(request.recording), bag_hash)
 
@@ -192,6 +193,27 @@ def _prepare(builder: MapBuilder, encoded: Encoded, saved: SavedWork, console: C
 
         prepared = builder.prepare(encoded, on_view, saved.journal.cached)
         advance(views)
+    return prepared
+
+
+def _place_landmarks(
+    builder: MapBuilder,
+    encoded: Encoded,
+    prepared: Prepared,
+    poses: PoseChoice,
+    reader: DrivesReader,
+    saved: SavedWork,
+    console: Console,
+) -> Prepared:
+    saved.before_training(encoded.encode_s + prepared.seconds)
+    if prepared.landmarks is None:
+        return prepared
+    images = 2 * len(encoded.views)
+    with progress_bar(console, "landmarks", images) as advance:
+        prepared = builder.place_landmarks(
+            encoded, prepared, poses.shutter, reader.images_at, advance, saved.journal.cached
+        )
+        advance(images)
     saved.before_training(encoded.encode_s + prepared.seconds)
     return prepared
 

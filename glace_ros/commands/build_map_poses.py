@@ -14,12 +14,14 @@ from glace_ros.commands.refined_or_not import AUTO, ON, what_prevents, why_not
 from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.mapping.landmark_tracks import ViewsShutter
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
 from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from rich.console import Console
 
     from glace_ros.commands.build_map_config import BuildRequest
@@ -68,6 +70,7 @@ class PoseChoice:
         """Of the mapping views, and what was found; None where it did not run."""
         self.way: RefinedWay | None = None
         """As recorded and as refined, for the report; None where it did not run."""
+        self._velocities_v6: NDArray[np.float64] = np.empty((0, 6))
         self.places: list[tuple[int, int]] = []
         """(drive, stamp in ns) of the mapping views."""
 
@@ -101,6 +104,10 @@ class PoseChoice:
             motion_of(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
             for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
         ]
+        still_6 = np.zeros(6)
+        self._velocities_v6 = np.stack(
+            [still_6 if m.velocity_6 is None else m.velocity_6 for m in motions]
+        )
         look = self.why or (self._may_refine and not self._required and len(set(parts)) == 1)
         if look and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:
@@ -163,9 +170,18 @@ class PoseChoice:
             return None
         return self._intrinsics.correction
 
+    @property
+    def shutter(self) -> ViewsShutter:
+        """Of the mapping views, as the map is made with it."""
+        readout_s = self._intrinsics.readout_s if self._intrinsics else 0.0
+        return ViewsShutter(self._velocities_v6, readout_s)
+
     def of_map(self, scene_map: SceneMap) -> SceneMap:
         """The map with the corrections that it is made with."""
-        return scene_map.with_metadata(calibration=self.correction, intrinsics=self.intrinsics)
+        return scene_map.with_metadata(
+            calibration=self.correction, intrinsics=self.intrinsics,
+            readout_s=self.shutter.readout_s,
+        )  # fmt: skip
 
     def base_from_camera(self, described: Pose) -> Pose:
         """Of the map, from what the robot's description says."""

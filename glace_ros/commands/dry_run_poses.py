@@ -46,7 +46,7 @@ class PoseSample:
         self._count += 1
         if self._encoder is None or image.map_from_camera is None or second > 1:
             return
-        found, camera = encode_image(
+        found, camera, _ = encode_image(
             self._encoder, image.image_rgb_hwc, image.camera, self._config.buffer.short_side_px,
             self._config.refinement.keypoints.count,
         )  # fmt: skip

@@ -22,7 +22,7 @@ from glace_ros.command_line.recording_options import (
     open_recording,
     recording_name,
 )
-from glace_ros.errors import GlaceError
+from glace_ros.errors import GlaceError, RecordingError
 from glace_ros.evaluation.alignment import KINDS, AlignmentImpossible, align
 from glace_ros.evaluation.frame_offset import frame_offset
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localize_frame
@@ -62,8 +62,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise GlaceError("--submission needs --scene: the images of a bag have no names")
     if args.window and args.scene:
         raise GlaceError("--window needs --bag: a scene has no odometry between its images")
-    if args.odometry and not args.window:
-        raise GlaceError("--odometry needs --window: without it, each image is looked at alone")
+    if args.odometry and args.scene:
+        raise GlaceError("--odometry needs --bag: a scene has none")
     if args.align and args.foreign:
         raise GlaceError(
             "--align and --foreign contradict each other: no motion takes poses to the truth that "
@@ -159,10 +159,21 @@ def _localized_frames(
     values = scene_map.metadata.value_range or FULL_RANGE
     with ExitStack() as closing:
         reader = closing.enter_context(open_recording(args, "test", values))
-        if windows:
-            assert isinstance(reader, RecordingReader)  # --window refuses scenes
-            odometry = closing.enter_context(open_odometry(reader, args.odometry))
-            console.print(f"odometry: {odometry.info.pose_source}", highlight=False)
+        odometry = None
+        if isinstance(reader, RecordingReader) and (
+            windows or args.odometry or scene_map.metadata.readout_s
+        ):
+            try:
+                odometry = closing.enter_context(open_odometry(reader, args.odometry))
+            except RecordingError as error:
+                if windows or args.odometry:
+                    raise
+                console.print(
+                    f"note: the camera's rolling shutter is not accounted for: {error}",
+                    highlight=False,
+                )
+            else:
+                console.print(f"odometry: {odometry.info.pose_source}", highlight=False)
         _print_truth(console, reader, scene_map.metadata)
         correction = scene_map.metadata.calibration_of(reader.info.camera_frame)
         base_from_camera = reader.info.base_from_camera
@@ -170,9 +181,11 @@ def _localized_frames(
             base_from_camera = base_from_camera @ correction.pose
         with progress_bar(console, "localize", reader.info.image_count) as advance:
             for image in reader.images():
+                at_ns = correction.exposure_ns(image.stamp_ns) if correction else image.stamp_ns
                 seen = calibrated(image, reader, correction) if correction else image
-                if windows:
-                    at_ns = correction.exposure_ns(image.stamp_ns) if correction else None
+                # the truth's own motion is not for a robot to know
+                seen = replace(seen, motion=odometry.motion(at_ns) if odometry else None)
+                if windows and odometry:
                     frames.append(windows.look(seen, base_from_camera, odometry, at_ns))
                 else:
                     frames.append(localize_frame(localizer, seen, base_from_camera))
@@ -291,8 +304,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--odometry",
         metavar="SOURCE",
-        help="of --window: an odometry topic or tf:FRAME; found by itself: the bag's only "
-        "odometry topic, else tf:odom",
+        help="of --window and of a rolling shutter: an odometry topic or tf:FRAME; found by "
+        "itself: the bag's only odometry topic, else tf:odom",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     parser.add_argument(

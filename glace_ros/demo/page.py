@@ -136,7 +136,7 @@ def _map_points(localizer: Localizer, bag: Path) -> PointCloud:
         every = max(1, reader.info.image_count // _MAP_IMAGES)
         for index, image in enumerate(reader.images()):
             if index % every == 0 and image.map_from_camera is not None:
-                result = localizer.localize(image.image_rgb_hwc, image.camera)
+                result = localizer.localize(image.image_rgb_hwc, image.camera, image.moved)
                 clouds.append(points_seen(result, image, image.map_from_camera))
     return joined(clouds)
 
@@ -164,7 +164,7 @@ def _pictures(localizer: Localizer, bag: Path, results: DemoResults) -> list[Pic
 def _picture(
     localizer: Localizer, image: PosedImage, what: str, results: DemoResults, index: int
 ) -> Picture:
-    result = localizer.localize(image.image_rgb_hwc, image.camera)
+    result = localizer.localize(image.image_rgb_hwc, image.camera, image.moved)
     if not isinstance(result, PoseEstimate):
         return Picture(image.image_rgb_hwc, f"{what}: {result.reason}")
     errors_m = errors_px(result, result.map_from_camera)

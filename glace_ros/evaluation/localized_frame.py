@@ -91,8 +91,11 @@ class LocalizedFrame:
 def localize_frame(
     localizer: Localizer, image: PosedImage, base_from_camera: Pose
 ) -> LocalizedFrame:
-    """One image through the localizer, truth and estimate of the base as the node publishes it."""
-    result = localizer.localize(image.image_rgb_hwc, image.camera)
+    """One image through the localizer, truth and estimate of the base as the node publishes it.
+
+    image: with the motion that the robot would know.
+    """
+    result = localizer.localize(image.image_rgb_hwc, image.camera, image.moved)
     return localized_frame(result, image, base_from_camera)
 
 

@@ -102,7 +102,7 @@ def validate_map(
     frames, of_head = [], []
     for image in held_out:
         start = time.perf_counter()
-        regression = lenient.regress(image.image_rgb_hwc, image.camera)
+        regression = lenient.regress(image.image_rgb_hwc, image.camera, image.moved)
         result = lenient.solve(regression, image.camera, start)
         frames.append(localized_frame(result, image, base_from_camera))
         if on_result:

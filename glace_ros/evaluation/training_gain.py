@@ -14,11 +14,9 @@ from glace_ros.localization.pose_estimate import PoseEstimate
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import torch
-
-    from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.localization.pose_estimate import Regression
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.recording.posed_images import PosedImage
 
@@ -60,9 +58,7 @@ class Look(NamedTuple):
 class _HeldOut(NamedTuple):
     """An image as it was encoded once."""
 
-    features: LocalFeatures
-    descriptor_G: torch.Tensor | None
-    encoded_camera: Camera
+    regression: Regression
     camera: Camera
     map_from_camera: Pose
 
@@ -115,16 +111,19 @@ class TrainingGain:
         if not self._held_out:
             self._held_out = [
                 _HeldOut(
-                    regression.features, regression.descriptor_G, regression.camera, image.camera,
+                    localizer.regress(image.image_rgb_hwc, image.camera, image.moved),
+                    image.camera,
                     image.map_from_camera,
                 )
                 for image in self._images
                 if image.map_from_camera is not None
-                for regression in [localizer.regress(image.image_rgb_hwc, image.camera)]
-            ]  # fmt: skip
+            ]
         verified, ratio, alike = 0, 0.0, 0
         for each in self._held_out:
-            regression = localizer.regressed(each.features, each.descriptor_G, each.encoded_camera)
+            encoded = each.regression
+            regression = localizer.regressed(
+                encoded.features, encoded.descriptor_G, encoded.camera
+            )._replace(shutter=encoded.shutter)
             start = time.perf_counter()
             hypotheses = localizer.hypotheses(regression, each.camera, start)
             result = localizer.decide(hypotheses, start)

@@ -59,7 +59,7 @@ class WindowFrames:
             motion = ImageMotion(at_ns, odometry.map_from_base(at_ns), base_from_camera)
         except TransformError:
             motion = None
-        glance = self._localizer.look(image.image_rgb_hwc, image.camera)
+        glance = self._localizer.look(image.image_rgb_hwc, image.camera, image.moved)
         alone, together = glance.alone, self._localizer.resolve(glance, motion)
         self._ambiguous_alone += isinstance(alone, PoseEstimate) and alone.ambiguous
         if isinstance(together, PoseEstimate):
@@ -119,7 +119,7 @@ def open_odometry(reader: RecordingReader, source: str | None) -> RecordingReade
         return reader.with_poses_of(source)
     except RecordingError as error:
         raise RecordingError(
-            f"--window needs odometry between the images: {error}; choose it with --odometry"
+            f"there is no odometry between its images: {error}; choose it with --odometry"
         ) from error
 
 

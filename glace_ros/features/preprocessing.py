@@ -5,7 +5,7 @@ Mapping and localization both come through here, so that a robot sees what the m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,14 +18,27 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
 
 
+class EncodedImage(NamedTuple):
+    """An image as the map sees it.
+
+    features: best first.
+    camera: the pinhole in whose pixels they are given.
+    grey_hw: undistorted, at working size.
+    """
+
+    features: LocalFeatures
+    camera: Camera
+    grey_hw: NDArray[np.uint8]
+
+
 def encode_image(
     encoder: LocalEncoder,
     image_rgb_hwc: NDArray[np.uint8],
     camera: Camera,
     short_side_px: int,
     patches: int,
-) -> tuple[LocalFeatures, Camera]:
-    """The image's best local features, and the pinhole camera in whose pixels they are given.
+) -> EncodedImage:
+    """The image's best local features.
 
     encoder: makes them.
     image_rgb_hwc: as the camera made it, distortion and all.
@@ -39,7 +52,7 @@ def encode_image(
     valid_hw = patches_see(working_camera.valid_hw)
     valid_HW = None if valid_hw is None else torch.from_numpy(valid_hw).to(encoder.device)
     found = encoder.encode(to_tensor(grey_hw, encoder.device), patches, valid_HW)
-    return found, working_camera
+    return EncodedImage(found, working_camera, grey_hw)
 
 
 def patches_see(valid_hw: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

@@ -255,3 +255,20 @@ def _valid_pixels(lens: Camera, width_px: int, height_px: int) -> NDArray[np.boo
         valid_hw = np.asarray(share_hw) > 0.999
     valid_hw.flags.writeable = False  # it is shared
     return valid_hw
+
+
+def projection_by_point(
+    in_camera_n3: NDArray[np.float64], focal_n2: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Pixels of a pinhole by metres of the points, in the camera's frame: (n, 2, 3).
+
+    in_camera_n3: before the camera; nearer than a millimetre counts as that.
+    focal_n2: fx and fy in pixels, (n, 2) or (2,).
+    """
+    depth_n = np.maximum(in_camera_n3[:, 2], 1e-3)
+    by_point_n23 = np.zeros((len(depth_n), 2, 3))
+    for axis in range(2):
+        scale_n = focal_n2[..., axis] / depth_n
+        by_point_n23[:, axis, axis] = scale_n
+        by_point_n23[:, axis, 2] = -scale_n * in_camera_n3[:, axis] / depth_n
+    return by_point_n23

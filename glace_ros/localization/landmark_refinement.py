@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.rolling_shutter import Shutter
     from glace_ros.maps.landmarks import Landmarks
 
 
@@ -48,6 +49,7 @@ def refine_pose(
     landmarks: Landmarks,
     camera: Camera,
     config: LandmarkRefinementConfig,
+    shutter: Shutter | None = None,
 ) -> RefinedPose | None:
     """The pose that the landmarks in view agree on; None where too few do.
 
@@ -56,6 +58,7 @@ def refine_pose(
     landmarks: of the map.
     camera: the pinhole of the encoded image.
     config: radii and thresholds.
+    shutter: of the image; None: all rows were exposed at once.
     """
     solver = PoseSolverConfig(
         ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,
@@ -68,6 +71,9 @@ def refine_pose(
         )
         if len(pixels_n2) < config.min_inliers:
             return None
+        if shutter:
+            depth_n = pose.inverse().transform(points_n3)[:, 2]
+            pixels_n2 = shutter.at_middle(pixels_n2, depth_n, camera)
         solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.features.r2former_encoder import R2FormerEncoder
 from glace_ros.geometry.places import APART_M
+from glace_ros.geometry.rolling_shutter import Shutter, unknown
 from glace_ros.localization.acceptance import agreement, second_best_ratio
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.place_candidates import certain_place, place_candidates
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.rolling_shutter import MotionSource
     from glace_ros.localization.generalized_solver import RigImage
     from glace_ros.localization.place_candidates import PlaceCandidate
     from glace_ros.maps.scene_map import SceneMap
@@ -82,17 +85,18 @@ class Localizer:
         self._finder = PoseFinder(self.scene_map, self.config)
 
     def localize(
-        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, motion: MotionSource = unknown
     ) -> PoseEstimate | Rejection:
         """The pose of the camera at exposure, from this image alone.
 
         image_rgb_hwc: uint8 (height, width, 3) as the camera made it: distortion is removed
             here.
         camera: that made the image.
+        motion: of the camera at exposure, asked where the map knows of a rolling shutter.
         Raises ValueError where image and camera differ in size.
         """
         start = time.perf_counter()
-        return self.solve(self.regress(image_rgb_hwc, camera), camera, start)
+        return self.solve(self.regress(image_rgb_hwc, camera, motion), camera, start)
 
     def solve(
         self, regression: Regression, camera: Camera, start: float
@@ -182,16 +186,17 @@ class Localizer:
     def _attempt_at(self, place: PlaceCandidate, regression: Regression) -> _Attempt:
         head = self.scene_map.head_of(place.position_3)
         there = self.regressed(regression.features, place.descriptor_G, regression.camera, head)
+        there = there._replace(grey_hw=regression.grey_hw, shutter=regression.shutter)
         return _Attempt(there, place.similarity)
 
-    def regress(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Regression:
-        """What the map predicts of an image.
+    def regress(
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, motion: MotionSource = unknown
+    ) -> Regression:
+        """What the map predicts of an image. Arguments as of `localize`.
 
-        image_rgb_hwc: uint8 (height, width, 3), distorted as the camera made it.
-        camera: that made the image.
         Raises ValueError where image and camera differ in size.
         """
-        features, working_camera = encode_image(
+        features, working_camera, grey_hw = encode_image(
             self._encoder, image_rgb_hwc, camera,
             self.scene_map.metadata.short_side_px, self.config.points,
         )  # fmt: skip
@@ -202,8 +207,18 @@ class Localizer:
             descriptor_G = encoder.encode(features)
         elif encoder and descriptor_G is not None:
             descriptor_G = encoder.nearest(descriptor_G)
-        true_camera = self.scene_map.metadata.true_pinhole(working_camera)
-        return self.regressed(features, descriptor_G, true_camera)
+        metadata = self.scene_map.metadata
+        regression = self.regressed(
+            features, descriptor_G, metadata.true_pinhole(working_camera)
+        )  # fmt: skip
+        readout_s = metadata.readout_of(working_camera)
+
+        @functools.cache
+        def shutter() -> Shutter | None:
+            moved = motion() if readout_s else None
+            return Shutter(moved, readout_s) if moved else None
+
+        return regression._replace(grey_hw=grey_hw, shutter=shutter)
 
     def regressed(
         self,

@@ -63,6 +63,29 @@ class LandmarkRefinementConfig:
 
 
 @dataclass(frozen=True)
+class TemplateConfig:
+    """How the landmarks' templates make a pose exact. All pixels are those of the encoded image."""
+
+    most_oblique_deg: float = 45.0
+    """From where the mapping cameras saw a landmark to where this one does: a picture that is
+    slanted more shows little."""
+    min_likeness: float = 0.85
+    """Normalised cross-correlation of an aligned template."""
+    most_moved_px: float = 5.0
+    """From a landmark's projection to where its template is aligned."""
+    inlier_px: float = 2.5
+    """From which a template does not agree with the pose."""
+    refine_px: float = 1.0
+    """Scale of the Cauchy loss of the refinement."""
+    min_inliers: int = 30
+    """With fewer the pose stays as it is."""
+    max_iterations: int = 500
+    """Of RANSAC."""
+    seed: int = 0
+    """Of RANSAC."""
+
+
+@dataclass(frozen=True)
 class LandmarkSearchConfig:
     """How a pose is looked for among all landmarks."""
 
@@ -110,3 +133,5 @@ class LocalizerConfig:
     """Among all landmarks, where no pose so far is verified by them; None = never."""
     refinement: LandmarkRefinementConfig | None = field(default_factory=LandmarkRefinementConfig)
     """By the map's landmarks; None = the pose of the coordinate head alone."""
+    templates: TemplateConfig | None = field(default_factory=TemplateConfig)
+    """By the pictures that the map keeps of landmarks; None = by their keypoints alone."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.camera import projection_by_point
 from glace_ros.geometry.covariance import skew
 
 if TYPE_CHECKING:
@@ -67,12 +68,7 @@ def projection_jacobian(
     """
     camera_from_map = map_from_camera.inverse()
     in_camera_m3 = camera_from_map.transform(points_m3)
-    x_m, y_m, z_m = in_camera_m3.T
-    by_point_m23 = np.zeros((len(points_m3), 2, 3))
-    by_point_m23[:, 0, 0] = camera.fx_px / z_m
-    by_point_m23[:, 0, 2] = -camera.fx_px * x_m / z_m**2
-    by_point_m23[:, 1, 1] = camera.fy_px / z_m
-    by_point_m23[:, 1, 2] = -camera.fy_px * y_m / z_m**2
+    by_point_m23 = projection_by_point(in_camera_m3, np.array([camera.fx_px, camera.fy_px]))
     # q = R^T exp(-dr) (X - p - dp): dq/ddp = -R^T, dq/ddr = R^T [X - p]_x
     by_position_m23 = -by_point_m23 @ camera_from_map.rotation_33
     lever_m33 = skew(points_m3 - map_from_camera.translation_3)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from glace_ros.features.local_features import LocalFeatures
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.rolling_shutter import Shutter
     from glace_ros.rejection import Rejection
 
 
@@ -45,12 +46,16 @@ class Regression(NamedTuple):
     points_hn3: by each head (n, 3), metres from the map's origin.
     camera: the pinhole in whose pixels the features are.
     descriptor_G: the image's global descriptor; None where the map has none.
+    grey_hw: the encoded image; None: templates are not looked for in it.
+    shutter: how its rows were exposed, asked once it is needed; None: at once, as far as is known.
     """
 
     features: LocalFeatures
     points_hn3: HeadPoints | Sequence[NDArray[np.float64]]
     camera: Camera
     descriptor_G: torch.Tensor | None = None
+    grey_hw: NDArray[np.uint8] | None = None
+    shutter: Callable[[], Shutter | None] = lambda: None
 
     def by_head(self) -> list[Regression]:
         """What each head predicts of the image, by itself."""

@@ -16,6 +16,7 @@ from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, mat
 from glace_ros.localization.pose_covariance import camera_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, seen_from, solve_pose
+from glace_ros.localization.template_refinement import align_pose
 from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
@@ -214,11 +215,20 @@ class PoseFinder:
         solution, index_m, refine_px = coarse, None, PoseSolverConfig.refine_px
         if landmarks and config:
             refined = refine_pose(
-                coarse.map_from_camera, regression.features, landmarks, regression.camera, config
-            )
+                coarse.map_from_camera, regression.features, landmarks, regression.camera, config,
+                regression.shutter(),
+            )  # fmt: skip
             if refined:
                 solution, points_m3 = refined.solution, refined.points_m3
                 index_m, refine_px = refined.index_m, config.refine_px
+            templates = self._config.templates
+            if refined and templates and regression.grey_hw is not None:
+                aligned = align_pose(
+                    solution.map_from_camera, regression.grey_hw, landmarks, regression.camera,
+                    regression.shutter(), templates,
+                )  # fmt: skip
+                if aligned:
+                    (solution, points_m3), refine_px = aligned, templates.refine_px
         covariance_66 = camera_covariance(
             points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
         )

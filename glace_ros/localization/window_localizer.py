@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.geometry.covariance import base_covariance
+from glace_ros.geometry.rolling_shutter import unknown
 from glace_ros.localization.generalized_solver import RigImage
 from glace_ros.localization.image_window import ImageWindow
 from glace_ros.localization.image_window_config import WindowConfig
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.rolling_shutter import MotionSource
     from glace_ros.localization.image_window import ImageMotion, WindowImage
     from glace_ros.localization.localizer import Localizer
     from glace_ros.localization.pose_estimate import Hypothesis
@@ -82,10 +84,12 @@ class WindowLocalizer:
         """
         return self.resolve(self.look(image_rgb_hwc, camera), motion, tracking=tracking)
 
-    def look(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Glance:
-        """An image by itself. Arguments as of `localize`."""
+    def look(
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, moved: MotionSource = unknown
+    ) -> Glance:
+        """An image by itself. Arguments as of `Localizer.localize`."""
         start = time.perf_counter()
-        regression = self._localizer.regress(image_rgb_hwc, camera)
+        regression = self._localizer.regress(image_rgb_hwc, camera, moved)
         hypotheses = self._localizer.hypotheses(regression, camera, start)
         return Glance(self._localizer.decide(hypotheses, start), hypotheses, camera)
 

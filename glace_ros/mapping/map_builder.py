@@ -21,11 +21,16 @@ from glace_ros.mapping.build_steps import Encoded, Prepared, Trained
 from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
 from glace_ros.mapping.global_descriptors import global_descriptors_of
 from glace_ros.mapping.landmark_selection import select_landmarks
+from glace_ros.mapping.landmark_tracks import ViewsShutter, place_landmarks, tracked_views
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training.head_training import train_heads
 from glace_ros.mapping.training.map_trainer import MapTrainer
-from glace_ros.mapping.view_refinement import pose_refinement, precise_keypoints_of
+from glace_ros.mapping.view_refinement import (
+    ViewImages,
+    pose_refinement,
+    precise_keypoints_of,
+)
 from glace_ros.mapping.views.encoded_views import EncodedViews
 from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 from glace_ros.maps.landmarks import Landmarks
@@ -142,7 +147,8 @@ class MapBuilder:
         views, config = encoded.views, self.config.refinement
 
         def precise() -> list[PreciseKeypoints]:
-            return precise_keypoints_of(views, images_at, self._grey, config.precise)
+            images = ViewImages(views, images_at, self._grey)
+            return precise_keypoints_of(views, images, config.precise)
 
         def make() -> dict[str, torch.Tensor]:
             steps = pose_refinement(views, motions, names, config, precise, on_progress)
@@ -215,6 +221,34 @@ class MapBuilder:
             buffer, positions_v3, group_v, triangulated_ratio, landmarks, descriptors, sigma, head,
             seconds,
         )  # fmt: skip
+
+    def place_landmarks(
+        self,
+        encoded: Encoded,
+        prepared: Prepared,
+        shutter: ViewsShutter,
+        images_at: Callable[[set[tuple[int, int]]], Iterable[PosedImage]],
+        on_image: Callable[[], None] = lambda: None,
+        cached: Cached = lambda _, make: make(),
+    ) -> Prepared:
+        """Place the landmarks by what all views see of them, and give them templates.
+
+        shutter: of all views.
+        images_at: gives the images with these (drive, stamp in ns) once more.
+        on_image: called for each image, twice.
+        """
+        landmarks, start = prepared.landmarks, time.perf_counter()
+        if landmarks is None:
+            return prepared
+
+        def place() -> dict[str, torch.Tensor]:
+            tracked = tracked_views(encoded.views, prepared.buffer.origin_3, shutter)
+            images = ViewImages(encoded.views, images_at, self._grey, on_image)
+            return place_landmarks(landmarks, tracked, images, self.config.tracks).tensors()
+
+        placed = Landmarks.from_tensors(cached("tracks", place), self._encoder.channels)
+        seconds = prepared.seconds + time.perf_counter() - start
+        return replace(prepared, landmarks=placed, seconds=seconds)
 
     def train(
         self,
@@ -292,7 +326,7 @@ class MapBuilder:
             return landmarks.tensors() if landmarks else {}
 
         tensors = cached("landmarks", select)
-        return Landmarks(**tensors) if tensors else None
+        return Landmarks.from_tensors(tensors, self._encoder.channels) if tensors else None
 
     def _head_config(
         self, descriptors: GlobalDescriptors | None, group_v: NDArray[np.int64]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from glace_ros.features.global_encoder import VladConfig
 from glace_ros.mapping.landmark_selection import LandmarkConfig
+from glace_ros.mapping.landmark_tracks import LandmarkTrackConfig
 from glace_ros.mapping.pose_refinement.refinement_config import PoseRefinementConfig
 from glace_ros.mapping.training.map_trainer_config import MapTrainerConfig
 from glace_ros.mapping.views.augmentation import AugmentationConfig
@@ -50,5 +51,7 @@ class MapBuilderConfig:
     with a local encoder that finds no keypoints."""
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     """Which triangulated points a map has."""
+    tracks: LandmarkTrackConfig = field(default_factory=LandmarkTrackConfig)
+    """How exactly these are placed."""
     trainer: MapTrainerConfig = field(default_factory=MapTrainerConfig)
     """How each head is trained; its seed counts on from that of the whole."""

@@ -13,7 +13,7 @@ from glace_ros.mapping.pose_refinement.precise_keypoints import NONE, precise_ke
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     Places = set[tuple[int, int]]
 
 _AT_ONCE = 32
-"""Images in memory."""
+"""Images that are worked on together."""
+_KEPT_BYTES = 256 << 20
+"""Of images that are kept in memory: 1,400 of 544x352."""
 
 
 def pose_refinement(
@@ -48,27 +50,64 @@ def pose_refinement(
     return PoseRefinement(known, names, config, precise, on_progress)
 
 
+class ViewImages:
+    """Iterates over the views' images, each with the view's number; an image that cannot be read
+    any more is left out. Where they are small enough in all, they are read once.
+
+    images_at: gives the images with these (drive, stamp in ns).
+    grey_of: an image undistorted, at working size.
+    on_image: called for each, each time.
+    """
+
+    def __init__(
+        self,
+        views: MappingViews,
+        images_at: Callable[[Places], Iterable[PosedImage]],
+        grey_of: Callable[[PosedImage], NDArray[np.uint8]],
+        on_image: Callable[[], None] = lambda: None,
+    ) -> None:
+        places = zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True)
+        self._number_of = {place: number for number, place in enumerate(places)}
+        self._images_at, self._grey_of, self._on_image = images_at, grey_of, on_image
+        self._kept: list[tuple[int, NDArray[np.uint8]]] | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        kept: list[tuple[int, NDArray[np.uint8]]] | None = []
+        kept_bytes = 0
+        for number, grey_hw in self._kept if self._kept is not None else self._read():
+            kept_bytes += grey_hw.nbytes
+            if kept is not None and kept_bytes < _KEPT_BYTES:
+                kept.append((number, grey_hw))
+            else:
+                kept = None
+            yield number, grey_hw
+            self._on_image()
+        self._kept = kept
+
+    def _read(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        images = iter(self._images_at(set(self._number_of)))
+        while some := list(islice(images, _AT_ONCE)):
+            greys = in_parallel(self._grey_of, some)
+            numbers = [self._number_of[image.drive, image.stamp_ns] for image in some]
+            yield from zip(numbers, greys, strict=True)
+
+
 def precise_keypoints_of(
     views: MappingViews,
-    images_at: Callable[[Places], Iterable[PosedImage]],
-    grey_of: Callable[[PosedImage], NDArray[np.uint8]],
+    images: Iterable[tuple[int, NDArray[np.uint8]]],
     config: KeypointConfig,
 ) -> list[PreciseKeypoints]:
     """Of each view.
 
-    images_at: gives the images with these (drive, stamp in ns).
-    grey_of: an image undistorted, at working size.
+    images: the views' numbers and images, undistorted, at working size.
     """
-    places = list(zip(views.drives_v.tolist(), views.stamps_v.tolist(), strict=True))
-    count, found = _count(config, len(views)), {}
-    images = iter(images_at(set(places)))
-    while some := list(islice(images, _AT_ONCE)):
-        keypoints = in_parallel(lambda image: precise_keypoints(grey_of(image), count), some)
-        found.update({
-            (image.drive, image.stamp_ns): of_image
-            for image, of_image in zip(some, keypoints, strict=True)
-        })  # fmt: skip
-    return [found.get(place, NONE) for place in places]
+    count, found = _count(config, len(views)), [NONE] * len(views)
+    remaining = iter(images)
+    while some := list(islice(remaining, _AT_ONCE)):
+        keypoints = in_parallel(lambda image: precise_keypoints(image[1], count), some)
+        for (number, _), of_image in zip(some, keypoints, strict=True):
+            found[number] = of_image
+    return found
 
 
 def _count(config: KeypointConfig, views: int) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from glace_ros.device import has_bfloat16
+from glace_ros.maps.landmark_templates import LandmarkTemplates
 
 if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
@@ -24,6 +25,9 @@ COARSE = 0.01
 _NEAREST_M = 0.1
 """Least depth of what a camera sees: nearer, and behind it, projections mean nothing."""
 
+_TEMPLATES = "templates_tb", "template_metres_by_px_t"
+"""Of a map file: what LandmarkTemplates is made of."""
+
 
 class Landmarks:
     """What the file holds, and unit vectors made of it for matching.
@@ -32,12 +36,18 @@ class Landmarks:
     descriptors_lC: float32, unit norm, through int8 as the file has them.
     directions_l3: from the point to the mean of the cameras that saw it; float32, unit norm,
     through int8.
+    templates: of the first of them; None: none has one.
     """
 
     def __init__(
-        self, points_l3: torch.Tensor, descriptors_lC: torch.Tensor, directions_l3: torch.Tensor
+        self,
+        points_l3: torch.Tensor,
+        descriptors_lC: torch.Tensor,
+        directions_l3: torch.Tensor,
+        templates: LandmarkTemplates | None = None,
     ) -> None:
         """descriptors_lC, directions_l3: of any length, or int8 as `tensors` gives them."""
+        self.templates = templates
         self.points_l3 = points_l3.float()
         self._descriptors_lC = _int8(descriptors_lC)
         self._directions_l3 = _int8(directions_l3)
@@ -57,19 +67,24 @@ class Landmarks:
     def from_tensors(tensors: dict[str, torch.Tensor], channels: int) -> Landmarks:
         """What `tensors` gave.
 
-        tensors: the constructor's arguments by name.
+        tensors: as it names them.
         channels: C of a descriptor.
 
         Raises ValueError, or TypeError for other names, where they are no landmarks.
         """
-        if any(tensor.dim() != 2 for tensor in tensors.values()):
+        vectors = {name: value for name, value in tensors.items() if name not in _TEMPLATES}
+        if any(tensor.dim() != 2 for tensor in vectors.values()):
             raise ValueError("its landmarks are no lists of vectors")
-        landmarks = Landmarks(**tensors)
+        pictures = [tensors[name] for name in _TEMPLATES if name in tensors]
+        landmarks = Landmarks(
+            **vectors, templates=LandmarkTemplates(*pictures) if pictures else None
+        )
         count = len(landmarks)
         if (
             landmarks.points_l3.shape != (count, 3)
             or landmarks.descriptors_lC.shape != (count, channels)
             or landmarks.directions_l3.shape != (count, 3)
+            or len(landmarks.templates or ()) > count
         ):
             raise ValueError("its landmarks do not fit together")
         return landmarks
@@ -78,7 +93,14 @@ class Landmarks:
         return len(self.points_l3)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """For the map file; the constructor's arguments by name."""
+        """For the map file."""
+        tensors = self._vectors()
+        if self.templates is not None:
+            pictures = self.templates.packed_tb, self.templates.metres_by_px_t
+            tensors.update(zip(_TEMPLATES, pictures, strict=True))
+        return tensors
+
+    def _vectors(self) -> dict[str, torch.Tensor]:
         return {
             "points_l3": self.points_l3,
             "descriptors_lC": self._descriptors_lC,
@@ -89,7 +111,8 @@ class Landmarks:
         """The same landmarks on a device; these themselves, where they are there already."""
         if self.points_l3.device == device:
             return self
-        return Landmarks(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+        moved = {name: tensor.to(device) for name, tensor in self._vectors().items()}
+        return Landmarks(**moved, templates=self.templates)
 
     def in_view(
         self, map_from_camera: Pose, camera: Camera, margin_px: float, most_oblique_deg: float

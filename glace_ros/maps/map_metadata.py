@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MOST_HEADS = 64
 """Of an ensemble. Each makes a query slower; the largest that the paper compares with has 50."""
 
+_MOST_READOUT_S = 0.1
+"""No camera takes longer from its first row to its last."""
+
 
 @dataclass(frozen=True)
 class RecordingDescription:
@@ -118,6 +121,17 @@ class MapMetadata:
     """As in RecordingDescription; None for the high byte, too."""
     camera_pose: tuple[float, ...] | None = None
     """As in RecordingDescription."""
+    readout_s: float = 0.0
+    """Of images with the intrinsics of `camera`, from the first row to the last, negative where
+    rows are read from below; 0: they are exposed at once, or nothing is known.
+    """
+
+    def readout_of(self, pinhole: Camera) -> float:
+        """Seconds from the first row to the last of an undistorted image, which may be resized; 0
+        for a camera that is not the map's own.
+        """
+        own = self.camera
+        return self.readout_s if own and is_same_calibration(pinhole, own) else 0.0
 
     def calibration_of(self, camera_frame: str) -> MountCorrection | None:
         """What applies to images of a camera: other cameras have mounts of their own."""
@@ -152,6 +166,8 @@ class MapMetadata:
         for later in ("intrinsics", "value_range", "camera_pose"):
             if header[later] is None:
                 del header[later]
+        if not self.readout_s:
+            del header["readout_s"]
         return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
@@ -181,6 +197,8 @@ class MapMetadata:
             fields["camera_pose"] = Pose.of_seven(fields["camera_pose"]).as_seven()
         fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
         metadata = MapMetadata(**fields)
+        if not abs(float(metadata.readout_s)) < _MOST_READOUT_S:
+            raise ValueError("its camera's readout time is not of a tenth of a second at most")
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
             raise ValueError("its origin is not three finite numbers")
         if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from glace_ros.errors import RecordingError
+from glace_ros.geometry.rolling_shutter import CameraMotion
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.frame_selection import FrameSelection, FrameSelector
 from glace_ros.recording.posed_images import PosedImage
@@ -229,7 +230,20 @@ class PosedImageReader(ABC):
             self.left_out[getattr(error, "reason", "cannot be decoded")] += 1
             self._note(str(error))
             return None
-        return PosedImage(frame.stamp_ns, image_rgb_hwc, camera, pose)
+        return PosedImage(
+            frame.stamp_ns, image_rgb_hwc, camera, pose, motion=self.motion(frame.stamp_ns)
+        )
+
+    def motion(self, at_ns: int) -> CameraMotion | None:
+        """Of the camera, as the recorded poses have it; None where they do not tell."""
+
+        def pose(then_ns: int) -> Pose | None:
+            try:
+                return self.map_from_camera(then_ns)
+            except TransformError:
+                return None
+
+        return CameraMotion.at(at_ns, pose)
 
     def _end(self, used: int) -> None:
         self.frames_used = used

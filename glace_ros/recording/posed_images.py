@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.geometry.rolling_shutter import CameraMotion
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,3 +30,9 @@ class PosedImage:
     """
     drive: int = 0
     """Which of several recordings it is from; the poses of one drive share one frame."""
+    motion: CameraMotion | None = None
+    """Of the camera at `stamp_ns`, as the recorded poses have it; None where they do not tell."""
+
+    def moved(self) -> CameraMotion | None:
+        """`motion`, as a MotionSource."""
+        return self.motion

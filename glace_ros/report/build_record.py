@@ -111,7 +111,7 @@ class BuildRecord:
         """Adds the points that the map sees in the mapping images that were remembered."""
         for image in self.mapping_images:
             if image.map_from_camera is not None:
-                result = localizer.localize(image.image_rgb_hwc, image.camera)
+                result = localizer.localize(image.image_rgb_hwc, image.camera, image.moved)
                 self._add_points(image, image.map_from_camera, result)
 
     @property

@@ -89,7 +89,7 @@ def test_every_image_is_encoded_with_a_short_side_of_480(size, expected):
     assert AceEncoder.size_multiple_px == 8
     assert AceEncoder.enlarges
     image_hwc = rgb(np.zeros(size[::-1], np.uint8))
-    _, working = encode_image(SmallEncoder(), image_hwc, camera, 480, 10)
+    _, working, _ = encode_image(SmallEncoder(), image_hwc, camera, 480, 10)
     assert working.fx_px == pytest.approx(500.0 * expected[0] / size[0])
     assert working.fy_px == pytest.approx(500.0 * expected[1] / size[1])
     assert working_size(*size, 480, 8, enlarge=True) == expected

@@ -119,7 +119,7 @@ def test_a_patch_lies_on_its_spot_wherever_in_the_cell_that_is(encoder, factor):
     """
     grey_hw, centres_m2 = dark_spots(224, 160, factor)
     camera = Camera(224 * factor, 160 * factor, 300.0, 330.0, 200.0, 170.0)
-    features, working = encode_image(encoder, rgb(grey_hw), camera, 160, 2 * len(centres_m2))
+    features, working, _ = encode_image(encoder, rgb(grey_hw), camera, 160, 2 * len(centres_m2))
     assert (working.width_px, working.height_px) == (224, 160)
     rays_n3 = working.bearings(features.pixels_n2.numpy().astype(float))
     offsets_m2 = offsets_of_nearest(camera.project(rays_n3), centres_m2) / factor
@@ -135,14 +135,14 @@ def test_no_patch_lies_on_the_edge_of_what_the_lens_saw(encoder):
     """
     camera = Camera(320, 224, 180.0, 190.0, 150.0, 115.0, "plumb_bob", (0.35, 0.05, 0.0, 0.0, 0.0))
     wall = np.random.default_rng(2).integers(120, 124, (224, 320, 3), dtype=np.uint8)
-    found, working = encode_image(encoder, wall, camera, 224, 50)
+    found, working, _ = encode_image(encoder, wall, camera, 224, 50)
     assert len(found.scores_n) == 50
     u_n, v_n = found.pixels_n2.numpy().round().astype(int).T
     black_hw = ~working.valid_hw
     near_hw = cv2.dilate(black_hw.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
     assert near_hw[v_n, u_n].sum() == 0
     pinhole = Camera(320, 224, 180.0, 190.0, 150.0, 115.0)
-    unmasked, _ = encode_image(encoder, camera.undistort(wall), pinhole, 224, 50)
+    unmasked, *_ = encode_image(encoder, camera.undistort(wall), pinhole, 224, 50)
     u_n, v_n = unmasked.pixels_n2.numpy().round().astype(int).T
     assert near_hw[v_n, u_n].sum() > 10  # there is something to leave out
 

@@ -39,6 +39,8 @@ _READOUT_S = 0.02
 """Standard deviation of the rolling shutter's time, which is estimated beside."""
 _SIGMAS = 4.0
 """From as many standard deviations on something is significant."""
+_LEAST_READOUT_S = 3e-3
+"""A camera that turns by 30 deg/s moves what it sees by half a pixel meanwhile."""
 _WORTH_PX = 0.5
 """What a correction has to move at the image's border."""
 
@@ -49,11 +51,16 @@ class IntrinsicsEstimate(NamedTuple):
     values_4: true fx, fy by recorded, less 1; true less recorded cx, cy, in focal lengths.
     sigmas_4: standard deviations; infinite where nothing is known.
     border_4: by how many px of the working image each moves its border, for each unit.
+    shutter_s: time from the first row to the last that the images show, negative where rows are
+    read from below.
+    shutter_sigma_s: its standard deviation; infinite where nothing is known.
     """
 
     values_4: NDArray[np.float64]
     sigmas_4: NDArray[np.float64]
     border_4: NDArray[np.float64]
+    shutter_s: float = 0.0
+    shutter_sigma_s: float = np.inf
 
     @property
     def correction(self) -> IntrinsicsCorrection | None:
@@ -65,6 +72,13 @@ class IntrinsicsEstimate(NamedTuple):
         if not (sure_4 & worth_4).any():
             return None
         return IntrinsicsCorrection(*self.values_4.tolist())
+
+    @property
+    def readout_s(self) -> float:
+        """Of the rolling shutter; 0 where rows may be exposed at once, as far as is known."""
+        if abs(self.shutter_s) < max(_SIGMAS * self.shutter_sigma_s, _LEAST_READOUT_S):
+            return 0.0
+        return self.shutter_s
 
     def sentence(self) -> str:
         """What is wrong with the recorded intrinsics; empty where nothing is known against them."""
@@ -87,6 +101,7 @@ class IntrinsicsEstimate(NamedTuple):
             "focal_ratio_sigma": sigmas[:2],
             "centre_shift": [cx, cy],
             "centre_shift_sigma": sigmas[2:],
+            "readout_ms": 1e3 * self.readout_s,
         }
 
 
@@ -120,7 +135,11 @@ def estimate_intrinsics(
         return unknown
     values_5 = _adjusted_5(tracks, points_k3, cameras, shutter, prior_55)
     spread_5 = np.std(of_parts, axis=0, ddof=1) / np.sqrt(len(of_parts))
-    return IntrinsicsEstimate(values_5[:4], np.maximum(spread_5[:4], least_sigma), border_4)
+    # where the observations are those of a global shutter already, this is what was left of it
+    return IntrinsicsEstimate(
+        values_5[:4], np.maximum(spread_5[:4], least_sigma), border_4,
+        shutter.readout_s + float(values_5[4]), float(spread_5[4]),
+    )  # fmt: skip
 
 
 def _covariance_55(intrinsics_4: NDArray[np.float64], config: BundleConfig) -> NDArray[np.float64]:

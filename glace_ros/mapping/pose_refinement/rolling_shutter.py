@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.rolling_shutter import moved_pixels
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -49,17 +51,12 @@ class RollingShutter:
             return observations
         tracks = observations.tracks
         _, depth_n = cameras.reprojection(tracks, observations.points_k3)
-        view_n, (u_n, v_n) = tracks.view_n, tracks.pixels_n2.T
+        view_n = tracks.view_n
         turning_n3, moving_n3, row_n = self.motion_by_row(tracks)
-        fx_n, fy_n, cx_n, cy_n = cameras.intrinsics_v4[view_n].T
-        points_n3 = np.stack([(u_n - cx_n) / fx_n, (v_n - cy_n) / fy_n, np.ones(len(u_n))], axis=1)
-        points_n3 *= depth_n[:, None]
-        late_n1 = self.readout_s * row_n[:, None]
-        turn_n3, move_n3 = turning_n3 * late_n1, moving_n3 * late_n1
-        points_n3 = points_n3 + np.cross(turn_n3, points_n3) + move_n3
-        x_n, y_n, z_n = points_n3.T
-        z_n = np.where(np.abs(z_n) < 1e-6, 1e-6, z_n)
-        pixels_n2 = np.stack([fx_n * x_n / z_n + cx_n, fy_n * y_n / z_n + cy_n], axis=1)
+        pixels_n2 = moved_pixels(
+            tracks.pixels_n2, depth_n, cameras.intrinsics_v4[view_n], turning_n3, moving_n3,
+            self.readout_s * row_n,
+        )  # fmt: skip
         return observations._replace(tracks=tracks._replace(pixels_n2=pixels_n2))
 
     def motion_by_row(

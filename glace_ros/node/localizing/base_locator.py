@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from glace_ros.geometry.covariance import base_covariance
+from glace_ros.geometry.rolling_shutter import CameraMotion
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.localization.image_window import ImageMotion
 from glace_ros.node.input.seen_image import undistorted_image
@@ -127,16 +129,17 @@ class BaseLocator:
         """
         self._check_age(image, now_ns)
         image_rgb_hwc, pinhole, camera_frame = self._readable(image)
-        window, glance = self._window, None
-        if window is None:
-            outcome = self._localizer.localize(image_rgb_hwc, pinhole)
-            self._require_pose(outcome, image)
-        else:
-            glance = window.look(image_rgb_hwc, pinhole)
-            outcome = glance.alone
         stamp_ns, correction = image.stamp_ns, self._calibration_of(camera_frame)
         if correction:
             stamp_ns = correction.exposure_ns(stamp_ns)
+        moved = partial(self._moved, image, camera_frame, stamp_ns, correction)
+        window, glance = self._window, None
+        if window is None:
+            outcome = self._localizer.localize(image_rgb_hwc, pinhole, moved)
+            self._require_pose(outcome, image)
+        else:
+            glance = window.look(image_rgb_hwc, pinhole, moved)
+            outcome = glance.alone
         try:
             camera_from_base, odom_from_base = self._transforms(image, camera_frame, stamp_ns)
         except TransformError as error:
@@ -159,6 +162,30 @@ class BaseLocator:
             estimate, map_from_base, covariance_66, odom_from_base,
             stamp_ns if correction else None,
         )  # fmt: skip
+
+    def _moved(
+        self,
+        image: IncomingImage,
+        camera_frame: str,
+        exposed_ns: int,
+        correction: MountCorrection | None,
+    ) -> CameraMotion | None:
+        """How the camera moved at an exposure, as far as odometry says now; waits for nothing."""
+        parameters = self._parameters
+        odom, base_frame = parameters.odom_frame_id, parameters.base_frame_id
+
+        def odom_from_camera(at_ns: int) -> Pose | None:
+            try:
+                odom_from_base = self._tf.lookup(odom, base_frame, at_ns)
+                base_from_camera = parameters.camera_pose_of(image.camera)
+                if base_from_camera is None:
+                    base_from_camera = self._tf.lookup(base_frame, camera_frame, at_ns)
+            except TransformError:
+                return None
+            described = odom_from_base @ base_from_camera
+            return described @ correction.pose if correction else described
+
+        return CameraMotion.at(exposed_ns, odom_from_camera)
 
     def _transforms(
         self, image: IncomingImage, camera_frame: str, stamp_ns: int

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.mount_correction import MountCorrection
+    from glace_ros.geometry.rolling_shutter import MotionSource
     from glace_ros.localization.image_window import ImageMotion
     from glace_ros.localization.pose_estimate import PoseEstimate
     from glace_ros.localization.window_localizer import Glance
@@ -27,7 +28,7 @@ class LocalizesImages(Protocol):
     """What the node needs of a Localizer."""
 
     def localize(
-        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, motion: MotionSource = ...
     ) -> PoseEstimate | Rejection:
         """The camera's pose in the map."""
 
@@ -35,7 +36,9 @@ class LocalizesImages(Protocol):
 class LocalizesWindows(Protocol):
     """What the node needs of a WindowLocalizer."""
 
-    def look(self, image_rgb_hwc: NDArray[np.uint8], camera: Camera) -> Glance:
+    def look(
+        self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, moved: MotionSource = ...
+    ) -> Glance:
         """The image by itself."""
 
     def resolve(
