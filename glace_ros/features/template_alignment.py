@@ -28,6 +28,8 @@ _LEAST_CURVATURE = 400.0
 """Of the smaller eigenvalue of the sum of the gradients' squares, in grey levels by pixel: about
 2.5 a pixel, below which noise alone moves a template."""
 _MOST_STEP_PX = 1.0
+_ATLAS = 2000
+"""Templates in one picture that is sampled: OpenCV takes no more than 32,767 rows."""
 
 
 class Aligned(NamedTuple):
@@ -55,40 +57,22 @@ def align_templates(
     pixels_n2: where each centre is thought to be.
     """
     count = len(pixels_n2)
-    if not count:
-        return Aligned(pixels_n2.astype(np.float64), np.empty(0))
-    grid_m2 = _grid(_WINDOW_PX)
-    window_nk, gradient_nk2, seen_nk = _windows(templates_ntt, image_from_template_n22)
-    weight_nk = seen_nk / np.maximum(seen_nk.sum(axis=1, keepdims=True), 1.0)
-    template_nk, length_n1 = _normalised(window_nk, weight_nk, seen_nk)
-    # what brightness and contrast explain of a move tells nothing of it
-    gradient_nk2 = gradient_nk2 - (weight_nk[..., None] * gradient_nk2).sum(axis=1)[:, None]
-    gradient_nk2 *= seen_nk[..., None]
-    along_n2 = np.einsum("nk,nkc->nc", template_nk, gradient_nk2)
-    gradient_nk2 -= template_nk[..., None] * along_n2[:, None]
-    curvature_n22 = np.einsum("nki,nkj->nij", gradient_nk2, gradient_nk2)
-    half_n = 0.5 * (curvature_n22[:, 0, 0] + curvature_n22[:, 1, 1])
-    apart_n = 0.5 * (curvature_n22[:, 0, 0] - curvature_n22[:, 1, 1])
-    least_n = half_n - np.hypot(apart_n, curvature_n22[:, 0, 1])
-    usable_n = (least_n > _LEAST_CURVATURE) & (seen_nk.mean(axis=1) >= _LEAST_SEEN)
-    steps_n2k = np.zeros((count, 2, seen_nk.shape[1]), np.float32)
-    steps_n2k[usable_n] = np.linalg.solve(
-        curvature_n22[usable_n], gradient_nk2[usable_n].transpose(0, 2, 1)
-    )
-    found_n2 = pixels_n2.astype(np.float32)
-    likeness_n = np.full(count, -1.0)
-    (going,) = np.nonzero(usable_n)
+    found_n2, likeness_n = pixels_n2.astype(np.float32), np.full(count, -1.0)
+    shown_nk, seen_nk = _shown(templates_ntt, image_from_template_n22)
+    (going,) = np.nonzero(seen_nk.mean(axis=1) >= _LEAST_SEEN)
+    window = _Windows.of(shown_nk[going], seen_nk[going])
+    firm_m = window.least_curvature_m > _LEAST_CURVATURE
+    going, window = going[firm_m], window.only(firm_m)
+    grid_k2 = _grid(_WINDOW_PX)
     for _ in range(_ITERATIONS):
         if not len(going):
             break
-        image_mk = _sampled(grey_hw, found_n2[going, None] + grid_m2)
-        image_mk, _ = _normalised(image_mk, weight_nk[going], seen_nk[going])
-        off_mk = (image_mk - template_nk[going]) * length_n1[going]
-        step_m2 = np.einsum("mck,mk->mc", steps_n2k[going], off_mk)
+        image_mk = _sampled(grey_hw, found_n2[going, None] + grid_k2)
+        likeness_m, step_m2 = window.compared(image_mk)
         found_n2[going] -= np.clip(step_m2, -_MOST_STEP_PX, _MOST_STEP_PX)
         still_m = np.abs(step_m2).max(axis=1) < _STILL_PX
-        likeness_n[going[still_m]] = (image_mk * template_nk[going])[still_m].sum(axis=1)
-        going = going[~still_m]
+        likeness_n[going[still_m]] = likeness_m[still_m]
+        going, window = going[~still_m], window.only(~still_m)
     return Aligned(found_n2.astype(np.float64), likeness_n)
 
 
@@ -98,58 +82,124 @@ def cut_templates(
     image_from_template_n22: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """Templates (n, 12, 12) of what the image shows about pixels."""
-    offsets_nm2 = np.einsum("nij,mj->nmi", image_from_template_n22, _grid(TEMPLATE_PX))
+    offsets_nm2 = np.matmul(_grid(TEMPLATE_PX), image_from_template_n22.transpose(0, 2, 1))
     cut_nm = _sampled(grey_hw, (pixels_n2[:, None] + offsets_nm2).astype(np.float32))
     return cut_nm.reshape(-1, TEMPLATE_PX, TEMPLATE_PX)
 
 
-def _windows(
+class _Windows(NamedTuple):
+    """What of each template is compared with the image. All arrays are float32.
+
+    seen_mk: 1 where the template reaches, else 0.
+    weight_mk: the same, its sum 1.
+    template_mk: of mean 0 and length 1, 0 where the template does not reach.
+    step_by_grey: across (m, k) and down (m, k), a step in pixels by a difference of template_mk.
+    least_curvature_m: the smaller eigenvalue of what the steps are solved from.
+    """
+
+    seen_mk: NDArray[np.float32]
+    weight_mk: NDArray[np.float32]
+    template_mk: NDArray[np.float32]
+    across_mk: NDArray[np.float32]
+    down_mk: NDArray[np.float32]
+    least_curvature_m: NDArray[np.float32]
+
+    @staticmethod
+    def of(shown_mk: NDArray[np.float32], seen_mk: NDArray[np.float32]) -> _Windows:
+        """shown_mk: the templates as the image would show them, a pixel beyond the window on all
+        sides; seen_mk: which of the window's pixels and their neighbours the templates show.
+        """
+        count, side, inside = len(shown_mk), _WINDOW_PX + 2, slice(1, -1)
+        shown_mss = shown_mk.reshape(count, side, side)
+        across_mk = 0.5 * (shown_mss[:, inside, 2:] - shown_mss[:, inside, :-2])
+        down_mk = 0.5 * (shown_mss[:, 2:, inside] - shown_mss[:, :-2, inside])
+        weight_mk = seen_mk / np.maximum(seen_mk.sum(axis=1, keepdims=True), 1.0)
+        window_mk = shown_mss[:, inside, inside].reshape(count, -1)
+        template_mk, length_m1 = _normalised(window_mk, weight_mk, seen_mk)
+        moves = [
+            _unexplained(gradient_mk.reshape(count, -1), template_mk, weight_mk, seen_mk)
+            for gradient_mk in (across_mk, down_mk)
+        ]
+        # the smaller eigenvalue, and the inverse, of two by two numbers
+        xx_m, xy_m, yy_m = (
+            np.einsum("mk,mk->m", moves[i], moves[j])[:, None] for i, j in ((0, 0), (0, 1), (1, 1))
+        )
+        least_m1 = 0.5 * (xx_m + yy_m) - np.hypot(0.5 * (xx_m - yy_m), xy_m)
+        scale_m1 = length_m1 / np.maximum(xx_m * yy_m - xy_m * xy_m, 1e-6)
+        return _Windows(
+            seen_mk, weight_mk, template_mk,
+            scale_m1 * (yy_m * moves[0] - xy_m * moves[1]),
+            scale_m1 * (xx_m * moves[1] - xy_m * moves[0]),
+            least_m1[:, 0],
+        )  # fmt: skip
+
+    def only(self, keep_m: NDArray[np.bool_]) -> _Windows:
+        """Some of them."""
+        return self if keep_m.all() else _Windows(*(array[keep_m] for array in self))
+
+    def compared(
+        self, image_mk: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """How alike each template and what the image shows are (m,), and by how far the window is
+        off (m, 2).
+        """
+        image_mk, _ = _normalised(image_mk, self.weight_mk, self.seen_mk)
+        likeness_m = np.einsum("mk,mk->m", image_mk, self.template_mk)
+        off_mk = image_mk - self.template_mk
+        step_m2 = np.stack(
+            [np.einsum("mk,mk->m", by, off_mk) for by in (self.across_mk, self.down_mk)], axis=1
+        )
+        return likeness_m, step_m2
+
+
+def _shown(
     templates_ntt: NDArray[np.float32], image_from_template_n22: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The templates as the image would show them: grey (n, k), gradients (n, k, 2) by pixel of the
-    image, and 1 where the template reaches, else 0 (n, k).
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The templates as the image would show them: grey (n, 100), the window and a pixel around it;
+    and for each pixel of the window (n, 64) 1 where the template reaches it and its neighbours.
     """
     count, side = len(templates_ntt), _WINDOW_PX + 2
-    offsets_nm2 = np.einsum(
-        "nij,mj->nmi", np.linalg.inv(image_from_template_n22), _grid(side)
-    )  # fmt: skip
-    middle = (TEMPLATE_PX - 1) / 2
-    at_nm2 = np.clip(offsets_nm2 + middle, 0, TEMPLATE_PX - 1)
-    seen_nss = (np.abs(offsets_nm2) <= middle).all(axis=2).reshape(count, side, side)
-    at_nm2[..., 1] += TEMPLATE_PX * (np.arange(count) % _ATLAS)[:, None]
-    shown_nss = np.empty((count, side, side), np.float32)
+    middle = np.float32((TEMPLATE_PX - 1) / 2)
+    template_from_image_n22 = np.linalg.inv(image_from_template_n22).astype(np.float32)
+    at_nm2 = np.matmul(_grid(side), template_from_image_n22.transpose(0, 2, 1))
+    seen_nss = (np.abs(at_nm2) <= middle).all(axis=2).reshape(count, side, side)
+    at_nm2 = np.clip(at_nm2 + middle, 0, TEMPLATE_PX - 1)
+    shown_nm = np.empty((count, side * side), np.float32)
+    at_nm2[..., 1] += np.float32(TEMPLATE_PX) * (np.arange(count) % _ATLAS)[:, None]
     for start in range(0, count, _ATLAS):
         part = slice(start, start + _ATLAS)
         atlas_hw = templates_ntt[part].reshape(-1, TEMPLATE_PX)
-        shown_nss[part] = _sampled(atlas_hw, at_nm2[part].astype(np.float32)).reshape(
-            -1, side, side
-        )
+        shown_nm[part] = _sampled(atlas_hw, at_nm2[part])
     inside = slice(1, -1)
-    across_nss = 0.5 * (shown_nss[:, inside, 2:] - shown_nss[:, inside, :-2])
-    down_nss = 0.5 * (shown_nss[:, 2:, inside] - shown_nss[:, :-2, inside])
     known_nss = (
-        seen_nss[:, inside, inside] & seen_nss[:, inside, 2:] & seen_nss[:, inside, :-2]
+        seen_nss[:, inside, 2:] & seen_nss[:, inside, :-2]
         & seen_nss[:, 2:, inside] & seen_nss[:, :-2, inside]
     )  # fmt: skip
-    return (
-        shown_nss[:, inside, inside].reshape(count, -1),
-        np.stack([across_nss, down_nss], axis=-1).reshape(count, -1, 2),
-        known_nss.reshape(count, -1).astype(np.float32),
-    )
+    return shown_nm, known_nss.reshape(count, -1).astype(np.float32)
 
 
-_ATLAS = 2000
-"""Templates in one picture that is sampled: OpenCV takes no more than 32,767 rows."""
+def _unexplained(
+    gradient_mk: NDArray[np.float32],
+    template_mk: NDArray[np.float32],
+    weight_mk: NDArray[np.float32],
+    seen_mk: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """What of a move brightness and contrast do not explain: that tells nothing of it."""
+    mean_m1 = np.einsum("mk,mk->m", weight_mk, gradient_mk)[:, None]
+    gradient_mk = (gradient_mk - mean_m1) * seen_mk
+    along_m1 = np.einsum("mk,mk->m", template_mk, gradient_mk)[:, None]
+    return np.asarray(gradient_mk - along_m1 * template_mk)
 
 
 def _normalised(
-    values_nk: NDArray[np.float32], weight_nk: NDArray[np.float32], seen_nk: NDArray[np.float32]
+    values_mk: NDArray[np.float32], weight_mk: NDArray[np.float32], seen_mk: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Of mean 0 and length 1 where they are seen, and the length (n, 1) that they had."""
-    mean_n1 = (values_nk * weight_nk).sum(axis=1, keepdims=True)
-    values_nk = (values_nk - mean_n1) * seen_nk
-    length_n1 = np.maximum(np.sqrt(np.square(values_nk).sum(axis=1, keepdims=True)), 1e-3)
-    return values_nk / length_n1, length_n1
+    """Of mean 0 and length 1 where they are seen, and the length (m, 1) that they had."""
+    mean_m1 = np.einsum("mk,mk->m", values_mk, weight_mk)[:, None]
+    values_mk = (values_mk - mean_m1) * seen_mk
+    squares_m1 = np.einsum("mk,mk->m", values_mk, values_mk)[:, None]
+    length_m1 = np.maximum(np.sqrt(squares_m1), np.float32(1e-3))
+    return values_mk / length_m1, length_m1
 
 
 def _grid(side: int) -> NDArray[np.float32]:

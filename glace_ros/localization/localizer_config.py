@@ -77,6 +77,8 @@ class TemplateConfig:
     """From which a template does not agree with the pose."""
     refine_px: float = 1.0
     """Scale of the Cauchy loss of the refinement."""
+    most: int = 800
+    """Templates that are aligned, evenly of those in view: more cost time and change little."""
     min_inliers: int = 30
     """With fewer the pose stays as it is."""
     max_iterations: int = 500

@@ -60,10 +60,12 @@ def align_pose(
         map_from_camera, camera, _BORDER_PX, config.most_oblique_deg
     )
     seen_m = index_m < len(landmarks.templates)
-    number_m = index_m[seen_m].cpu().numpy()
-    centres_m2 = pixels_m2[seen_m].cpu().numpy().astype(np.float64)
-    points_m3 = landmarks.points_l3[index_m[seen_m]].cpu().numpy().astype(np.float64)
-    directions_m3 = landmarks.directions_l3[index_m[seen_m]].cpu().numpy().astype(np.float64)
+    every = -(-int(seen_m.sum()) // config.most) or 1
+    index_m, pixels_m2 = index_m[seen_m][::every], pixels_m2[seen_m][::every]
+    number_m = index_m.cpu().numpy()
+    centres_m2 = pixels_m2.cpu().numpy().astype(np.float64)
+    points_m3 = landmarks.points_l3[index_m].cpu().numpy().astype(np.float64)
+    directions_m3 = landmarks.directions_l3[index_m].cpu().numpy().astype(np.float64)
     rotation_33 = map_from_camera.rotation_33
     in_camera_m3 = (points_m3 - map_from_camera.translation_3) @ rotation_33
     by_camera_m23 = projection_by_point(in_camera_m3, np.array([camera.fx_px, camera.fy_px]))

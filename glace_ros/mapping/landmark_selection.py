@@ -39,7 +39,7 @@ _TWIN_COSINES = 0.6, 1.0
 class LandmarkConfig:
     """Which triangulated keypoints are landmarks."""
 
-    most: int = 30_000
+    most: int = 18_000
     """Landmarks of a map of few views, 0 = none."""
     per_view: int = 60
     """So many for each of many views: what verifies a pose. A large building needs them: with

@@ -52,13 +52,13 @@ this for each pixel that its keypoint lies off."""
 class LandmarkTrackConfig:
     """Which views see a landmark, and what is believed of them."""
 
-    reach_px: float = 5.0
+    reach_px: float = 8.0
     """From a landmark's projection to a keypoint of it."""
     min_cosine: float = 0.75
     """Of the keypoint's descriptor and the landmark's."""
     most_oblique_deg: float = 60.0
     """From where the mapping cameras saw it, in the mean, to where this one does."""
-    most_views: int = 12
+    most_views: int = 20
     """Of a landmark."""
     keypoint_px: float = 2.0
     """From which on a keypoint counts less, twice that not at all."""
@@ -70,6 +70,10 @@ class LandmarkTrackConfig:
     """From a landmark's projection to where its picture is aligned."""
     min_views: int = 3
     """That agree."""
+    templates: int = 8_000
+    """Of a map of few views: more make it larger, and poses hardly more exact."""
+    per_view: int = 30
+    """So many for each of many views."""
     min_parallax_deg: float = 1.2
     """Between the two outermost of these."""
 
@@ -207,6 +211,10 @@ def place_landmarks(
     kept_k = np.bincount(tracks.track_n, first_n & sharp.agree_n, len(old_k)) > 0
     number_t, picture_t = number_k[old_k[kept_k]], pictures.of_k[old_k[kept_k]]
     points_l3[number_t] = sharp.points_k3[kept_k]
+    # by chance: those that most views see are far away, and tell little of where a camera is
+    chosen_t = np.random.default_rng(0).permutation(len(number_t))
+    chosen_t = chosen_t[: max(config.templates, config.per_view * len(views.pixels))]
+    number_t, picture_t = number_t[chosen_t], picture_t[chosen_t]
     return _with_templates(
         landmarks, points_l3, number_t, templates_ttt[picture_t], pictures.sizes_t[picture_t]
     )

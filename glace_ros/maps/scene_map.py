@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GLOBAL, _LANDMARKS = "global.", "landmarks."
+_COMPONENTS, _LARGEST = f"{_GLOBAL}components_kd", f"{_GLOBAL}components_largest_k"
 _MAX_PARAMETERS = 200_000_000
 """Of all heads of a file: about 400 MB. A header that asks for more is damaged, not large."""
 
@@ -140,10 +141,21 @@ class SceneMap:
         if self.global_encoder is not None:
             for name, tensor in self.global_encoder.tensors().items():
                 tensors[f"{_GLOBAL}{name}"] = tensor.detach().cpu().half().contiguous()
+            if (components_kd := tensors.get(_COMPONENTS)) is not None:
+                tensors[_COMPONENTS], tensors[_LARGEST] = _as_int8(components_kd.float())
         if self.landmarks is not None:
             for name, tensor in self.landmarks.tensors().items():
                 tensors[f"{_LANDMARKS}{name}"] = tensor.detach().cpu().contiguous()
         return tensors
+
+
+def _as_int8(rows_kd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row by its largest number, which becomes 127, and that number (k,): the projection of a
+    VLAD, half a megabyte in place of one.
+    """
+    largest_k = rows_kd.abs().amax(dim=1).half()
+    unit_kd = rows_kd / largest_k.float().clamp(min=1e-7)[:, None]
+    return (127.0 * unit_kd).round().clamp(-127, 127).to(torch.int8), largest_k
 
 
 def _head_prefixes(heads: int) -> list[str]:
@@ -200,8 +212,13 @@ def _rebuild_global_encoder(
     if name.source == "none":
         return None
     parts = {
-        k.removeprefix(_GLOBAL): v.float() for k, v in tensors.items() if k.startswith(_GLOBAL)
+        k.removeprefix(_GLOBAL): v.float()
+        for k, v in tensors.items()
+        if k.startswith(_GLOBAL) and k != _LARGEST
     }
+    if _LARGEST in tensors:
+        components = _COMPONENTS.removeprefix(_GLOBAL)
+        parts[components] = parts[components] / 127.0 * tensors[_LARGEST].float()[:, None]
     encoder: VladEncoder | DescriptorCentres
     if name.r2former:
         encoder = DescriptorCentres(**parts)
