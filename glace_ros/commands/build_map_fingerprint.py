@@ -131,6 +131,7 @@ def _of_config(config: MapBuilderConfig) -> dict[str, Any]:
         "refinement": asdict(config.refinement),
         **of_views(config.buffer, config.augmentation, config.triangulation),
         **_of_landmarks(config.landmarks),
+        **{f"tracks.{name}": value for name, value in vars(config.tracks).items()},
         **_of_head(config.head),
         **_of_trainer(config.trainer),
     }

@@ -164,14 +164,12 @@ def _localized_frames(
             windows or args.odometry or scene_map.metadata.readout_s
         ):
             try:
-                odometry = closing.enter_context(open_odometry(reader, args.odometry))
+                what = "--window" if windows else "the map's rolling shutter"
+                odometry = closing.enter_context(open_odometry(reader, args.odometry, what))
             except RecordingError as error:
                 if windows or args.odometry:
                     raise
-                console.print(
-                    f"note: the camera's rolling shutter is not accounted for: {error}",
-                    highlight=False,
-                )
+                console.print(f"note: {error}", highlight=False)
             else:
                 console.print(f"odometry: {odometry.info.pose_source}", highlight=False)
         _print_truth(console, reader, scene_map.metadata)

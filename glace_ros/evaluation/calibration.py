@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 
+_LOWEST_NINE_TENTHS = 0.864
+"""Mean of chi-square with 6 degrees of freedom over 6 below its 90 % quantile q: that is
+F_8(q) / 0.9, where F_8 is the distribution function with 8 degrees (Johnson, Kotz, Balakrishnan,
+Continuous Univariate Distributions 1, chapter 18)."""
 GROSS_ERROR = (0.5, 10.0)
 """(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
 
@@ -90,10 +94,13 @@ def covariance_scale(frames: Sequence[LocalizedFrame]) -> float:
     """What makes the mean NEES of these held-out frames that of a consistent filter, at least 1.
 
     The residuals of neighbouring patches err together, which the solver's Jacobian cannot know.
-    The largest tenth is left out, so that one wrong pose does not blur all others. 1 where fewer
-    than five frames can tell.
+    The largest tenth is left out, so that one wrong pose does not blur all others, and what that
+    leaves out of a consistent filter's is added. Frames are few: of what they may mean, the scale
+    is a standard error more than the most likely, since a pose that says too little of its error
+    is worse than one that says too much. 1 where fewer than five frames can tell.
     """
     nees = sorted(value for frame in frames if (value := frame.nees) is not None)
     if len(nees) < 5:
         return 1.0
-    return max(1.0, float(np.mean(nees[: math.ceil(0.9 * len(nees))])))
+    lowest = np.array(nees[: math.ceil(0.9 * len(nees))]) / _LOWEST_NINE_TENTHS
+    return max(1.0, float(lowest.mean() + lowest.std(ddof=1) / math.sqrt(len(lowest))))

@@ -99,11 +99,14 @@ class WindowFrames:
         return [(f"window of {self._images}: {what}", value) for what, value in rows]
 
 
-def open_odometry(reader: RecordingReader, source: str | None) -> RecordingReader:
+def open_odometry(
+    reader: RecordingReader, source: str | None, what: str = "--window"
+) -> RecordingReader:
     """A reader of the same bag whose poses are those of odometry.
 
     reader: of the bag.
     source: an odometry topic or `tf:FRAME`; None: the bag's only odometry, else `tf:odom`.
+    what: needs it.
     Raises RecordingError where there is none.
     """
     info = reader.info
@@ -119,7 +122,7 @@ def open_odometry(reader: RecordingReader, source: str | None) -> RecordingReade
         return reader.with_poses_of(source)
     except RecordingError as error:
         raise RecordingError(
-            f"there is no odometry between its images: {error}; choose it with --odometry"
+            f"{what} needs odometry between the images: {error}; choose it with --odometry"
         ) from error
 
 

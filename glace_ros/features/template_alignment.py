@@ -114,10 +114,10 @@ class _Windows(NamedTuple):
         across_mk = 0.5 * (shown_mss[:, inside, 2:] - shown_mss[:, inside, :-2])
         down_mk = 0.5 * (shown_mss[:, 2:, inside] - shown_mss[:, :-2, inside])
         weight_mk = seen_mk / np.maximum(seen_mk.sum(axis=1, keepdims=True), 1.0)
-        window_mk = shown_mss[:, inside, inside].reshape(count, -1)
+        window_mk = shown_mss[:, inside, inside].reshape(count, _WINDOW_PX**2)
         template_mk, length_m1 = _normalised(window_mk, weight_mk, seen_mk)
         moves = [
-            _unexplained(gradient_mk.reshape(count, -1), template_mk, weight_mk, seen_mk)
+            _unexplained(gradient_mk.reshape(count, _WINDOW_PX**2), template_mk, weight_mk, seen_mk)
             for gradient_mk in (across_mk, down_mk)
         ]
         # the smaller eigenvalue, and the inverse, of two by two numbers
@@ -175,7 +175,7 @@ def _shown(
         seen_nss[:, inside, 2:] & seen_nss[:, inside, :-2]
         & seen_nss[:, 2:, inside] & seen_nss[:, :-2, inside]
     )  # fmt: skip
-    return shown_nm, known_nss.reshape(count, -1).astype(np.float32)
+    return shown_nm, known_nss.reshape(count, _WINDOW_PX**2).astype(np.float32)
 
 
 def _unexplained(

@@ -13,7 +13,12 @@ import torch
 from scipy.spatial import cKDTree
 
 from glace_ros.localization.localizer_config import LandmarkRefinementConfig
-from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
+from glace_ros.localization.pose_solver import (
+    PoseSolution,
+    PoseSolverConfig,
+    solve_near,
+    solve_pose,
+)
 from glace_ros.maps.landmarks import COARSE
 
 if TYPE_CHECKING:
@@ -65,7 +70,9 @@ def refine_pose(
         refine_px=config.refine_px, seed=config.seed,
     )  # fmt: skip
 
-    def solved(pose: Pose, radius_px: float, patches: int) -> RefinedPose | None:
+    def solved(
+        pose: Pose, radius_px: float, patches: int, *, near: bool = False
+    ) -> RefinedPose | None:
         pixels_n2, points_n3, index_n = _match(
             pose, features.head(patches), landmarks, camera, radius_px, config
         )
@@ -74,7 +81,10 @@ def refine_pose(
         if shutter:
             depth_n = pose.inverse().transform(points_n3)[:, 2]
             pixels_n2 = shutter.at_middle(pixels_n2, depth_n, camera)
-        solution = solve_pose(pixels_n2, points_n3, camera, solver)
+        if near:
+            solution = solve_near(pose, pixels_n2, points_n3, camera, solver)
+        else:
+            solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None
         agree_n = solution.inlier_n
@@ -85,7 +95,7 @@ def refine_pose(
     refined = solved(map_from_camera, *first) or solved(map_from_camera, config.wide_px, first[1])
     for radius_px, patches in narrower:
         if refined is not None:
-            refined = solved(refined.solution.map_from_camera, radius_px, patches)
+            refined = solved(refined.solution.map_from_camera, radius_px, patches, near=True)
     return refined
 
 

@@ -81,10 +81,6 @@ class TemplateConfig:
     """Templates that are aligned, evenly of those in view: more cost time and change little."""
     min_inliers: int = 30
     """With fewer the pose stays as it is."""
-    max_iterations: int = 500
-    """Of RANSAC."""
-    seed: int = 0
-    """Of RANSAC."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +116,9 @@ class LocalizerConfig:
 
     points: int = 1000
     """Local features of an image that points are predicted of, best first."""
+    first_points: int = 400
+    """Of these, the best, as many as a pose is solved from that landmarks then verify; where they
+    do not, all count."""
     ransac_px: float = 10.0
     """In the encoded image, from which a point is no inlier."""
     max_iterations: int = 2000

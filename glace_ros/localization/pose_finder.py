@@ -57,7 +57,19 @@ class PoseFinder:
         start: perf_counter() from which the result's seconds count.
         """
         pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
-        coarse = solve_pose(pixels_n2, points_n3, regression.camera, self._solver_config())
+        solver, best = self._solver_config(), slice(self._config.first_points)
+        if self._scene_map.landmarks and self._config.refinement:
+            first = solve_pose(pixels_n2[best], points_n3[best], regression.camera, solver)
+            coarse = first and seen_from(
+                first.map_from_camera, pixels_n2, points_n3, regression.camera, solver.ransac_px
+            )
+            if coarse is not None:
+                found = self._judged(
+                    coarse, pixels_n2, points_n3, regression, camera, start, self._config
+                )
+                if isinstance(found, PoseEstimate) and found.landmark_verified:
+                    return found
+        coarse = solve_pose(pixels_n2, points_n3, regression.camera, solver)
         if coarse is None:
             seconds = time.perf_counter() - start
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)

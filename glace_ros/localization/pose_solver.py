@@ -84,6 +84,34 @@ def solve_pose(
     return seen_from(map_from_camera, pixels_n2, points_n3, camera, config.ransac_px)
 
 
+def solve_near(
+    map_from_camera: Pose,
+    pixels_n2: NDArray[np.float64],
+    points_n3: NDArray[np.float64],
+    camera: Camera,
+    config: PoseSolverConfig,
+) -> PoseSolution | None:
+    """The same from a pose that is right to some pixels, which the last refinement mends alone;
+    None where fewer than four points agree.
+
+    map_from_camera: that pose, from the map's origin.
+    pixels_n2, points_n3, camera: as of `solve_pose`, all finite.
+    config: of the last refinement, and from which a point does not agree.
+    """
+    if len(pixels_n2) < 4:
+        return None
+    camera_from_map = map_from_camera.inverse()
+    start = poselib.CameraPose()
+    start.R, start.t = camera_from_map.rotation_33, camera_from_map.translation_3
+    found, _ = poselib.refine_absolute_pose(
+        pixels_n2, points_n3, start, described_to_poselib(camera), options_of_poselib(config)[1]
+    )
+    refined = pose_of_poselib(found)
+    if refined is None:
+        return None
+    return seen_from(refined, pixels_n2, points_n3, camera, config.ransac_px)
+
+
 def described_to_poselib(camera: Camera) -> dict[str, object]:
     """The pinhole as PoseLib takes it."""
     return {

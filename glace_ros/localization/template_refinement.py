@@ -12,7 +12,7 @@ import numpy as np
 
 from glace_ros.features.template_alignment import align_templates
 from glace_ros.geometry.camera import projection_by_point
-from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_pose
+from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_near
 from glace_ros.maps.landmark_templates import image_from_template
 
 if TYPE_CHECKING:
@@ -88,11 +88,8 @@ def align_pose(
     found_m2 = aligned.pixels_n2[good_m]
     if shutter:
         found_m2 = shutter.at_middle(found_m2, in_camera_m3[good_m, 2], camera)
-    solver = PoseSolverConfig(
-        ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,
-        refine_px=config.refine_px, seed=config.seed,
-    )  # fmt: skip
-    solution = solve_pose(found_m2, points_m3[good_m], camera, solver)
+    solver = PoseSolverConfig(ransac_px=config.inlier_px, refine_px=config.refine_px)
+    solution = solve_near(map_from_camera, found_m2, points_m3[good_m], camera, solver)
     if solution is None or solution.inliers < config.min_inliers:
         return None
     return AlignedPose(solution, points_m3[good_m][solution.inlier_n])

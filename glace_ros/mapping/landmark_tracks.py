@@ -70,7 +70,7 @@ class LandmarkTrackConfig:
     """From a landmark's projection to where its picture is aligned."""
     min_views: int = 3
     """That agree."""
-    templates: int = 8_000
+    templates: int = 9_500
     """Of a map of few views: more make it larger, and poses hardly more exact."""
     per_view: int = 30
     """So many for each of many views."""

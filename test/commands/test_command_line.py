@@ -268,7 +268,7 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
 ):
     poses = iter([True] * 4 + [False] * IMAGES)
 
-    def accepting_four(self, image_rgb_hwc, camera):
+    def accepting_four(self, image_rgb_hwc, camera, motion=None):
         if not next(poses):
             return FEW_INLIERS
         return PoseEstimate(
@@ -294,7 +294,7 @@ def test_aligned_poses_are_scored_beside_the_plain_ones(built, bag, tmp_path, ca
     stamps = iter(START_NS + IMAGE_OFFSET_NS + i * IMAGE_PERIOD_NS for i in range(IMAGES))
     truth_from_map = Pose.from_planar(7.0, -3.0, 1.0)
 
-    def in_the_map(self, image_rgb_hwc, camera):
+    def in_the_map(self, image_rgb_hwc, camera, motion=None):
         stamp_ns = next(stamps)
         if stamp_ns == START_NS + IMAGE_OFFSET_NS:
             return FEW_INLIERS

@@ -69,7 +69,7 @@ MISTAKES = [
     ("evaluate --map {map} --bag {bag} --submission {new}", "--submission needs --scene"),
     ("evaluate --map {map} --bag {bag} --align rigid --foreign", "--align and --foreign contra"),
     ("evaluate --map {map} --scene {scene} --window 8", "--window needs --bag"),
-    ("evaluate --map {map} --bag {bag} --odometry /odom", "--odometry needs --window"),
+    ("evaluate --map {map} --scene {empty} --odometry /odom", "--odometry needs --bag"),
     ("evaluate --map {map} --bag {bag} --window 8 --odometry /no", "no topic /no.*--odometry"),
     ("import_map --encoder {none} --head {text} --output {new}", "no weights {none}"),
     ("import_map --encoder {empty} --head {text} --output {new}", "no weights {empty}"),

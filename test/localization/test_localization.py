@@ -288,7 +288,9 @@ def seeing(localizer: Localizer, pixel_noise=0.5, count=200, outliers=0) -> Loca
         torch.from_numpy(pixels_n2).float(),
         torch.ones(count),
     )
-    localizer.regress = lambda image, camera: Regression(features, [points_n3], working)
+    localizer.regress = lambda image, camera, motion=None: Regression(
+        features, [points_n3], working
+    )
     return localizer
 
 
@@ -386,7 +388,7 @@ def test_landmarks_make_the_pose_exact_where_the_head_is_not(weights_hash):
     errors_m = []
     for config in (LocalizerConfig(refinement=None), LocalizerConfig()):
         localizer = Localizer(scene_map, config, device="cpu")
-        localizer.regress = lambda image, camera: rough
+        localizer.regress = lambda image, camera, motion=None: rough
         found = localizer.localize(IMAGE, CAMERA)
         assert (found.landmarks > 150) == (config.refinement is not None)
         errors_m.append(found.map_from_camera.distance_m(TRUTH))
@@ -469,7 +471,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
         here_n3 + (0.0 if descriptor_G @ right_G > descriptor_G @ wrong_G else apart_3)
     )[None]
     wrong = regression._replace(points_hn3=[here_n3 + apart_3], descriptor_G=own_G)
-    localizer.regress = lambda image, camera: wrong
+    localizer.regress = lambda image, camera, motion=None: wrong
     found = localizer.localize(IMAGE, CAMERA)
     distance_m = found.map_from_camera.distance_m(TRUTH)
     if places is None:

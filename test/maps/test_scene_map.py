@@ -86,8 +86,13 @@ def test_the_vocabulary_travels_with_the_map(tmp_path):
     patches = LocalFeatures(descriptors(), torch.zeros(50, 2), torch.linspace(1, 0.1, 50))
     descriptor_G = scene_map.global_encoder.encode(patches)
     for name, tensor in scene_map.global_encoder.tensors().items():
-        assert torch.equal(again.global_encoder.tensors()[name], tensor)
-    assert torch.allclose(again.global_encoder.encode(patches), descriptor_G, atol=1e-6)
+        kept = again.global_encoder.tensors()[name]
+        if name == "components_kd":  # to half a 127th of the largest number of its row, and fp16
+            rounding_k1 = tensor.abs().amax(dim=1, keepdim=True) * (0.5 / 127 + 1e-3)
+            assert ((kept - tensor).abs() <= rounding_k1).all()
+        else:
+            assert torch.equal(kept, tensor)
+    assert torch.allclose(again.global_encoder.encode(patches), descriptor_G, atol=0.02)
     before_n3 = scene_map.points(patches.descriptors_nC, descriptor_G)
     assert torch.equal(again.points(patches.descriptors_nC, descriptor_G), before_n3)
     # and it matters

@@ -62,7 +62,7 @@ MANY = settings(
 class Accepting:
     """A localizer that finds a pose in every image that a real one could be given."""
 
-    def localize(self, image_rgb_hwc, camera):
+    def localize(self, image_rgb_hwc, camera, motion=None):
         assert image_rgb_hwc.dtype == np.uint8
         assert image_rgb_hwc.shape == (camera.height_px, camera.width_px, 3)
         if image_rgb_hwc[0, 0, 0] < 100:
@@ -325,7 +325,7 @@ def test_what_is_given_of_the_camera_holds_instead_of_what_comes(tmp_path):
     seen = []
 
     class Remembering(Accepting):
-        def localize(self, image_rgb_hwc, camera):
+        def localize(self, image_rgb_hwc, camera, motion=None):
             seen.append((image_rgb_hwc, camera))
             return super().localize(image_rgb_hwc, camera)
 

@@ -37,7 +37,7 @@ class HeldLocalizer(FakeLocalizer):
         self.begun, self.free = Event(), Event()
         self.free.set()
 
-    def localize(self, image_rgb_hwc, camera):
+    def localize(self, image_rgb_hwc, camera, motion=None):
         self.begun.set()
         assert self.free.wait(40.0)
         return super().localize(image_rgb_hwc, camera)

@@ -46,7 +46,7 @@ class FakeLocalizer:
     def still_computes(self):
         return not self._broken
 
-    def localize(self, image_rgb_hwc, camera):
+    def localize(self, image_rgb_hwc, camera, motion=None):
         assert image_rgb_hwc.shape == (camera.height_px, camera.width_px, 3)
         what, x, y, z, *quaternion_xyzw = np.frombuffer(image_rgb_hwc.tobytes()[:64])
         self._broken = self._broken or what == BREAK

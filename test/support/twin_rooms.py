@@ -64,7 +64,7 @@ class TwinRooms:
         )
         scene_map = SceneMap(plain.metadata, plain.heads, None, self.landmarks)
         self.localizer = Localizer(scene_map, LocalizerConfig(), "cpu")
-        self.localizer.regress = lambda image, camera: self._shown
+        self.localizer.regress = lambda image, camera, motion=None: self._shown
         self.windows = WindowLocalizer(self.localizer, config)
         self._shown: Regression | None = None
 

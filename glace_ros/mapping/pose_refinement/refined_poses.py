@@ -139,7 +139,7 @@ class RefinedPoses:
         return {
             "map_from_camera_v34": torch.from_numpy(stack(self.map_from_camera)),
             "told": torch.frombuffer(text, dtype=torch.uint8),
-            "intrinsics_34": torch.from_numpy(np.stack(self.intrinsics)),
+            "intrinsics": torch.from_numpy(np.hstack(self.intrinsics)),
         }
 
     @staticmethod
@@ -150,11 +150,13 @@ class RefinedPoses:
         found = told["findings"]
         found["loops"] = [(first, second) for first, second in found["loops"]]
         found["moved_most"] = [(view, metres, deg) for view, metres, deg in found["moved_most"]]
+        intrinsics = tensors["intrinsics"].numpy()
+        values_4, sigmas_4, border_4 = np.split(intrinsics[:12], 3)
         return RefinedPoses(
             [Pose(matrix_34[:, :3], matrix_34[:, 3]) for matrix_34 in matrices_v34],
             RefinementFindings(**found),
             PoseConsistency(**told["consistency"]),
-            IntrinsicsEstimate(*tensors["intrinsics_34"].numpy()),
+            IntrinsicsEstimate(values_4, sigmas_4, border_4, *intrinsics[12:].tolist()),
         )
 
 

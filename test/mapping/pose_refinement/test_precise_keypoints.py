@@ -17,7 +17,7 @@ from glace_ros.mapping.pose_refinement.precise_keypoints import (
     precise_keypoints,
 )
 from glace_ros.mapping.pose_refinement.refinement_config import PRECISE, PoseRefinementConfig
-from glace_ros.mapping.view_refinement import precise_keypoints_of
+from glace_ros.mapping.view_refinement import ViewImages, precise_keypoints_of
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -82,9 +82,8 @@ def test_each_view_gets_those_of_its_own_image():
         for drive, stamp_ns in reversed(pictures):
             yield SimpleNamespace(drive=drive, stamp_ns=stamp_ns)
 
-    found = precise_keypoints_of(
-        Views(), images_at, lambda image: pictures[image.drive, image.stamp_ns], PRECISE
-    )
+    images = ViewImages(Views(), images_at, lambda image: pictures[image.drive, image.stamp_ns])
+    found = precise_keypoints_of(Views(), images, PRECISE)
     assert asked == [set(places)]
     assert found[1] is NONE
     for number, place in enumerate(places):
