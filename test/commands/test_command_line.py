@@ -289,6 +289,31 @@ def test_every_pose_in_a_place_that_the_map_does_not_show_is_a_false_one(
     assert re.search(rf"refused: n inliers of n points, fewer than n +│ {IMAGES - 4} ", table)
 
 
+def test_what_the_truth_says_of_the_motion_is_not_for_the_localizer(
+    built, bag, tmp_path, capsys, monkeypatch
+):
+    """A robot knows its odometry alone, and that only where the map has a use for it."""
+    motions = []
+
+    def remembering(self, image_rgb_hwc, camera, motion=None):
+        motions.append(motion())
+        return FEW_INLIERS
+
+    monkeypatch.setattr(Localizer, "localize", remembering)
+    map_file = tmp_path / "rolling.glace"
+    words = ["--bag", str(bag), "--map"]
+    assert evaluate([*words, str(built[0])]) == 0
+    assert motions == [None] * IMAGES
+    motions.clear()
+    SceneMap.load(built[0]).with_metadata(readout_s=0.02).save(map_file)
+    assert evaluate([*words, str(map_file), "--odometry", "/odom"]) == 0
+    assert "odometry: /odom" in capsys.readouterr().err
+    known = [motion for motion in motions if motion is not None]
+    assert len(known) >= IMAGES - 2
+    middle = known[len(known) // 2]
+    assert 0.05 < np.linalg.norm(middle.moving_3) < 3.0
+
+
 def test_aligned_poses_are_scored_beside_the_plain_ones(built, bag, tmp_path, capsys, monkeypatch):
     """A map in odometry's frame and scale: each pose is right there, one is not, one is missing."""
     stamps = iter(START_NS + IMAGE_OFFSET_NS + i * IMAGE_PERIOD_NS for i in range(IMAGES))

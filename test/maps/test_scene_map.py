@@ -199,7 +199,8 @@ def test_what_was_given_of_the_camera_survives_and_its_lens_is_no_part_of_it(tmp
         assert metadata.camera == camera
         assert metadata.camera.lens is None
     header = tiny_map().metadata.as_header()
-    assert not {"value_range", "camera_pose"} & set(header)  # as files were before
+    # as files were before
+    assert not {"value_range", "camera_pose", "readout_s"} & set(header)
     assert "lens" not in header["camera"]
     header = given.metadata.as_header() | {"value_range": {"low": 9, "high": 3}}
     with pytest.raises(ValueError, match="9 to 3 is no range"):
@@ -481,3 +482,15 @@ def test_landmarks_that_do_not_fit_are_refused(tmp_path, whole, landmarks):
     else:
         (tmp_path / "map.glace").write_bytes(data)
         assert len(SceneMap.load(tmp_path / "map.glace").landmarks) == 8
+
+
+def test_a_rolling_shutter_is_that_of_the_maps_camera(tmp_path):
+    camera = Camera(640, 480, 500.0, 505.0, 320.0, 240.0)
+    given = tiny_map(camera=camera, readout_s=-0.018)
+    given.save(tmp_path / "map.glace")
+    metadata = SceneMap.load(tmp_path / "map.glace").metadata
+    assert metadata.readout_of(camera.scaled_to(320, 240)) == -0.018
+    assert metadata.readout_of(Camera(640, 480, 510.0, 505.0, 320.0, 240.0)) == 0.0
+    assert tiny_map(readout_s=0.01).metadata.readout_of(camera) == 0.0
+    with pytest.raises(ValueError, match="readout time"):
+        MapMetadata.from_header(given.metadata.as_header() | {"readout_s": 3.0}, tmp_path)

@@ -179,9 +179,16 @@ class Moving:
 
 def test_what_a_calibrated_map_knows_of_the_camera_is_applied():
     """Mount and exposure; of the map's camera alone."""
+    asked = []
+
+    class Asking(Accepting):
+        def localize(self, image_rgb_hwc, camera, motion=None):
+            asked.append(motion())
+            return super().localize(image_rgb_hwc, camera)
+
     correction = MountCorrection.of(Pose.from_planar(0.03, 0.0, 0.1), -0.04)
     locator = BaseLocator(
-        LocalizeParameters(max_image_age=0.5, odom_frame_id="odom"), Accepting(), Moving(),
+        LocalizeParameters(max_image_age=0.5, odom_frame_id="odom"), Asking(), Moving(),
         lambda frame: correction if frame == "camera" else None,
     )  # fmt: skip
     message = Image(width=32, height=24, encoding="rgb8", step=96, data=bytes([200]) * (24 * 96))
@@ -195,12 +202,20 @@ def test_what_a_calibrated_map_knows_of_the_camera_is_applied():
     expected = Pose.from_planar(1.0, 2.0, 0.3) @ correction.pose.inverse()
     assert located.map_from_base.distance_m(expected) < 1e-9
     assert located.map_from_base.angle_rad(expected) < 1e-6
+    # the localizer may ask how the camera moved when it was exposed: 1 m/s along the base's x
+    moving_3 = correction.pose.rotation_33.T @ [1.0, 0.0, 0.0]
+    assert asked[-1].moving_3 == pytest.approx(moving_3, abs=1e-6)
+    assert asked[-1].turning_3 == pytest.approx(np.zeros(3), abs=1e-6)
     message.header.frame_id = "other"
     other = BaseLocator(
         LocalizeParameters(max_image_age=0.5), Accepting(), Moving(), lambda _: None
     ).locate(image, NOW_NS)
     assert other.exposure_ns is None
     assert other.map_from_base.distance_m(Pose.from_planar(1.0, 2.0, 0.3)) < 1e-9
+    # without odometry nobody knows
+    parameters = LocalizeParameters(max_image_age=0.5, odom_frame_id="nowhere", tf_broadcast=False)
+    BaseLocator(parameters, Asking(), Frames()).locate(image, NOW_NS)
+    assert asked[-1] is None
 
 
 class FakeNode:

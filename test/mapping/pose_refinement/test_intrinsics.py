@@ -39,6 +39,8 @@ def test_by_true_poses_the_camera_is_found_and_the_shutter_does_not_matter(reado
     assert correction.centre_x * recorded_2[0] == pytest.approx(2.0, abs=0.3)
     assert correction.centre_y * recorded_2[1] == pytest.approx(-1.0, abs=0.3)
     assert "fx is 0.98" in found.sentence()
+    assert found.readout_s == pytest.approx(readout_s, abs=0.0015)
+    assert found.as_json()["readout_ms"] == 1e3 * found.readout_s
 
 
 def test_of_a_right_camera_nothing_is_said():
@@ -68,6 +70,14 @@ def test_a_drive_that_shows_too_little_says_nothing():
     found = estimate(seen(focal_ratio=0.985)[:6])
     assert found.correction is None
     assert np.isinf(found.sigmas_4).all()
+
+
+def test_a_shutter_counts_where_it_is_sure_and_long_enough():
+    unknown = IntrinsicsEstimate(np.zeros(4), np.full(4, np.inf), BORDER_4)
+    assert unknown.readout_s == 0.0
+    assert unknown._replace(shutter_s=-0.02, shutter_sigma_s=0.004).readout_s == -0.02
+    assert unknown._replace(shutter_s=0.02, shutter_sigma_s=0.006).readout_s == 0.0
+    assert unknown._replace(shutter_s=0.002, shutter_sigma_s=1e-4).readout_s == 0.0
 
 
 def test_what_is_sure_but_too_small_to_matter_is_left():
