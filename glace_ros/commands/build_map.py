@@ -155,7 +155,7 @@ def _build(request: BuildRequest) -> int:
     if request.json:
         write_json(request.json, metrics)
     print_result(output, metrics, report)
-    return validation.exit_code()
+    return validation.exit_code(why=poses.misfit)
 
 
 def _encode(

@@ -37,7 +37,7 @@ def print_survey(
     for number, drive in enumerate(reader.drives):
         if len(reader.drives) > 1:
             print(f"drive {number + 1} of {len(reader.drives)}, {reader.names[number]}")
-        sample = PoseSample(drive.info.image_count, config, device)
+        sample = PoseSample(drive, config, device)
         print(describe(survey(drive, selection, sample.add)))
         if said := sample.sentence():
             print(said)
