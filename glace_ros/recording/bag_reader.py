@@ -128,7 +128,10 @@ class RecordingReader(PosedImageReader):
 
     def pose_stamps_n(self) -> NDArray[np.int64]:
         """Stamps (n,) in ns, ascending, of the base's poses; empty where it never moves."""
-        moving = [link.stamps_n for link in self._links() if not link.is_static]
+        links = [link for link in self._links() if not link.is_static]
+        moving = [link.stamps_n for link in links]
+        if self._track is None:  # what hung from another parent for a while, too
+            moving = [self._tree.stamps_n(link.name.split("->")[1]) for link in links]
         return max(moving, key=len, default=np.empty(0, np.int64))
 
     def pose_jumps(self) -> list[PoseJump]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
+from glace_ros.recording.recording_time import clock
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 from glace_ros.ros_messages.reading import (
     frame_of,
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 # More samples than this (about 300 MB) are not stored without knowing that they are needed.
 _MAX_SAMPLES = 3_000_000
+
+_MAX_REFUSED = 100_000
+"""Transforms that contradict others and are kept until all are there."""
+
+_SPANS_SAID = 4
 
 _SAME_MOUNT_M, _SAME_MOUNT_RAD = 1e-4, 1e-4
 """Static transforms of two topics that differ by less are one."""
@@ -52,6 +58,8 @@ class TransformTrack:
         """Stamp minus time of recording, of calibrations and of poses and transforms."""
         self.conflicts: Counter[str] = Counter()
         """Transforms that contradict others, by the tree's sentence."""
+        self._refused: list[tuple[str, str, int, Pose]] = []
+        self._of_strays: list[str] = []
         self.overflowed = False
         """Whether there were too many transforms to store all."""
         self._only = only
@@ -98,7 +106,45 @@ class TransformTrack:
         except ValueError:
             self.unusable[f"{parent}->{child}"] += 1
         except TransformError as error:
-            self.conflicts[str(error)] += 1
+            if stamp is not None and len(self._refused) < _MAX_REFUSED:
+                self._refused.append((parent, child, stamp, pose))
+            else:
+                self.conflicts[str(error)] += 1
+
+    def settle(self) -> None:
+        """Once all are there: a parent that a frame has for an instant alone is a stray one, and
+        its samples had kept out those of the usual parent.
+        """
+        for parent, child, count, usual in self.tree.drop_stray_parents():
+            self._of_strays.append(
+                f"/tf: {count} transform{'s' if count > 1 else ''} {parent}->{child} left out: "
+                f"{child} hangs from {usual} in all others"
+            )
+        refused, self._refused = self._refused, []
+        for parent, child, stamp, pose in refused:
+            try:
+                self.tree.add(parent, child, stamp, pose)
+            except TransformError as error:
+                self.conflicts[str(error)] += 1
+
+    def parent_sentences(self, start_ns: int) -> list[str]:
+        """Which frames hung from one parent first and from another one later.
+
+        start_ns: 0:00 of the recording.
+        """
+        sentences = []
+        for child, spans in self.tree.parents_over_time().items():
+            when = [
+                f"{parent} from {clock((first - start_ns) / 1e9)} to "
+                f"{clock((last - start_ns) / 1e9)}"
+                for parent, first, last in spans
+            ]
+            more = f" and {len(when) - _SPANS_SAID} more" if len(when) > _SPANS_SAID else ""
+            sentences.append(
+                f"/tf: {child} hangs from {', '.join(when[:_SPANS_SAID])}{more}; an image has a "
+                "pose where the transforms of its time lead to the poses' frame"
+            )
+        return sentences
 
     def note_clock(self, message: BagMessage, camera_topic: str) -> None:
         """Takes down how far ahead of its recording the message is stamped, if it is stamped."""
@@ -131,6 +177,7 @@ class TransformTrack:
               for edge, n in self.unstamped.items()),
             *(f"/tf: {sentence} ({n} transforms left out)"
               for sentence, n in self.conflicts.items()),
+            *self._of_strays,
         ]  # fmt: skip
 
 
@@ -294,6 +341,7 @@ def read_tracks(
             camera_track.take(message.content)
         elif pose_track is not None:
             pose_track.take(message.content)
+    transforms.settle()
     if transforms.overflowed:
         frames = [camera_frame or camera_track.frame, *([pose_track.child] if pose_track else [])]
         needed = transforms.ancestors(frames)

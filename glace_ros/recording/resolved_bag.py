@@ -129,7 +129,8 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     _leave_out_strays(bag, transforms, track, [first_ns, *cameras.stamps_ns])
     start_ns, duration_s = _recorded_span(bag, transforms)
     camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
-    for note in transforms.notes() + cameras.notes():
+    zero_ns = first_ns if abs(first_ns - start_ns) > ONE_DAY_NS else start_ns
+    for note in transforms.notes() + transforms.parent_sentences(zero_ns) + cameras.notes():
         bag.note(note)
     tree, base_frame, carrier = transforms.tree, request.base_frame, camera_frame
     if request.base_from_camera is not None:

@@ -95,7 +95,6 @@ def test_where_poses_do_not_fit_the_images_the_map_is_bent_however_well_held_out
     assert bad.endswith("must. The poses drift: 3 of 40.")  # no more minutes would help
 
 
-
 def test_a_bad_map_is_not_usable():
     report = example_report(error_m=0.8)
     assert (report.verdict, verdict(report).level) == ("unusable", "bad")
