@@ -318,19 +318,22 @@ def read_tracks(
     tf_topics: Collection[str],
     max_gap_s: float,
     only: set[str] | None = None,
+    odometry: PoseTrack | None = None,
 ) -> TransformTrack:
-    """Fills the two tracks and returns those topics' transforms; a second pass only for huge /tf.
+    """Fills the tracks and returns those topics' transforms; a second pass only for huge /tf.
 
     camera_frame: by the images; empty where they do not say, and the calibration does.
     tf_topics: of which transforms are read.
     max_gap_s: as in `TransformTrack`.
     only: the second pass: transforms alone, and none but of these child frames.
+    odometry: poses of one more topic.
     Raises RecordingError where the bag cannot be read on.
     """
     transforms = TransformTrack(max_gap_s, only)
     wanted = set(tf_topics)
     if only is None:
-        wanted |= {camera_track.topic} | ({pose_track.topic} if pose_track else set())
+        wanted |= {camera_track.topic}
+        wanted |= {track.topic for track in (pose_track, odometry) if track}
     for message in bag.messages(wanted):
         if len(transforms.received_ns) < _MAX_SAMPLES:
             transforms.received_ns.append(message.received_ns)
@@ -339,11 +342,14 @@ def read_tracks(
             transforms.take(message.topic, message.content)
         elif message.topic == camera_track.topic:
             camera_track.take(message.content)
+        elif odometry is not None and message.topic == odometry.topic:
+            odometry.take(message.content)
         elif pose_track is not None:
             pose_track.take(message.content)
     transforms.settle()
     if transforms.overflowed:
-        frames = [camera_frame or camera_track.frame, *([pose_track.child] if pose_track else [])]
+        frames = [camera_frame or camera_track.frame]
+        frames += [track.child for track in (pose_track, odometry) if track]
         needed = transforms.ancestors(frames)
         return read_tracks(
             bag, camera_track, pose_track, camera_frame, tf_topics, max_gap_s, needed
