@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
+from glace_ros.recording.counted import counted
 from glace_ros.recording.lenient_reader import LenientReader
 from glace_ros.ros_messages.reading import VIDEO_DEFINITIONS
 
@@ -194,8 +195,8 @@ class BagFile:
             promised = self.topics[topic].count
             if seen[topic] != promised:
                 self.note(
-                    f"{topic}: {seen[topic]} messages were found where the bag's index promises "
-                    f"{promised}; the file is damaged in the middle"
+                    f"{topic}: {counted(seen[topic], 'message')} found where the bag's index "
+                    f"promises {promised}; the file is damaged in the middle"
                 )
             if self.unreadable[topic]:
                 self.note(f"{topic}: some messages are damaged and were left out")

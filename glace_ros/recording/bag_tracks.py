@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
+from glace_ros.recording.counted import are, counted
 from glace_ros.recording.recording_time import clock
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 from glace_ros.ros_messages.reading import (
@@ -117,7 +118,7 @@ class TransformTrack:
         """
         for parent, child, count, usual in self.tree.drop_stray_parents():
             self._of_strays.append(
-                f"/tf: {count} transform{'s' if count > 1 else ''} {parent}->{child} left out: "
+                f"/tf: {counted(count, 'transform')} {parent}->{child} left out: "
                 f"{child} hangs from {usual} in all others"
             )
         refused, self._refused = self._refused, []
@@ -171,11 +172,11 @@ class TransformTrack:
     def notes(self) -> list[str]:
         """What was wrong, as sentences."""
         return [
-            *(f"/tf: {n} transforms {edge} are not finite numbers, or a zero quaternion; left out"
+            *(f"/tf: {counted(n, 'transform')} {edge} {are(n)} not finite or no rotation; left out"
               for edge, n in self.unusable.items()),
-            *(f"/tf: {n} transforms {edge} have no time stamp; left out"
+            *(f"/tf: {counted(n, 'transform')} {edge} without a time stamp; left out"
               for edge, n in self.unstamped.items()),
-            *(f"/tf: {sentence} ({n} transforms left out)"
+            *(f"/tf: {sentence} ({counted(n, 'transform')} left out)"
               for sentence, n in self.conflicts.items()),
             *self._of_strays,
         ]  # fmt: skip
@@ -238,7 +239,10 @@ class PoseTrack:
 
     def notes(self) -> list[str]:
         """What was left out, as sentences."""
-        return [f"{self.topic}: {why}; {n} poses left out" for why, n in self.unusable.items()]
+        return [
+            f"{self.topic}: {why}; {counted(n, 'pose')} left out"
+            for why, n in self.unusable.items()
+        ]
 
 
 class CameraTrack:
@@ -302,10 +306,10 @@ class CameraTrack:
                 f"{self.topic} does not say how large the images are; they are "
                 f"{self._cameras[0].width_px}x{self._cameras[0].height_px}"
             )
-        if len(self._cameras) > 1:
+        if changes := len(self._cameras[1:]):
             notes.append(
-                f"{self.topic}: the calibration changes {len(self._cameras) - 1} times; each "
-                "image is read with the one in force"
+                f"{self.topic}: the calibration changes {counted(changes, 'time')}; each image "
+                "is read with the one in force"
             )
         return notes
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from glace_ros.geometry.pose import Pose, interpolate
 from glace_ros.geometry.transform_tree import TransformError
+from glace_ros.recording.counted import are, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,16 +89,15 @@ class CarriedPoses:
         said = []
         if count := len(self._bridged_ns):
             said.append(
-                f"{self._track.topic}: {count} gap{'s' * (count > 1)} between its poses, up to "
-                f"{max(self._bridged_ns) / 1e9:.1f} s long, {_are(count)} bridged by the odometry "
+                f"{self._track.topic}: {counted(count, 'gap')} between its poses, up to "
+                f"{max(self._bridged_ns) / 1e9:.1f} s long, {are(count)} bridged by the odometry "
                 f"of {self._name}"
             )
-        if self._contradicted:
+        if count := self._contradicted:
             said.append(
-                f"{self._track.topic}: {self._contradicted} "
-                f"gap{'s' * (self._contradicted > 1)} between its poses "
-                f"{_are(self._contradicted)} not bridged: {self._name} says that the robot went "
-                "elsewhere (a pose was set anew, or wheels slipped)"
+                f"{self._track.topic}: {counted(count, 'gap')} between its poses {are(count)} not "
+                f"bridged: {self._name} says that the robot went elsewhere (a pose was set anew, "
+                "or wheels slipped)"
             )
         return said
 
@@ -130,7 +130,3 @@ class CarriedPoses:
             way_n, way_m = np.arange(len(stamps_n), dtype=np.float64), float(len(stamps_n) - 1)
         corrections = first @ odometry[0].inverse(), last @ odometry[-1].inverse()
         self._gaps[before] = _Gap(corrections, stamps_n, way_n / way_m)
-
-
-def _are(count: int) -> str:
-    return "are" if count > 1 else "is"

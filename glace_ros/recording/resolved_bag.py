@@ -12,6 +12,7 @@ from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
 from glace_ros.recording.carried_poses import CarriedPoses
+from glace_ros.recording.counted import are, counted
 from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
@@ -317,8 +318,9 @@ def _recorded_span(bag: BagFile, transforms: TransformTrack) -> tuple[int, float
     if not others:
         return bag.start_ns, bag.duration_s
     bag.note(
-        f"{others} messages of poses, transforms or calibrations were recorded more than a day "
-        "off the others (the recorder's clock was not set yet); durations are without them"
+        f"{counted(others, 'message')} of poses, transforms or calibrations {are(others)} recorded "
+        "more than a day off the others (the recorder's clock was not set yet); durations are "
+        "without them"
     )
     return first_ns, (last_ns - first_ns) / 1e9
 
