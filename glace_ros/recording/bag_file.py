@@ -65,6 +65,16 @@ def _typestore() -> Typestore:
     return store
 
 
+def _require_sense(reader: LenientReader) -> None:
+    """Raises what it likes where what metadata.yaml says of topics and times is none."""
+    numbers = [reader.message_count, reader.start_time, reader.duration]
+    numbers += [info.msgcount for info in reader.topics.values()]
+    words = [*reader.topics, *(info.msgtype or "" for info in reader.topics.values())]
+    for value, kind in [*((n, int) for n in numbers), *((word, str) for word in words)]:
+        if not isinstance(value, kind):
+            raise ValueError(f"metadata has {value!r} where {kind.__name__} is needed")
+
+
 class BagFile:
     """A bag, read as a stream. It is open when it is made, and a context manager that closes it.
 
@@ -122,6 +132,7 @@ class BagFile:
                 default_typestore=_typestore(),
             )
             reader.open()
+            _require_sense(reader)
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
             raise RecordingError(cannot_open(self.path, paths, error)) from error
