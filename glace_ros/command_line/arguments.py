@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from glace_ros.geometry.pose import pose_of_text
+from glace_ros.ros_messages.camera_pose_file import read_camera_pose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +58,9 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def pose_text(text: str) -> str:
-    """An argument "x y z qx qy qz qw", of which `pose_of_text` makes a Pose."""
+    """An argument that `read_camera_pose` takes, as "x y z qx qy qz qw": what it stands for now."""
     try:
-        pose_of_text(text)
+        pose = read_camera_pose(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+    return " ".join(map(repr, pose.as_seven()))

@@ -91,6 +91,25 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what holds instead of a bag's calibration and mount."""
+    parser.add_argument(
+        "--camera-info",
+        metavar="FILE",
+        help="calibration of the camera where the bag has none, or a wrong one: YAML as ROS's "
+        "camera_calibration writes it, or Kalibr's camchain",
+    )
+    parser.add_argument(
+        "--camera-pose",
+        type=pose_text,
+        metavar="POSE",
+        help='the camera on the robot where the bag has no /tf_static, or a wrong one: "x y z qx '
+        'qy qz qw", of its optical frame (z forward) in the frame that odometry is of, else '
+        'base_footprint or base_link; or "FILE BASE CAMERA", these two frames in a URDF or in '
+        "transforms as ros2 topic echo prints them",
+    )
+
+
 def add_recording_arguments(
     parser: argparse.ArgumentParser, split: str, *, required: bool = True, several: bool = False
 ) -> None:
@@ -142,20 +161,7 @@ def add_recording_arguments(
         help="poses further apart are not interpolated, and images between them have none; left "
         f"out: {MAX_POSE_GAP_S:g}",
     )  # fmt: skip
-    parser.add_argument(
-        "--camera-info",
-        metavar="FILE",
-        help="calibration of the camera where the bag has none, or a wrong one: YAML as ROS's "
-        "camera_calibration writes it, or Kalibr's camchain",
-    )
-    parser.add_argument(
-        "--camera-pose",
-        type=pose_text,
-        metavar="POSE",
-        help='the camera on the robot where the bag has no /tf_static, or a wrong one: "x y z qx '
-        'qy qz qw", of its optical frame (z forward) in the frame that odometry is of, else '
-        "base_footprint or base_link",
-    )
+    add_camera_arguments(parser)
 
 
 def open_recording(

@@ -85,6 +85,7 @@ def _build(request: BuildRequest) -> int:
         output = request.writable_output()
         weights = weights_of(config)  # are they here: said before the images are counted
         print_source(console, reader, device)
+        said = list(reader.notes)
         blocks = blocks_of(reader, request.holdout)
         held_out = HeldOutImages(reader)
         image_count = reader.info.image_count
@@ -106,7 +107,7 @@ def _build(request: BuildRequest) -> int:
             images = record.watch(mapping_images(reader, selection, blocks, held_out, position))
             encoded = _encode(builder, images, collected, reader.info.image_count, saved, console)
             left_out = dict(reader.left_out)  # of this pass: the next one counts anew
-            print_left_out(console, reader, len(encoded.views), held_out)
+            print_left_out(console, reader, len(encoded.views), held_out, said)
             print_features(console, reader, collected)
             poses.refine(builder, encoded, saved, console)
             prepared = _prepare(builder, encoded, saved, console)
@@ -156,7 +157,7 @@ def _build(request: BuildRequest) -> int:
     if request.json:
         write_json(request.json, metrics)
     print_result(output, metrics, report)
-    return validation.exit_code()
+    return validation.exit_code(why=poses.misfit)
 
 
 def _encode(

@@ -14,6 +14,7 @@ from glace_ros.report.map_report_files import report_paths
 from glace_ros.report.words import place, why_weak
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -37,7 +38,7 @@ def print_survey(
     for number, drive in enumerate(reader.drives):
         if len(reader.drives) > 1:
             print(f"drive {number + 1} of {len(reader.drives)}, {reader.names[number]}")
-        sample = PoseSample(drive.info.image_count, config, device)
+        sample = PoseSample(drive, config, device)
         print(describe(survey(drive, selection, sample.add)))
         if said := sample.sentence():
             print(said)
@@ -49,7 +50,7 @@ def print_survey(
 
 
 def print_source(console: Console, reader: DrivesReader, device: torch.device) -> None:
-    """Which poses and images of each drive are used, and what is odd about them."""
+    """Which poses and images of each drive are used, and what is odd about them so far."""
     for name, drive in zip(reader.names, reader.drives, strict=True):
         info = drive.info
         console.print(
@@ -58,18 +59,29 @@ def print_source(console: Console, reader: DrivesReader, device: torch.device) -
             f"in {info.map_frame}; images: {info.image_topic}; on {device}",
             highlight=False,
         )
-    for note in reader.notes:
+    print_notes(console, reader.notes)
+
+
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """What is odd about a recording, but usable."""
+    for note in notes:
         console.print(f"note: {note}", highlight=False)
 
 
 def print_left_out(
-    console: Console, reader: DrivesReader, mapping: int, held_out: HeldOutImages
+    console: Console,
+    reader: DrivesReader,
+    mapping: int,
+    held_out: HeldOutImages,
+    said: Sequence[str],
 ) -> None:
-    """How the images are divided.
+    """How the images are divided, and what was found to be odd since the beginning.
 
     mapping: how many the map is made of.
     held_out: the images that validate it.
+    said: the notes that were printed.
     """
+    print_notes(console, [note for note in reader.notes if note not in said])
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
     few = len(held_out) < len(held_out.noted)
     console.print(

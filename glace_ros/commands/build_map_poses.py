@@ -9,16 +9,18 @@ import numpy as np
 
 from glace_ros.atomic_write import write_output
 from glace_ros.command_line.progress import progress_bar
-from glace_ros.commands.recorded_motions import motion_of, stretches_of
+from glace_ros.commands.recorded_motions import motion_of, pose_at, stretches_of
 from glace_ros.commands.refined_or_not import AUTO, ON, what_prevents, why_not
 from glace_ros.errors import MappingError
 from glace_ros.evaluation.pose_files import tum_line
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.landmark_tracks import ViewsShutter
+from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
 from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from glace_ros.mapping.build_steps import Encoded
     from glace_ros.mapping.map_builder import MapBuilder
     from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
-    from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
+    from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
     from glace_ros.mapping.resume.saved_work import SavedWork
     from glace_ros.maps.scene_map import SceneMap
     from glace_ros.ranks import Ranks
@@ -59,6 +61,8 @@ class PoseChoice:
         self._may_refine = request.refine_poses == AUTO and not cannot and bool(reader.info.topics)
         self.consistency: PoseConsistency | None = None
         """Of the poses with the images; None where that was not looked at."""
+        self._misfit = ""
+        """Of the recorded poses, where they are refined all the same."""
         self._intrinsics: IntrinsicsEstimate | None = None
         """By those poses."""
         self._corrects_intrinsics = request.refine_intrinsics == AUTO
@@ -124,6 +128,13 @@ class PoseChoice:
             if self.why and self._may_refine and drifts:
                 console.print(f"note: {self.consistency.sentence()}", highlight=False)
                 self.why = ""
+        fit = self.consistency is not None and self.consistency.fit_along_way
+        if self._can_check and not fit and self._look_for_cause(builder, encoded, motions):
+            if self._required and self.consistency:
+                self._misfit = f"as recorded, {self.consistency.sentence()}"
+                console.print(f"note: {self._misfit}", highlight=False)
+            else:  # images would bend poses that are right but for this
+                self.why = self.why or "they do not fit the images for a reason that is known"
         self._refuse_calibration()
         if self.why:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
@@ -154,9 +165,31 @@ class PoseChoice:
             console.print(sentence, highlight=False)
         self._say_whether_they_fit(console)
 
+    def _look_for_cause(
+        self, builder: MapBuilder, encoded: Encoded, motions: Sequence[RecordedMotion]
+    ) -> bool:
+        """Whether images tell what is wrong with recorded poses that do not fit them; keeps it."""
+
+        def at(view: int, offset_s: float) -> Pose | None:
+            drive, stamp_ns = self.places[view]
+            return pose_at(self._reader.drives[drive], stamp_ns, offset_s)
+
+        cause, info = builder.misfit_cause(encoded, motions, at), self._reader.info
+        if cause is None:
+            return False
+        found = self.consistency or PoseConsistency(cause.as_recorded, 0, 0)
+        said = cause.sentence(info.base_from_camera, info.camera.fx_px)
+        self.consistency = found._replace(cause=said)
+        return True
+
     def _say_whether_they_fit(self, console: Console) -> None:
         if self.consistency and not self.consistency.fits:
             console.print(f"note: {self.consistency.sentence()}", highlight=False)
+
+    @property
+    def misfit(self) -> str:
+        """Why the poses that the map is made with do not fit the images; empty where they do."""
+        return self.consistency.sentence() if self.consistency else ""
 
     @property
     def correction(self) -> MountCorrection | None:
@@ -234,7 +267,7 @@ class PoseChoice:
         consistency = self.consistency
         if consistency and not consistency.fits:
             sentences.append(consistency.sentence())
-        told["sentences"] = sentences
+        told["sentences"] = [*filter(None, [self._misfit]), *sentences]
         told["consistency"] = consistency.as_json() if consistency else None
         return {**told, "intrinsics": intrinsics}
 

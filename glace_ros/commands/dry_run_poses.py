@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.commands.recorded_motions import pose_at
 from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement.misfit_cause import misfit_cause, neighbours
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, epipolar_ratio
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
+    from glace_ros.recording.posed_image_reader import PosedImageReader
     from glace_ros.recording.posed_images import PosedImage
 
 _PAIRS = 24
@@ -24,16 +27,19 @@ _PAIRS = 24
 
 
 class PoseSample:
-    """Hand it all keyframes; it encodes a few.
+    """Hand it all keyframes; it encodes a few."""
 
-    images: of the recording, at most.
-    """
+    def __init__(
+        self, drive: PosedImageReader, config: MapBuilderConfig, device: torch.device
+    ) -> None:
+        """Raises WeightsError where the local encoder's weights are not here.
 
-    def __init__(self, images: int, config: MapBuilderConfig, device: torch.device) -> None:
-        """Raises WeightsError where the local encoder's weights are not here."""
-        self._config = config
-        self._every = max(2, images // _PAIRS)
+        drive: the recording.
+        """
+        self._drive, self._config = drive, config
+        self._every = max(2, drive.info.image_count // _PAIRS)
         self._count = 0
+        self._stamps_ns: list[int] = []
         self._views: list[RefinementView] = []
         name = LocalEncoderName.parse(config.local_encoder)
         self._encoder = (
@@ -51,6 +57,7 @@ class PoseSample:
             self._config.refinement.keypoints.count,
         )  # fmt: skip
         intrinsics_4 = np.array([camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px])
+        self._stamps_ns.append(image.stamp_ns)
         self._views.append(
             RefinementView(
                 found.descriptors_nC.float().cpu(), found.pixels_n2.double().cpu().numpy(),
@@ -68,8 +75,16 @@ class PoseSample:
             return ""
         found = PoseConsistency(ratio, 0, 0)
         if not found.fits:
+            info = self._drive.info
+            cause = misfit_cause(self._views, neighbours(self._views), self._pose_at)
+            if cause:
+                said = cause.sentence(info.base_from_camera, info.camera.fx_px)
+                found = found._replace(cause=said)
             return f"note: {found.sentence()}"
         return (
             f"fit:         {ratio:.0%} of what neighbouring images match lies where the poses say "
             "(85% of a good recording)"
         )
+
+    def _pose_at(self, view: int, offset_s: float) -> Pose | None:
+        return pose_at(self._drive, self._stamps_ns[view], offset_s)

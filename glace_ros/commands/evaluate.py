@@ -173,6 +173,7 @@ def _localized_frames(
             else:
                 console.print(f"odometry: {odometry.info.pose_source}", highlight=False)
         _print_truth(console, reader, scene_map.metadata)
+        said = list(reader.notes)
         correction = scene_map.metadata.calibration_of(reader.info.camera_frame)
         base_from_camera = reader.info.base_from_camera
         if correction:
@@ -188,6 +189,8 @@ def _localized_frames(
                 else:
                     frames.append(localize_frame(localizer, seen, base_from_camera))
                 advance()
+        for note in [note for note in reader.notes if note not in said]:
+            console.print(f"note: {note}", highlight=False)
         if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
     return frames, names

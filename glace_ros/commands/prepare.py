@@ -16,6 +16,7 @@ from glace_ros.atomic_write import write_output
 from glace_ros.command_line.output_files import require_writable
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
+from glace_ros.command_line.recording_options import add_camera_arguments
 from glace_ros.datasets.bag import write_posed_images
 from glace_ros.datasets.data_sets import (
     PublishedScene,
@@ -29,6 +30,7 @@ from glace_ros.datasets.published import write_scene
 from glace_ros.datasets.rooms import room_list
 from glace_ros.datasets.scene_writer import SceneWriter, scene_folder
 from glace_ros.errors import GlaceError, RecordingError
+from glace_ros.geometry.pose import pose_of_text
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.scene_folder import SPLITS
 
@@ -64,10 +66,18 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _prepare_bag(args: argparse.Namespace, console: Console) -> None:
     folder = args.destination / args.split
+    pose = None if args.camera_pose is None else pose_of_text(args.camera_pose)
+    if args.camera_info is not None and args.camera_info_topic is not None:
+        raise RecordingError("--camera-info and --camera-info-topic are both given: leave one out")
     with RecordingReader(
-        args.source, args.image_topic, args.camera_info_topic, args.pose_source
-    ) as reader:
+        args.source, args.image_topic, args.camera_info_topic, args.pose_source,
+        camera_info_file=args.camera_info, base_from_camera=pose,
+    ) as reader:  # fmt: skip
         made_from = {"bag": reader.content_hash(), "poses": reader.info.pose_source}
+        if args.camera_info is not None:
+            made_from["camera"] = repr(reader.info.camera)
+        if args.camera_pose is not None:
+            made_from["camera pose"] = args.camera_pose
         with scene_folder(folder, made_from) as writer:
             if writer:
                 with progress_bar(console, args.split, reader.info.image_count) as advance:
@@ -126,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     bag.add_argument("--split", default="train", choices=SPLITS, help="which part it becomes")
     for option in ("--image-topic", "--camera-info-topic", "--pose-source"):
         bag.add_argument(option, metavar="NAME", help="as in build_map")
+    add_camera_arguments(bag)
     for indoor in (
         _add_published(kinds, "7scenes", lambda args: seven_scenes_of(args.sfm)),
         _add_published(kinds, "12scenes", lambda args: twelve_scenes_of(args.sfm)),

@@ -99,3 +99,11 @@ def motion_of(
     except TransformError:
         pass
     return RecordedMotion(recorded, drive.info.base_from_camera, stretch, velocity_6)
+
+
+def pose_at(drive: PosedImageReader, stamp_ns: int, offset_s: float) -> Pose | None:
+    """map_from_camera so many seconds after a stamp; None where the recording has no pose then."""
+    try:
+        return drive.map_from_camera(stamp_ns + round(offset_s * 1e9))
+    except TransformError:
+        return None

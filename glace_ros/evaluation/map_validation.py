@@ -60,17 +60,18 @@ class MapValidation:
     localizer: Localizer
     """With the map, accepting any ratio of inliers."""
 
-    def exit_code(self, program: str = "build_map") -> int:
+    def exit_code(self, program: str = "build_map", why: str = "") -> int:
         """0, or FAILED_HELD_OUT of a map that is not usable; then stderr says why.
 
         program: in whose name.
+        why: where it is known, and what to do.
         """
         if self.usable is not False:
             return 0
         print(
             f"{program}: the map failed its check: under {USABLE_RECALL:.0%} of the "
-            "held-out frames came within 50 cm / 5 deg; record more views of the same places, "
-            "or give it more --minutes",
+            "held-out frames came within 50 cm / 5 deg; "
+            + (why or "record more views of the same places, or give it more --minutes"),
             file=sys.stderr,
         )
         return FAILED_HELD_OUT

@@ -88,6 +88,12 @@ class TimedTransforms:
         self._poses_n34 = self.poses_n34[kept_n]
         self._start, self._end = 0, len(self._stamps_n)
 
+    def append(self, later: TimedTransforms) -> None:
+        """Adds all samples of another one, which are later than all of these."""
+        self._stamps_n = np.concatenate([self.stamps_n, later.stamps_n])
+        self._poses_n34 = np.concatenate([self.poses_n34, later.poses_n34])
+        self._start, self._end = 0, len(self._stamps_n)
+
     def neighbours(self, stamp_ns: int) -> tuple[int, int]:
         """Indices into `stamps_n` of the samples before and after; equal at a sample's own stamp.
 

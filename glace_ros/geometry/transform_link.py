@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.geometry.pose import Pose, stack
-from glace_ros.geometry.timed_transforms import TimedTransforms
+from glace_ros.geometry.timed_transforms import SAME_INSTANT_NS, TimedTransforms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +56,24 @@ class Edge:
     parent: str
     static: Pose | None
     samples: TimedTransforms
+    former: Edge | None = None
+    """What the child hung from before it was given away to this parent."""
+
+    @property
+    def first_ns(self) -> int:
+        """From when on it is known, less what a stamp is rounded by."""
+        return int(self.samples.stamps_n[0]) - SAME_INSTANT_NS
+
+    def at(self, stamp_ns: int) -> Edge:
+        """The edge of that time: this one, or a former one."""
+        edge = self
+        while edge.former is not None and stamp_ns < edge.first_ns:
+            edge = edge.former
+        return edge
+
+    def all(self) -> list[Edge]:
+        """This one and the former ones, the newest first."""
+        return [self, *(self.former.all() if self.former else [])]
 
     def given_away(self, stamp_ns: int | None) -> bool:
         """Whether the old parent has fallen silent before a new one speaks."""
@@ -64,11 +82,16 @@ class Edge:
         return stamp_ns - int(self.samples.stamps_n[-1]) > REPARENT_AFTER_NS
 
     def link(self, child: str) -> TransformLink:
-        """A copy of what is known of it.
+        """A copy of what is known of it and of former ones with this parent.
 
         child: the frame.
         """
-        name, samples = f"{self.parent}->{child}", self.samples
+        name = f"{self.parent}->{child}"
         if self.static is not None:
             return TransformLink.static(name, self.static)
-        return TransformLink(name, samples.stamps_n.copy(), samples.poses_n34.copy())
+        same = [edge.samples for edge in self.all()[::-1] if edge.parent == self.parent]
+        return TransformLink(
+            name,
+            np.concatenate([samples.stamps_n for samples in same]),
+            np.concatenate([samples.poses_n34 for samples in same]),
+        )

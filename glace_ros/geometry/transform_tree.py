@@ -5,6 +5,8 @@ Not tf2's buffer, which comes with ROS only and keeps the last seconds, not a re
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _EQUAL_M, _EQUAL_RAD = 1e-6, 1e-6
 """Two samples that differ by less are one that was sent again."""
+_STRAY = 0.02
+"""Of the samples of a frame's usual parent: so few of another one are strays."""
 
 
 class TransformError(GlaceError):
@@ -57,6 +61,8 @@ class TransformTree:
 
         parent, child: frames.
         stamp_ns, pose: its time, and parent_from_child then.
+        A parent that has been silent for a second has given its child away: from then on the child
+        hangs from the new one, and at the times before still from the old one.
         Raises TransformError where it contradicts the tree: a loop, a child that another parent
         still moves, a transform that is static already. The tree then stays as it was.
         """
@@ -100,7 +106,7 @@ class TransformTree:
         """
         changed = []
         with self._lock:
-            for child, edge in self._edges.items():
+            for child, edge in self._all_edges():
                 if edge.static is not None:
                     continue
                 stamps_n = edge.samples.stamps_n.copy()
@@ -121,7 +127,7 @@ class TransformTree:
         """
         target, source = _plain(target), _plain(source)
         with self._lock:
-            up_from_source, up_from_target = self._paths(target, source)
+            up_from_source, up_from_target = self._paths(target, source, stamp_ns)
             target_from_source = Pose.identity()
             for child in up_from_source:  # each step: common ancestor's side @ what we have
                 target_from_source = self._at(child, stamp_ns) @ target_from_source
@@ -164,18 +170,65 @@ class TransformTree:
                 frame = edge.parent
         return frame
 
-    def ancestors(self, frame: str) -> list[str]:
-        """`frame`, its parent, and so on to the root."""
+    def ancestors(self, frame: str, stamp_ns: int | None = None) -> list[str]:
+        """`frame`, its parent, and so on to the root.
+
+        stamp_ns: when; None: by the newest parents.
+        """
         frames = [_plain(frame)]
         with self._lock:
             while (edge := self._edges.get(frames[-1])) is not None:
-                frames.append(edge.parent)
+                parent = edge.parent if stamp_ns is None else edge.at(stamp_ns).parent
+                if parent in frames:  # parents that were changed one after the other
+                    break
+                frames.append(parent)
         return frames
 
     def frames(self) -> set[str]:
         """All frames that are known."""
         with self._lock:
-            return set(self._edges) | {edge.parent for edge in self._edges.values()}
+            return set(self._edges) | {edge.parent for _, edge in self._all_edges()}
+
+    def stamps_n(self, frame: str) -> NDArray[np.int64]:
+        """Stamps (n,) in ns, ascending, of all that moves a frame, under whatever parent."""
+        with self._lock:
+            newest = self._edges.get(_plain(frame))
+            edges = newest.all()[::-1] if newest else []
+            return np.concatenate([np.empty(0, np.int64), *(e.samples.stamps_n for e in edges)])
+
+    def parents_over_time(self) -> dict[str, list[tuple[str, int, int]]]:
+        """Of each frame whose parent changed: its parents in order, each with its first and last
+        stamp in ns.
+        """
+        with self._lock:
+            return {
+                child: [
+                    (edge.parent, int(edge.samples.stamps_n[0]), int(edge.samples.stamps_n[-1]))
+                    for edge in newest.all()[::-1]
+                ]
+                for child, newest in self._edges.items()
+                if newest.former is not None
+            }
+
+    def drop_stray_parents(self) -> list[tuple[str, str, int, str]]:
+        """Drops the samples of parents that a frame has but for an instant.
+
+        Returns of each: the parent, the frame, how many samples, and its usual parent.
+        """
+        dropped = []
+        with self._lock:
+            for child, newest in list(self._edges.items()):
+                counts: Counter[str] = Counter()
+                if newest.former is None:
+                    continue
+                for edge in newest.all():
+                    counts[edge.parent] += len(edge.samples)
+                usual, most = counts.most_common(1)[0]
+                strays = {parent for parent, n in counts.items() if n <= _STRAY * most}
+                if strays:
+                    dropped += [(parent, child, counts[parent], usual) for parent in strays]
+                    self._edges[child] = _without(newest, strays)
+        return dropped
 
     def links(self, target: str, source: str) -> list[TransformLink]:
         """All samples of the links from `source` up to `target`: their poses, the last one first,
@@ -193,7 +246,8 @@ class TransformTree:
         parent, child = _plain(parent), _plain(child)
         if not (np.isfinite(pose.rotation_33).all() and np.isfinite(pose.translation_3).all()):
             raise TransformError(f"{parent}->{child} is not finite", "conflict")
-        edge = self._edges.get(child)
+        newest = self._edges.get(child)
+        edge = newest if newest is None or stamp_ns is None else newest.at(stamp_ns)
         if edge is not None and edge.parent == parent:
             return edge
         if not parent or not child or parent == child or child in self.ancestors(parent):
@@ -203,11 +257,23 @@ class TransformTree:
                 f"{child} has two parents, {edge.parent} and {parent}; stop one of them",
                 "conflict",
             )
-        edge = Edge(parent, None, TimedTransforms(self._history_ns))
-        self._edges[child] = edge
-        return edge
+        made = Edge(parent, None, TimedTransforms(self._history_ns), edge)
+        if self._history_ns is not None and edge is not None:
+            edge.former = None  # what is older than the history does not count any more
+        if newest is edge:
+            self._edges[child] = made
+        else:
+            assert newest is not None  # then edge is one of its former ones
+            next(later for later in newest.all() if later.former is edge).former = made
+        return made
 
-    def _paths(self, target: str, source: str) -> tuple[list[str], list[str]]:
+    def _all_edges(self) -> list[tuple[str, Edge]]:
+        """(child, edge) of all, the former ones too."""
+        return [(child, edge) for child, newest in self._edges.items() for edge in newest.all()]
+
+    def _paths(
+        self, target: str, source: str, stamp_ns: int | None = None
+    ) -> tuple[list[str], list[str]]:
         """The child frames whose links lead from source and from target up to where they meet."""
         if target == source:
             return [], []
@@ -218,7 +284,8 @@ class TransformTree:
                     f"No transform has a frame '{frame}' (known: {', '.join(sorted(known))})",
                     "unknown frame",
                 )
-        from_source, from_target = self.ancestors(source), self.ancestors(target)
+        from_source = self.ancestors(source, stamp_ns)
+        from_target = self.ancestors(target, stamp_ns)
         meeting = next((frame for frame in from_source if frame in from_target), None)
         if meeting is None:
             raise TransformError(
@@ -233,7 +300,7 @@ class TransformTree:
 
     def _at(self, child: str, stamp_ns: int) -> Pose:
         """parent_from_child at the time, or TransformError."""
-        edge = self._edges[child]
+        edge = self._edges[child].at(stamp_ns)
         if edge.static is not None:
             return edge.static
         samples, stamps_n = edge.samples, edge.samples.stamps_n
@@ -266,6 +333,18 @@ class TransformTree:
 def _equal(before: Pose, after: Pose) -> bool:
     """Whether nothing moved between two samples, as of a mount that is sent once a second."""
     return before.distance_m(after) < _EQUAL_M and before.angle_rad(after) < _EQUAL_RAD
+
+
+def _without(newest: Edge, parents: set[str]) -> Edge:
+    """The edge and its former ones without those parents; spans that then meet are one."""
+    kept = [edge for edge in newest.all()[::-1] if edge.parent not in parents]
+    made = replace(kept[0], former=None)
+    for edge in kept[1:]:
+        if edge.parent == made.parent:
+            made.samples.append(edge.samples)
+        else:
+            made = replace(edge, former=made)
+    return made
 
 
 def _plain(frame: str) -> str:

@@ -28,6 +28,7 @@ from glace_ros.mapping.training.head_training import train_heads
 from glace_ros.mapping.training.map_trainer import MapTrainer
 from glace_ros.mapping.view_refinement import (
     ViewImages,
+    cause_of_misfit,
     pose_refinement,
     precise_keypoints_of,
 )
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
     from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
+    from glace_ros.mapping.pose_refinement.misfit_cause import MisfitCause
     from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
     from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
@@ -175,6 +178,21 @@ class MapBuilder:
         found = steps.as_recorded()
         self.refine_s += time.perf_counter() - start
         return found
+
+    def misfit_cause(
+        self,
+        encoded: Encoded,
+        motions: Sequence[RecordedMotion],
+        pose_at: Callable[[int, float], Pose | None],
+    ) -> MisfitCause | None:
+        """Why recorded poses do not fit the images, where these tell.
+
+        pose_at: as of `misfit_cause`.
+        """
+        start = time.perf_counter()
+        cause = cause_of_misfit(encoded.views, motions, self.config.refinement, pose_at)
+        self.refine_s += time.perf_counter() - start
+        return cause
 
     def prepare(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.mapping.parallel import in_parallel
+from glace_ros.mapping.pose_refinement.misfit_cause import misfit_cause, neighbours
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
 from glace_ros.mapping.pose_refinement.precise_keypoints import NONE, precise_keypoints
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.pose import Pose
+    from glace_ros.mapping.pose_refinement.misfit_cause import MisfitCause
     from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
     from glace_ros.mapping.pose_refinement.refinement_config import (
         KeypointConfig,
@@ -43,10 +46,7 @@ def pose_refinement(
     on_progress: Callable[[float, str], None],
 ) -> PoseRefinement:
     """Of all views; arguments as PoseRefinement has them."""
-    count = _count(config.keypoints, len(views))
-    known = [
-        _refinement_view(view, motion, count) for view, motion in zip(views, motions, strict=True)
-    ]
+    known = _refinement_views(views, motions, config)
     return PoseRefinement(known, names, config, precise, on_progress)
 
 
@@ -92,6 +92,17 @@ class ViewImages:
             yield from zip(numbers, greys, strict=True)
 
 
+def cause_of_misfit(
+    views: MappingViews,
+    motions: Sequence[RecordedMotion],
+    config: PoseRefinementConfig,
+    pose_at: Callable[[int, float], Pose | None],
+) -> MisfitCause | None:
+    """Why the recorded poses do not fit the images; pose_at as of `misfit_cause`."""
+    known = _refinement_views(views, motions, config)
+    return misfit_cause(known, neighbours(known), pose_at)
+
+
 def precise_keypoints_of(
     views: MappingViews,
     images: Iterable[tuple[int, NDArray[np.uint8]]],
@@ -108,6 +119,15 @@ def precise_keypoints_of(
         for (number, _), of_image in zip(some, keypoints, strict=True):
             found[number] = of_image
     return found
+
+
+def _refinement_views(
+    views: MappingViews, motions: Sequence[RecordedMotion], config: PoseRefinementConfig
+) -> list[RefinementView]:
+    count = _count(config.keypoints, len(views))
+    return [
+        _refinement_view(view, motion, count) for view, motion in zip(views, motions, strict=True)
+    ]
 
 
 def _count(config: KeypointConfig, views: int) -> int:

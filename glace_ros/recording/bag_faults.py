@@ -24,8 +24,16 @@ def cannot_open(path: Path, paths: list[Path], error: Exception) -> str:
             f"{mcap} is cut off or damaged at its end ({reason}); get back what is whole with "
             f"'mcap recover {mcap.name} -o recovered.mcap' and give that file"
         )
+    if "YAML" in reason:
+        return f"{path} cannot be opened ({reason}); run 'ros2 bag reindex {path}'"
     if isinstance(error, EOFError) or "ompress" in reason or "zstd" in type(error).__module__:
         return f"{path} is cut off or damaged (its compressed file ends early: {reason})"
+    described = any(file.name == "metadata.yaml" for file in files)
+    if described and isinstance(error, (TypeError, AttributeError)):
+        return (
+            f"{path} cannot be opened (metadata.yaml is not as ROS writes it: {reason}); run "
+            f"'ros2 bag reindex {path}'"
+        )
     if "metadata" in reason.lower() or "YAML" in reason:
         return f"{path} cannot be opened ({reason}); run 'ros2 bag reindex {path}'"
     if "index" in reason:

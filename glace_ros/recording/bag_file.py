@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_faults import cannot_open, cannot_read_on
+from glace_ros.recording.counted import counted
 from glace_ros.recording.lenient_reader import LenientReader
 from glace_ros.ros_messages.reading import VIDEO_DEFINITIONS
 
@@ -62,6 +63,16 @@ def _typestore() -> Typestore:
     for name, definition in VIDEO_DEFINITIONS.items():
         store.register(get_types_from_msg(definition, name))
     return store
+
+
+def _require_sense(reader: LenientReader) -> None:
+    """Raises what it likes where what metadata.yaml says of topics and times is none."""
+    numbers = [reader.message_count, reader.start_time, reader.duration]
+    numbers += [info.msgcount for info in reader.topics.values()]
+    words = [*reader.topics, *(info.msgtype or "" for info in reader.topics.values())]
+    for value, kind in [*((n, int) for n in numbers), *((word, str) for word in words)]:
+        if not isinstance(value, kind):
+            raise ValueError(f"metadata has {value!r} where {kind.__name__} is needed")
 
 
 class BagFile:
@@ -121,6 +132,7 @@ class BagFile:
                 default_typestore=_typestore(),
             )
             reader.open()
+            _require_sense(reader)
         except Exception as error:  # a damaged file makes rosbags raise nearly anything
             self._links.close()
             raise RecordingError(cannot_open(self.path, paths, error)) from error
@@ -194,8 +206,8 @@ class BagFile:
             promised = self.topics[topic].count
             if seen[topic] != promised:
                 self.note(
-                    f"{topic}: {seen[topic]} messages were found where the bag's index promises "
-                    f"{promised}; the file is damaged in the middle"
+                    f"{topic}: {counted(seen[topic], 'message')} found where the bag's index "
+                    f"promises {promised}; the file is damaged in the middle"
                 )
             if self.unreadable[topic]:
                 self.note(f"{topic}: some messages are damaged and were left out")

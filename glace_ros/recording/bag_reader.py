@@ -79,6 +79,7 @@ class RecordingReader(PosedImageReader):
             raise
         super().__init__(content.info)
         self._tree, self._cameras, self._track = content.tree, content.cameras, content.track
+        self._carried = content.carried
         self._codec = content.video_codec
         self._jumps = find_pose_jumps(self._links())
         for sentence in jump_sentences(self._jumps, self.zero_ns()):
@@ -102,6 +103,8 @@ class RecordingReader(PosedImageReader):
         self._refuse_within_jump(at_ns)
         if self._track is None:
             return self._tree.lookup(self.info.map_frame, self.info.base_frame, at_ns)
+        if self._carried is not None:
+            return self._carried.at(at_ns)
         return self._track.tree.lookup(self._track.parent_name, self._track.child_name, at_ns)
 
     def with_poses_of(self, pose_source: str) -> RecordingReader:
@@ -128,7 +131,12 @@ class RecordingReader(PosedImageReader):
 
     def pose_stamps_n(self) -> NDArray[np.int64]:
         """Stamps (n,) in ns, ascending, of the base's poses; empty where it never moves."""
-        moving = [link.stamps_n for link in self._links() if not link.is_static]
+        links = [link for link in self._links() if not link.is_static]
+        moving = [link.stamps_n for link in links]
+        if self._track is None:  # what hung from another parent for a while, too
+            moving = [self._tree.stamps_n(link.name.split("->")[1]) for link in links]
+        elif self._carried is not None:
+            moving = [self._carried.stamps_n()]
         return max(moving, key=len, default=np.empty(0, np.int64))
 
     def pose_jumps(self) -> list[PoseJump]:

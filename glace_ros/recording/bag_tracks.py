@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError, TransformTree
+from glace_ros.recording.counted import are, counted
+from glace_ros.recording.recording_time import clock
 from glace_ros.ros_messages.camera_info import camera_of_image_topic
 from glace_ros.ros_messages.reading import (
     frame_of,
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 # More samples than this (about 300 MB) are not stored without knowing that they are needed.
 _MAX_SAMPLES = 3_000_000
+
+_MAX_REFUSED = 100_000
+"""Transforms that contradict others and are kept until all are there."""
+
+_SPANS_SAID = 4
 
 _SAME_MOUNT_M, _SAME_MOUNT_RAD = 1e-4, 1e-4
 """Static transforms of two topics that differ by less are one."""
@@ -52,6 +59,8 @@ class TransformTrack:
         """Stamp minus time of recording, of calibrations and of poses and transforms."""
         self.conflicts: Counter[str] = Counter()
         """Transforms that contradict others, by the tree's sentence."""
+        self._refused: list[tuple[str, str, int, Pose]] = []
+        self._of_strays: list[str] = []
         self.overflowed = False
         """Whether there were too many transforms to store all."""
         self._only = only
@@ -98,7 +107,45 @@ class TransformTrack:
         except ValueError:
             self.unusable[f"{parent}->{child}"] += 1
         except TransformError as error:
-            self.conflicts[str(error)] += 1
+            if stamp is not None and len(self._refused) < _MAX_REFUSED:
+                self._refused.append((parent, child, stamp, pose))
+            else:
+                self.conflicts[str(error)] += 1
+
+    def settle(self) -> None:
+        """Once all are there: a parent that a frame has for an instant alone is a stray one, and
+        its samples had kept out those of the usual parent.
+        """
+        for parent, child, count, usual in self.tree.drop_stray_parents():
+            self._of_strays.append(
+                f"/tf: {counted(count, 'transform')} {parent}->{child} left out: "
+                f"{child} hangs from {usual} in all others"
+            )
+        refused, self._refused = self._refused, []
+        for parent, child, stamp, pose in refused:
+            try:
+                self.tree.add(parent, child, stamp, pose)
+            except TransformError as error:
+                self.conflicts[str(error)] += 1
+
+    def parent_sentences(self, start_ns: int) -> list[str]:
+        """Which frames hung from one parent first and from another one later.
+
+        start_ns: 0:00 of the recording.
+        """
+        sentences = []
+        for child, spans in self.tree.parents_over_time().items():
+            when = [
+                f"{parent} from {clock((first - start_ns) / 1e9)} to "
+                f"{clock((last - start_ns) / 1e9)}"
+                for parent, first, last in spans
+            ]
+            more = f" and {len(when) - _SPANS_SAID} more" if len(when) > _SPANS_SAID else ""
+            sentences.append(
+                f"/tf: {child} hangs from {', '.join(when[:_SPANS_SAID])}{more}; an image has a "
+                "pose where the transforms of its time lead to the poses' frame"
+            )
+        return sentences
 
     def note_clock(self, message: BagMessage, camera_topic: str) -> None:
         """Takes down how far ahead of its recording the message is stamped, if it is stamped."""
@@ -125,12 +172,13 @@ class TransformTrack:
     def notes(self) -> list[str]:
         """What was wrong, as sentences."""
         return [
-            *(f"/tf: {n} transforms {edge} are not finite numbers, or a zero quaternion; left out"
+            *(f"/tf: {counted(n, 'transform')} {edge} {are(n)} not finite or no rotation; left out"
               for edge, n in self.unusable.items()),
-            *(f"/tf: {n} transforms {edge} have no time stamp; left out"
+            *(f"/tf: {counted(n, 'transform')} {edge} without a time stamp; left out"
               for edge, n in self.unstamped.items()),
-            *(f"/tf: {sentence} ({n} transforms left out)"
+            *(f"/tf: {sentence} ({counted(n, 'transform')} left out)"
               for sentence, n in self.conflicts.items()),
+            *self._of_strays,
         ]  # fmt: skip
 
 
@@ -191,7 +239,10 @@ class PoseTrack:
 
     def notes(self) -> list[str]:
         """What was left out, as sentences."""
-        return [f"{self.topic}: {why}; {n} poses left out" for why, n in self.unusable.items()]
+        return [
+            f"{self.topic}: {why}; {counted(n, 'pose')} left out"
+            for why, n in self.unusable.items()
+        ]
 
 
 class CameraTrack:
@@ -255,10 +306,10 @@ class CameraTrack:
                 f"{self.topic} does not say how large the images are; they are "
                 f"{self._cameras[0].width_px}x{self._cameras[0].height_px}"
             )
-        if len(self._cameras) > 1:
+        if changes := len(self._cameras[1:]):
             notes.append(
-                f"{self.topic}: the calibration changes {len(self._cameras) - 1} times; each "
-                "image is read with the one in force"
+                f"{self.topic}: the calibration changes {counted(changes, 'time')}; each image "
+                "is read with the one in force"
             )
         return notes
 
@@ -271,19 +322,22 @@ def read_tracks(
     tf_topics: Collection[str],
     max_gap_s: float,
     only: set[str] | None = None,
+    odometry: PoseTrack | None = None,
 ) -> TransformTrack:
-    """Fills the two tracks and returns those topics' transforms; a second pass only for huge /tf.
+    """Fills the tracks and returns those topics' transforms; a second pass only for huge /tf.
 
     camera_frame: by the images; empty where they do not say, and the calibration does.
     tf_topics: of which transforms are read.
     max_gap_s: as in `TransformTrack`.
     only: the second pass: transforms alone, and none but of these child frames.
+    odometry: poses of one more topic.
     Raises RecordingError where the bag cannot be read on.
     """
     transforms = TransformTrack(max_gap_s, only)
     wanted = set(tf_topics)
     if only is None:
-        wanted |= {camera_track.topic} | ({pose_track.topic} if pose_track else set())
+        wanted |= {camera_track.topic}
+        wanted |= {track.topic for track in (pose_track, odometry) if track}
     for message in bag.messages(wanted):
         if len(transforms.received_ns) < _MAX_SAMPLES:
             transforms.received_ns.append(message.received_ns)
@@ -292,10 +346,14 @@ def read_tracks(
             transforms.take(message.topic, message.content)
         elif message.topic == camera_track.topic:
             camera_track.take(message.content)
+        elif odometry is not None and message.topic == odometry.topic:
+            odometry.take(message.content)
         elif pose_track is not None:
             pose_track.take(message.content)
+    transforms.settle()
     if transforms.overflowed:
-        frames = [camera_frame or camera_track.frame, *([pose_track.child] if pose_track else [])]
+        frames = [camera_frame or camera_track.frame]
+        frames += [track.child for track in (pose_track, odometry) if track]
         needed = transforms.ancestors(frames)
         return read_tracks(
             bag, camera_track, pose_track, camera_frame, tf_topics, max_gap_s, needed

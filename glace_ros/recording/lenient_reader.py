@@ -16,6 +16,9 @@ from rosbags.typesys import (
     get_typestore,
 )
 
+from glace_ros.recording.definition_check import unlike_usual
+from glace_ros.ros_messages.reading import CAMERA_INFO, IMAGE_TYPES, POSE_TYPES, TF_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping
     from pathlib import Path
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 _SCHEMA_ENCODINGS = ("ros2msg", "ros2idl", "omgidl", "")
+_READ_TYPES = {CAMERA_INFO, *IMAGE_TYPES, *POSE_TYPES, *TF_TYPES}
 _IDL_PART = "=" * 80 + "\n"
 _IDL_HEAD = "IDL: "
 
@@ -93,6 +97,7 @@ class LenientReader(AnyReader):
     def _open(self) -> None:
         if not self.is2:
             super()._open()
+            self._leave_out_unusual()
             return
         assert self.stack is not None
         for reader in self.readers:
@@ -118,6 +123,23 @@ class LenientReader(AnyReader):
                 )
                 continue
             self.connections.append(connection)
+        self._leave_out_unusual()
+
+    def _leave_out_unusual(self) -> None:
+        """Topics of the types that are read, but with other fields than these have."""
+        assert self.default_typestore is not None
+        usual = self.default_typestore.fielddefs
+        usual = {**usual, "tf/msg/tfMessage": usual["tf2_msgs/msg/TFMessage"]}
+        kept = []
+        for connection in self.connections:
+            why = ""
+            if connection.msgtype in _READ_TYPES:
+                why = unlike_usual(connection.msgtype, self.typestore.fielddefs, usual)
+            if why:
+                self.not_parsed[connection.topic] = f"its definition is not the usual one: {why}"
+            else:
+                kept.append(connection)
+        self.connections = kept
 
 
 def _register(typestore: Typestore, connection: Connection, known: Any) -> None:

@@ -127,6 +127,7 @@ class PosedImageReader(ABC):
             if image is not None:
                 used += 1
                 yield image
+        self._advise_on_gaps()
         for reason in [reason for reason in self.left_out if reason.startswith("no pose")]:
             del self.left_out[reason]  # these were yielded
         self._end(used)
@@ -245,8 +246,7 @@ class PosedImageReader(ABC):
 
         return CameraMotion.at(at_ns, pose)
 
-    def _end(self, used: int) -> None:
-        self.frames_used = used
+    def _advise_on_gaps(self) -> None:
         in_gaps = self.left_out.get("no pose: gap between transforms", 0)
         if in_gaps > _MANY_IN_GAPS * self.info.image_count:
             self._note(
@@ -254,6 +254,10 @@ class PosedImageReader(ABC):
                 "apart; record poses more often (AMCL publishes its own after motion alone: record "
                 "/tf too and take tf:map), or bridge longer gaps with --max-pose-gap SECONDS"
             )
+
+    def _end(self, used: int) -> None:
+        self.frames_used = used
+        self._advise_on_gaps()
         if used:
             return
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())

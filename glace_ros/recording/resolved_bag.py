@@ -11,12 +11,15 @@ import numpy as np
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.recording.bag_tracks import CameraTrack, PoseTrack, read_tracks
+from glace_ros.recording.carried_poses import CarriedPoses
+from glace_ros.recording.counted import are, counted
 from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
 from glace_ros.recording.tf_topics import choose_tf_topics
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
+    choose_carrying_odometry,
     choose_image_topic,
     choose_pose_source,
     choose_pose_topic,
@@ -91,6 +94,8 @@ class ResolvedBag:
     """The calibration over time."""
     track: PoseTrack | None
     """The poses of a topic; None where they come from /tf."""
+    carried: CarriedPoses | None = None
+    """The same, with odometry where they are far apart; None where the bag has none."""
     video_codec: str | None = None
     """Of images that are packets of a video; None of others."""
 
@@ -121,15 +126,18 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     pose_topic = choose_pose_topic(bag, request.pose_source, others)
     track = PoseTrack(pose_topic, request.max_pose_gap_s) if pose_topic else None
     camera_frame, first_ns = image_frame(first), image_stamp_ns(first)
+    odometry_topic = choose_carrying_odometry(bag, pose_topic, others)
+    odometry = PoseTrack(odometry_topic, request.max_pose_gap_s) if odometry_topic else None
     transforms = read_tracks(
         bag, cameras, track, camera_frame, (*tf_topics.timed, *tf_topics.static),
-        request.max_pose_gap_s,
+        request.max_pose_gap_s, odometry=odometry,
     )  # fmt: skip
     cameras.require_camera()
     _leave_out_strays(bag, transforms, track, [first_ns, *cameras.stamps_ns])
     start_ns, duration_s = _recorded_span(bag, transforms)
     camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
-    for note in transforms.notes() + cameras.notes():
+    zero_ns = first_ns if abs(first_ns - start_ns) > ONE_DAY_NS else start_ns
+    for note in transforms.notes() + transforms.parent_sentences(zero_ns) + cameras.notes():
         bag.note(note)
     tree, base_frame, carrier = transforms.tree, request.base_frame, camera_frame
     if request.base_from_camera is not None:
@@ -166,7 +174,38 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
         value_range=request.value_range or (None if codec else _used_values(bag, image_topic)),
         camera_pose_given=request.base_from_camera is not None,
     )
-    return ResolvedBag(info, tree, cameras, track, codec)
+    carried = _carried(tree, track, odometry, frames, request.max_pose_gap_s)
+    for sentence in carried.sentences() if carried else []:
+        bag.note(sentence)
+    return ResolvedBag(info, tree, cameras, track, carried, codec)
+
+
+def _carried(
+    tree: TransformTree,
+    track: PoseTrack | None,
+    odometry: PoseTrack | None,
+    frames: _Frames,
+    max_gap_s: float,
+) -> CarriedPoses | None:
+    """Poses of a topic with the odometry that leads from one to the next, on /tf or as a topic."""
+    if track is None:
+        return None
+    base = frames.base_frame
+    above = [frame for frame in tree.ancestors(base)[1:] if frame != frames.map_frame]
+    if above and len(tree.stamps_n(tree.ancestors(base)[len(above) - 1])):
+        odom = above[-1]
+        return CarriedPoses(
+            track, lambda at_ns: tree.lookup(odom, base, at_ns), f"{odom}->{base}", max_gap_s
+        )
+    if odometry is None or not odometry.count:
+        return None
+    of_topic, child = odometry, odometry.child or base
+
+    def odom_from_base(at_ns: int) -> Pose:
+        pose = of_topic.tree.lookup(of_topic.parent_name, of_topic.child_name, at_ns)
+        return pose if child == base else pose @ tree.lookup(child, base, at_ns)
+
+    return CarriedPoses(track, odom_from_base, of_topic.topic, max_gap_s)
 
 
 def _calibrations(bag: BagFile, image_topic: str, request: BagRequest) -> CameraTrack:
@@ -279,8 +318,9 @@ def _recorded_span(bag: BagFile, transforms: TransformTrack) -> tuple[int, float
     if not others:
         return bag.start_ns, bag.duration_s
     bag.note(
-        f"{others} messages of poses, transforms or calibrations were recorded more than a day "
-        "off the others (the recorder's clock was not set yet); durations are without them"
+        f"{counted(others, 'message')} of poses, transforms or calibrations {are(others)} recorded "
+        "more than a day off the others (the recorder's clock was not set yet); durations are "
+        "without them"
     )
     return first_ns, (last_ns - first_ns) / 1e9
 

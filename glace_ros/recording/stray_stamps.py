@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.recording.counted import are, counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +52,7 @@ def leave_out_strays(tree: TransformTree, camera_stamps_n: NDArray[np.int64]) ->
     camera_stamps_n: int64 ns, in any order.
     """
     return [
-        f"{len(away_n)} of {count} samples of {name} {_are(away_n)} stamped "
+        f"{len(away_n)} of {counted(count, 'sample')} of {name} {are(len(away_n))} stamped "
         f"{_days_off(away_n, kept_ns):.1f} days off the others (of a clock that was not set yet, "
         "or time since boot); left out"
         for name, count, away_n, kept_ns in tree.keep_stamps(
@@ -68,10 +70,6 @@ def recorded_span_ns(received_ns: Sequence[int]) -> tuple[int, int, int]:
     most = max(groups_of_stamps(stamps_n), key=lambda group: group.stop - group.start)
     others = len(stamps_n) - (most.stop - most.start)
     return int(stamps_n[most.start]), int(stamps_n[most.stop - 1]), others
-
-
-def _are(away_n: NDArray[np.int64]) -> str:
-    return "is" if len(away_n) == 1 else "are"
 
 
 def _days_off(away_n: NDArray[np.int64], kept_ns: int) -> float:

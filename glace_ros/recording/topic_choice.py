@@ -103,6 +103,19 @@ def choose_pose_topic(
     return _existing(bag, _named(bag, requested), POSE_TYPES, "pose", "--pose-source")
 
 
+def choose_carrying_odometry(
+    bag: BagFile, pose_topic: str | None, others: Sequence[str] = ()
+) -> str | None:
+    """The one odometry topic beside a topic of poses that is none; None where there is not one.
+
+    others: namespaces of other robots.
+    """
+    if pose_topic is None or bag.topics[pose_topic].msgtype == ODOMETRY:
+        return None
+    odometry = _own(_topics_of(bag, (ODOMETRY,)), others)
+    return odometry[0] if len(odometry) == 1 else None
+
+
 def choose_pose_source(
     bag: BagFile,
     tree: TransformTree,

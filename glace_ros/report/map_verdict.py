@@ -31,6 +31,8 @@ def verdict(report: MapReport) -> Verdict:
     within = f"{recall['50cm_5deg']:.0%} of the {frames} held-out images come within 50 cm / 5°"
     if not report.validation.usable:
         mend = more or " Record more views of the same places, or give it more --minutes."
+        if report.misfit:
+            mend = f" {report.misfit[0].upper()}{report.misfit[1:]}."
         return Verdict("bad", "Not usable", f"Only {within}; {USABLE_RECALL:.0%} must.{mend}")
     if report.jumps_remain:
         but = f"{within}, but their poses jump as the map's do, so that this says little.{more}"

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 _START = bytes([0xFF, 0xD8, 0xFF])
 _END_MARK = np.frombuffer(bytes([0xFF, 0xD9]), np.uint8)
+_MARK, _SCAN = 0xFF, 0xDA
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_MOST_PIXELS_A_BYTE = 400
+"""A picture of one colour has 90 to 170; of one that claims more, OpenCV makes all of them."""
 _CELL_PX = 8
 _NOTHING = 128
 """Brightness that libjpeg gives to what it has no data of, in all three channels."""
@@ -27,9 +31,14 @@ def decoded_jpeg(bytes_n: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | 
 
     bytes_n: of a JPEG; its end mark may be missing.
     flags: of cv2.imdecode.
-    Raises ValueError, with half a sentence, where its last rows are missing; cv2.error where OpenCV
-    does.
+    Raises ValueError, with half a sentence, where its last rows are missing, and where it says that
+    it is larger than its bytes can be; cv2.error where OpenCV does.
     """
+    pixels = _declared_pixels(bytes_n.tobytes())
+    if pixels > _MOST_PIXELS_A_BYTE * len(bytes_n):
+        raise ValueError(
+            f"says that it has {pixels} pixels, in {len(bytes_n)} bytes: it is damaged"
+        )
     picture = _decoded(bytes_n, flags)
     if picture is None:
         picture = _decoded(np.concatenate([bytes_n, _END_MARK]), flags)
@@ -38,6 +47,26 @@ def decoded_jpeg(bytes_n: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | 
     if _ends_in_nothing(_decoded(_continued(bytes_n), flags)):
         return picture  # it is as grey as that
     raise ValueError("is cut off: its last rows are missing")
+
+
+def _declared_pixels(data: bytes) -> int:
+    """Height times width by its frame header; 0 where it has none before its first scan."""
+    at = 2
+    while at + 9 < len(data) and data[at] == _MARK:
+        kind = data[at + 1]
+        if kind == _MARK:  # marks may be padded
+            at += 1
+        elif kind in _FRAMES:
+            return _number(data, at + 5) * _number(data, at + 7)
+        elif kind == _SCAN:
+            return 0
+        else:
+            at += 2 + _number(data, at + 2)
+    return 0
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 2], "big")
 
 
 def _decoded(bytes_n: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:

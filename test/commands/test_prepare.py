@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 import pytest
 from support import published_layouts as layouts
+from support.bag_writing import BASE_FROM_CAMERA, K_33, write_drive
+from support.bag_writing import HEIGHT as SMALL_HEIGHT
+from support.bag_writing import WIDTH as SMALL_WIDTH
 from support.core_scenes import centroid, dots, rgb
 from support.published_layouts import HEIGHT, WIDTH, camera_pose, image_file
 
@@ -20,6 +23,7 @@ from glace_ros.datasets import archive, scene_writer
 from glace_ros.datasets.aachen import undistort_visual_sfm
 from glace_ros.datasets.seven_scenes import RGB_FROM_DEPTH
 from glace_ros.geometry.camera import Camera
+from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.scene_reader import SceneReader
 
 
@@ -54,6 +58,38 @@ def assert_holds(scene, split: str, images: dict[str, int], camera: Camera | Non
 
 def pinhole(focal: float) -> Camera:
     return Camera(WIDTH, HEIGHT, focal, focal, WIDTH / 2 - 0.5, HEIGHT / 2 - 0.5)
+
+
+# --- bags ---
+
+
+def test_a_bag_without_calibration_and_mount_takes_what_is_given(tmp_path, said):
+    bag = write_drive(tmp_path / "drive", camera_info=False, tf_static=False, images=3)
+    calibration, robot = tmp_path / "camera.yaml", tmp_path / "robot.urdf"
+    calibration.write_text(
+        f"image_width: {SMALL_WIDTH}\nimage_height: {SMALL_HEIGHT}\n"
+        f"camera_matrix: {{data: {K_33.ravel().tolist()}}}\n"
+    )
+    robot.write_text(
+        '<robot><joint name="j" type="fixed"><parent link="base_link"/><child link="eye"/>'
+        '<origin xyz="0.1 0.02 0.3" rpy="-1.5707963267948966 0 -1.5707963267948966"/>'
+        "</joint></robot>"
+    )
+    assert "--camera-info FILE" in said("bag", bag, tmp_path / "out", code=2)
+    given = ["--camera-info", calibration, "--camera-pose", f"{robot} base_link eye"]
+    said("bag", bag, tmp_path / "out", *given)
+    with SceneReader(tmp_path / "out", "train") as reader, RecordingReader(
+        bag, camera_info_file=str(calibration), base_from_camera=BASE_FROM_CAMERA
+    ) as recorded:  # fmt: skip
+        pairs = list(zip(reader.images(), recorded.images(), strict=True))
+        for written, image in pairs:
+            np.testing.assert_allclose(
+                written.map_from_camera.matrix_44, image.map_from_camera.matrix_44, atol=1e-6
+            )
+            assert written.camera == image.camera
+    assert "there already" in said("bag", bag, tmp_path / "out", *given)
+    other = [*given[:3], "0.1 0.02 0.3 0 0 0 1"]
+    said("bag", bag, tmp_path / "out", *other, code=1)  # no folder of another mount is taken on
 
 
 # --- 7-Scenes ---

@@ -187,6 +187,19 @@ def test_a_second_parent_is_a_conflict_until_the_first_falls_silent():
         tree.add("base", "camera", S, POSE)
 
 
+def test_a_frame_that_was_given_away_is_known_at_the_times_before():
+    tree = TransformTree()
+    for second in (1, 2, 5, 6):
+        tree.add("odom" if second < 3 else "map", "base", second * S, moving(second * S))
+    assert_same(tree.lookup("odom", "base", 3 * S // 2), moving(3 * S // 2), 1e-2)
+    assert_same(tree.lookup("map", "base", 5 * S), moving(5 * S))
+    tree.add("odom", "base", 3 * S, moving(3 * S))  # late, but of its time
+    assert_same(tree.lookup("odom", "base", 3 * S), moving(3 * S))
+    for parent, at in (("odom", 4), ("odom", 5), ("map", 1)):
+        with pytest.raises(TransformError):
+            tree.lookup(parent, "base", at * S)
+
+
 def test_numbers_that_are_not_finite_do_not_enter():
     tree = TransformTree()
     with pytest.raises(TransformError, match="not finite"):

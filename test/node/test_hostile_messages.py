@@ -383,6 +383,20 @@ def test_what_is_given_wrongly_of_the_camera_is_refused(fields, words):
         LocalizeParameters(**fields)
 
 
+def test_a_camera_is_given_by_a_robots_description(tmp_path):
+    file = tmp_path / "robot.urdf"
+    file.write_text(
+        '<robot><joint name="j" type="fixed"><parent link="base_link"/><child link="eye"/>'
+        '<origin xyz="0.1 0 0.3"/></joint></robot>'
+    )
+    parameters = LocalizeParameters(camera_pose=(f"{file} base_link eye",))
+    file.unlink()  # it is read once
+    given = parameters.camera_pose_of(parameters.camera_names[0])
+    assert given.translation_3.tolist() == [0.1, 0.0, 0.3]
+    with pytest.raises(ParameterError, match=r"'camera_pose': .*robot.urdf cannot be read"):
+        LocalizeParameters(camera_pose=(f"{file} base_link eye",))
+
+
 def test_several_cameras_are_given_each_its_own():
     parameters = LocalizeParameters(
         camera_names=("front", "rear"), camera_info_file=("", "rear.yaml"),

@@ -58,6 +58,13 @@ def test_a_robot_that_moved_between_poses_is_nowhere_and_advice_is_given(tmp_pat
         assert reader.notes == []
 
 
+def test_who_reads_all_images_gets_the_advice_too(tmp_path):
+    with RecordingReader(write_sparse(tmp_path / "bag", _SECOND_NS)) as reader:
+        assert len(list(reader.images())) == 41
+        (note,) = reader.notes
+        assert "36 of 41 images" in note
+
+
 def test_advice_stands_where_no_image_has_a_pose(tmp_path):
     with bag_writer(tmp_path / "bag") as bag:
         bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")

@@ -56,7 +56,7 @@ def test_stamps_of_another_epoch_are_left_out_and_said(tmp_path, poses, strays):
 def test_unstamped_transforms_are_left_out_and_said(tmp_path):
     path = write_with_strays(tmp_path / "bag", "tf:odom", [0, 0])
     with RecordingReader(path) as reader:
-        assert "/tf: 2 transforms odom->base_link have no time stamp; left out" in reader.notes
+        assert "/tf: 2 transforms odom->base_link without a time stamp; left out" in reader.notes
         assert reader.pose_stamps_n()[0] == START_NS
 
 

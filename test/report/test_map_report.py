@@ -91,6 +91,8 @@ def test_where_poses_do_not_fit_the_images_the_map_is_bent_however_well_held_out
     assert (said.level, said.word) == ("bad", "Bent: the poses do not fit the images")
     assert said.sentence.startswith("The poses drift: 3 of 40. 100% of the 160 held-out images")
     assert example_report((0.0, 0.0), refinement=told(True)).verdict == "usable"
+    bad = verdict(example_report(error_m=0.8, refinement=told(False))).sentence
+    assert bad.endswith("must. The poses drift: 3 of 40.")  # no more minutes would help
 
 
 def test_a_bad_map_is_not_usable():

@@ -165,6 +165,25 @@ def test_a_part_of_a_jpeg_is_none(end, part):
         decode_compressed("jpeg", whole[: int(part * len(whole))] + end)
 
 
+@pytest.mark.parametrize("side_px", [1500, 16000])
+def test_a_jpeg_that_claims_more_pixels_than_it_has_bytes_for_is_none(side_px):
+    """One whose header is damaged: the larger one took 2.2 GB and 7 s."""
+    small = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    jpeg = bytearray(cv2.imencode(".jpg", small)[1].tobytes())
+    frame = jpeg.find(b"\xff\xc0")
+    jpeg[frame + 5 : frame + 9] = 2 * side_px.to_bytes(2, "big")
+    with pytest.raises(ValueError, match=f"{side_px**2} pixels, in {len(jpeg)} bytes"):
+        decode_compressed("jpeg", bytes(jpeg))
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_large_jpeg_of_one_colour_is_a_picture(progressive):
+    plain = np.full((1500, 1500, 3), (30, 60, 90), np.uint8)
+    options = [cv2.IMWRITE_JPEG_QUALITY, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    jpeg = cv2.imencode(".jpg", plain, [*options, cv2.IMWRITE_JPEG_OPTIMIZE, 1])[1]
+    assert decode_compressed("jpeg", jpeg).shape == (1500, 1500, 3)
+
+
 def test_a_jpeg_that_is_as_grey_as_what_is_missing_is_a_picture():
     for shape in ((48, 64, 3), (640, 64, 3)):
         grey = np.full(shape, 128, np.uint8)

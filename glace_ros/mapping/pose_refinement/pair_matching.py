@@ -106,11 +106,11 @@ def near_epipolar(
     near = []
     for start in range(0, len(matches), _PAIRS_AT_ONCE):
         some = matches[start : start + _PAIRS_AT_ONCE]
-        near += _together(some, _off_px_n(some, views, cameras) < epipolar_px)
+        near += _together(some, epipolar_off_px_n(some, views, cameras) < epipolar_px)
     return near
 
 
-def _off_px_n(
+def epipolar_off_px_n(
     matches: Sequence[PairMatches], views: Sequence[RefinementView], cameras: Cameras
 ) -> NDArray[np.float64]:
     """From each match (n,) of these pairs, one pair's after the other's, to its epipolar line."""

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from glace_ros.mapping.pose_refinement.loop_closures import Loop
     from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
-_CONFIDENT_COSINE = 0.82
+CONFIDENT_COSINE = 0.82
 """Of descriptors that match wherever they lie."""
-_EPIPOLAR_PX = 4.0
-_LEAST_BASELINE_M = 0.03
+EPIPOLAR_PX = 4.0
+LEAST_BASELINE_M = 0.03
 """Between two views; nearer ones have no epipolar lines to speak of."""
 _REACH = 3
 """Views after each that it is held against."""
 _MOST_PAIRS = 400
-_FEWEST_MATCHES = 200
-_LEAST_EPIPOLAR = 0.45
+FEWEST_MATCHES = 200
+LEAST_EPIPOLAR = 0.45
 """Ratio of confident matches near their epipolar lines from which on poses fit along the way. On
 the office 0.85 do, 0.6 to 0.7 with odometry that drifts, 0.35 with stamps that are off by 0.1 s."""
 _AGREE_M, _AGREE_RATIO, _AGREE_RAD = 0.15, 0.08, 0.1
@@ -54,6 +54,8 @@ class PoseConsistency(NamedTuple):
     """Pairs of views, far apart in time, that see the same place."""
     loops_agreeing: int
     """Those which the poses put rightly."""
+    cause: str = ""
+    """What is wrong with them and what to do, where the images tell (see `misfit_cause`)."""
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` has it."""
@@ -62,7 +64,7 @@ class PoseConsistency(NamedTuple):
     @property
     def fit_along_way(self) -> bool:
         """Whether neighbouring views fit, as far as is known."""
-        return self.epipolar_ratio is None or self.epipolar_ratio >= _LEAST_EPIPOLAR
+        return self.epipolar_ratio is None or self.epipolar_ratio >= LEAST_EPIPOLAR
 
     @property
     def fit_loops(self) -> bool:
@@ -90,7 +92,9 @@ class PoseConsistency(NamedTuple):
             return (
                 f"the poses do not fit the images: only {self.epipolar_ratio:.0%} of what "
                 "neighbouring images match lies where the poses say (of a good recording, 85%); "
-                "likely causes: image stamps that are late or of another clock, a wrong camera "
+            ) + (
+                self.cause
+                or "likely causes: image stamps that are late or of another clock, a wrong camera "
                 "frame or mount, a wrong calibration"
             )
         if not self.fit_loops:
@@ -132,7 +136,7 @@ def stretch_fits(
         if (views[first].stretch == stretch) != (views[second].stretch == stretch)
     ]
     ratio = epipolar_ratio_of(views, map_from_camera, across)
-    return ratio is not None and ratio >= _LEAST_EPIPOLAR
+    return ratio is not None and ratio >= LEAST_EPIPOLAR
 
 
 def epipolar_ratio_of(
@@ -146,15 +150,15 @@ def epipolar_ratio_of(
     apart = [
         (first, second)
         for first, second in pairs
-        if map_from_camera[first].distance_m(map_from_camera[second]) > _LEAST_BASELINE_M
+        if map_from_camera[first].distance_m(map_from_camera[second]) > LEAST_BASELINE_M
     ]
     some = apart[:: max(1, -(-len(apart) // _MOST_PAIRS))]
-    matches = match_pairs(views, map_from_camera, some, np.inf, _CONFIDENT_COSINE)
+    matches = match_pairs(views, map_from_camera, some, np.inf, CONFIDENT_COSINE)
     cameras = Cameras.of(map_from_camera, np.stack([view.intrinsics_4 for view in views]))
     found = sum(len(pair.first_p) for pair in matches)
-    if found < _FEWEST_MATCHES:
+    if found < FEWEST_MATCHES:
         return None
-    near = near_epipolar(matches, views, cameras, _EPIPOLAR_PX)
+    near = near_epipolar(matches, views, cameras, EPIPOLAR_PX)
     return sum(len(pair.first_p) for pair in near) / found
 
 

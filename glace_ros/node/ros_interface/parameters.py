@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.errors import GlaceError
 from glace_ros.fusion.odometry_fusion_config import OdometryFusionConfig
-from glace_ros.geometry.pose import Pose, pose_of_text
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.image_window_config import ImageWindowConfig
 from glace_ros.localization.localizer_config import LocalizerConfig
+from glace_ros.ros_messages.camera_pose_file import read_camera_pose
 
 if TYPE_CHECKING:
     from dataclasses import Field
+
+    from glace_ros.geometry.pose import Pose
 
 
 class ParameterError(GlaceError):
@@ -62,7 +65,8 @@ class LocalizeParameters:
     camera_pose: tuple[str, ...] = _parameter(
         ("",),
         "Place of each camera on base_frame_id, in the order of camera_names: 'x y z qx qy qz qw' "
-        "of its optical frame, which holds instead of TF; empty: TF",
+        "of its optical frame, or 'FILE BASE CAMERA' with these frames in a URDF or in YAML of "
+        "transforms; holds instead of TF; empty: TF",
     )
     image_transport: str = _parameter(
         "auto",
@@ -202,11 +206,10 @@ class LocalizeParameters:
                     f"Parameter '{name}' has {len(given)} values, but 'camera_names' names "
                     f"{len(self.camera_names)} cameras: give one for each, empty for none."
                 )
-        for text in filter(None, self.camera_pose):
-            try:
-                pose_of_text(text)
-            except ValueError as error:
-                raise ParameterError(f"Parameter 'camera_pose': {error}.") from None
+        try:
+            _ = self._camera_poses
+        except ValueError as error:
+            raise ParameterError(f"Parameter 'camera_pose': {error}.") from None
 
     def camera_info_file_of(self, camera: str) -> str:
         """The calibration file of one of camera_names; empty: camera_info holds."""
@@ -215,7 +218,12 @@ class LocalizeParameters:
     def camera_pose_of(self, camera: str) -> Pose | None:
         """base_from_camera of one of camera_names; None: TF holds."""
         text = self._of_camera(self.camera_pose, camera)
-        return pose_of_text(text) if text else None
+        return self._camera_poses[text] if text else None
+
+    @cached_property
+    def _camera_poses(self) -> dict[str, Pose]:
+        """By what is said of them; files are read once."""
+        return {text: read_camera_pose(text) for text in filter(None, self.camera_pose)}
 
     def _of_camera(self, values: tuple[str, ...], camera: str) -> str:
         return values[self.camera_names.index(camera)] if any(values) else ""
