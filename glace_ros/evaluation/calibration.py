@@ -22,9 +22,10 @@ GROSS_ERROR = (0.5, 10.0)
 """(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
 
 
-RATIO_BOUNDS = (0.10, 0.25)
-"""Out-of-map photographs reach 0.095 on the office's map:
-docs/experiments/2026-11-22-wrong-poses.md.
+RATIO_BOUNDS = (0.15, 0.25)
+"""Out-of-map photographs reach 0.095 on the office's map
+(docs/experiments/2026-11-22-wrong-poses.md),
+images of a simulated building 0.14 on one whose training ended after 900 steps.
 """
 
 
