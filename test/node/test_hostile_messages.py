@@ -213,6 +213,7 @@ def test_what_a_calibrated_map_knows_of_the_camera_is_applied():
     assert other.exposure_ns is None
     assert other.map_from_base.distance_m(Pose.from_planar(1.0, 2.0, 0.3)) < 1e-9
     # without odometry nobody knows
+    message.header.frame_id = "camera"
     parameters = LocalizeParameters(max_image_age=0.5, odom_frame_id="nowhere", tf_broadcast=False)
     BaseLocator(parameters, Asking(), Frames()).locate(image, NOW_NS)
     assert asked[-1] is None
