@@ -138,9 +138,8 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
     # the node waits for odometry on both sides of an image: the bag's ends have none
     assert len(live.fixes) >= 0.8 * len(offline) > 10
     for stamp_ns, map_from_base in live.fixes.items():
-        # of the motion after an exposure the node knows less, for the rolling shutter: 2 mm seen
-        assert map_from_base.distance_m(offline[stamp_ns]) < 5e-3
-        assert map_from_base.angle_rad(offline[stamp_ns]) < 0.2 * 3.14159 / 180
+        assert map_from_base.distance_m(offline[stamp_ns]) < 1e-3
+        assert map_from_base.angle_rad(offline[stamp_ns]) < 0.05 * 3.14159 / 180
 
 
 def test_readme_s_python_example_prints_the_pose(

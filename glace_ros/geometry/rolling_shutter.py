@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 _LEAST_DEPTH_M = 1e-6
-_BEFORE_NS = 50_000_000
-_AFTER_NS = (50_000_000, 20_000_000, 0)
-"""Of a live robot what comes after an exposure is not known yet, or hardly."""
+_SPANS_NS = ((-20_000_000, 20_000_000), (-50_000_000, 0))
+"""About an exposure; the second where what comes after it is not known. A robot waits for the
+first: the wider it is, the longer.
+"""
 _MOST_MPS, _MOST_RADPS = 10.0, 10.0
 """Faster, the poses jump, and the camera does something else."""
 
@@ -47,13 +48,11 @@ class CameraMotion(NamedTuple):
 
         frame_from_camera: its pose at a time, ns; None: unknown.
         """
-        before = frame_from_camera(exposed_ns - _BEFORE_NS)
-        if before is None:
-            return None
-        for after_ns in _AFTER_NS:
-            after = frame_from_camera(exposed_ns + after_ns)
-            if after is not None:
-                motion = CameraMotion.between(before, after, 1e-9 * (_BEFORE_NS + after_ns))
+        for from_ns, to_ns in _SPANS_NS:
+            before = frame_from_camera(exposed_ns + from_ns)
+            after = before and frame_from_camera(exposed_ns + to_ns)
+            if before and after:
+                motion = CameraMotion.between(before, after, 1e-9 * (to_ns - from_ns))
                 return motion if motion.is_likely else None
         return None
 

@@ -170,13 +170,16 @@ class BaseLocator:
         exposed_ns: int,
         correction: MountCorrection | None,
     ) -> CameraMotion | None:
-        """How the camera moved at an exposure, as far as odometry says now; waits for nothing."""
+        """How the camera moved at an exposure; waits for odometry, where there is to be any, as for
+        that of the exposure.
+        """
         parameters = self._parameters
         odom, base_frame = parameters.odom_frame_id, parameters.base_frame_id
+        timeout_s = parameters.transform_timeout if parameters.tf_broadcast else 0.0
 
         def odom_from_camera(at_ns: int) -> Pose | None:
             try:
-                odom_from_base = self._tf.lookup(odom, base_frame, at_ns)
+                odom_from_base = self._tf.lookup(odom, base_frame, at_ns, timeout_s)
                 base_from_camera = parameters.camera_pose_of(image.camera)
                 if base_from_camera is None:
                     base_from_camera = self._tf.lookup(base_frame, camera_frame, at_ns)
