@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from glace_ros.command_line.notes import print_notes
 from glace_ros.commands.dry_run_poses import PoseSample
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
 from glace_ros.recording.recording_summary import describe, survey
@@ -62,12 +63,6 @@ def print_source(console: Console, reader: DrivesReader, device: torch.device) -
     print_notes(console, reader.notes)
 
 
-def print_notes(console: Console, notes: Sequence[str]) -> None:
-    """What is odd about a recording, but usable."""
-    for note in notes:
-        console.print(f"note: {note}", highlight=False)
-
-
 def print_left_out(
     console: Console,
     reader: DrivesReader,
@@ -81,7 +76,7 @@ def print_left_out(
     held_out: the images that validate it.
     said: the notes that were printed.
     """
-    print_notes(console, [note for note in reader.notes if note not in said])
+    print_notes(console, reader.notes, said)
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
     few = len(held_out) < len(held_out.noted)
     console.print(

@@ -17,6 +17,7 @@ from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.landmark_tracks import ViewsShutter
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedTrajectory, findings_json
+from glace_ros.mapping.pose_refinement.rolling_shutter import velocities_of
 from glace_ros.report.refined_way import RefinedWay, refined_way
 
 if TYPE_CHECKING:
@@ -108,10 +109,7 @@ class PoseChoice:
             motion_of(reader.drives[drive], stamp_ns, continued[part] @ pose, stretches[part])
             for (drive, stamp_ns), part, pose in zip(self.places, parts, recorded, strict=True)
         ]
-        still_6 = np.zeros(6)
-        self._velocities_v6 = np.stack(
-            [still_6 if m.velocity_6 is None else m.velocity_6 for m in motions]
-        )
+        self._velocities_v6 = velocities_of(motions)
         look = self.why or (self._may_refine and not self._required and len(set(parts)) == 1)
         if look and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:

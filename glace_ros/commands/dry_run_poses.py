@@ -11,7 +11,7 @@ from glace_ros.features.encoder_names import LocalEncoderName
 from glace_ros.features.local_encoder import local_encoder
 from glace_ros.features.preprocessing import encode_image
 from glace_ros.geometry.pose import Pose
-from glace_ros.mapping.pose_refinement.misfit_cause import misfit_cause, neighbours
+from glace_ros.mapping.pose_refinement.misfit_cause import misfit_cause
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, epipolar_ratio
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
@@ -76,7 +76,7 @@ class PoseSample:
         found = PoseConsistency(ratio, 0, 0)
         if not found.fits:
             info = self._drive.info
-            cause = misfit_cause(self._views, neighbours(self._views), self._pose_at)
+            cause = misfit_cause(self._views, self._pose_at)
             if cause:
                 said = cause.sentence(info.base_from_camera, info.camera.fx_px)
                 found = found._replace(cause=said)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glace_ros.command_line.arguments import positive, whole_number
+from glace_ros.command_line.notes import print_notes
 from glace_ros.command_line.output_files import require_distinct, require_writable, write_json
 from glace_ros.command_line.program import run
 from glace_ros.command_line.progress import progress_bar
@@ -189,8 +190,7 @@ def _localized_frames(
                 else:
                     frames.append(localize_frame(localizer, seen, base_from_camera))
                 advance()
-        for note in [note for note in reader.notes if note not in said]:
-            console.print(f"note: {note}", highlight=False)
+        print_notes(console, reader.notes, said)
         if isinstance(reader, SceneReader):
             names = [reader.name_of(frame.stamp_ns) for frame in frames]
     return frames, names
@@ -215,8 +215,7 @@ def calibrated(
 def _print_truth(console: Console, reader: PosedImageReader, metadata: MapMetadata) -> None:
     """What the map is compared with, and what is odd about either."""
     info = reader.info
-    for note in reader.notes:
-        console.print(f"note: {note}", highlight=False)
+    print_notes(console, reader.notes)
     console.print(
         f"truth: {info.pose_source} ({info.pose_source_why}), of {info.base_frame} "
         f"in {info.map_frame}",

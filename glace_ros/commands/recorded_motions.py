@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glace_ros.geometry.pose import Pose
+from glace_ros.geometry.rolling_shutter import CameraMotion
 from glace_ros.geometry.transform_tree import TransformError
 from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
 
@@ -93,9 +94,7 @@ def motion_of(
         before, after = (
             drive.map_from_camera(stamp_ns + shift_ns) for shift_ns in (-_VELOCITY_NS, _VELOCITY_NS)
         )
-        motion = before.inverse() @ after
-        moved_6 = np.concatenate([motion.rotation_vector_3, motion.translation_3])
-        velocity_6 = moved_6 / (2e-9 * _VELOCITY_NS)
+        velocity_6 = np.concatenate(CameraMotion.between(before, after, 2e-9 * _VELOCITY_NS))
     except TransformError:
         pass
     return RecordedMotion(recorded, drive.info.base_from_camera, stretch, velocity_6)
@@ -103,7 +102,4 @@ def motion_of(
 
 def pose_at(drive: PosedImageReader, stamp_ns: int, offset_s: float) -> Pose | None:
     """map_from_camera so many seconds after a stamp; None where the recording has no pose then."""
-    try:
-        return drive.map_from_camera(stamp_ns + round(offset_s * 1e9))
-    except TransformError:
-        return None
+    return drive.camera_at(stamp_ns + round(offset_s * 1e9))

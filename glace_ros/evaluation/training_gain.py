@@ -111,7 +111,10 @@ class TrainingGain:
         if not self._held_out:
             self._held_out = [
                 _HeldOut(
-                    localizer.regress(image.image_rgb_hwc, image.camera, image.moved),
+                    # by keypoints alone: templates do not change what training gains
+                    localizer.regress(image.image_rgb_hwc, image.camera, image.moved)._replace(
+                        grey_hw=None
+                    ),
                     image.camera,
                     image.map_from_camera,
                 )
@@ -123,7 +126,7 @@ class TrainingGain:
             encoded = each.regression
             regression = localizer.regressed(
                 encoded.features, encoded.descriptor_G, encoded.camera
-            )._replace(shutter=encoded.shutter)
+            ).seen_in(encoded)
             start = time.perf_counter()
             hypotheses = localizer.hypotheses(regression, each.camera, start)
             result = localizer.decide(hypotheses, start)

@@ -93,7 +93,7 @@ class _Windows(NamedTuple):
     seen_mk: 1 where the template reaches, else 0.
     weight_mk: the same, its sum 1.
     template_mk: of mean 0 and length 1, 0 where the template does not reach.
-    step_by_grey: across (m, k) and down (m, k), a step in pixels by a difference of template_mk.
+    across_mk, down_mk: a step in pixels by a difference of template_mk.
     least_curvature_m: the smaller eigenvalue of what the steps are solved from.
     """
 

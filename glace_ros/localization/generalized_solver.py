@@ -15,6 +15,7 @@ from glace_ros.localization.pose_solver import (
     described_to_poselib,
     options_of_poselib,
     pose_of_poselib,
+    pose_to_poselib,
 )
 
 if TYPE_CHECKING:
@@ -57,14 +58,8 @@ def solve_together(images: Sequence[RigImage], config: PoseSolverConfig) -> Pose
     found, _ = poselib.estimate_generalized_absolute_pose(
         [image.pixels_n2 for image in used],
         [image.points_n3 for image in used],
-        [_camera_pose(image.rig_from_camera.inverse()) for image in used],
+        [pose_to_poselib(image.rig_from_camera.inverse()) for image in used],
         [described_to_poselib(image.camera) for image in used],
         *options_of_poselib(config),
     )
     return pose_of_poselib(found)
-
-
-def _camera_pose(camera_from_rig: Pose) -> poselib.CameraPose:
-    pose = poselib.CameraPose()
-    pose.R, pose.t = camera_from_rig.rotation_33, camera_from_rig.translation_3
-    return pose

@@ -186,8 +186,7 @@ class Localizer:
     def _attempt_at(self, place: PlaceCandidate, regression: Regression) -> _Attempt:
         head = self.scene_map.head_of(place.position_3)
         there = self.regressed(regression.features, place.descriptor_G, regression.camera, head)
-        there = there._replace(grey_hw=regression.grey_hw, shutter=regression.shutter)
-        return _Attempt(there, place.similarity)
+        return _Attempt(there.seen_in(regression), place.similarity)
 
     def regress(
         self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, motion: MotionSource = unknown

@@ -65,6 +65,10 @@ class Regression(NamedTuple):
             for head in range(len(self.points_hn3))
         ]
 
+    def seen_in(self, other: Regression) -> Regression:
+        """The same of the image of another regression."""
+        return self._replace(grey_hw=other.grey_hw, shutter=other.shutter)
+
     def points_n3(self) -> NDArray[np.float64]:
         """(n, 3) metres from the map's origin, by the first head: the first call runs it."""
         return self.points_hn3[0]

@@ -100,12 +100,10 @@ def solve_near(
     """
     if len(pixels_n2) < 4:
         return None
-    camera_from_map = map_from_camera.inverse()
-    start = poselib.CameraPose()
-    start.R, start.t = camera_from_map.rotation_33, camera_from_map.translation_3
     found, _ = poselib.refine_absolute_pose(
-        pixels_n2, points_n3, start, described_to_poselib(camera), options_of_poselib(config)[1]
-    )
+        pixels_n2, points_n3, pose_to_poselib(map_from_camera.inverse()),
+        described_to_poselib(camera), options_of_poselib(config)[1],
+    )  # fmt: skip
     refined = pose_of_poselib(found)
     if refined is None:
         return None
@@ -120,6 +118,13 @@ def described_to_poselib(camera: Camera) -> dict[str, object]:
         "height": camera.height_px,
         "params": [camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px],
     }
+
+
+def pose_to_poselib(camera_from_frame: Pose) -> poselib.CameraPose:
+    """A camera's pose as PoseLib takes it."""
+    pose = poselib.CameraPose()
+    pose.R, pose.t = camera_from_frame.rotation_33, camera_from_frame.translation_3
+    return pose
 
 
 def options_of_poselib(config: PoseSolverConfig) -> tuple[dict[str, object], dict[str, object]]:

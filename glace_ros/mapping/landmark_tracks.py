@@ -9,7 +9,6 @@ that a robot's image is aligned to them too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,9 +17,9 @@ from scipy.spatial import cKDTree
 
 from glace_ros.features.template_alignment import TEMPLATE_PX, align_templates, cut_templates
 from glace_ros.geometry.pose import Pose
-from glace_ros.geometry.rolling_shutter import moved_pixels
-from glace_ros.mapping.parallel import in_parallel
+from glace_ros.mapping.parallel import few_at_once, in_parallel
 from glace_ros.mapping.pose_refinement.cameras import LEAST_DEPTH_M, Cameras
+from glace_ros.mapping.pose_refinement.rolling_shutter import motion_by_row, tracks_at_middle
 from glace_ros.mapping.pose_refinement.tracks import (
     Tracks,
     shortened,
@@ -107,14 +106,9 @@ class TrackedViews(NamedTuple):
 
     def at_middle(self, tracks: Tracks, depth_n: NDArray[np.float64]) -> Tracks:
         """Observations as they would be, had all rows been exposed with the middle one."""
-        view_n = tracks.view_n
-        turning_n3, moving_n3 = np.split(self.shutter.velocities_v6[view_n], 2, axis=1)
-        pixels_n2 = moved_pixels(
-            tracks.pixels_n2, np.maximum(depth_n, LEAST_DEPTH_M),
-            self.cameras.intrinsics_v4[view_n], turning_n3, moving_n3,
-            self.shutter.readout_s * (tracks.pixels_n2[:, 1] / self.rows_v[view_n] - 0.5),
-        )  # fmt: skip
-        return tracks._replace(pixels_n2=pixels_n2)
+        motions = motion_by_row(tracks, self.shutter.velocities_v6, self.rows_v)
+        depth_n = np.maximum(depth_n, LEAST_DEPTH_M)
+        return tracks_at_middle(tracks, depth_n, self.cameras, motions, self.shutter.readout_s)
 
 
 def tracked_views(
@@ -388,6 +382,5 @@ def _shapes(
 
 def _on_each(greys: Greys, work: Callable[[int, NDArray[np.uint8]], None]) -> None:
     """On all cores, a few images at a time."""
-    images = iter(greys)
-    while some := list(islice(images, _AT_ONCE)):
-        in_parallel(lambda image: work(*image), some)
+    for _ in few_at_once(lambda image: work(*image), greys, _AT_ONCE):
+        pass

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glace_ros.mapping.parallel import in_parallel
-from glace_ros.mapping.pose_refinement.misfit_cause import misfit_cause, neighbours
+from glace_ros.mapping.parallel import few_at_once
+from glace_ros.mapping.pose_refinement.misfit_cause import misfit_cause
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
 from glace_ros.mapping.pose_refinement.precise_keypoints import NONE, precise_keypoints
 from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
@@ -85,11 +84,9 @@ class ViewImages:
         self._kept = kept
 
     def _read(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        images = iter(self._images_at(set(self._number_of)))
-        while some := list(islice(images, _AT_ONCE)):
-            greys = in_parallel(self._grey_of, some)
-            numbers = [self._number_of[image.drive, image.stamp_ns] for image in some]
-            yield from zip(numbers, greys, strict=True)
+        images = self._images_at(set(self._number_of))
+        for image, grey_hw in few_at_once(self._grey_of, images, _AT_ONCE):
+            yield self._number_of[image.drive, image.stamp_ns], grey_hw
 
 
 def cause_of_misfit(
@@ -100,7 +97,7 @@ def cause_of_misfit(
 ) -> MisfitCause | None:
     """Why the recorded poses do not fit the images; pose_at as of `misfit_cause`."""
     known = _refinement_views(views, motions, config)
-    return misfit_cause(known, neighbours(known), pose_at)
+    return misfit_cause(known, pose_at)
 
 
 def precise_keypoints_of(
@@ -113,11 +110,10 @@ def precise_keypoints_of(
     images: the views' numbers and images, undistorted, at working size.
     """
     count, found = _count(config, len(views)), [NONE] * len(views)
-    remaining = iter(images)
-    while some := list(islice(remaining, _AT_ONCE)):
-        keypoints = in_parallel(lambda image: precise_keypoints(image[1], count), some)
-        for (number, _), of_image in zip(some, keypoints, strict=True):
-            found[number] = of_image
+    for (number, _), keypoints in few_at_once(
+        lambda image: precise_keypoints(image[1], count), images, _AT_ONCE
+    ):
+        found[number] = keypoints
     return found
 
 

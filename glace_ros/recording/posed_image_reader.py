@@ -237,14 +237,14 @@ class PosedImageReader(ABC):
 
     def motion(self, at_ns: int) -> CameraMotion | None:
         """Of the camera, as the recorded poses have it; None where they do not tell."""
+        return CameraMotion.at(at_ns, self.camera_at)
 
-        def pose(then_ns: int) -> Pose | None:
-            try:
-                return self.map_from_camera(then_ns)
-            except TransformError:
-                return None
-
-        return CameraMotion.at(at_ns, pose)
+    def camera_at(self, at_ns: int) -> Pose | None:
+        """map_from_camera; None where the recording has no pose then."""
+        try:
+            return self.map_from_camera(at_ns)
+        except TransformError:
+            return None
 
     def _advise_on_gaps(self) -> None:
         in_gaps = self.left_out.get("no pose: gap between transforms", 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from glace_ros.geometry.camera import projection_by_point
 from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection
 from glace_ros.mapping.pose_refinement.cameras import LEAST_DEPTH_M
 from glace_ros.mapping.pose_refinement.tracks import Tracks
@@ -192,11 +193,8 @@ def _adjusted_5(
         projected_n2 = xy_n2 * stretched_n2 + centre_n2 + focal_n2 * values_5[2:4]
         off_n2 = pixels_n2 - projected_n2
         weight_n = 1.0 / (1.0 + (off_n2**2).sum(axis=1) / _ROBUST_PX**2)
-        by_camera_n23 = np.zeros((len(view_n), 2, 3))
-        for axis in range(2):
-            scale_n = stretched_n2[:, axis] / depth_n
-            by_camera_n23[:, axis, axis] = scale_n
-            by_camera_n23[:, axis, 2] = -scale_n * xy_n2[:, axis]
+        before_it_n3 = np.column_stack([in_camera_n3[:, :2], depth_n])
+        by_camera_n23 = projection_by_point(before_it_n3, stretched_n2)
         by_point_n23 = np.einsum("nai,nji->naj", by_camera_n23, rotation_n33)
         by_value_n25 = np.zeros((len(view_n), 2, 5))
         for axis in range(2):

@@ -18,7 +18,11 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.cameras import Cameras
-from glace_ros.mapping.pose_refinement.pair_matching import epipolar_off_px_n, match_pairs
+from glace_ros.mapping.pose_refinement.pair_matching import (
+    epipolar_off_px_n,
+    match_pairs,
+    pairs_along_way,
+)
 from glace_ros.mapping.pose_refinement.pose_consistency import (
     CONFIDENT_COSINE,
     EPIPOLAR_PX,
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     PoseAt = Callable[[int, float], Pose | None]
     Poses = dict[int, Pose | None]
 
+_REACH = 2
+"""Views after each that it is held against."""
 _MOST_PAIRS = 150
 _MOVED = 0.3
 """Of all matches, those of views that have moved, at least: without motion everything fits."""
@@ -129,15 +135,14 @@ class MisfitCause:
         return f'{what}: with{also} {with_it}; {do} --camera-pose "{numbers}"'
 
 
-def misfit_cause(
-    views: Sequence[RefinementView], pairs: Sequence[tuple[int, int]], pose_at: PoseAt
-) -> MisfitCause | None:
+def misfit_cause(views: Sequence[RefinementView], pose_at: PoseAt) -> MisfitCause | None:
     """The cause that lets the poses fit best; None where none clearly does, and where they fit.
 
-    pairs: of views near each other in time; some of them are looked at.
+    views: in order of time within each stretch of way.
     pose_at: map_from_camera of a view at its stamp plus so many seconds; None where the recording
         has none.
     """
+    pairs = pairs_along_way(np.array([view.stretch for view in views]), _REACH)
     some = pairs[:: max(1, -(-len(pairs) // _MOST_PAIRS))]
     anywhere = [Pose.identity()] * len(views)
     matches = match_pairs(views, anywhere, some, np.inf, CONFIDENT_COSINE)
@@ -153,16 +158,6 @@ def misfit_cause(
             best = max(found, key=lambda cause: cause.ratio)
             return replace(best, as_recorded=as_recorded)
     return None
-
-
-def neighbours(views: Sequence[RefinementView], reach: int = 2) -> list[tuple[int, int]]:
-    """Each view and the next ones of its stretch."""
-    return [
-        (first, second)
-        for first in range(len(views))
-        for second in range(first + 1, min(len(views), first + 1 + reach))
-        if views[first].stretch == views[second].stretch
-    ]
 
 
 class _Look:

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from glace_ros.mapping.pose_refinement.cameras import Cameras
-from glace_ros.mapping.pose_refinement.pair_matching import match_pairs, near_epipolar
+from glace_ros.mapping.pose_refinement.pair_matching import (
+    match_pairs,
+    near_epipolar,
+    pairs_along_way,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,12 +115,7 @@ def epipolar_ratio(
     """Of confident matches of neighbouring views, those near their epipolar lines; None where too
     little matches.
     """
-    pairs = [
-        (first, second)
-        for first in range(len(views))
-        for second in range(first + 1, min(len(views), first + 1 + _REACH))
-        if views[first].stretch == views[second].stretch
-    ]
+    pairs = pairs_along_way(np.array([view.stretch for view in views]), _REACH)
     return epipolar_ratio_of(views, map_from_camera, pairs)
 
 

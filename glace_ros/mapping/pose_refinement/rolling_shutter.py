@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from glace_ros.mapping.pose_refinement.cameras import Cameras
     from glace_ros.mapping.pose_refinement.observations import Observations
-    from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
+    from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion, RefinementView
     from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 _TRIED_S = 0.02
@@ -39,10 +39,7 @@ class RollingShutter:
 
     def __init__(self, views: Sequence[RefinementView], readout_s: float = 0.0) -> None:
         self.readout_s = readout_s
-        still_6 = np.zeros(6)
-        self._velocities_v6 = np.stack(
-            [still_6 if view.velocity_6 is None else view.velocity_6 for view in views]
-        )
+        self._velocities_v6 = velocities_of(views)
         self._rows_v = np.array([view.rows_px for view in views])
 
     def at_middle(self, observations: Observations, cameras: Cameras) -> Observations:
@@ -51,23 +48,55 @@ class RollingShutter:
             return observations
         tracks = observations.tracks
         _, depth_n = cameras.reprojection(tracks, observations.points_k3)
-        view_n = tracks.view_n
-        turning_n3, moving_n3, row_n = self.motion_by_row(tracks)
-        pixels_n2 = moved_pixels(
-            tracks.pixels_n2, depth_n, cameras.intrinsics_v4[view_n], turning_n3, moving_n3,
-            self.readout_s * row_n,
-        )  # fmt: skip
-        return observations._replace(tracks=tracks._replace(pixels_n2=pixels_n2))
+        motions = self.motion_by_row(tracks)
+        moved = tracks_at_middle(tracks, depth_n, cameras, motions, self.readout_s)
+        return observations._replace(tracks=moved)
 
     def motion_by_row(
         self, tracks: Tracks
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Of each observation: the camera's turning (n, 3) in rad/s and moving (n, 3) in m/s about
-        its own axes, and its row (n,) from -0.5 to 0.5: times the readout time, how late it is.
-        """
-        turning_n3, moving_n3 = np.split(self._velocities_v6[tracks.view_n], 2, axis=1)
-        row_n = tracks.pixels_n2[:, 1] / self._rows_v[tracks.view_n] - 0.5
-        return turning_n3, moving_n3, row_n
+        """As the function of that name."""
+        return motion_by_row(tracks, self._velocities_v6, self._rows_v)
+
+
+def velocities_of(motions: Sequence[RefinementView | RecordedMotion]) -> NDArray[np.float64]:
+    """Of all views (v, 6), as `velocity_6`; one that is not known stands still."""
+    still_6 = np.zeros(6)
+    return np.stack([still_6 if each.velocity_6 is None else each.velocity_6 for each in motions])
+
+
+def motion_by_row(
+    tracks: Tracks, velocities_v6: NDArray[np.float64], rows_v: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each observation: the camera's turning (n, 3) in rad/s and moving (n, 3) in m/s about its
+    own axes, and its row (n,) from -0.5 to 0.5: times the readout time, how late it is.
+
+    velocities_v6: as `velocities_of` gives them.
+    rows_v: pixel rows of each view's image.
+    """
+    turning_n3, moving_n3 = np.split(velocities_v6[tracks.view_n], 2, axis=1)
+    row_n = tracks.pixels_n2[:, 1] / rows_v[tracks.view_n] - 0.5
+    return turning_n3, moving_n3, row_n
+
+
+def tracks_at_middle(
+    tracks: Tracks,
+    depth_n: NDArray[np.float64],
+    cameras: Cameras,
+    motions: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    readout_s: float,
+) -> Tracks:
+    """Observations as a global shutter would have made them.
+
+    depth_n: of what they show, metres.
+    motions: as `motion_by_row` gives them.
+    """
+    turning_n3, moving_n3, row_n = motions
+    pixels_n2 = moved_pixels(
+        tracks.pixels_n2, depth_n, cameras.intrinsics_v4[tracks.view_n], turning_n3, moving_n3,
+        readout_s * row_n,
+    )  # fmt: skip
+    return tracks._replace(pixels_n2=pixels_n2)
 
 
 def most_likely_readout_s(cost: Callable[[float], float]) -> float:

@@ -20,7 +20,6 @@ from glace_ros.mapping.pose_refinement.misfit_cause import (
     LATE,
     TURNED,
     misfit_cause,
-    neighbours,
 )
 
 VIEWS = 45
@@ -43,7 +42,7 @@ def cause_of(*, late_s=0.0, frame=BASE_FROM_CAMERA, focal_ratio=1.0, poses=None)
         base = interpolate(*(poses or truth)[before : before + 2], at - before)
         return base @ frame
 
-    return misfit_cause(views, neighbours(views), pose_at)
+    return misfit_cause(views, pose_at)
 
 
 @pytest.mark.parametrize("late_s", [0.4, 0.9, -0.5])
