@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glace_ros.evaluation.calibration import (
+    LEAST_BESIDE_LANDMARKS,
+    RATIO_BOUNDS,
     acceptance_threshold,
     covariance_scale,
     is_gross_error,
@@ -114,7 +116,8 @@ def validate_map(
             wrong_places.learn_from(regression, image.camera, image.map_from_camera)
     if not frames:
         return MapValidation(scene_map, [], summarize_frames([]), None, lenient)
-    threshold = acceptance_threshold(frames, wrong_places.ratios)
+    least = LEAST_BESIDE_LANDMARKS if scene_map.landmarks else RATIO_BOUNDS[0]
+    threshold = acceptance_threshold(frames, wrong_places.ratios, least)
     frames = [frame.accepted_from(threshold) for frame in frames]
     scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
     landmark_scale = covariance_scale([frame for frame in frames if frame.landmarks])

@@ -194,17 +194,20 @@ def test_the_threshold_refuses_every_frame_that_went_astray(gross_errors):
     assert 0.17 < threshold < 0.22
     assert gross_errors.accepted_from(threshold).estimate is None
     assert good[1].accepted_from(threshold).estimate is not None
-    assert acceptance_threshold(good) == acceptance_threshold([]) == 0.15
+    assert acceptance_threshold(good) == acceptance_threshold([]) == 0.10
     # one that landmarks vouch for says nothing about the inliers of the head
-    assert acceptance_threshold([*good, replace(gross_errors, landmark_verified=True)]) == 0.15
+    assert acceptance_threshold([*good, replace(gross_errors, landmark_verified=True)]) == 0.10
     # one frame that is wrong about everything does not forbid them all
     assert acceptance_threshold([*good, with_ratio(0.9, 5.0)]) == 0.25
 
 
 def test_the_threshold_is_above_what_wrong_places_give():
     good = [with_ratio(ratio) for ratio in (0.12, 0.22, 0.4)]
-    assert 0.14 < acceptance_threshold(good, [0.03, 0.14, 0.05]) < 0.18
+    assert 0.11 < acceptance_threshold(good, [0.03, 0.11, 0.05]) < 0.15
     assert acceptance_threshold(good, [0.6]) == 0.25
+    # beside landmarks more is asked
+    assert acceptance_threshold(good, [0.03], 0.18) == 0.18
+    assert 0.19 < acceptance_threshold(good, [0.16], 0.18) < 0.21
 
 
 def test_an_image_is_ambiguous_before_held_out_frames_that_were_in_the_wrong_room_are_believed():
