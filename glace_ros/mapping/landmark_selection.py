@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 _NEIGHBOURS = 24
 """Patches, at most, that are held against a patch as the same keypoint; itself is one."""
 _CHUNK = 20_000
+_MERGED_AT_ONCE = 4096
 _AT_ONCE = 8
 _MOST_TWINS = 30_000
 """Keypoints that each is held against, a random sample where there are more."""
-_TWINS_AT_ONCE = 128
-"""Keypoints at a time: their products with all of these stay in the cache."""
+_TWINS_AT_ONCE = 512, 2048
+"""Keypoints at a time, and of those that they are held against: their products stay in the cache.
+"""
 _TWIN_COSINES = 0.6, 1.0
 """To the most similar keypoint elsewhere: no twin up to the first, a full one at the second."""
 
@@ -68,7 +70,7 @@ class _Observations(NamedTuple):
     radius_n: metres, within which others may be the same.
     """
 
-    view_n: NDArray[np.int64]
+    view_n: NDArray[np.int32]
     points_n3: torch.Tensor
     descriptors_nC: torch.Tensor
     depth_n: torch.Tensor
@@ -82,7 +84,7 @@ def select_landmarks(buffer: FeatureBuffer, config: LandmarkConfig, seed: int) -
     if config.most == 0 or len(seen.view_n) == 0:
         return None
     index_nk, same_nk = _same_keypoint(seen.points_n3, seen.descriptors_nC, seen.radius_n, config)
-    views_nk = np.where(same_nk, seen.view_n[index_nk], -1)
+    views_nk = np.where(same_nk, seen.view_n[index_nk], np.int32(-1))
     # no ties: where there is room for some of equals only, no part of the drive may come first
     worth_n = _distinct(views_nk) + 0.5 * rng.random(len(views_nk))
     seeds_m = _seeds(index_nk, same_nk, worth_n)
@@ -111,7 +113,7 @@ def _observations(
     if len(index_n) > config.observations:
         chosen_n = rng.choice(len(index_n), config.observations, replace=False)
         index_n = index_n[torch.from_numpy(np.sort(chosen_n)).to(index_n.device)]
-    view_n = samples.view_n[index_n].cpu().numpy()
+    view_n = samples.view_n[index_n].cpu().numpy().astype(np.int32)
     points_n3 = samples.points_n3[index_n].cpu()
     axis_n4 = buffer.camera_from_map_v34.cpu()[view_n][:, 2]
     depth_n = (axis_n4[:, :3] * points_n3).sum(dim=1) + axis_n4[:, 3]
@@ -124,21 +126,29 @@ def _observations(
 
 def _merged(
     seen: _Observations,
-    index_mk: NDArray[np.int64],
+    index_mk: NDArray[np.int32],
     same_mk: NDArray[np.bool_],
     centres_v3: torch.Tensor,
 ) -> Landmarks:
     """One landmark of each row's patches; near views place a point best."""
-    members_mk, same_mk1 = torch.from_numpy(index_mk), torch.from_numpy(same_mk)[..., None]
-    weight_mk1 = same_mk1 / seen.depth_n[members_mk].clamp(min=0.1)[..., None] ** 2
-    points_m3 = (weight_mk1 * seen.points_n3[members_mk]).sum(dim=1) / weight_mk1.sum(dim=1)
-    cameras_mk3 = centres_v3[torch.from_numpy(seen.view_n[index_mk]).long()]
-    to_camera_mk3 = torch.nn.functional.normalize(cameras_mk3 - points_m3[:, None], dim=2)
-    return Landmarks(
-        points_m3,
-        (same_mk1 * seen.descriptors_nC[members_mk].float()).sum(dim=1),
-        (same_mk1 * to_camera_mk3).sum(dim=1),
-    )
+
+    def merged(start: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rows = slice(start, start + _MERGED_AT_ONCE)
+        members_mk = torch.from_numpy(index_mk[rows]).long()
+        same_mk1 = torch.from_numpy(same_mk[rows])[..., None]
+        weight_mk1 = same_mk1 / seen.depth_n[members_mk].clamp(min=0.1)[..., None] ** 2
+        points_m3 = (weight_mk1 * seen.points_n3[members_mk]).sum(dim=1) / weight_mk1.sum(dim=1)
+        cameras_mk3 = centres_v3[torch.from_numpy(seen.view_n[index_mk[rows]]).long()]
+        to_camera_mk3 = torch.nn.functional.normalize(cameras_mk3 - points_m3[:, None], dim=2)
+        return (
+            points_m3,
+            (same_mk1 * seen.descriptors_nC[members_mk].float()).sum(dim=1),
+            (same_mk1 * to_camera_mk3).sum(dim=1),
+        )
+
+    parts = [merged(start) for start in range(0, len(index_mk), _MERGED_AT_ONCE)]
+    points_m3, descriptors_mC, to_camera_m3 = map(torch.cat, zip(*parts, strict=True))
+    return Landmarks(points_m3, descriptors_mC, to_camera_m3)
 
 
 def _alike_elsewhere(
@@ -152,16 +162,23 @@ def _alike_elsewhere(
     Against a sample of the keypoints, where there are very many.
     """
     others_o = torch.from_numpy(rng.permutation(len(points_m3))[:_MOST_TWINS])
-    descriptors_oC, places_o3 = descriptors_mC[others_o].float(), points_m3[others_o]
-
-    def most_alike(start: int) -> torch.Tensor:
-        part = slice(start, start + _TWINS_AT_ONCE)
-        cosine_po = descriptors_mC[part].float() @ descriptors_oC.T
-        here_po = torch.cdist(points_m3[part], places_o3) <= config.apart_m
-        return cosine_po.masked_fill_(here_po, -1.0).amax(dim=1)
-
-    cosine_m = torch.cat(in_parallel(most_alike, range(0, len(points_m3), _TWINS_AT_ONCE)))
     lowest, highest = _TWIN_COSINES
+    rows, columns = _TWINS_AT_ONCE
+    cosine_m = torch.full((len(points_m3),), lowest)
+
+    def look(start: int) -> None:
+        own_p = slice(start, start + rows)
+        own_pC, own_p3, most_p = descriptors_mC[own_p].float(), points_m3[own_p], cosine_m[own_p]
+        for others_q in torch.split(others_o, columns):
+            cosine_pq = own_pC @ descriptors_mC[others_q].float().T
+            # few are so alike: where they are is worked out for these alone
+            row_r, column_r = torch.nonzero(cosine_pq > lowest, as_tuple=True)
+            off_r = (own_p3[row_r] - points_m3[others_q][column_r]).norm(dim=1)
+            apart_r = off_r > config.apart_m
+            alike_r = cosine_pq[row_r, column_r]
+            most_p.scatter_reduce_(0, row_r[apart_r], alike_r[apart_r], "amax")
+
+    in_parallel(look, range(0, len(points_m3), rows))
     alike_m = (cosine_m - lowest) / (highest - lowest)
     return np.asarray(alike_m.clamp(0.0, 1.0).numpy().astype(np.float64))
 
@@ -171,12 +188,12 @@ def _same_keypoint(
     descriptors_nC: torch.Tensor,
     radius_n: NDArray[np.float32],
     config: LandmarkConfig,
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """(index (n, k) of each patch's nearest ones, itself first; whether they are one keypoint)."""
     xyz_n3 = points_n3.numpy()
     tree = cKDTree(xyz_n3)
     neighbours = min(_NEIGHBOURS, len(xyz_n3))
-    index_nk = np.empty((len(xyz_n3), neighbours), dtype=np.int64)
+    index_nk = np.empty((len(xyz_n3), neighbours), dtype=np.int32)
     same_nk = np.zeros((len(xyz_n3), neighbours), dtype=bool)
     for start in range(0, len(xyz_n3), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -195,15 +212,18 @@ def _same_keypoint(
     return index_nk, same_nk
 
 
-def _distinct(views_nk: NDArray[np.int64]) -> NDArray[np.int64]:
+def _distinct(views_nk: NDArray[np.int32]) -> NDArray[np.int64]:
     """How many views other than -1 each row names."""
-    sorted_nk = np.sort(views_nk, axis=1)
-    new_nk = np.diff(sorted_nk, axis=1, prepend=-1) != 0
-    return np.asarray((new_nk & (sorted_nk >= 0)).sum(axis=1))
+    distinct_n = np.empty(len(views_nk), dtype=np.int64)
+    for start in range(0, len(views_nk), _CHUNK):
+        sorted_nk = np.sort(views_nk[start : start + _CHUNK], axis=1)
+        new_nk = np.diff(sorted_nk, axis=1, prepend=-1) != 0
+        distinct_n[start : start + _CHUNK] = (new_nk & (sorted_nk >= 0)).sum(axis=1)
+    return distinct_n
 
 
 def _seeds(
-    index_nk: NDArray[np.int64], same_nk: NDArray[np.bool_], priority_n: NDArray[np.float64]
+    index_nk: NDArray[np.int32], same_nk: NDArray[np.bool_], priority_n: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Indices of patches that come first among those of their keypoint."""
     alive_n = np.ones(len(index_nk), dtype=bool)
@@ -220,7 +240,7 @@ def _seeds(
     return np.concatenate(seeds) if seeds else np.empty(0, dtype=np.int64)
 
 
-def _cover(views_mk: NDArray[np.int64], views: int, most: int) -> NDArray[np.int64]:
+def _cover(views_mk: NDArray[np.int32], views: int, most: int) -> NDArray[np.int64]:
     """Which of the candidates, best first, to keep: those that a view with few needs come first."""
     kept: list[NDArray[np.int64]] = []
     left_m = np.arange(len(views_mk))
