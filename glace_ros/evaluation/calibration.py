@@ -6,9 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import minimize
+
+from glace_ros.geometry.covariance import CovarianceModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from glace_ros.evaluation.localized_frame import LocalizedFrame
     from glace_ros.geometry.pose import Pose
@@ -18,6 +23,10 @@ _LOWEST_NINE_TENTHS = 0.864
 """Mean of chi-square with 6 degrees of freedom over 6 below its 90 % quantile q: that is
 F_8(q) / 0.9, where F_8 is the distribution function with 8 degrees (Johnson, Kotz, Balakrishnan,
 Continuous Univariate Distributions 1, chapter 18)."""
+_LEAST_FRAMES = 5
+"""Fewer do not tell what poses err by."""
+_FIRST_SIGMAS = 1e-3, 5e-4
+"""m and rad, from where the likeliest are looked for."""
 GROSS_ERROR = (0.5, 10.0)
 """(m, deg) beyond which a held-out frame speaks for a stricter acceptance."""
 
@@ -109,8 +118,43 @@ def covariance_scale(frames: Sequence[LocalizedFrame]) -> float:
     is a standard error more than the most likely, since a pose that says too little of its error
     is worse than one that says too much. 1 where fewer than five frames can tell.
     """
-    nees = sorted(value for frame in frames if (value := frame.nees) is not None)
-    if len(nees) < 5:
+    lowest = np.array([frame.nees for frame in _lowest_nine_tenths(frames)]) / _LOWEST_NINE_TENTHS
+    if len(lowest) < _LEAST_FRAMES:
         return 1.0
-    lowest = np.array(nees[: math.ceil(0.9 * len(nees))]) / _LOWEST_NINE_TENTHS
     return max(1.0, float(lowest.mean() + lowest.std(ddof=1) / math.sqrt(len(lowest))))
+
+
+def covariance_model(frames: Sequence[LocalizedFrame]) -> CovarianceModel:
+    """What held-out frames err by, given the solver's covariances: how much of it grows with them
+    and how much is on top, by maximum likelihood (errors normally distributed, without the tenth
+    that fits worst), and all of it together by `covariance_scale`.
+    """
+    told = _lowest_nine_tenths(frames)
+    if len(told) < _LEAST_FRAMES:
+        return CovarianceModel()
+    error_n6 = np.array([each.error_6 for each in told])
+    covariance_n66 = np.array([each.covariance_66 for each in told])
+
+    def model(logarithms_3: NDArray[np.float64]) -> CovarianceModel:
+        scale, sigma_m, sigma_rad = np.exp(logarithms_3)
+        return CovarianceModel(float(scale), float(sigma_m), float(sigma_rad))
+
+    def unlikely(logarithms_3: NDArray[np.float64]) -> float:
+        by_model_n66 = model(logarithms_3).of(covariance_n66)
+        spread_n = np.linalg.slogdet(by_model_n66)[1]
+        off_n = (error_n6 * np.linalg.solve(by_model_n66, error_n6[..., None])[..., 0]).sum(axis=1)
+        return float((spread_n + off_n).sum())
+
+    start = np.log([max(1.0, covariance_scale(frames)), *_FIRST_SIGMAS])
+    fitted = model(minimize(unlikely, start, method="Nelder-Mead", options={"maxiter": 1000}).x)
+    more = covariance_scale([frame.with_covariance_of(fitted) for frame in frames])
+    return CovarianceModel(
+        more * fitted.scale, math.sqrt(more) * fitted.sigma_m, math.sqrt(more) * fitted.sigma_rad
+    )
+
+
+def _lowest_nine_tenths(frames: Sequence[LocalizedFrame]) -> list[LocalizedFrame]:
+    """Of the frames whose truth is known, those with the lowest NEES."""
+    told = [frame for frame in frames if frame.nees is not None]
+    told.sort(key=lambda frame: frame.nees or 0.0)
+    return told[: math.ceil(0.9 * len(told))]

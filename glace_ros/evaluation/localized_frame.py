@@ -15,6 +15,7 @@ from glace_ros.rejection import Rejection, RejectionCode
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from glace_ros.geometry.covariance import CovarianceModel
     from glace_ros.geometry.pose import Pose
     from glace_ros.recording.posed_images import PosedImage
 
@@ -73,18 +74,25 @@ class LocalizedFrame:
         rejection = Rejection(RejectionCode.LOW_INLIER_RATIO, needed_ratio=min_inlier_ratio)
         return replace(self, estimate=None, covariance_66=None, rejection=rejection)
 
-    def with_covariance_scaled(self, scale: float) -> LocalizedFrame:
-        """The frame with its covariance multiplied."""
+    def with_covariance_of(self, model: CovarianceModel) -> LocalizedFrame:
+        """The frame with what the model makes of its covariance."""
         if self.covariance_66 is None:
             return self
-        return replace(self, covariance_66=scale * self.covariance_66)
+        return replace(self, covariance_66=model.of(self.covariance_66))
+
+    @property
+    def error_6(self) -> NDArray[np.float64] | None:
+        """As of `pose_error`; None where there is no pose or no truth."""
+        if self.estimate is None or self.truth is None:
+            return None
+        return pose_error(self.estimate, self.truth)
 
     @property
     def nees(self) -> float | None:
         """Normalised estimation error squared over its 6 degrees of freedom: 1 is calibrated."""
-        if self.estimate is None or self.truth is None or self.covariance_66 is None:
+        error_6 = self.error_6
+        if error_6 is None or self.covariance_66 is None:
             return None
-        error_6 = pose_error(self.estimate, self.truth)
         return float(error_6 @ np.linalg.solve(self.covariance_66, error_6)) / 6.0
 
 

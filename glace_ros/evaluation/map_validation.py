@@ -11,6 +11,7 @@ from glace_ros.evaluation.calibration import (
     LEAST_BESIDE_LANDMARKS,
     RATIO_BOUNDS,
     acceptance_threshold,
+    covariance_model,
     covariance_scale,
     is_gross_error,
     second_best_threshold,
@@ -18,6 +19,7 @@ from glace_ros.evaluation.calibration import (
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localized_frame
 from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.evaluation.wrong_places import WrongPlaces
+from glace_ros.geometry.covariance import CovarianceModel
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 
@@ -97,7 +99,11 @@ def validate_map(
     on_result: is handed every image with its result.
     """
     lenient_map = scene_map.with_metadata(
-        min_inlier_ratio=0.0, covariance_scale=1.0, landmark_covariance_scale=1.0
+        min_inlier_ratio=0.0,
+        covariance_scale=1.0,
+        landmark_covariance_scale=1.0,
+        landmark_sigma_m=0.0,
+        landmark_sigma_rad=0.0,
     )
     lenient = Localizer(lenient_map, device=device)
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
@@ -120,16 +126,18 @@ def validate_map(
     threshold = acceptance_threshold(frames, wrong_places.ratios, least)
     frames = [frame.accepted_from(threshold) for frame in frames]
     scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
-    landmark_scale = covariance_scale([frame for frame in frames if frame.landmarks])
+    by_landmarks = covariance_model([frame for frame in frames if frame.landmarks])
+    by_head = CovarianceModel(scale)
     frames = [
-        frame.with_covariance_scaled(landmark_scale if frame.landmarks else scale)
-        for frame in frames
+        frame.with_covariance_of(by_landmarks if frame.landmarks else by_head) for frame in frames
     ]
     metrics = summarize_frames(frames)
     validated = scene_map.with_metadata(
         held_out={name: metrics[name] for name in _HELD_OUT_METRICS},
         covariance_scale=scale,
-        landmark_covariance_scale=landmark_scale,
+        landmark_covariance_scale=by_landmarks.scale,
+        landmark_sigma_m=by_landmarks.sigma_m,
+        landmark_sigma_rad=by_landmarks.sigma_rad,
         min_inlier_ratio=threshold,
         max_rival=second_best_threshold(frames),
     )

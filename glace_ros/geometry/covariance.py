@@ -1,8 +1,8 @@
-"""Covariances of poses: of the base from that of the camera, of a planar robot."""
+"""Covariances of poses: of the base from that of the camera, of a planar robot, by a map."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -11,6 +11,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.pose import Pose
+
+
+class CovarianceModel(NamedTuple):
+    """What the poses of a map err by, given what the solver says of one.
+
+    A solver takes the residuals for independent, and so believes that a pose of many points has
+    next to no error. The mapping poses have one of their own, which no number of points lessens.
+
+    scale: of the solver's covariance.
+    sigma_m, sigma_rad: standard deviations of what comes on top, of each axis.
+    """
+
+    scale: float = 1.0
+    sigma_m: float = 0.0
+    sigma_rad: float = 0.0
+
+    def of(self, covariance_66: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(6, 6) covariance of the pose whose covariance is this by the solver, or (n, 6, 6)."""
+        on_top_6 = np.repeat([self.sigma_m, self.sigma_rad], 3) ** 2
+        return np.asarray(self.scale * covariance_66 + np.diag(on_top_6))
 
 
 def base_covariance(

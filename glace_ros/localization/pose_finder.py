@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.geometry.covariance import CovarianceModel
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
 from glace_ros.localization.generalized_solver import solve_together
@@ -168,8 +169,9 @@ class PoseFinder:
         )
         if covariance_66 is not None:
             metadata = self._scene_map.metadata
-            covariance_66 *= (
-                metadata.landmark_covariance_scale if landmarks else metadata.covariance_scale
+            by_head = CovarianceModel(metadata.covariance_scale)
+            covariance_66 = (metadata.landmark_covariance if landmarks else by_head).of(
+                covariance_66
             )
         rejection = self._doubt(
             coarse.inliers, count, covariance_66, config.acceptance, verified=verified

@@ -12,6 +12,7 @@ from glace_ros.errors import MappingError, WeightsError
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName, NetworkName
 from glace_ros.features.weights_location import check_weights, found_beside
 from glace_ros.geometry.camera import Camera
+from glace_ros.geometry.covariance import CovarianceModel
 from glace_ros.geometry.intrinsics_correction import IntrinsicsCorrection, is_same_calibration
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose
@@ -95,7 +96,7 @@ class MapMetadata:
     """Shape of each network."""
     held_out: dict[str, Any] | None = None
     """Accuracy on images that training never saw; None where the map was not validated: then the
-    four that follow are unknown and have their neutral values.
+    four that follow, and landmark_sigma_*, are unknown and have their neutral values.
     """
     covariance_scale: float = 1.0
     """What the solver's covariance of a head's pose has to be multiplied by to be true."""
@@ -125,6 +126,17 @@ class MapMetadata:
     """Of images with the intrinsics of `camera`, from the first row to the last, negative where
     rows are read from below; 0: they are exposed at once, or nothing is known.
     """
+    landmark_sigma_m: float = 0.0
+    """Standard deviation of what poses that landmarks refined err by however many they are."""
+    landmark_sigma_rad: float = 0.0
+    """The same of their rotation."""
+
+    @property
+    def landmark_covariance(self) -> CovarianceModel:
+        """What poses err by that landmarks refined."""
+        return CovarianceModel(
+            self.landmark_covariance_scale, self.landmark_sigma_m, self.landmark_sigma_rad
+        )
 
     def readout_of(self, pinhole: Camera) -> float:
         """Seconds from the first row to the last of an undistorted image, which may be resized; 0
@@ -166,8 +178,9 @@ class MapMetadata:
         for later in ("intrinsics", "value_range", "camera_pose"):
             if header[later] is None:
                 del header[later]
-        if not self.readout_s:
-            del header["readout_s"]
+        for later in ("readout_s", "landmark_sigma_m", "landmark_sigma_rad"):
+            if not header[later]:
+                del header[later]
         return header | _encoders_with(header, NetworkName.without_folder)
 
     @staticmethod
@@ -199,6 +212,8 @@ class MapMetadata:
         metadata = MapMetadata(**fields)
         if not abs(float(metadata.readout_s)) < _MOST_READOUT_S:
             raise ValueError("its camera's readout time is not of a tenth of a second at most")
+        if not (metadata.landmark_sigma_m >= 0.0 and metadata.landmark_sigma_rad >= 0.0):
+            raise ValueError("a standard deviation of its poses is not a number from 0 on")
         if len(metadata.origin_m) != 3 or not np.isfinite(metadata.origin_m).all():
             raise ValueError("its origin is not three finite numbers")
         if type(metadata.heads) is not int or not 1 <= metadata.heads <= MOST_HEADS:

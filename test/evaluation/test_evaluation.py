@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.evaluation.calibration import (
     acceptance_threshold,
+    covariance_model,
     covariance_scale,
     second_best_threshold,
 )
@@ -17,7 +18,7 @@ from glace_ros.evaluation.localized_frame import LocalizedFrame
 from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.evaluation.metrics_table import metrics_table
 from glace_ros.evaluation.pose_files import write_tum
-from glace_ros.geometry.covariance import pose_error
+from glace_ros.geometry.covariance import CovarianceModel, pose_error
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.held_out import BLOCK_S, HeldOutBlocks
 from glace_ros.rejection import Rejection, RejectionCode
@@ -227,7 +228,9 @@ def test_the_covariance_scale_makes_claims_true(too_small):
     frames = sampled_frames(200, 1.0 / too_small)
     scale = covariance_scale(frames)
     assert scale == pytest.approx(too_small, rel=0.3)
-    scaled = summarize_frames([frame.with_covariance_scaled(scale) for frame in frames])
+    scaled = summarize_frames(
+        [frame.with_covariance_of(CovarianceModel(scale)) for frame in frames]
+    )
     assert scaled["nees_mean"] == pytest.approx(1.0, rel=0.3)
 
 
@@ -241,6 +244,44 @@ def test_one_wrong_pose_does_not_blur_all_others():
     frames = sampled_frames(30, 0.25)
     gross_errors = replace(frames[0], estimate=frame(40.0).estimate)
     assert covariance_scale([*frames, gross_errors]) < 1.5 * covariance_scale(frames)
+
+
+def frames_of(model: CovarianceModel, count: int, seed: int) -> list[LocalizedFrame]:
+    """Frames whose solver says between a part of a millimetre and centimetres of itself, and which
+    err as the model makes of it.
+    """
+    rng = np.random.default_rng(seed)
+    frames = []
+    for size in 10 ** rng.uniform(-1.5, 0.5, count):
+        by_solver_66 = size**2 * some_covariance(rng)
+        error_6 = rng.multivariate_normal(np.zeros(6), model.of(by_solver_66))
+        turn_33 = Rotation.from_rotvec(error_6[3:]).as_matrix()
+        estimate = Pose(turn_33.T @ TRUTH.rotation_33, TRUTH.translation_3 - error_6[:3])
+        frames.append(LocalizedFrame(0, TRUTH, estimate, by_solver_66, 100, 200, 0.01))
+    return frames
+
+
+@pytest.mark.parametrize("true", [(4.0, 0.02, 0.004), (20.0, 0.05, 0.01), (9.0, 0.0, 0.0)])
+def test_what_poses_err_by_however_sure_the_solver_is_comes_on_top(true):
+    true = CovarianceModel(*true)
+    learned = covariance_model(frames_of(true, 400, seed=1))
+    assert learned.scale == pytest.approx(true.scale, rel=0.3)
+    assert learned.sigma_m == pytest.approx(true.sigma_m, rel=0.3, abs=0.003)
+    assert learned.sigma_rad == pytest.approx(true.sigma_rad, rel=0.3, abs=0.0006)
+    # of few, on other frames: neither those that the solver is sure of nor the others are off
+    few, others = covariance_model(frames_of(true, 22, seed=2)), frames_of(true, 400, seed=3)
+    others.sort(key=lambda each: np.linalg.det(each.covariance_66))
+    for part in (others[:200], others[200:]):
+        nees = summarize_frames([each.with_covariance_of(few) for each in part])["nees_mean"]
+        assert 0.4 < nees < 1.6
+
+
+def test_a_covariance_model_is_neither_smaller_than_the_solver_nor_learned_from_a_few():
+    assert covariance_model(sampled_frames(4, 0.01)) == CovarianceModel()
+    assert covariance_model([]) == CovarianceModel()
+    wrong = replace(sampled_frames(1, 1.0)[0], estimate=frame(40.0).estimate)
+    frames = frames_of(CovarianceModel(4.0, 0.02, 0.004), 30, seed=4)
+    assert covariance_model([*frames, wrong]).scale < 2 * covariance_model(frames).scale
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3])

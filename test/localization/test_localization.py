@@ -490,17 +490,25 @@ def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):
     corners_n3 = torch.from_numpy(regression.points_n3())
     away_n3 = torch.from_numpy(TRUTH.translation_3) - corners_n3
     plain = tiny_map(
-        local_encoder_hash=weights_hash, covariance_scale=2.0, landmark_covariance_scale=5.0
-    )
+        local_encoder_hash=weights_hash, covariance_scale=2.0, landmark_covariance_scale=5.0,
+        landmark_sigma_m=0.02, landmark_sigma_rad=0.003,
+    )  # fmt: skip
     landmarks = Landmarks(corners_n3, regression.features.descriptors_nC, away_n3)
     whole = SceneMap(plain.metadata, plain.heads, None, landmarks)
-    once = whole.with_metadata(covariance_scale=1.0, landmark_covariance_scale=1.0)
-    for config, scale in ((LocalizerConfig(), 5.0), (LocalizerConfig(refinement=None), 2.0)):
+    once = whole.with_metadata(
+        covariance_scale=1.0, landmark_covariance_scale=1.0,
+        landmark_sigma_m=0.0, landmark_sigma_rad=0.0,
+    )  # fmt: skip
+    on_top_66 = np.diag([0.02**2] * 3 + [0.003**2] * 3)
+    for config, scale, more_66 in (
+        (LocalizerConfig(), 5.0, on_top_66),
+        (LocalizerConfig(refinement=None), 2.0, 0.0 * on_top_66),
+    ):
         scaled, unscaled = (
             Localizer(scene_map, config, "cpu").solve(regression, CAMERA, 0.0).covariance_66
             for scene_map in (whole, once)
         )
-        assert np.allclose(scaled, scale * unscaled)
+        assert np.allclose(scaled, scale * unscaled + more_66)
 
 
 def test_a_map_of_other_weights_is_refused():

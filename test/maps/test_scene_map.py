@@ -200,7 +200,8 @@ def test_what_was_given_of_the_camera_survives_and_its_lens_is_no_part_of_it(tmp
         assert metadata.camera.lens is None
     header = tiny_map().metadata.as_header()
     # as files were before
-    assert not {"value_range", "camera_pose", "readout_s"} & set(header)
+    later = {"value_range", "camera_pose", "readout_s", "landmark_sigma_m", "landmark_sigma_rad"}
+    assert not later & set(header)
     assert "lens" not in header["camera"]
     header = given.metadata.as_header() | {"value_range": {"low": 9, "high": 3}}
     with pytest.raises(ValueError, match="9 to 3 is no range"):
@@ -482,6 +483,19 @@ def test_landmarks_that_do_not_fit_are_refused(tmp_path, whole, landmarks):
     else:
         (tmp_path / "map.glace").write_bytes(data)
         assert len(SceneMap.load(tmp_path / "map.glace").landmarks) == 8
+
+
+def test_what_poses_err_by_on_top_is_kept_and_is_no_less_than_nothing(tmp_path):
+    given = tiny_map(
+        landmark_covariance_scale=20.0, landmark_sigma_m=0.002, landmark_sigma_rad=0.0007
+    )
+    given.save(tmp_path / "map.glace")
+    metadata = SceneMap.load(tmp_path / "map.glace").metadata
+    assert metadata.landmark_covariance == (20.0, 0.002, 0.0007)
+    for wrong in (-0.1, float("nan")):
+        header = metadata.as_header() | {"landmark_sigma_rad": wrong}
+        with pytest.raises(ValueError, match="standard deviation"):
+            MapMetadata.from_header(header, tmp_path)
 
 
 def test_a_rolling_shutter_is_that_of_the_maps_camera(tmp_path):
