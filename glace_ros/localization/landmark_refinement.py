@@ -6,6 +6,7 @@ pose is solved anew from the matches. Repeated, in narrower rings.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 
 _MANY_PAIRS = 0.01
-"""Ratio of all pairs from which a product of matrices is cheaper than cosines one by one."""
+"""Ratio of all pairs that lie near enough to each other, from which on a product of matrices is
+cheaper than looking for these and their cosines one by one."""
 
 
 class RefinedPose(NamedTuple):
@@ -117,19 +119,22 @@ def _match(
     if len(index_m) == 0 or len(features.pixels_n2) == 0:
         return np.empty((0, 2)), np.empty((0, 3)), index_m[:0].cpu()
     descriptors_nC = features.descriptors_nC.float()
-    descriptors_mC = landmarks.descriptors_lC[index_m]
-    patch_p, landmark_p = _pairs_within(features.pixels_n2, pixels_m2, radius_px)
-    if len(patch_p) > _MANY_PAIRS * len(descriptors_nC) * len(descriptors_mC):
-        # all cosines at once are cheaper, and coarse: those of the few are made anew
+    if math.pi * radius_px**2 > _MANY_PAIRS * camera.width_px * camera.height_px:
+        # coarse cosines: those of the few are made anew
         coarse_mC = landmarks.coarse_lC[index_m]
         coarse_nm = descriptors_nC.to(coarse_mC.dtype) @ coarse_mC.T
-        may_be_p = coarse_nm[patch_p, landmark_p] > min_cosine - COARSE
-        patch_p, landmark_p = patch_p[may_be_p], landmark_p[may_be_p]
-    cosine_p = (descriptors_nC[patch_p] * descriptors_mC[landmark_p]).sum(dim=1)
-    good_p = (
-        (cosine_p > min_cosine)
-        & (cosine_p == _best(cosine_p, patch_p, len(features.pixels_n2)))
-        & (cosine_p == _best(cosine_p, landmark_p, len(index_m)))
+        patch_p, landmark_p = torch.nonzero(coarse_nm > min_cosine - COARSE, as_tuple=True)
+        off_p2 = features.pixels_n2[patch_p] - pixels_m2[landmark_p]
+        near_p = (off_p2 * off_p2).sum(dim=1) <= radius_px**2
+        patch_p, landmark_p = patch_p[near_p], landmark_p[near_p]
+    else:
+        patch_p, landmark_p = _pairs_within(features.pixels_n2, pixels_m2, radius_px)
+    descriptors_pC = landmarks.descriptors_lC[index_m[landmark_p]]
+    cosine_p = (descriptors_nC[patch_p] * descriptors_pC).sum(dim=1)
+    alike_p = cosine_p > min_cosine
+    cosine_p, patch_p, landmark_p = cosine_p[alike_p], patch_p[alike_p], landmark_p[alike_p]
+    good_p = (cosine_p == _best(cosine_p, patch_p, len(features.pixels_n2))) & (
+        cosine_p == _best(cosine_p, landmark_p, len(index_m))
     )
     return (
         features.pixels_n2[patch_p[good_p]].cpu().numpy().astype(np.float64),

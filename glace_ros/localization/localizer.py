@@ -234,9 +234,10 @@ class Localizer:
         head: None = all of them.
         """
 
-        def predict(index: int) -> NDArray[np.float64]:
+        def predict(index: int, which: slice) -> NDArray[np.float64]:
+            descriptors_nC = features.descriptors_nC[which]
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
-                points_n3 = self.scene_map.points(features.descriptors_nC, descriptor_G, index)[0]
+                points_n3 = self.scene_map.points(descriptors_nC, descriptor_G, index)[0]
             return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]

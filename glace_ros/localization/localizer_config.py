@@ -118,7 +118,7 @@ class LocalizerConfig:
     """Local features of an image that points are predicted of, best first."""
     first_points: int = 400
     """Of these, the best, as many as a pose is solved from that landmarks then verify; where they
-    do not, all count."""
+    do not, points are predicted of all, and all count."""
     ransac_px: float = 10.0
     """In the encoded image, from which a point is no inlier."""
     max_iterations: int = 2000

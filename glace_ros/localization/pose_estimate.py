@@ -22,21 +22,41 @@ if TYPE_CHECKING:
 
 
 class HeadPoints:
-    """What heads predict of an image's local features: a head runs when its points are first read,
-    and once.
+    """What heads predict of an image's local features: a head runs when points are first read, and
+    once for each feature.
 
-    predict: number of a head -> points (n, 3), metres from the map's origin.
+    predict: number of a head and which features -> their points (n, 3), metres from the map's
+        origin.
     heads: their numbers in the map.
     """
 
-    def __init__(self, predict: Callable[[int], NDArray[np.float64]], heads: Iterable[int]) -> None:
-        self._predict, self._heads = functools.cache(predict), tuple(heads)
+    def __init__(
+        self, predict: Callable[[int, slice], NDArray[np.float64]], heads: Iterable[int]
+    ) -> None:
+        self._predict, self._heads = predict, tuple(heads)
+        self._known: dict[int, NDArray[np.float64]] = {}
+        self._whole = functools.cache(self._completed)
 
     def __len__(self) -> int:
         return len(self._heads)
 
     def __getitem__(self, index: int) -> NDArray[np.float64]:
-        return self._predict(self._heads[index])
+        return self._whole(index)
+
+    def best(self, index: int, count: int) -> NDArray[np.float64]:
+        """Of the first `count` features, by the head of that index. For one count alone."""
+        if index not in self._known:
+            self._known[index] = self._predict(self._heads[index], slice(count))
+        return self._known[index][:count]
+
+    def of_head(self, index: int) -> HeadPoints:
+        """The same of that head alone."""
+        return HeadPoints(self._predict, [self._heads[index]])
+
+    def _completed(self, index: int) -> NDArray[np.float64]:
+        known_n3 = self._known.get(index, np.empty((0, 3)))
+        rest_n3 = self._predict(self._heads[index], slice(len(known_n3), None))
+        return np.concatenate([known_n3, rest_n3])
 
 
 class Regression(NamedTuple):
@@ -59,19 +79,26 @@ class Regression(NamedTuple):
 
     def by_head(self) -> list[Regression]:
         """What each head predicts of the image, by itself."""
-        predict = self.points_hn3.__getitem__
-        return [
-            self._replace(points_hn3=HeadPoints(predict, [head]))
-            for head in range(len(self.points_hn3))
-        ]
+        by_heads = self.points_hn3
+        if isinstance(by_heads, HeadPoints):
+            return [
+                self._replace(points_hn3=by_heads.of_head(index)) for index in range(len(by_heads))
+            ]
+        return [self._replace(points_hn3=[points_n3]) for points_n3 in by_heads]
 
     def seen_in(self, other: Regression) -> Regression:
         """The same of the image of another regression."""
         return self._replace(grey_hw=other.grey_hw, shutter=other.shutter)
 
-    def points_n3(self) -> NDArray[np.float64]:
-        """(n, 3) metres from the map's origin, by the first head: the first call runs it."""
-        return self.points_hn3[0]
+    def points_n3(self, count: int | None = None) -> NDArray[np.float64]:
+        """(n, 3) metres from the map's origin, by the first head: the first call runs it.
+
+        count: of the best features alone; None: of all.
+        """
+        by_heads = self.points_hn3
+        if count is not None and isinstance(by_heads, HeadPoints):
+            return by_heads.best(0, count)
+        return by_heads[0][:count]
 
     @property
     def pixels_n2(self) -> NDArray[np.float64]:

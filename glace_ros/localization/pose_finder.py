@@ -57,19 +57,16 @@ class PoseFinder:
         camera: of the image as it was given.
         start: perf_counter() from which the result's seconds count.
         """
-        pixels_n2, points_n3 = regression.pixels_n2, regression.points_n3()
-        solver, best = self._solver_config(), slice(self._config.first_points)
+        solver, pixels_n2 = self._solver_config(), regression.pixels_n2
         if self._scene_map.landmarks and self._config.refinement:
-            first = solve_pose(pixels_n2[best], points_n3[best], regression.camera, solver)
-            coarse = first and seen_from(
-                first.map_from_camera, pixels_n2, points_n3, regression.camera, solver.ransac_px
-            )
+            best = self._config.first_points
+            seen = pixels_n2[:best], regression.points_n3(best)
+            coarse = solve_pose(*seen, regression.camera, solver)
             if coarse is not None:
-                found = self._judged(
-                    coarse, pixels_n2, points_n3, regression, camera, start, self._config
-                )
+                found = self._judged(coarse, *seen, regression, camera, start, self._config)
                 if isinstance(found, PoseEstimate) and found.landmark_verified:
                     return found
+        points_n3 = regression.points_n3()
         coarse = solve_pose(pixels_n2, points_n3, regression.camera, solver)
         if coarse is None:
             seconds = time.perf_counter() - start

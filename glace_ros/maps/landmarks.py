@@ -135,11 +135,10 @@ class Landmarks:
         pixels_l2 = in_camera_l3[:, :2] / depth_l.clamp(min=1e-3)[:, None] * focal_2 + centre_2
         size_2 = torch.tensor([camera.width_px, camera.height_px], device=device)
         inside_l = ((pixels_l2 > -margin_px) & (pixels_l2 < size_2 + margin_px)).all(dim=1)
-        facing = math.cos(math.radians(most_oblique_deg))
-        facing_l = -(functional.normalize(to_point_l3, dim=1) * self.directions_l3).sum(dim=1)
-        (index_m,) = torch.nonzero(
-            inside_l & (depth_l > _NEAREST_M) & (facing_l > facing), as_tuple=True
-        )
+        (index_m,) = torch.nonzero(inside_l & (depth_l > _NEAREST_M), as_tuple=True)
+        away_m3 = functional.normalize(to_point_l3[index_m], dim=1)
+        facing_m = -(away_m3 * self.directions_l3[index_m]).sum(dim=1)
+        index_m = index_m[facing_m > math.cos(math.radians(most_oblique_deg))]
         return index_m, pixels_l2[index_m]
 
 

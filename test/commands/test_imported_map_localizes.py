@@ -136,15 +136,23 @@ def test_our_own_map_is_as_good_after_it_was_published(published, tmp_path, monk
     moved_3 = centres[1] - centres[0]
     assert np.linalg.norm(moved_3) < 0.015
     localizers = [Localizer(each, device="cpu") for each in maps]
-    errors_m = []
+    errors_m, apart_m = [], []
     views = published.room.test[::2]
     for view in views:
+        own_n3, back_n3 = (
+            each.regress(view.image_rgb_hwc, CAMERA).points_n3() + each.scene_map.metadata.origin_m
+            for each in localizers
+        )
+        assert back_n3 == pytest.approx(own_n3 + moved_3, abs=1e-3)
         before, after = (each.localize(view.image_rgb_hwc, CAMERA) for each in localizers)
         assert isinstance(before, PoseEstimate) == isinstance(after, PoseEstimate)
         if isinstance(before, PoseEstimate):
-            expected = before.map_from_camera.translation_3 + moved_3
-            assert after.map_from_camera.translation_3 == pytest.approx(expected, abs=1e-2)
+            expected_3 = before.map_from_camera.translation_3 + moved_3
+            apart_m.append(np.linalg.norm(after.map_from_camera.translation_3 - expected_3))
             errors_m.append(after.map_from_camera.distance_m(view.pose))
+    # so weak a head's points lie about the bound of an inlier: rounding decides about some of them
+    assert np.median(apart_m) < 5e-3
+    assert max(apart_m) < 0.1
     assert len(errors_m) >= 0.7 * len(views)
     assert np.median(errors_m) < 0.2
 

@@ -212,7 +212,7 @@ def test_where_the_code_leaves_no_doubt_a_sure_pose_of_its_head_suffices(
     localizer = world.localizer(heads, verifying_inliers)
     asked = world.remembered(localizer, [0, 1], [other_cosine, 0.99])
     found, truth = world.asked(localizer, 1)
-    assert [head for head, _ in asked] == expected
+    assert list(dict.fromkeys(head for head, _ in asked)) == expected
     assert found.map_from_camera.distance_m(truth) < 0.05
     assert found.landmarks > 30
     assert found.landmark_verified == (verifying_inliers < 1000)
