@@ -32,7 +32,7 @@ DEPENDENCIES := $(VENV)/.dependencies$(OTHER_DISTRO)
 INSTALLED := $(VENV)/.installed
 # What the installed package has a copy of, and the subcommands' names; our modules are used where they lie.
 COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml glace_ros/cli.py \
-  $(wildcard dev/*.cmake dev/tf2_msgs/*.* dev/tf2_msgs/msg/* dev/bond/*.* dev/bond/msg/*) \
+  $(wildcard dev/*.cmake dev/*/*.* dev/*/msg/*) \
   $(wildcard msg/* launch/* config/*)
 
 .PHONY: setup dependencies demo test lint benchmark clean

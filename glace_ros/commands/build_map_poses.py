@@ -64,6 +64,8 @@ class PoseChoice:
         """Of the poses with the images; None where that was not looked at."""
         self._misfit = ""
         """Of the recorded poses, where they are refined all the same."""
+        self._slight = ""
+        """What is wrong with recorded poses that fit the images all the same."""
         self._intrinsics: IntrinsicsEstimate | None = None
         """By those poses."""
         self._corrects_intrinsics = request.refine_intrinsics == AUTO
@@ -127,8 +129,10 @@ class PoseChoice:
                 console.print(f"note: {self.consistency.sentence()}", highlight=False)
                 self.why = ""
         fit = self.consistency is not None and self.consistency.fit_along_way
-        if self._can_check and not fit and self._look_for_cause(builder, encoded, motions):
-            if self._required and self.consistency:
+        if self._can_check and self._look_for_cause(builder, encoded, motions):
+            if fit:
+                console.print(f"note: {self._slight}", highlight=False)
+            elif self._required and self.consistency:
                 self._misfit = f"as recorded, {self.consistency.sentence()}"
                 console.print(f"note: {self._misfit}", highlight=False)
             else:  # images would bend poses that are right but for this
@@ -166,7 +170,7 @@ class PoseChoice:
     def _look_for_cause(
         self, builder: MapBuilder, encoded: Encoded, motions: Sequence[RecordedMotion]
     ) -> bool:
-        """Whether images tell what is wrong with recorded poses that do not fit them; keeps it."""
+        """Whether images tell what is wrong with the recorded poses; keeps it."""
 
         def at(view: int, offset_s: float) -> Pose | None:
             drive, stamp_ns = self.places[view]
@@ -177,6 +181,8 @@ class PoseChoice:
             return False
         found = self.consistency or PoseConsistency(cause.as_recorded, 0, 0)
         said = cause.sentence(info.base_from_camera, info.camera.fx_px)
+        if found.fit_along_way:
+            self._slight = said
         self.consistency = found._replace(cause=said)
         return True
 
@@ -265,7 +271,7 @@ class PoseChoice:
         consistency = self.consistency
         if consistency and not consistency.fits:
             sentences.append(consistency.sentence())
-        told["sentences"] = [*filter(None, [self._misfit]), *sentences]
+        told["sentences"] = [*filter(None, [self._misfit, self._slight]), *sentences]
         told["consistency"] = consistency.as_json() if consistency else None
         return {**told, "intrinsics": intrinsics}
 

@@ -73,18 +73,15 @@ class PoseSample:
         ratio = epipolar_ratio(self._views, [view.recorded for view in self._views])
         if ratio is None:
             return ""
-        found = PoseConsistency(ratio, 0, 0)
+        found, info = PoseConsistency(ratio, 0, 0), self._drive.info
+        cause = misfit_cause(self._views, self._pose_at)
+        said = cause.sentence(info.base_from_camera, info.camera.fx_px) if cause else ""
         if not found.fits:
-            info = self._drive.info
-            cause = misfit_cause(self._views, self._pose_at)
-            if cause:
-                said = cause.sentence(info.base_from_camera, info.camera.fx_px)
-                found = found._replace(cause=said)
-            return f"note: {found.sentence()}"
+            return f"note: {found._replace(cause=said).sentence()}"
         return (
             f"fit:         {ratio:.0%} of what neighbouring images match lies where the poses say "
             "(85% of a good recording)"
-        )
+        ) + (f"\nnote: {said}" if said else "")
 
     def _pose_at(self, view: int, offset_s: float) -> Pose | None:
         return pose_at(self._drive, self._stamps_ns[view], offset_s)

@@ -2,7 +2,8 @@
 
 A picture needs all packets since the last key frame, so packets are kept until a picture is asked
 for; what lies before the last key frame is never decoded. A decoder says nothing of a packet that
-was lost, and gives wrong pictures until the next key frame: gaps are found by the stamps.
+was lost, and gives wrong pictures until the next key frame: gaps are found by the numbers of the
+pictures, else by the sender's count, else by the stamps.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from glace_ros.ros_messages.picture_numbers import H264, H265, HEAD_BYTES, PictureNumbers
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-H264, H265 = "h264", "hevc"
 NO_PYAV = (
     "video is decoded by the Python package 'av' (PyAV), which is not installed: "
     "pip install 'glace_ros[video]', or pip install av"
@@ -29,9 +31,9 @@ _MOST_PENDING_BYTES = 64_000_000
 _GAP = 1.7
 """Times the usual distance between packets, from which on one is missing."""
 _TICKS = 1000
-"""Of a count: from here on it is no packets that are counted, but ticks of a clock."""
-_USUAL_OF = 30
-"""Packets that say what is usual."""
+"""Of a count: a sender that began anew, or counts ticks of a clock."""
+_USUAL_OF, _FEWEST = 30, 3
+"""Packets that say what is usual, and so many at least."""
 _KEY_NALS = {H264: frozenset({5}), H265: frozenset(range(16, 22))}
 _PARAMETER_NALS = {H264: frozenset({7, 8}), H265: frozenset({32, 33, 34})}
 _PICTURE_NALS = {H264: frozenset(range(1, 6)), H265: frozenset(range(32))}
@@ -90,7 +92,9 @@ class VideoStream:
         self._pending_bytes = 0
         self._parameters: dict[int, bytes] = {}  # by kind: SPS, PPS, VPS
         self._steps_ns: deque[int] = deque(maxlen=_USUAL_OF)
+        self._counted: deque[int] = deque(maxlen=_USUAL_OF)
         self._last: tuple[int, int | None] | None = None  # stamp and count of the last packet
+        self._numbers = PictureNumbers(codec)
         self._number = 0
         self._done_to = 0  # number of the packet that was decoded last
         self._decoder: Any = None
@@ -117,12 +121,15 @@ class VideoStream:
                     "Annex B",
                     "video without start codes",
                 )
-            after_gap = self._misses_one(stamp_ns, count)
+            units = _nal_units(data, self.codec)
+            after_gap = self._misses_one(stamp_ns, count, self._numbers.misses_one(units))
             self.gaps += after_gap
-            kinds = dict(_nal_units(data, self.codec))
+            kinds = dict(units)
             is_key = bool(kinds.keys() & _KEY_NALS[self.codec])
             self._parameters |= {
-                kind: unit for kind, unit in kinds.items() if kind in _PARAMETER_NALS[self.codec]
+                kind: b"\0\0\0\1" + unit
+                for kind, unit in units
+                if kind in _PARAMETER_NALS[self.codec]
             }
             if is_key:
                 missing = self._parameters.keys() - kinds.keys()
@@ -155,16 +162,24 @@ class VideoStream:
             "the picture is older than one that was decoded already", "older than one looked at"
         )
 
-    def _misses_one(self, stamp_ns: int, count: int | None) -> bool:
-        """Whether packets are missing between the last one and this one."""
+    def _misses_one(self, stamp_ns: int, count: int | None, numbered: bool | None) -> bool:
+        """Whether packets are missing between the last one and this one.
+
+        numbered: what the pictures' numbers say, which begin again soon; None: nothing.
+        """
         last, self._last = self._last, (stamp_ns, count)
         if last is None:
             return False
         step_ns = stamp_ns - last[0]
-        usual_ns = median(self._steps_ns) if len(self._steps_ns) >= 3 else None
+        usual_ns = median(self._steps_ns) if len(self._steps_ns) >= _FEWEST else None
         self._steps_ns.append(step_ns)
         counted = 0 if count is None or last[1] is None else count - last[1]
-        if 0 < counted < _TICKS:
+        are_packets = len(self._counted) >= _FEWEST and median(self._counted) == 1
+        self._counted.append(counted)
+        if numbered is not None:
+            again = usual_ns is not None and step_ns > (self._numbers.period - 1) * usual_ns > 0
+            return numbered or again
+        if are_packets and 0 < counted < _TICKS:
             return counted > 1
         return usual_ns is not None and (step_ns > _GAP * usual_ns or step_ns <= 0)
 
@@ -224,16 +239,16 @@ def _has_picture(data: bytes, codec: str) -> bool:
 
 
 def _nal_units(data: bytes, codec: str) -> list[tuple[int, bytes]]:
-    """Kind and bytes, with a start code, of each unit; those of a picture are not copied."""
+    """Kind of each unit, and its bytes without a start code: of a picture's the first ones."""
     units = []
     at = data.find(b"\0\0\1")
     while 0 <= at < len(data) - 3:
         head = data[at + 3]
         kind = head & 31 if codec == H264 else head >> 1 & 63
         following = data.find(b"\0\0\1", at + 3)
-        unit = b""
-        if kind in _PARAMETER_NALS[codec]:
-            unit = b"\0" + data[at : following if following >= 0 else len(data)]
-        units.append((kind, unit))
+        end = following if following >= 0 else len(data)
+        if kind not in _PARAMETER_NALS[codec]:
+            end = min(end, at + 3 + HEAD_BYTES)
+        units.append((kind, data[at + 3 : end]))
         at = following
     return units

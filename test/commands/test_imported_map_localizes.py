@@ -7,12 +7,19 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from support.published_stand_in import CAMERA, CODE_SIZE, SHORT_SIDE_PX, PublishedRoom
+from support.published_stand_in import (
+    CAMERA,
+    CODE_SIZE,
+    SHORT_SIDE_PX,
+    PublishedRoom,
+    import_words,
+    imported,
+    run,
+)
 
 from glace_ros.cli import main as glace
 from glace_ros.geometry.camera import Camera
@@ -52,22 +59,6 @@ def published_with_codes(tmp_path_factory, small_images):
     folder = tmp_path_factory.mktemp("rooms")
     codes = f"r2former:{folder / 'CVPR23_DeitS_Rerank.pth'}"
     return imported(folder, PublishedRoom(rooms=2), "--global", codes)
-
-
-def imported(folder, room, *words):
-    room.save_scene(folder / "scene")
-    room.save_published(folder)
-    path = folder / "imported.glace"
-    run(*import_words(folder), *words, "--head", folder / "MAP.pt", "--output", path)
-    return SimpleNamespace(room=room, folder=folder, path=path)
-
-
-def run(*words) -> None:
-    assert glace([str(word) for word in words]) == 0
-
-
-def import_words(folder):
-    return "import_map", "--encoder", folder / "ace_encoder_pretrained.pt"
 
 
 def equal_to_the_bit(one, other) -> bool:

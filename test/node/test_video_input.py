@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +11,12 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("av")
 pytest.importorskip("glace_ros.msg", reason="the messages are not built")
+pytest.importorskip("ffmpeg_image_transport_msgs.msg", reason="dev/ is not built")
+pytest.importorskip("foxglove_msgs.msg", reason="dev/ is not built")
 
 from builtin_interfaces.msg import Time
+from ffmpeg_image_transport_msgs.msg import FFMPEGPacket
+from foxglove_msgs.msg import CompressedVideo
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 from support.video import encoded, moving_pictures
@@ -47,14 +51,6 @@ class Graph:
         return self.published.get(topic, [])
 
 
-class FFMPEGPacket(SimpleNamespace):
-    """As ffmpeg_image_transport_msgs has it."""
-
-
-class CompressedVideo(SimpleNamespace):
-    """As foxglove_msgs has it."""
-
-
 def message_of(transport: str, index: int, data: bytes):
     stamp = ns_to_stamp(10**9 + index * STEP_NS)
     header = Header(stamp=stamp, frame_id="camera")
@@ -66,21 +62,8 @@ def message_of(transport: str, index: int, data: bytes):
     return CompressedImage(header=header, format="h264", data=data)
 
 
-@pytest.fixture
-def installed(monkeypatch):
-    """The message packages of video, which the wheels of ROS do not have."""
-    for package, message in (
-        ("ffmpeg_image_transport_msgs", FFMPEGPacket), ("foxglove_msgs", CompressedVideo),
-    ):  # fmt: skip
-        module = ModuleType(f"{package}.msg")
-        setattr(module, message.__name__, message)
-        message.__module__ = f"{package}.msg"
-        monkeypatch.setitem(sys.modules, package, ModuleType(package))
-        monkeypatch.setitem(sys.modules, f"{package}.msg", module)
-
-
 @pytest.mark.parametrize("transport", ["compressed", "ffmpeg", "foxglove"])
-def test_every_fifth_packet_is_looked_at(installed, transport):
+def test_every_fifth_packet_is_looked_at(transport):
     """As the node does at 5 Hz of a camera of 25; and whoever comes late gets the same one."""
     graph, came = Graph(), []
     parameters = LocalizeParameters(image_transport=transport)
@@ -109,7 +92,8 @@ def test_every_fifth_packet_is_looked_at(installed, transport):
         undistorted_image(came[-1], parameters)
 
 
-def test_messages_that_are_not_installed_are_named():
+def test_messages_that_are_not_installed_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ffmpeg_image_transport_msgs.msg", None)
     camera = CameraInput(Graph(), LocalizeParameters(image_transport="ffmpeg"), "", print)
     camera.start()
     assert camera.topic == "/image/ffmpeg"
@@ -131,7 +115,7 @@ def test_a_video_that_nobody_listens_to_is_named(monkeypatch):
     assert camera.problem().endswith("a video on /image/ffmpeg: set image_transport:=ffmpeg.")
 
 
-def test_another_kind_of_video_is_a_sentence(installed):
+def test_another_kind_of_video_is_a_sentence():
     came = []
     graph = Graph()
     camera = CameraInput(graph, LocalizeParameters(image_transport="foxglove"), "", came.append)

@@ -13,13 +13,13 @@ from support.mutated_bags import LIMIT_S, MOST_MEMORY, Outcome, mutated, whole_b
 
 from glace_ros.recording.bag_reader import RecordingReader
 
-COUNT = 300
+COUNT, VIDEOS = 300, 60
 TEST = Path(__file__).resolve().parents[1]
 
 
-def outcomes_of(count: int, path: Path) -> list[Outcome]:
+def outcomes_of(count: int, path: Path, *more: str) -> list[Outcome]:
     """In a process of their own, which may fall or hang."""
-    command = [sys.executable, "-m", "support.mutated_bags", "--count", str(count)]
+    command = [sys.executable, "-m", "support.mutated_bags", "--count", str(count), *more]
     paths = os.pathsep.join([str(TEST), str(TEST.parent), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [*command, "--results", path],
@@ -61,6 +61,17 @@ def test_some_of_each_kind_are_read_and_some_refused(results):
 def test_memory_is_that_of_whole_bags(results):
     _, path = results
     for line in path.read_text().splitlines():
+        most_mb, whole_mb = map(float, line.split("\t")[4].split(" of "))
+        assert most_mb < MOST_MEMORY * whole_mb, line
+
+
+def test_videos_are_read_or_refused_in_a_sentence_and_in_little_memory(tmp_path):
+    pytest.importorskip("av")
+    outcomes = outcomes_of(VIDEOS, tmp_path / "videos.tsv", "--videos")
+    assert len(outcomes) == VIDEOS, f"the process ended or hung behind {outcomes[-1:]}"
+    assert [outcome for outcome in outcomes if not outcome.is_fine] == []
+    assert {outcome.said.split(":")[0] for outcome in outcomes} == {"read", "refused"}
+    for line in (tmp_path / "videos.tsv").read_text().splitlines():
         most_mb, whole_mb = map(float, line.split("\t")[4].split(" of "))
         assert most_mb < MOST_MEMORY * whole_mb, line
 

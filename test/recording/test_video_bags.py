@@ -7,69 +7,30 @@ import pytest
 
 pytest.importorskip("av")
 
-from rosbags.typesys import get_types_from_msg
 from support.bag_writing import (
     BASE_FROM_CAMERA,
-    IMAGE_OFFSET_NS,
     IMAGE_PERIOD_NS,
-    POSE_PERIOD_NS,
     START_NS,
     bag_writer,
     map_from_base,
-    write_pose,
 )
-from support.video import encoded, moving_pictures
+from support.video_bags import (
+    HEIGHT,
+    PICTURES,
+    TOPICS,
+    WIDTH,
+    register_videos,
+    stamp_of,
+    video_drive,
+)
 
 from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.frame_selection import FrameSelection
 from glace_ros.ros_messages import video
-from glace_ros.ros_messages.reading import FFMPEG_PACKET, FOXGLOVE_VIDEO, VIDEO_DEFINITIONS
+from glace_ros.ros_messages.reading import FFMPEG_PACKET, FOXGLOVE_VIDEO
 
 EVERY_FRAME = FrameSelection(0.0, 0.0, min_sharpness=0.0)
-WIDTH, HEIGHT = 96, 64
-PICTURES = moving_pictures(24, WIDTH, HEIGHT)
-IMAGE = "sensor_msgs/msg/CompressedImage"
-TOPICS = {
-    FOXGLOVE_VIDEO: "/camera/video",
-    FFMPEG_PACKET: "/camera/image_raw/ffmpeg",
-    IMAGE: "/camera/image_raw/compressed",
-}
-
-
-def stamp_of(index: int) -> int:
-    return START_NS + IMAGE_OFFSET_NS + index * IMAGE_PERIOD_NS
-
-
-def video_drive(path, kind=FFMPEG_PACKET, codec="h264", lost=(), storage="mcap", size=(96, 64)):
-    """The drive of `bag_writing` with a packet for each picture but the lost ones."""
-    packets = encoded(PICTURES, codec)
-    with bag_writer(path, storage) as bag:
-        for name, definition in VIDEO_DEFINITIONS.items():
-            if name not in bag.store.types:
-                bag.store.register(get_types_from_msg(definition, name))
-        bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
-        last_ns = START_NS + 24 * IMAGE_PERIOD_NS
-        events = [(stamp_of(i), i) for i in range(24) if i not in lost]
-        events += [(stamp, -1) for stamp in range(START_NS, last_ns + 1, POSE_PERIOD_NS)]
-        for stamp, index in sorted(events):
-            if index < 0:
-                write_pose(bag, "odometry", stamp)
-                continue
-            bag.camera_info("/camera/camera_info", stamp, size=size)
-            header, data = bag.header(stamp, "camera"), np.frombuffer(packets[index], np.uint8)
-            fields = {
-                FOXGLOVE_VIDEO: {
-                    "timestamp": header.stamp, "frame_id": "camera", "format": codec, "data": data
-                },
-                FFMPEG_PACKET: {
-                    "header": header, "width": WIDTH, "height": HEIGHT, "encoding": f"lib{codec}",
-                    "pts": index, "flags": 0, "is_bigendian": False, "data": data,
-                },
-                IMAGE: {"header": header, "format": codec, "data": data},
-            }[kind]  # fmt: skip
-            bag.write(TOPICS[kind], bag.make(kind, **fields), stamp)
-    return path
 
 
 def assert_shows(image):
@@ -157,9 +118,7 @@ def test_without_pyav_its_name_is_said(tmp_path, monkeypatch):
 
 def test_another_kind_of_video_is_named(tmp_path):
     with bag_writer(tmp_path / "drive") as bag:
-        if FOXGLOVE_VIDEO not in bag.store.types:
-            definition = VIDEO_DEFINITIONS[FOXGLOVE_VIDEO]
-            bag.store.register(get_types_from_msg(definition, FOXGLOVE_VIDEO))
+        register_videos(bag)
         stamp = bag.header(START_NS, "").stamp
         message = bag.make(
             FOXGLOVE_VIDEO, timestamp=stamp, frame_id="camera", format="vp9",

@@ -169,3 +169,55 @@ def test_without_pyav_its_name_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ValueError, match=r"pip install .*av"):
         VideoStream(H264)
+
+
+@pytest.mark.parametrize("codec", [H264, H265])
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_camera_that_pauses_loses_nothing_and_a_loss_is_found_whatever_stamps_say(codec, counted):
+    """Pictures are numbered in the stream: stamps may be anything, and counts those of a clock."""
+    packets = encoded(PICTURES, codec, gop=12)
+    steps_ns = np.random.default_rng(2).choice([10, 30, 100, 250], len(packets)) * 10**6
+    stamps_ns = 10**9 + np.cumsum(steps_ns)
+    for lost in (None, 18):
+        stream = VideoStream(codec)
+        for i, packet in enumerate(packets):
+            if i == lost:
+                continue
+            stamp_ns = int(stamps_ns[i])
+            number = stream.push(packet, stamp_ns, stamp_ns // 10**6 if counted else None)
+            if lost is not None and i > lost:
+                with pytest.raises(NoPicture, match="missing"):
+                    stream.picture(number)
+            else:
+                assert_shows(stream.picture(number), i)
+        assert stream.gaps == (lost is not None)
+
+
+def test_numbers_that_begin_again_do_not_hide_a_long_loss():
+    """H.264 numbers pictures up to 16 here; as many are lost."""
+    pictures = moving_pictures(60)
+    packets = encoded(pictures, gop=60)
+    period = VideoStream(H264)
+    period.push(packets[0], 0)
+    period.push(packets[1], 1)
+    lost = range(20, 20 + period._numbers.period)
+    assert len(lost) < 35
+    stream = VideoStream(H264)
+    for i, packet in enumerate(packets):
+        if i not in lost:
+            number = stream.push(packet, 10**9 + i * STEP_NS)
+    assert stream.gaps == 1
+    with pytest.raises(NoPicture, match="missing"):
+        stream.picture(number)
+
+
+def test_parameter_sets_in_a_packet_of_their_own_are_no_gap():
+    stream, packets = VideoStream(H264), encoded(PICTURES)
+    for i, packet in enumerate(packets):
+        if i % 8 == 0:
+            idr = packet.rfind(b"\0\0\1\x65")
+            stream.push(packet[:idr], 10**9 + i * STEP_NS)
+            packet = packet[idr:]
+        number = stream.push(packet, 10**9 + i * STEP_NS)
+        assert_shows(stream.picture(number), i)
+    assert stream.gaps == 0

@@ -5,8 +5,9 @@ tests read a few hundred; more, from where the last run stopped, in the reposito
 
     PYTHONPATH=.:test python -m support.mutated_bags --count 10000 --results mutated.tsv
 
-A line a bag: seed, kind, what became of it, seconds, most memory of the process so far in MB. The
-process ends with 1 where one crashed, hung, or took too much.
+`--videos` takes those of `mutated_videos` instead. A line a bag: seed, kind, what became of it,
+seconds, most memory of the process so far in MB. The process ends with 1 where one crashed, hung,
+or took too much.
 """
 
 from __future__ import annotations
@@ -143,9 +144,9 @@ def mutated(seed: int, bags: dict[str, Path], folder: Path) -> tuple[str, Path]:
     else:
         shutil.copy(source, target)
     if damage == "bytes":
-        _damage_bytes(rng, _data_file(target))
+        damage_bytes(rng, data_file(target))
     elif damage == "definitions":
-        _damage_definition(rng, _data_file(target))
+        _damage_definition(rng, data_file(target))
     elif damage == "metadata":
         _damage_metadata(rng, target / "metadata.yaml")
     return f"{kind} {damage}", target
@@ -167,11 +168,16 @@ def look(path: Path) -> str:
     return "read"
 
 
-def try_bags(seeds: range, on_outcome: Any) -> None:
-    """Reads the bags of these seeds in this process, whose memory is bounded from then on."""
+def try_bags(
+    seeds: range, on_outcome: Any, whole: Any = whole_bags, damaged: Any = mutated
+) -> None:
+    """Reads the bags of these seeds in this process, whose memory is bounded from then on.
+
+    whole, damaged: as `whole_bags` and `mutated`.
+    """
     with TemporaryDirectory() as name:
         folder = Path(name)
-        bags = whole_bags(folder / "whole") if (folder / "whole").mkdir() is None else {}
+        bags = whole(folder / "whole") if (folder / "whole").mkdir() is None else {}
         for path in bags.values():
             assert look(path) == "read", path
         on_outcome(Outcome(-1, "whole", "read", 0.0, _memory_mb()))
@@ -179,7 +185,7 @@ def try_bags(seeds: range, on_outcome: Any) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used + _HEADROOM_BYTES, used + _HEADROOM_BYTES))
         signal.signal(signal.SIGALRM, _too_long)
         for seed in seeds:
-            kind, path = mutated(seed, bags, folder)
+            kind, path = damaged(seed, bags, folder)
             start = time.perf_counter()
             signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
             try:
@@ -210,14 +216,21 @@ def _memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _data_file(path: Path) -> Path:
+def data_file(path: Path) -> Path:
+    """Of a bag: what holds its messages."""
     if not path.is_dir():
         return path
     return next(file for file in sorted(path.iterdir()) if file.name != "metadata.yaml")
 
 
-def _damage_bytes(rng: np.random.Generator, file: Path) -> None:
-    data = bytearray(file.read_bytes())
+def damage_bytes(rng: np.random.Generator, file: Path) -> None:
+    """A few places of a file."""
+    file.write_bytes(damaged_bytes(rng, file.read_bytes()))
+
+
+def damaged_bytes(rng: np.random.Generator, whole: bytes) -> bytes:
+    """A few places of them."""
+    data = bytearray(whole)
     for _ in range(int(rng.integers(1, 4))):
         at = int(rng.integers(0, max(1, len(data) - 1)))
         many = int(rng.choice([1, 4, 64, 4000]))
@@ -232,7 +245,7 @@ def _damage_bytes(rng: np.random.Generator, file: Path) -> None:
             data[at:at] = data[at : at + many]
         else:
             del data[at:]
-    file.write_bytes(data)
+    return bytes(data)
 
 
 def _damage_definition(rng: np.random.Generator, file: Path) -> None:
@@ -281,7 +294,7 @@ def _damage_metadata(rng: np.random.Generator, file: Path) -> None:
 _messages: dict[Path, list[tuple[Any, int, Any]]] = {}
 
 
-def _read(source: Path) -> list[tuple[Any, int, Any]]:
+def read_all(source: Path) -> list[tuple[Any, int, Any]]:
     """(connection, received_ns, message) of a whole bag."""
     if source not in _messages:
         with AnyReader([source]) as reader:
@@ -294,7 +307,7 @@ def _read(source: Path) -> list[tuple[Any, int, Any]]:
 
 def _rewrite(rng: np.random.Generator, kind: str, source: Path, target: Path) -> None:
     """The bag anew, some fields of some of its messages changed, left out or out of order."""
-    messages = _read(source)
+    messages = read_all(source)
     topics = sorted({connection.topic for connection, _, _ in messages})
     some = {str(topic) for topic in rng.choice(topics, int(rng.integers(1, 3)))}
     share = float(rng.choice([0.05, 0.3, 1.0]))
@@ -394,6 +407,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="seed")
     parser.add_argument("--count", type=int, default=300, help="how many seeds from there")
+    parser.add_argument("--videos", action="store_true", help="bags with H.264 and H.265")
     parser.add_argument("--results", help="gets a line a bag; a file that is there is gone on with")
     args = parser.parse_args()
     first, end = args.first, args.first + args.count
@@ -416,7 +430,12 @@ def main() -> int:
         out.write(f"{seed}\t{kind}\t{said}\t{seconds:.2f}\t{memory_mb:.0f} of {whole_mb:.0f}\n")
         out.flush()
 
-    try_bags(range(first, end), on_outcome)
+    makers = []
+    if args.videos:
+        from support import mutated_videos
+
+        makers = [mutated_videos.whole_bags, mutated_videos.mutated]
+    try_bags(range(first, end), on_outcome, *makers)
     return 1 if bad else 0
 
 

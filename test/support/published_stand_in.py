@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
@@ -21,6 +22,7 @@ from support.core_scenes import looking_at
 from support.published_networks import seeded
 from support.published_training import Samples, as_saved, trained_head
 
+from glace_ros.cli import main as glace
 from glace_ros.features.ace_encoder import AceNetwork
 from glace_ros.features.r2former_encoder import R2FormerNetwork
 from glace_ros.geometry.camera import Camera
@@ -156,6 +158,27 @@ class PublishedRoom:
             for map_from_room in [MAP_FROM_ROOMS[view.room]]
         ])  # fmt: skip
         return torch.from_numpy(pixels_c2).float(), torch.from_numpy(points_vn3)
+
+
+def imported(folder: Path, room: PublishedRoom, *words: object) -> SimpleNamespace:
+    """The room, the folder with its scene and its published files, and the path of the map that
+    they become. Its images are small only where SHORT_SIDE_PX is patched.
+    """
+    room.save_scene(folder / "scene")
+    room.save_published(folder)
+    path = folder / "imported.glace"
+    run(*import_words(folder), *words, "--head", folder / "MAP.pt", "--output", path)
+    return SimpleNamespace(room=room, folder=folder, path=path)
+
+
+def run(*words: object) -> None:
+    """A subcommand, which must succeed."""
+    assert glace([str(word) for word in words]) == 0
+
+
+def import_words(folder: Path) -> tuple[object, ...]:
+    """Of `import_map`, with the encoder that is in the folder."""
+    return "import_map", "--encoder", folder / "ace_encoder_pretrained.pt"
 
 
 @cache

@@ -84,12 +84,15 @@ class CameraInput:
     def values(self) -> dict[str, object]:
         """What has come, for the diagnostics."""
         prefix = f"{self.name}: " if self.name else ""
-        return {
+        values: dict[str, object] = {
             f"{prefix}image topic": self._images.topic,
             f"{prefix}images received": self._images.received,
             f"{prefix}camera_info topic": self._infos.topic,
             f"{prefix}camera_info received": self._infos.received,
         }
+        if self._stream is not None:
+            values[f"{prefix}gaps in the video"] = self._stream.gaps
+        return values
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from support.drifting_drive import (
@@ -70,7 +72,34 @@ def test_a_camera_that_is_turned_is_told_by_how_much():
     wrong = BASE_FROM_CAMERA @ Pose.from_rotation_vector([0, 0, 0], [0.2, -1.0, 0.3])
     cause = cause_of(frame=wrong)
     assert cause.kind == TURNED
-    assert (wrong @ cause.turn).angle_rad(BASE_FROM_CAMERA) < np.radians(3)
+    assert (wrong @ cause.turn).angle_rad(BASE_FROM_CAMERA) < np.radians(1)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("degrees", [6, -9])
+def test_a_mount_that_is_turned_a_little_is_told_though_poses_fit(axis, degrees):
+    turn = Pose.from_rotation_vector([0, 0, 0], np.radians(degrees) * np.eye(3)[axis])
+    wrong = BASE_FROM_CAMERA @ turn
+    cause = cause_of(frame=wrong)
+    assert cause.kind == TURNED
+    said = cause.sentence(wrong, 160.0)
+    assert f"turned by {abs(degrees)} deg against its recorded mount" in said
+    numbers = said.split('--camera-pose "')[1].split('"')[0].split()
+    given = Pose.of_seven([float(number) for number in numbers])
+    assert given.angle_rad(BASE_FROM_CAMERA) < np.radians(0.7)
+    assert ("--calibrate" in said) == cause.is_slight
+
+
+@pytest.mark.parametrize("rad_m", [0.03, -0.03])
+def test_odometry_that_drifts_is_no_mount(rad_m):
+    """By 1.7 degrees a metre, always to the same side."""
+    truth = rounds(VIEWS)
+    drifted = [truth[0]]
+    for before, after in pairwise(truth):
+        step = before.inverse() @ after
+        bend = Pose.from_planar(0.0, 0.0, rad_m * float(np.linalg.norm(step.translation_3)))
+        drifted.append(drifted[-1] @ step @ bend)
+    assert cause_of(poses=drifted) is None
 
 
 def test_a_link_and_late_stamps_are_told_together():
