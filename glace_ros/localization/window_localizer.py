@@ -162,11 +162,7 @@ class WindowLocalizer:
         ]
         if len(elsewhere) >= len(place.supports):
             return False
-        own = [
-            support.estimate
-            for support in place.supports
-            if any(each.result is support.estimate for each in support.image.hypotheses)
-        ]
+        own = [support.estimate for support in place.supports if support.is_own]
         # two poses that were found apart from each other agree: as good as another seed of RANSAC
         found = len(own) > 1 or any(estimate.landmark_verified for estimate in own)
         landmarks = sum(support.estimate.landmarks for support in place.supports)
@@ -193,10 +189,20 @@ class WindowLocalizer:
                 surest.covariance_66, surest.map_from_base, map_from_camera
             ),
             second_best_ratio=second_best,
-            ambiguous=second_best > self._most_second_best,
+            ambiguous=second_best > self._most_second_best or self._has_unseen_twin(best, places),
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
         )
+
+    def _has_unseen_twin(self, best: Place, places: list[Place]) -> bool:
+        """Whether the place may have a twin that nobody looked at: that is looked for by images that
+        are landmark-verified by themselves, and here there may be none.
+        """
+        supports = best.supports
+        if len(places) > 1 or any(s.is_own and s.estimate.landmark_verified for s in supports):
+            return False
+        twins = sum(self._localizer.has_twin(support.estimate) for support in supports)
+        return 2 * twins > len(supports)
 
     def _rivals(self, best: Place, places: list[Place]) -> tuple[float, list[Place]]:
         """Agreement of the second-best place as a ratio of this one's, and those that it may as

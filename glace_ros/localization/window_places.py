@@ -36,6 +36,11 @@ class Support(NamedTuple):
     belief: PoseBelief
     agreement: float
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the image has that pose by itself, rather than by what others say."""
+        return any(each.result is self.estimate for each in self.image.hypotheses)
+
 
 class Place(NamedTuple):
     """A place that the newest image may be of.

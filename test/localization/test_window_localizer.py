@@ -64,6 +64,15 @@ def test_an_image_that_is_too_weak_alone_is_carried_by_those_before_it():
     assert found.images >= 3
 
 
+def test_weak_images_of_walls_that_look_alike_begin_nothing():
+    """The head knows but one of the rooms, and no image is clear enough to look for another."""
+    rooms = TwinRooms(landmarks=0.35)
+    for seconds, yaw_rad in ((0.0, 0.3), (0.5, 0.1), (1.0, -0.1), (1.5, -0.3)):
+        found = rooms.look(yaw_rad, seconds, known=45)
+    assert isinstance(found, PoseEstimate)
+    assert found.ambiguous
+
+
 @pytest.mark.parametrize("blank", [True, False])
 def test_an_image_of_elsewhere_is_not_carried_by_those_before_it(rooms, blank):
     for seconds, yaw_rad in ((0.0, BEHIND), (0.4, 2.7), (0.8, 2.4)):
