@@ -195,8 +195,8 @@ class WindowLocalizer:
         )
 
     def _has_unseen_twin(self, best: Place, places: list[Place]) -> bool:
-        """Whether the place may have a twin that nobody looked at: that is looked for by images that
-        are landmark-verified by themselves, and here there may be none.
+        """Whether the place may have a twin that nobody looked at: images that are
+        landmark-verified by themselves look for one, and here there may be none.
         """
         supports = best.supports
         if len(places) > 1 or any(s.is_own and s.estimate.landmark_verified for s in supports):

@@ -1,5 +1,5 @@
-"""The live node as a real process: images that say nothing alone give a fix together, and where they
-cannot, the places are told.
+"""The live node as a real process: images that say nothing alone give a fix together, and where
+they cannot, the places are told.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.ros
 BEHIND = (np.pi, 2.8, 2.5, 2.2)  # each room has its own wall there
 FRONT = (0.3, 0.1, -0.1, -0.3)  # and here the same
 STEP_NS = NS // 2
-"""From an image to the next, by their stamps: a robot that turns faster has odometry that jumped."""
+"""From an image to the next: where a robot turns faster, odometry has jumped."""
 PARAMETERS = {
     "two_d_mode": False, "max_image_age": 60.0, "max_rate": 50.0,
     "window_max_age": 60.0, "degraded_timeout": 60.0, "lost_timeout": 60.0,

@@ -125,8 +125,8 @@ def twin_rooms_map(window, weak):
 
 def read(parameters):
     """`bad` is no map, `broken` turns out to be none, `slow` takes its time, `blind` has no views.
-
-    `twins` and `weak_twins` are twin rooms with image windows. `other`, `slow` and `blind` are other maps than all the rest, of which `copy` has another name.
+    `twins` and `weak_twins` are twin rooms with image windows.
+    `other`, `slow` and `blind` are other maps than all the rest, of which `copy` has another name.
     With `impatient` the localizer is soon taken for stuck. A file, where there is one, decides by
     its bytes whether it is the same.
     """
