@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glace_ros.evaluation.localized_frame import LocalizedFrame
+    from glace_ros.evaluation.window_runs import Lead
     from glace_ros.geometry.pose import Pose
 
 
@@ -41,6 +42,17 @@ RATIO_MARGIN = 1.25
 
 SECOND_BEST_BOUNDS = (0.5, 0.8)
 """Of second_best_ratio: under the first nearly every image of repeated rooms would be ambiguous."""
+
+
+WINDOW_BOUNDS = (0.5, 0.95)
+"""As SECOND_BEST_BOUNDS, of several images together."""
+
+
+LEAST_LEADS = 12
+"""With fewer windows of a kind their spread is not known."""
+
+
+_SIGMAS_OF_ONE_IN_A_THOUSAND = 3.09
 
 
 SECOND_BEST_MARGIN = 0.95
@@ -88,6 +100,34 @@ def second_best_threshold(frames: Sequence[LocalizedFrame]) -> float:
     return float(
         np.clip(SECOND_BEST_MARGIN * min(second_best_ratios, default=1.0), lowest, highest)
     )
+
+
+def window_thresholds(leads: Sequence[Lead]) -> tuple[float, ...] | None:
+    """second_best_ratio from which windows are ambiguous, by the number of images (1, 2, ..., the
+    last one for more); None where too few had a second-best hypothesis.
+
+    Leads are about normal in the logarithm: the threshold is what one in a thousand wrong places
+    would pass, and by SECOND_BEST_MARGIN under each wrong place that led, within WINDOW_BOUNDS.
+
+    leads: of the right place over the best wrong one, of windows of held-out images.
+    """
+    if len(leads) < LEAST_LEADS:
+        return None
+    lowest, highest = WINDOW_BOUNDS
+    thresholds = [1.0]  # of one image: second_best_threshold
+    for images in range(2, max(lead.images for lead in leads) + 1):
+        # fewer images tell less: where so many are rare, they stand for them
+        fewer = sorted(leads, key=lambda lead: (lead.images > images, -lead.images))
+        same = [lead.log_ratio for lead in leads if lead.images == images]
+        some = same if len(same) >= LEAST_LEADS else [e.log_ratio for e in fewer[:LEAST_LEADS]]
+        # each by a standard error worse than the most likely, as of covariance_scale
+        spread = float(np.std(some, ddof=1)) * (1.0 + 1.0 / math.sqrt(2.0 * len(some)))
+        mean = float(np.mean(some)) - spread / math.sqrt(len(some))
+        ratio = math.exp(mean - _SIGMAS_OF_ONE_IN_A_THOUSAND * spread)
+        gross = [math.exp(lead.log_ratio) for lead in leads if lead.images >= images]
+        ratio = min([ratio, *(SECOND_BEST_MARGIN * each for each in gross if each < 1.0)])
+        thresholds.append(float(np.clip(ratio, lowest, highest)))
+    return tuple(thresholds)
 
 
 def _gross_errors(frames: Sequence[LocalizedFrame]) -> list[LocalizedFrame]:

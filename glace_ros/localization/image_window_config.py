@@ -50,8 +50,9 @@ class WindowConfig:
     """Nearer poses of the newest image, turned by less than same_rad, are one hypothesis."""
     same_rad: float = 0.35
     """As same_m."""
-    most_second_best: float = 0.8
+    most_second_best: tuple[float, ...] = (0.8, 0.8, 0.8, 0.87, 0.9)
     """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
-    images do not tell which it is; less where the map asks for it (`max_rival`)."""
+    images do not tell which it is: where one supports the best, two, ..., the last one for more.
+    Less where the map asks for it (`max_rival`, `window_rivals`)."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)
     """What the way between two images adds to the uncertainty."""

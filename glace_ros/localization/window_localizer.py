@@ -22,6 +22,8 @@ from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.window_places import WindowPlaces
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
@@ -60,8 +62,13 @@ class WindowLocalizer:
         self._localizer, self.config = localizer, config or WindowConfig()
         self._window = ImageWindow(self.config.window)
         self._places = WindowPlaces(localizer, self.config)
-        learned = localizer.scene_map.metadata.max_rival
-        self._most_second_best = min(self.config.most_second_best, learned)
+        metadata, asked = localizer.scene_map.metadata, self.config.most_second_best
+        # a map that was in wrong rooms by single images, and says nothing of windows
+        learned = metadata.window_rivals or (min(1.0, metadata.max_rival / asked[0]) * asked[-1],)
+        self._most_second_best = [
+            min(_of_images(asked, images), _of_images(learned, images))
+            for images in range(1, max(len(asked), len(learned)) + 1)
+        ]
 
     def clear(self) -> None:
         """Forgets all images."""
@@ -127,6 +134,26 @@ class WindowLocalizer:
         apart = [each for each in poses if not self._places.are_same(each, alone.map_from_camera)]
         return replace(alone, rivals=tuple(apart))
 
+    def _tells(self, second_best: float, images: int) -> bool:
+        """Whether the second-best hypothesis has too little agreement to be it.
+
+        second_best: as a ratio of the best one's.
+        images: that support the best one.
+        """
+        return second_best <= _of_images(self._most_second_best, images)
+
+    def places(
+        self, hypotheses: list[Hypothesis], pinhole: Camera, motion: ImageMotion
+    ) -> list[Place]:
+        """Where an image may be of by itself and those before it, the place with most agreement
+        first. The image is kept for those after it.
+
+        hypotheses, pinhole: as of Glance.
+        motion: of the image.
+        """
+        self._window.add(motion, pinhole, hypotheses)
+        return self._places_of(self._window.images)
+
     def _together(
         self, alone: PoseEstimate | Rejection, images: list[WindowImage]
     ) -> PoseEstimate | Rejection:
@@ -134,18 +161,21 @@ class WindowLocalizer:
 
         alone: what it says by itself.
         """
+        places = self._places_of(images)
+        for place in places[:1]:
+            if self._is_carried(place, images):
+                return self._estimate(place, places, images[-1])
+        return self._unless_contradicted(alone, places, images[-1])
+
+    def _places_of(self, images: list[WindowImage]) -> list[Place]:
         places = self._places.of(images)
-        if not any(self._is_carried(place, images) for place in places):
+        if len(images) > 1 and not any(self._is_carried(place, images) for place in places):
             found = self._found_together(images)
             if found and not any(
                 self._places.are_same(found, each.map_from_base) for each in places
             ):
                 places.append(self._places.with_supports(found, images))
-        places.sort(key=lambda place: place.agreement, reverse=True)
-        for place in places[:1]:
-            if self._is_carried(place, images):
-                return self._estimate(place, places, images[-1])
-        return self._unless_contradicted(alone, places, images[-1])
+        return sorted(places, key=lambda place: place.agreement, reverse=True)
 
     def _is_carried(self, place: Place, images: list[WindowImage]) -> bool:
         """Whether images enough see it, the newest among them."""
@@ -189,7 +219,8 @@ class WindowLocalizer:
                 surest.covariance_66, surest.map_from_base, map_from_camera
             ),
             second_best_ratio=second_best,
-            ambiguous=second_best > self._most_second_best or self._has_unseen_twin(best, places),
+            ambiguous=not self._tells(second_best, len(best.supports))
+            or self._has_unseen_twin(best, places),
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
         )
@@ -218,7 +249,7 @@ class WindowLocalizer:
         near = [
             each
             for each, ratio in zip(others, ratios, strict=True)
-            if ratio > self._most_second_best
+            if not self._tells(ratio, len(best.supports))
         ]
         return max(ratios, default=0.0), near
 
@@ -236,7 +267,7 @@ class WindowLocalizer:
                 return replace(
                     alone,
                     second_best_ratio=ratio,
-                    ambiguous=alone.ambiguous or ratio > self._most_second_best,
+                    ambiguous=alone.ambiguous or not self._tells(ratio, len(place.supports)),
                     rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
                 )
         return replace(alone, ambiguous=True)
@@ -257,3 +288,8 @@ class WindowLocalizer:
                 )
             )
         return self._localizer.solve_together(rig)
+
+
+def _of_images(ratios: Sequence[float], images: int) -> float:
+    """That of so many images, where the last one is of more."""
+    return ratios[min(images, len(ratios)) - 1]

@@ -17,6 +17,7 @@ from glace_ros.localization.image_window import ImageMotion
 from glace_ros.localization.image_window_config import ImageWindowConfig, WindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolverConfig
+from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.rejection import Rejection
 
 FRONT, BEHIND = 0.0, np.pi
@@ -50,6 +51,29 @@ def test_walls_that_all_look_alike_stay_ambiguous_and_the_places_are_told(rooms)
     assert found.second_best_ratio > 0.9
     (rival,) = found.rivals
     assert rival.distance_m(found.map_from_camera) == pytest.approx(APART_M, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "ambiguous"),
+    [
+        ({}, False),
+        ({"window_rivals": (1.0, 0.9, 0.85, 0.7)}, False),
+        ({"window_rivals": (1.0, 0.9, 0.4)}, True),
+        ({"max_rival": 0.5}, True),  # and nothing is known of windows
+        ({"max_rival": 0.5, "window_rivals": (1.0, 0.9, 0.9)}, False),
+    ],
+)
+def test_the_map_says_how_much_the_second_best_place_may_have(metadata, ambiguous):
+    """Of these four images two are of the walls that look alike: a ratio of 0.6."""
+    rooms = TwinRooms()
+    scene_map = rooms.localizer.scene_map
+    rooms.localizer.scene_map = scene_map.with_metadata(**metadata)
+    rooms.windows = WindowLocalizer(rooms.localizer)
+    for seconds, yaw_rad in ((0.0, 2.4), (0.6, 1.6), (1.2, 0.6), (1.8, FRONT)):
+        found = rooms.look(yaw_rad, seconds)
+    assert found.images == 4
+    assert 0.58 < found.second_best_ratio < 0.65
+    assert found.ambiguous == ambiguous
 
 
 def test_an_image_that_is_too_weak_alone_is_carried_by_those_before_it():
