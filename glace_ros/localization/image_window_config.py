@@ -54,5 +54,8 @@ class WindowConfig:
     """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
     images do not tell which it is: where one supports the best, two, ..., the last one for more.
     Less where the map asks for it (`max_rival`, `window_rivals`)."""
+    most_since: float = 1.1
+    """The same of the newest images alone, however few: where another place has more, the robot may
+    have been carried there."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)
     """What the way between two images adds to the uncertainty."""

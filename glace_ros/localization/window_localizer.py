@@ -164,7 +164,7 @@ class WindowLocalizer:
         places = self._places_of(images)
         for place in places[:1]:
             if self._is_carried(place, images):
-                return self._estimate(place, places, images[-1])
+                return self._estimate(place, places, images)
         return self._unless_contradicted(alone, places, images[-1])
 
     def _places_of(self, images: list[WindowImage]) -> list[Place]:
@@ -198,13 +198,16 @@ class WindowLocalizer:
         landmarks = sum(support.estimate.landmarks for support in place.supports)
         return found or landmarks >= self.config.landmarks
 
-    def _estimate(self, best: Place, places: list[Place], newest: WindowImage) -> PoseEstimate:
+    def _estimate(
+        self, best: Place, places: list[Place], images: list[WindowImage]
+    ) -> PoseEstimate:
         """The newest image's pose, by that of all that see the best place which says it surest.
 
         Images of one place err together, by the same landmarks and the same mapping poses, and
         nobody knows how much. The best covariance intersection with such (Julier and Uhlmann 1997)
         is that of the surest one; so windows tell places, and are no surer than an image.
         """
+        newest = images[-1]
         carried = [
             each.belief.carried_to(newest.odom_from_base, self.config.odometry)
             for each in best.supports
@@ -220,9 +223,22 @@ class WindowLocalizer:
             ),
             second_best_ratio=second_best,
             ambiguous=not self._tells(second_best, len(best.supports))
-            or self._has_unseen_twin(best, places),
+            or self._has_unseen_twin(best, places)
+            or self._may_be_carried(best, places, images),
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
+        )
+
+    def _may_be_carried(self, best: Place, places: list[Place], images: list[WindowImage]) -> bool:
+        """Whether the newest images, however few, say another place: odometry notices nothing where
+        a robot is carried to the same spot of a room that looks alike.
+        """
+        newest_first = images[:0:-1]
+        own_k = np.cumsum(best.agreements(newest_first))
+        return any(
+            bool((np.cumsum(place.agreements(newest_first)) > self.config.most_since * own_k).any())
+            for place in places
+            if place is not best
         )
 
     def _has_unseen_twin(self, best: Place, places: list[Place]) -> bool:

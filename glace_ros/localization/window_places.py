@@ -57,6 +57,11 @@ class Place(NamedTuple):
         """Of the map with all images that see the place."""
         return sum(support.agreement for support in self.supports)
 
+    def agreements(self, images: list[WindowImage]) -> list[float]:
+        """Of the map with each of the images; 0 for one that does not see the place."""
+        by_image = {id(support.image): support.agreement for support in self.supports}
+        return [by_image.get(id(image), 0.0) for image in images]
+
     def is_seen_by(self, image: WindowImage) -> bool:
         """Whether that image is among those that see it."""
         return any(support.image is image for support in self.supports)
