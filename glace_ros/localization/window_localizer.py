@@ -20,10 +20,9 @@ from glace_ros.localization.image_window import ImageWindow
 from glace_ros.localization.image_window_config import WindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.window_places import WindowPlaces
+from glace_ros.localization.window_rivals import WindowRivals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
@@ -62,13 +61,7 @@ class WindowLocalizer:
         self._localizer, self.config = localizer, config or WindowConfig()
         self._window = ImageWindow(self.config.window)
         self._places = WindowPlaces(localizer, self.config)
-        metadata, asked = localizer.scene_map.metadata, self.config.most_second_best
-        # a map that was in wrong rooms by single images, and says nothing of windows
-        learned = metadata.window_rivals or (min(1.0, metadata.max_rival / asked[0]) * asked[-1],)
-        self._most_second_best = [
-            min(_of_images(asked, images), _of_images(learned, images))
-            for images in range(1, max(len(asked), len(learned)) + 1)
-        ]
+        self._rivals = WindowRivals(self._places, self.config, localizer.scene_map.metadata)
 
     def clear(self) -> None:
         """Forgets all images."""
@@ -119,6 +112,10 @@ class WindowLocalizer:
         if len(images) < 2:
             return self._with_rivals(glance)
         together = self._together(alone, images)
+        if tracking and _is_ambiguous(alone) and _is_ambiguous(together):
+            # it may confirm where the robot is believed to be: by itself, for those before it may
+            # be of where a robot was that has been carried since
+            together = alone
         return replace(together, seconds=alone.seconds + time.perf_counter() - start)
 
     def _with_rivals(self, glance: Glance) -> PoseEstimate | Rejection:
@@ -133,14 +130,6 @@ class WindowLocalizer:
         ]
         apart = [each for each in poses if not self._places.are_same(each, alone.map_from_camera)]
         return replace(alone, rivals=tuple(apart))
-
-    def _tells(self, second_best: float, images: int) -> bool:
-        """Whether the second-best hypothesis has too little agreement to be it.
-
-        second_best: as a ratio of the best one's.
-        images: that support the best one.
-        """
-        return second_best <= _of_images(self._most_second_best, images)
 
     def places(
         self, hypotheses: list[Hypothesis], pinhole: Camera, motion: ImageMotion
@@ -165,7 +154,7 @@ class WindowLocalizer:
         for place in places[:1]:
             if self._is_carried(place, images):
                 return self._estimate(place, places, images)
-        return self._unless_contradicted(alone, places, images[-1])
+        return self._unless_contradicted(alone, places, images)
 
     def _places_of(self, images: list[WindowImage]) -> list[Place]:
         places = self._places.of(images)
@@ -214,7 +203,7 @@ class WindowLocalizer:
         ]
         surest = min(carried, key=lambda each: float(np.linalg.det(each.covariance_66)))
         map_from_camera = surest.map_from_base @ newest.base_from_camera
-        second_best, rivals = self._rivals(best, places)
+        second_best, rivals = self._rivals.of(best, places, images)
         return replace(
             best.supports[0].estimate,
             map_from_camera=map_from_camera,
@@ -222,23 +211,9 @@ class WindowLocalizer:
                 surest.covariance_66, surest.map_from_base, map_from_camera
             ),
             second_best_ratio=second_best,
-            ambiguous=not self._tells(second_best, len(best.supports))
-            or self._has_unseen_twin(best, places)
-            or self._may_be_carried(best, places, images),
+            ambiguous=bool(rivals) or self._has_unseen_twin(best, places),
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
-        )
-
-    def _may_be_carried(self, best: Place, places: list[Place], images: list[WindowImage]) -> bool:
-        """Whether the newest images, however few, say another place: odometry notices nothing where
-        a robot is carried to the same spot of a room that looks alike.
-        """
-        newest_first = images[:0:-1]
-        own_k = np.cumsum(best.agreements(newest_first))
-        return any(
-            bool((np.cumsum(place.agreements(newest_first)) > self.config.most_since * own_k).any())
-            for place in places
-            if place is not best
         )
 
     def _has_unseen_twin(self, best: Place, places: list[Place]) -> bool:
@@ -251,39 +226,23 @@ class WindowLocalizer:
         twins = sum(self._localizer.has_twin(support.estimate) for support in supports)
         return 2 * twins > len(supports)
 
-    def _rivals(self, best: Place, places: list[Place]) -> tuple[float, list[Place]]:
-        """Agreement of the second-best place as a ratio of this one's, and those that it may as
-        well be.
-        """
-        others = [
-            each
-            for each in places
-            if each is not best
-            and not self._places.are_same(each.map_from_base, best.map_from_base)
-        ]
-        ratios = [each.agreement / best.agreement for each in others]
-        near = [
-            each
-            for each, ratio in zip(others, ratios, strict=True)
-            if not self._tells(ratio, len(best.supports))
-        ]
-        return max(ratios, default=0.0), near
-
     def _unless_contradicted(
-        self, alone: PoseEstimate | Rejection, places: list[Place], newest: WindowImage
+        self, alone: PoseEstimate | Rejection, places: list[Place], images: list[WindowImage]
     ) -> PoseEstimate | Rejection:
         """What the newest image says by itself; ambiguous where the others say otherwise."""
         if not isinstance(alone, PoseEstimate):
             return alone
+        newest = images[-1]
         map_from_base = alone.map_from_camera @ newest.base_from_camera.inverse()
         for place in places:
             if self._places.are_same(place.map_from_base, map_from_base) and place.agreement:
-                second_best, rivals = self._rivals(place, places)
+                second_best, rivals = self._rivals.of(place, places, images)
                 ratio = max(alone.second_best_ratio, second_best)
+                tells = self._rivals.tells(ratio, len(place.supports))
                 return replace(
                     alone,
                     second_best_ratio=ratio,
-                    ambiguous=alone.ambiguous or not self._tells(ratio, len(place.supports)),
+                    ambiguous=alone.ambiguous or bool(rivals) or not tells,
                     rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
                 )
         return replace(alone, ambiguous=True)
@@ -306,6 +265,5 @@ class WindowLocalizer:
         return self._localizer.solve_together(rig)
 
 
-def _of_images(ratios: Sequence[float], images: int) -> float:
-    """That of so many images, where the last one is of more."""
-    return ratios[min(images, len(ratios)) - 1]
+def _is_ambiguous(result: PoseEstimate | Rejection) -> bool:
+    return isinstance(result, PoseEstimate) and result.ambiguous
