@@ -130,6 +130,31 @@ def test_carried_to_the_other_room_unnoticed_no_pose_begins_until_the_images_say
     assert not found.ambiguous
 
 
+def test_carried_to_the_same_spot_of_a_room_that_looks_alike_the_newest_images_count():
+    """Odometry contradicts nothing: the wall aside is half the same in both rooms."""
+    yaws_rad = (BEHIND, 2.8, 2.5, 2.2, 1.9)
+    for most_since, begins_wrongly in ((WindowConfig.most_since, False), (np.inf, True)):
+        rooms = TwinRooms(config=WindowConfig(most_since=most_since))
+        for index, yaw_rad in enumerate(yaws_rad):
+            rooms.look(yaw_rad, 0.3 * index)
+        found = rooms.look(1.6, 0.3 * len(yaws_rad), room=1)
+        assert found.images > 3  # those of the other room are with it
+        assert found.ambiguous != begins_wrongly
+        if not begins_wrongly:
+            places = [found.map_from_camera, *found.rivals]
+            truth = rooms.base(1.6, room=1) @ BASE_FROM_CAMERA
+            assert min(pose.distance_m(truth) for pose in places) < 0.1
+
+
+def test_while_tracking_an_ambiguous_image_confirms_by_itself_alone(rooms):
+    """Not by those before it, which are of the room where the robot was before it was carried."""
+    for seconds, yaw_rad in ((0.0, BEHIND), (0.3, 2.8), (0.6, 2.5), (0.9, 2.2), (1.2, 1.9)):
+        rooms.look(yaw_rad, seconds)
+    found = rooms.look(1.25, 1.5, room=1, tracking=True)
+    assert found.ambiguous
+    assert rooms.off_m(found, 1.25, room=1) < 0.05
+
+
 @pytest.mark.parametrize(
     ("odom_from_base", "seconds"),
     [
