@@ -106,8 +106,9 @@ def window_thresholds(leads: Sequence[Lead]) -> tuple[float, ...] | None:
     """second_best_ratio from which windows are ambiguous, by the number of images (1, 2, ..., the
     last one for more); None where too few had a second-best hypothesis.
 
-    Leads are about normal in the logarithm: the threshold is what one in a thousand wrong places
-    would pass, and by SECOND_BEST_MARGIN under each wrong place that led, within WINDOW_BOUNDS.
+    The lower half of the leads is about normal in the logarithm: the threshold is what one in a
+    thousand wrong places would pass, and by SECOND_BEST_MARGIN under each wrong place that led,
+    within WINDOW_BOUNDS.
 
     leads: of the right place over the best wrong one, of windows of held-out images.
     """
@@ -120,10 +121,12 @@ def window_thresholds(leads: Sequence[Lead]) -> tuple[float, ...] | None:
         fewer = sorted(leads, key=lambda lead: (lead.images > images, -lead.images))
         same = [lead.log_ratio for lead in leads if lead.images == images]
         some = same if len(same) >= LEAST_LEADS else [e.log_ratio for e in fewer[:LEAST_LEADS]]
-        # each by a standard error worse than the most likely, as of covariance_scale
-        spread = float(np.std(some, ddof=1)) * (1.0 + 1.0 / math.sqrt(2.0 * len(some)))
-        mean = float(np.mean(some)) - spread / math.sqrt(len(some))
-        ratio = math.exp(mean - _SIGMAS_OF_ONE_IN_A_THOUSAND * spread)
+        # both by a standard error worse than the most likely, as of covariance_scale
+        middle = float(np.median(some))
+        below = [middle - lead for lead in some if lead <= middle]
+        spread = math.sqrt(float(np.mean(np.square(below)))) * (1.0 + 1.0 / math.sqrt(len(some)))
+        middle -= 1.25 * spread / math.sqrt(len(some))
+        ratio = math.exp(middle - _SIGMAS_OF_ONE_IN_A_THOUSAND * spread)
         gross = [math.exp(lead.log_ratio) for lead in leads if lead.images >= images]
         ratio = min([ratio, *(SECOND_BEST_MARGIN * each for each in gross if each < 1.0)])
         thresholds.append(float(np.clip(ratio, lowest, highest)))

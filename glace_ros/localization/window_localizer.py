@@ -119,9 +119,13 @@ class WindowLocalizer:
         return replace(together, seconds=alone.seconds + time.perf_counter() - start)
 
     def _with_rivals(self, glance: Glance) -> PoseEstimate | Rejection:
-        """What an image says alone, and where else it may be of."""
+        """What an image says alone while it is not known where the robot is, and where else it may
+        be of.
+        """
         alone = glance.alone
-        if not isinstance(alone, PoseEstimate) or not alone.ambiguous:
+        if not isinstance(alone, PoseEstimate):
+            return alone
+        if not alone.ambiguous and self._rivals.tells(alone.second_best_ratio, 1):
             return alone
         poses = [
             each.result.map_from_camera
@@ -129,7 +133,7 @@ class WindowLocalizer:
             if isinstance(each.result, PoseEstimate)
         ]
         apart = [each for each in poses if not self._places.are_same(each, alone.map_from_camera)]
-        return replace(alone, rivals=tuple(apart))
+        return replace(alone, ambiguous=True, rivals=tuple(apart))
 
     def places(
         self, hypotheses: list[Hypothesis], pinhole: Camera, motion: ImageMotion

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glace_ros.maps.map_metadata import MapMetadata
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glace_ros.localization.image_window import WindowImage
     from glace_ros.localization.image_window_config import WindowConfig
     from glace_ros.localization.window_places import Place, WindowPlaces
-    from glace_ros.maps.map_metadata import MapMetadata
 
 
 class WindowRivals:
@@ -26,9 +27,9 @@ class WindowRivals:
     def __init__(self, places: WindowPlaces, config: WindowConfig, metadata: MapMetadata) -> None:
         self._places, self._most_since = places, config.most_since
         asked, learned = config.most_second_best, metadata.window_rivals
-        if learned is None:
-            # the map was in wrong rooms by single images, and says nothing of windows
-            learned = (min(1.0, metadata.max_rival / asked[0]) * asked[-1],)
+        if learned is None:  # the map may have been in wrong rooms by single images
+            scale = min(1.0, metadata.max_rival / MapMetadata.max_rival)
+            learned = tuple(scale * ratio for ratio in asked)
         self._most_second_best = [
             min(_of_images(asked, images), _of_images(learned, images))
             for images in range(1, max(len(asked), len(learned)) + 1)

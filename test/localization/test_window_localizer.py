@@ -230,6 +230,15 @@ def test_standing_still_adds_nothing(rooms):
     assert found.images == 1
 
 
+def test_while_nothing_is_known_one_image_waits_for_the_next_ones_sooner(rooms):
+    """It has a ratio of 0.72: less than max_rival, which is what counts while tracking."""
+    assert rooms.look(1.4, 0.0).ambiguous
+    rooms.windows.clear()
+    alone = rooms.look(1.4, 0.4, tracking=True)
+    assert 0.7 < alone.second_best_ratio < 0.8
+    assert not alone.ambiguous
+
+
 def test_while_tracking_a_clear_image_costs_what_it_costs_alone(rooms, monkeypatch):
     rooms.look(BEHIND, 0.0)
     monkeypatch.setattr(rooms.windows, "_together", lambda *_: pytest.fail("was resolved"))
