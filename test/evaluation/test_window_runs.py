@@ -5,6 +5,7 @@ import pytest
 from support.core_scenes import CAMERA
 from support.twin_rooms import BASE_FROM_CAMERA, IMAGE, TwinRooms
 
+from glace_ros.evaluation import map_validation
 from glace_ros.evaluation.calibration import (
     LEAST_LEADS,
     SECOND_BEST_MARGIN,
@@ -13,6 +14,7 @@ from glace_ros.evaluation.calibration import (
     window_thresholds,
 )
 from glace_ros.evaluation.window_runs import Lead, WindowRuns
+from glace_ros.localization.localizer import Localizer
 from glace_ros.recording.posed_images import PosedImage
 
 
@@ -80,3 +82,31 @@ def test_runs_know_twins_from_places_that_are_not_alike():
     image = PosedImage(2_400_000_000, IMAGE, CAMERA, rooms.base(0.0) @ BASE_FROM_CAMERA)
     runs.learn_from(image, hypotheses, BASE_FROM_CAMERA)
     assert [lead.images for lead in runs.leads] == [1]
+
+
+def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
+    rooms = TwinRooms()
+
+    def that_is_shown(*arguments, **more):
+        localizer = Localizer(*arguments, **more)
+        localizer.regress = lambda image, camera, motion=None: rooms._shown
+        return localizer
+
+    def turn(begin_rad):
+        for index in range(2 * LEAST_LEADS):
+            truth = rooms.base(begin_rad + 0.08 * index * (-1) ** (index // LEAST_LEADS))
+            rooms.show(truth)
+            yield PosedImage(300_000_000 * index, IMAGE, CAMERA, truth @ BASE_FROM_CAMERA)
+
+    monkeypatch.setattr(map_validation, "Localizer", that_is_shown)
+    scene_map = rooms.localizer.scene_map
+    taught = [
+        map_validation.validate_map(scene_map, turn(begin_rad), BASE_FROM_CAMERA, "cpu")
+        for begin_rad in (-0.5, 2.6)
+    ]
+    in_front, behind = (each.scene_map.metadata.window_rivals for each in taught)
+    # the twin is never ahead by more than chance: a tie is all that has to be told
+    assert in_front[0] == 1.0
+    assert len(in_front) > 4
+    assert in_front[1:] == pytest.approx([WINDOW_BOUNDS[1]] * (len(in_front) - 1), abs=0.02)
+    assert behind is None
