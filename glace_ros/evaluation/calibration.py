@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +50,10 @@ WINDOW_BOUNDS = (0.5, 0.95)
 
 
 LEAST_LEADS = 12
-"""With fewer windows of a kind their spread is not known."""
+"""With fewer windows nothing is learned of them."""
 
 
-_SIGMAS_OF_ONE_IN_A_THOUSAND = 3.09
+_PASSING = 1e-3
 
 
 SECOND_BEST_MARGIN = 0.95
@@ -106,9 +107,9 @@ def window_thresholds(leads: Sequence[Lead]) -> tuple[float, ...] | None:
     """second_best_ratio from which windows are ambiguous, by the number of images (1, 2, ..., the
     last one for more); None where too few had a second-best hypothesis.
 
-    The lower half of the leads is about normal in the logarithm: the threshold is what one in a
-    thousand wrong places would pass, and by SECOND_BEST_MARGIN under each wrong place that led,
-    within WINDOW_BOUNDS.
+    Where a wrong place has more agreement than the right one, by how much is taken for
+    half-normal: one window in a thousand would pass the threshold with it. It is also by
+    SECOND_BEST_MARGIN under each that was seen, within WINDOW_BOUNDS.
 
     leads: of the right place over the best wrong one, of windows of held-out images.
     """
@@ -117,18 +118,19 @@ def window_thresholds(leads: Sequence[Lead]) -> tuple[float, ...] | None:
     lowest, highest = WINDOW_BOUNDS
     thresholds = [1.0]  # of one image: second_best_threshold
     for images in range(2, max(lead.images for lead in leads) + 1):
-        # fewer images tell less: where so many are rare, they stand for them
-        fewer = sorted(leads, key=lambda lead: (lead.images > images, -lead.images))
-        same = [lead.log_ratio for lead in leads if lead.images == images]
-        some = same if len(same) >= LEAST_LEADS else [e.log_ratio for e in fewer[:LEAST_LEADS]]
-        # both by a standard error worse than the most likely, as of covariance_scale
-        middle = float(np.median(some))
-        below = [middle - lead for lead in some if lead <= middle]
-        spread = math.sqrt(float(np.mean(np.square(below)))) * (1.0 + 1.0 / math.sqrt(len(some)))
-        middle -= 1.25 * spread / math.sqrt(len(some))
-        ratio = math.exp(middle - _SIGMAS_OF_ONE_IN_A_THOUSAND * spread)
-        gross = [math.exp(lead.log_ratio) for lead in leads if lead.images >= images]
-        ratio = min([ratio, *(SECOND_BEST_MARGIN * each for each in gross if each < 1.0)])
+        some = [lead.log_ratio for lead in leads if lead.images >= images]
+        wrong_w = np.array([-log_ratio for log_ratio in some if log_ratio < 0.0])
+        ratio = highest
+        if len(wrong_w):
+            # a standard error more than the most likely, as of covariance_scale
+            spread = math.sqrt(float(np.mean(wrong_w**2))) * (
+                1.0 + 1.0 / math.sqrt(2 * len(wrong_w))
+            )
+            passing = min(0.5, 0.5 * _PASSING / (len(wrong_w) / len(some)))
+            ratio = min(
+                math.exp(spread * float(ndtri(passing))),
+                SECOND_BEST_MARGIN * math.exp(-float(wrong_w.max())),
+            )
         thresholds.append(float(np.clip(ratio, lowest, highest)))
     return tuple(thresholds)
 
