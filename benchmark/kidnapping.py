@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 OUTPUT = Path(__file__).resolve().parents[1] / "build" / "kidnapping"
 RATE_HZ = 5
-LEAST_IMAGES = 12
+LEAST_IMAGES = 9
 """Looked at, however soon there is a fix."""
 MANY = 5
 """Images since a start, from which on a window tells more than one does."""
