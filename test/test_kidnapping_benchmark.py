@@ -80,10 +80,12 @@ def test_what_was_in_the_room_before_does_not_count():
 def test_images_are_right_wrong_or_not_accepted():
     shown = result(
         image(RIGHT, fix=True), image(NEAR, fix=True), image(RIGHT, clear=False), image(),
-        image(RIGHT, fix=True, images=5),
+        image(RIGHT, fix=True), image(ELSEWHERE, fix=True), image(RIGHT, clear=False),
     )  # fmt: skip
     said = images_of([shown], "alone")
-    assert said["images"] == 5
-    assert said["clear_right"] == pytest.approx(2 / 5)
-    assert said["clear_wrong"] == 1
-    assert (said["of_many"], said["of_many_clear_right"]) == (1, 1.0)
+    assert said["images"] == 7
+    assert said["clear_right"] == pytest.approx(2 / 7)
+    assert said["clear_wrong"] == 2
+    assert said["from_fifth"] == 3  # whose windows have five images
+    assert said["from_fifth_clear_right"] == pytest.approx(1 / 3)
+    assert said["from_fifth_clear_wrong"] == 1

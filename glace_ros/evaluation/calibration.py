@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import ndtri
 
 from glace_ros.geometry.covariance import CovarianceModel
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.evaluation.localized_frame import LocalizedFrame
+    from glace_ros.evaluation.window_runs import Lead
     from glace_ros.geometry.pose import Pose
 
 
@@ -50,6 +52,17 @@ RATIO_MARGIN = 1.25
 
 SECOND_BEST_BOUNDS = (0.5, 0.8)
 """Of second_best_ratio: under the first nearly every image of repeated rooms would be ambiguous."""
+
+
+WINDOW_BOUNDS = (0.5, 0.95)
+"""As SECOND_BEST_BOUNDS, of several images together."""
+
+
+LEAST_LEADS = 12
+"""With fewer windows nothing is learned of them."""
+
+
+_PASSING = 1e-3
 
 
 SECOND_BEST_MARGIN = 0.95
@@ -97,6 +110,38 @@ def second_best_threshold(frames: Sequence[LocalizedFrame]) -> float:
     return float(
         np.clip(SECOND_BEST_MARGIN * min(second_best_ratios, default=1.0), lowest, highest)
     )
+
+
+def window_thresholds(leads: Sequence[Lead]) -> tuple[float, ...] | None:
+    """second_best_ratio from which windows are ambiguous, by the number of images (1, 2, ..., the
+    last one for more); None where too few had a second-best hypothesis.
+
+    Where a wrong place has more agreement than the right one, by how much is taken for
+    half-normal: one window in a thousand would pass the threshold with it. It is also by
+    SECOND_BEST_MARGIN under each that was seen, within WINDOW_BOUNDS.
+
+    leads: of the right place over the best wrong one, of windows of held-out images.
+    """
+    if len(leads) < LEAST_LEADS:
+        return None
+    lowest, highest = WINDOW_BOUNDS
+    thresholds = [1.0]  # of one image: second_best_threshold
+    for images in range(2, max(lead.images for lead in leads) + 1):
+        some = [lead.log_ratio for lead in leads if lead.images >= images]
+        wrong_w = np.array([-log_ratio for log_ratio in some if log_ratio < 0.0])
+        ratio = highest
+        if len(wrong_w):
+            # a standard error more than the most likely, as of covariance_scale
+            spread = math.sqrt(float(np.mean(wrong_w**2))) * (
+                1.0 + 1.0 / math.sqrt(2 * len(wrong_w))
+            )
+            passing = min(0.5, 0.5 * _PASSING / (len(wrong_w) / len(some)))
+            ratio = min(
+                math.exp(spread * float(ndtri(passing))),
+                SECOND_BEST_MARGIN * math.exp(-float(wrong_w.max())),
+            )
+        thresholds.append(float(np.clip(ratio, lowest, highest)))
+    return tuple(thresholds)
 
 
 def _gross_errors(frames: Sequence[LocalizedFrame]) -> list[LocalizedFrame]:

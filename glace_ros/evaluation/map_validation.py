@@ -15,9 +15,11 @@ from glace_ros.evaluation.calibration import (
     covariance_scale,
     is_gross_error,
     second_best_threshold,
+    window_thresholds,
 )
 from glace_ros.evaluation.localized_frame import LocalizedFrame, localized_frame
 from glace_ros.evaluation.metrics import summarize_frames
+from glace_ros.evaluation.window_runs import WindowRuns
 from glace_ros.evaluation.wrong_places import WrongPlaces
 from glace_ros.geometry.covariance import CovarianceModel
 from glace_ros.localization.localizer import Localizer
@@ -90,8 +92,8 @@ def validate_map(
 ) -> MapValidation:
     """Localizes the held-out images, whatever their ratio of inliers.
 
-    How large that ratio must be, when an image is ambiguous, and by how much the covariances are
-    too small, is learned from them.
+    How large that ratio must be, when an image is ambiguous, alone or with those before it, and by
+    how much the covariances are too small, is learned from them.
 
     held_out: images that training never saw.
     base_from_camera: the camera on the robot; errors are those of the base.
@@ -108,11 +110,14 @@ def validate_map(
     lenient = Localizer(lenient_map, device=device)
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
     wrong_places = WrongPlaces(scene_map, device, is_gross_error)
+    runs = WindowRuns(lenient, is_gross_error)
     frames, of_head = [], []
     for image in held_out:
         start = time.perf_counter()
         regression = lenient.regress(image.image_rgb_hwc, image.camera, image.moved)
-        result = lenient.solve(regression, image.camera, start)
+        hypotheses = lenient.hypotheses(regression, image.camera, start)
+        result = lenient.decide(hypotheses, start)
+        runs.learn_from(image, hypotheses, base_from_camera)
         frames.append(localized_frame(result, image, base_from_camera))
         if on_result:
             on_result(image, result)
@@ -140,6 +145,7 @@ def validate_map(
         landmark_sigma_rad=by_landmarks.sigma_rad,
         min_inlier_ratio=threshold,
         max_rival=second_best_threshold(frames),
+        window_rivals=window_thresholds(runs.leads),
     )
     usable = metrics["recall"]["50cm_5deg"] >= USABLE_RECALL
     return MapValidation(validated, frames, metrics, usable, lenient)

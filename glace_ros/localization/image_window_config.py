@@ -50,8 +50,13 @@ class WindowConfig:
     """Nearer poses of the newest image, turned by less than same_rad, are one hypothesis."""
     same_rad: float = 0.35
     """As same_m."""
-    most_second_best: float = 0.8
+    most_second_best: tuple[float, ...] = (0.7, 0.75, 0.8, 0.8, 0.85)
     """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
-    images do not tell which it is; less where the map asks for it (`max_rival`)."""
+    images do not tell which it is: where one supports the best, two, ..., the last one for more.
+    Less where the map asks for it (`max_rival`, `window_rivals`). It is less of one image than
+    `max_rival`: while it is not known where the robot is, the next ones can be waited for."""
+    most_since: float = 1.1
+    """The same of the newest images alone, however few: where another place has more, the robot may
+    have been carried there."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)
     """What the way between two images adds to the uncertainty."""

@@ -160,6 +160,10 @@ class Localizer:
         """
         return self._finder.verify(map_from_camera, regression, camera, landmarks)
 
+    def has_twin(self, estimate: PoseEstimate) -> bool:
+        """Whether many of the landmarks that made a pose exact look like others elsewhere."""
+        return self._finder.has_twin(estimate)
+
     def solve_together(self, images: Sequence[RigImage]) -> Pose | None:
         """map_from_rig that the points of images agree on whose motion is known; None where there
         is none.

@@ -20,6 +20,7 @@ from glace_ros.localization.image_window import ImageWindow
 from glace_ros.localization.image_window_config import WindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.window_places import WindowPlaces
+from glace_ros.localization.window_rivals import WindowRivals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,8 +61,7 @@ class WindowLocalizer:
         self._localizer, self.config = localizer, config or WindowConfig()
         self._window = ImageWindow(self.config.window)
         self._places = WindowPlaces(localizer, self.config)
-        learned = localizer.scene_map.metadata.max_rival
-        self._most_second_best = min(self.config.most_second_best, learned)
+        self._rivals = WindowRivals(self._places, self.config, localizer.scene_map.metadata)
 
     def clear(self) -> None:
         """Forgets all images."""
@@ -112,12 +112,20 @@ class WindowLocalizer:
         if len(images) < 2:
             return self._with_rivals(glance)
         together = self._together(alone, images)
+        if tracking and _is_ambiguous(alone) and _is_ambiguous(together):
+            # it may confirm where the robot is believed to be: by itself, for those before it may
+            # be of where a robot was that has been carried since
+            together = alone
         return replace(together, seconds=alone.seconds + time.perf_counter() - start)
 
     def _with_rivals(self, glance: Glance) -> PoseEstimate | Rejection:
-        """What an image says alone, and where else it may be of."""
+        """What an image says alone while it is not known where the robot is, and where else it may
+        be of.
+        """
         alone = glance.alone
-        if not isinstance(alone, PoseEstimate) or not alone.ambiguous:
+        if not isinstance(alone, PoseEstimate):
+            return alone
+        if not alone.ambiguous and self._rivals.tells(alone.second_best_ratio, 1):
             return alone
         poses = [
             each.result.map_from_camera
@@ -125,7 +133,19 @@ class WindowLocalizer:
             if isinstance(each.result, PoseEstimate)
         ]
         apart = [each for each in poses if not self._places.are_same(each, alone.map_from_camera)]
-        return replace(alone, rivals=tuple(apart))
+        return replace(alone, ambiguous=True, rivals=tuple(apart))
+
+    def places(
+        self, hypotheses: list[Hypothesis], pinhole: Camera, motion: ImageMotion
+    ) -> list[Place]:
+        """Where an image may be of by itself and those before it, the place with most agreement
+        first. The image is kept for those after it.
+
+        hypotheses, pinhole: as of Glance.
+        motion: of the image.
+        """
+        self._window.add(motion, pinhole, hypotheses)
+        return self._places_of(self._window.images)
 
     def _together(
         self, alone: PoseEstimate | Rejection, images: list[WindowImage]
@@ -134,18 +154,21 @@ class WindowLocalizer:
 
         alone: what it says by itself.
         """
+        places = self._places_of(images)
+        for place in places[:1]:
+            if self._is_carried(place, images):
+                return self._estimate(place, places, images)
+        return self._unless_contradicted(alone, places, images)
+
+    def _places_of(self, images: list[WindowImage]) -> list[Place]:
         places = self._places.of(images)
-        if not any(self._is_carried(place, images) for place in places):
+        if len(images) > 1 and not any(self._is_carried(place, images) for place in places):
             found = self._found_together(images)
             if found and not any(
                 self._places.are_same(found, each.map_from_base) for each in places
             ):
                 places.append(self._places.with_supports(found, images))
-        places.sort(key=lambda place: place.agreement, reverse=True)
-        for place in places[:1]:
-            if self._is_carried(place, images):
-                return self._estimate(place, places, images[-1])
-        return self._unless_contradicted(alone, places, images[-1])
+        return sorted(places, key=lambda place: place.agreement, reverse=True)
 
     def _is_carried(self, place: Place, images: list[WindowImage]) -> bool:
         """Whether images enough see it, the newest among them."""
@@ -162,30 +185,29 @@ class WindowLocalizer:
         ]
         if len(elsewhere) >= len(place.supports):
             return False
-        own = [
-            support.estimate
-            for support in place.supports
-            if any(each.result is support.estimate for each in support.image.hypotheses)
-        ]
+        own = [support.estimate for support in place.supports if support.is_own]
         # two poses that were found apart from each other agree: as good as another seed of RANSAC
         found = len(own) > 1 or any(estimate.landmark_verified for estimate in own)
         landmarks = sum(support.estimate.landmarks for support in place.supports)
         return found or landmarks >= self.config.landmarks
 
-    def _estimate(self, best: Place, places: list[Place], newest: WindowImage) -> PoseEstimate:
+    def _estimate(
+        self, best: Place, places: list[Place], images: list[WindowImage]
+    ) -> PoseEstimate:
         """The newest image's pose, by that of all that see the best place which says it surest.
 
         Images of one place err together, by the same landmarks and the same mapping poses, and
         nobody knows how much. The best covariance intersection with such (Julier and Uhlmann 1997)
         is that of the surest one; so windows tell places, and are no surer than an image.
         """
+        newest = images[-1]
         carried = [
             each.belief.carried_to(newest.odom_from_base, self.config.odometry)
             for each in best.supports
         ]
         surest = min(carried, key=lambda each: float(np.linalg.det(each.covariance_66)))
         map_from_camera = surest.map_from_base @ newest.base_from_camera
-        second_best, rivals = self._rivals(best, places)
+        second_best, rivals = self._rivals.of(best, places, images)
         return replace(
             best.supports[0].estimate,
             map_from_camera=map_from_camera,
@@ -193,44 +215,38 @@ class WindowLocalizer:
                 surest.covariance_66, surest.map_from_base, map_from_camera
             ),
             second_best_ratio=second_best,
-            ambiguous=second_best > self._most_second_best,
+            ambiguous=bool(rivals) or self._has_unseen_twin(best, places),
             images=len(best.supports),
             rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
         )
 
-    def _rivals(self, best: Place, places: list[Place]) -> tuple[float, list[Place]]:
-        """Agreement of the second-best place as a ratio of this one's, and those that it may as
-        well be.
+    def _has_unseen_twin(self, best: Place, places: list[Place]) -> bool:
+        """Whether the place may have a twin that nobody looked at: images that are
+        landmark-verified by themselves look for one, and here there may be none.
         """
-        others = [
-            each
-            for each in places
-            if each is not best
-            and not self._places.are_same(each.map_from_base, best.map_from_base)
-        ]
-        ratios = [each.agreement / best.agreement for each in others]
-        near = [
-            each
-            for each, ratio in zip(others, ratios, strict=True)
-            if ratio > self._most_second_best
-        ]
-        return max(ratios, default=0.0), near
+        supports = best.supports
+        if len(places) > 1 or any(s.is_own and s.estimate.landmark_verified for s in supports):
+            return False
+        twins = sum(self._localizer.has_twin(support.estimate) for support in supports)
+        return 2 * twins > len(supports)
 
     def _unless_contradicted(
-        self, alone: PoseEstimate | Rejection, places: list[Place], newest: WindowImage
+        self, alone: PoseEstimate | Rejection, places: list[Place], images: list[WindowImage]
     ) -> PoseEstimate | Rejection:
         """What the newest image says by itself; ambiguous where the others say otherwise."""
         if not isinstance(alone, PoseEstimate):
             return alone
+        newest = images[-1]
         map_from_base = alone.map_from_camera @ newest.base_from_camera.inverse()
         for place in places:
             if self._places.are_same(place.map_from_base, map_from_base) and place.agreement:
-                second_best, rivals = self._rivals(place, places)
+                second_best, rivals = self._rivals.of(place, places, images)
                 ratio = max(alone.second_best_ratio, second_best)
+                tells = self._rivals.tells(ratio, len(place.supports))
                 return replace(
                     alone,
                     second_best_ratio=ratio,
-                    ambiguous=alone.ambiguous or ratio > self._most_second_best,
+                    ambiguous=alone.ambiguous or bool(rivals) or not tells,
                     rivals=tuple(each.map_from_base @ newest.base_from_camera for each in rivals),
                 )
         return replace(alone, ambiguous=True)
@@ -251,3 +267,7 @@ class WindowLocalizer:
                 )
             )
         return self._localizer.solve_together(rig)
+
+
+def _is_ambiguous(result: PoseEstimate | Rejection) -> bool:
+    return isinstance(result, PoseEstimate) and result.ambiguous

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from glace_ros.fusion.pose_belief import PoseBelief
 from glace_ros.geometry.covariance import base_covariance, scaled_and_floored
 from glace_ros.localization.acceptance import agreement
@@ -12,6 +14,10 @@ from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.rejection import Rejection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.image_window import WindowImage
     from glace_ros.localization.image_window_config import WindowConfig
@@ -36,6 +42,11 @@ class Support(NamedTuple):
     belief: PoseBelief
     agreement: float
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the image has that pose by itself, rather than by what others say."""
+        return any(each.result is self.estimate for each in self.image.hypotheses)
+
 
 class Place(NamedTuple):
     """A place that the newest image may be of.
@@ -51,6 +62,11 @@ class Place(NamedTuple):
     def agreement(self) -> float:
         """Of the map with all images that see the place."""
         return sum(support.agreement for support in self.supports)
+
+    def agreements(self, images: Sequence[WindowImage]) -> NDArray[np.float64]:
+        """(images,) of the map with each of them; 0 for one that does not see the place."""
+        by_image = {id(support.image): support.agreement for support in self.supports}
+        return np.array([by_image.get(id(image), 0.0) for image in images])
 
     def is_seen_by(self, image: WindowImage) -> bool:
         """Whether that image is among those that see it."""

@@ -108,6 +108,10 @@ class MapMetadata:
     """Ratio of the second-best hypothesis's agreement to the best's (`second_best_ratio` in
     localization/acceptance.py), above which an image is ambiguous. The name is the file's.
     """
+    window_rivals: tuple[float, ...] | None = None
+    """As max_rival, of the last images together: of one, two, ..., the last one of more; None where
+    held-out images showed too few places that look alike.
+    """
     training: dict[str, Any] = field(default_factory=dict)
     """What is told of it: steps, views, ratio of triangulated features; or where it is from."""
     global_encoder_hash: str = ""
@@ -175,7 +179,7 @@ class MapMetadata:
             del header["heads"]  # as files were before there were ensembles
         if self.calibration is None:
             del header["calibration"]  # as files were before maps were calibrated
-        for later in ("intrinsics", "value_range", "camera_pose"):
+        for later in ("intrinsics", "value_range", "camera_pose", "window_rivals"):
             if header[later] is None:
                 del header[later]
         for later in ("readout_s", "landmark_sigma_m", "landmark_sigma_rad"):
@@ -208,6 +212,10 @@ class MapMetadata:
             fields["value_range"] = ValueRange(**fields["value_range"])
         if fields.get("camera_pose") is not None:
             fields["camera_pose"] = Pose.of_seven(fields["camera_pose"]).as_seven()
+        if fields.get("window_rivals") is not None:
+            ratios = fields["window_rivals"] = tuple(map(float, fields["window_rivals"]))
+            if not ratios or not all(0.0 < ratio <= 1.0 for ratio in ratios):
+                raise ValueError("its window_rivals are not ratios of 0 to 1")
         fields["origin_m"] = tuple(float(value) for value in fields["origin_m"])
         metadata = MapMetadata(**fields)
         if not abs(float(metadata.readout_s)) < _MOST_READOUT_S:

@@ -254,6 +254,7 @@ class LiveLocalization:
         now_ns = self._now_ns()
         report = self._report(run, now_ns)
         self._reports.status(report, loaded_map, now_ns)
+        self._reports.places(report)
         return report
 
     def _report(self, run: LocalizationRun, now_ns: int) -> RunReport:

@@ -17,6 +17,7 @@ from glace_ros.localization.image_window import ImageMotion
 from glace_ros.localization.image_window_config import ImageWindowConfig, WindowConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolverConfig
+from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.rejection import Rejection
 
 FRONT, BEHIND = 0.0, np.pi
@@ -52,6 +53,29 @@ def test_walls_that_all_look_alike_stay_ambiguous_and_the_places_are_told(rooms)
     assert rival.distance_m(found.map_from_camera) == pytest.approx(APART_M, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "ambiguous"),
+    [
+        ({}, False),
+        ({"window_rivals": (1.0, 0.9, 0.85, 0.7)}, False),
+        ({"window_rivals": (1.0, 0.9, 0.4)}, True),
+        ({"max_rival": 0.5}, True),  # and nothing is known of windows
+        ({"max_rival": 0.5, "window_rivals": (1.0, 0.9, 0.9)}, False),
+    ],
+)
+def test_the_map_says_how_much_the_second_best_place_may_have(metadata, ambiguous):
+    """Of these four images two are of the walls that look alike: a ratio of 0.6."""
+    rooms = TwinRooms()
+    scene_map = rooms.localizer.scene_map
+    rooms.localizer.scene_map = scene_map.with_metadata(**metadata)
+    rooms.windows = WindowLocalizer(rooms.localizer)
+    for seconds, yaw_rad in ((0.0, 2.4), (0.6, 1.6), (1.2, 0.6), (1.8, FRONT)):
+        found = rooms.look(yaw_rad, seconds)
+    assert found.images == 4
+    assert 0.58 < found.second_best_ratio < 0.65
+    assert found.ambiguous == ambiguous
+
+
 def test_an_image_that_is_too_weak_alone_is_carried_by_those_before_it():
     """The map keeps a quarter of the corners: 30 to 45 in view, fewer than the 60 that verify."""
     rooms = TwinRooms(landmarks=0.35)
@@ -62,6 +86,15 @@ def test_an_image_that_is_too_weak_alone_is_carried_by_those_before_it():
     assert not found.ambiguous
     assert rooms.off_m(found, 2.1) < 0.05
     assert found.images >= 3
+
+
+def test_weak_images_of_walls_that_look_alike_begin_nothing():
+    """The head knows but one of the rooms, and no image is clear enough to look for another."""
+    rooms = TwinRooms(landmarks=0.35)
+    for seconds, yaw_rad in ((0.0, 0.3), (0.5, 0.1), (1.0, -0.1), (1.5, -0.3)):
+        found = rooms.look(yaw_rad, seconds, known=45)
+    assert isinstance(found, PoseEstimate)
+    assert found.ambiguous
 
 
 @pytest.mark.parametrize("blank", [True, False])
@@ -95,6 +128,31 @@ def test_carried_to_the_other_room_unnoticed_no_pose_begins_until_the_images_say
         found = rooms.look(yaw_rad, seconds, room=1)
         assert found.ambiguous or rooms.off_m(found, yaw_rad, room=1) < 0.03
     assert not found.ambiguous
+
+
+def test_carried_to_the_same_spot_of_a_room_that_looks_alike_the_newest_images_count():
+    """Odometry contradicts nothing: the wall aside is half the same in both rooms."""
+    yaws_rad = (BEHIND, 2.8, 2.5, 2.2, 1.9)
+    for most_since, begins_wrongly in ((WindowConfig.most_since, False), (np.inf, True)):
+        rooms = TwinRooms(config=WindowConfig(most_since=most_since))
+        for index, yaw_rad in enumerate(yaws_rad):
+            rooms.look(yaw_rad, 0.3 * index)
+        found = rooms.look(1.6, 0.3 * len(yaws_rad), room=1)
+        assert found.images > 3  # those of the other room are with it
+        assert found.ambiguous != begins_wrongly
+        if not begins_wrongly:
+            places = [found.map_from_camera, *found.rivals]
+            truth = rooms.base(1.6, room=1) @ BASE_FROM_CAMERA
+            assert min(pose.distance_m(truth) for pose in places) < 0.1
+
+
+def test_while_tracking_an_ambiguous_image_confirms_by_itself_alone(rooms):
+    """Not by those before it, which are of the room where the robot was before it was carried."""
+    for seconds, yaw_rad in ((0.0, BEHIND), (0.3, 2.8), (0.6, 2.5), (0.9, 2.2), (1.2, 1.9)):
+        rooms.look(yaw_rad, seconds)
+    found = rooms.look(1.25, 1.5, room=1, tracking=True)
+    assert found.ambiguous
+    assert rooms.off_m(found, 1.25, room=1) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -170,6 +228,15 @@ def test_standing_still_adds_nothing(rooms):
         found = rooms.look(FRONT, 0.2 * index)
     assert found.ambiguous
     assert found.images == 1
+
+
+def test_while_nothing_is_known_one_image_waits_for_the_next_ones_sooner(rooms):
+    """It has a ratio of 0.72: less than max_rival, which is what counts while tracking."""
+    assert rooms.look(1.4, 0.0).ambiguous
+    rooms.windows.clear()
+    alone = rooms.look(1.4, 0.4, tracking=True)
+    assert 0.7 < alone.second_best_ratio < 0.8
+    assert not alone.ambiguous
 
 
 def test_while_tracking_a_clear_image_costs_what_it_costs_alone(rooms, monkeypatch):

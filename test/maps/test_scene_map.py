@@ -208,6 +208,16 @@ def test_what_was_given_of_the_camera_survives_and_its_lens_is_no_part_of_it(tmp
         MapMetadata.from_header(header, tmp_path)
 
 
+def test_what_windows_may_have_beside_the_best_place_survives(tmp_path):
+    tiny_map(window_rivals=(1.0, 0.7, 0.85)).save(tmp_path / "map.glace")
+    metadata = SceneMap.load(tmp_path / "map.glace").metadata
+    assert metadata.window_rivals == (1.0, 0.7, 0.85)
+    assert "window_rivals" not in tiny_map().metadata.as_header()  # as files were before
+    for wrong in ([], [0.5, 1.5], [0.0]):
+        with pytest.raises(ValueError, match="window_rivals"):
+            MapMetadata.from_header(metadata.as_header() | {"window_rivals": wrong}, tmp_path)
+
+
 def test_a_calibration_survives_and_is_of_its_camera_alone(tmp_path):
     correction = MountCorrection.of(
         Pose.from_rotation_vector([0.03, 0.0, -0.01], [0.0, 0.035, 0.0]), -0.04

@@ -50,6 +50,7 @@ CONFIGURED = {
     "/pose": ("PoseWithCovarianceStamped", LATCHED),
     "/glace_localizer/status": ("LocalizationStatus", LATCHED),
     "/diagnostics": ("DiagnosticArray", "reliable, depth 10"),
+    "/glace_localizer/places": ("PoseArray", LATCHED),
     "/glace_localizer/inliers_image": ("Image", "reliable, depth 1"),
     "/glace_localizer/scene_points": ("PointCloud2", "reliable, depth 1"),
     "/glace_localizer/coverage": ("MarkerArray", LATCHED),

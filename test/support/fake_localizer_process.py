@@ -93,9 +93,39 @@ def fake_map(name, moved_m=0.0, views_v3=VIEWS_V3):
     )  # fmt: skip
 
 
+def twin_rooms_map(window, weak):
+    """Two rooms that are the same in front of the robot; images say where they are of. REJECT is a
+    blank wall.
+
+    weak: each image is too weak to give a pose alone.
+    """
+    sys.path.append(str(Path(__file__).parents[1]))
+    from support import twin_rooms
+
+    from glace_ros.localization.image_window_config import WindowConfig
+    from glace_ros.localization.window_localizer import WindowLocalizer
+
+    rooms = twin_rooms.TwinRooms(landmarks=0.35 if weak else 1.0)
+
+    def regress(image_rgb_hwc, camera, motion=None):
+        what, x, y, z, *quaternion_xyzw = np.frombuffer(image_rgb_hwc.tobytes()[:64])
+        map_from_camera = Pose.from_quaternion([x, y, z], quaternion_xyzw)
+        map_from_base = map_from_camera @ twin_rooms.BASE_FROM_CAMERA.inverse()
+        room = round(z / twin_rooms.APART_M)
+        rooms.show(map_from_base, room, known=45 if weak else 0, blank=what == REJECT)
+        return rooms._shown
+
+    rooms.localizer.regress = regress
+    config = WindowConfig(window=window)
+    return LoadedMap(
+        rooms.localizer, "twins.glace 76543210", "map", "base_footprint",
+        new_window=(lambda: WindowLocalizer(rooms.localizer, config)) if window.images else None,
+    )  # fmt: skip
+
+
 def read(parameters):
     """`bad` is no map, `broken` turns out to be none, `slow` takes its time, `blind` has no views.
-
+    `twins` and `weak_twins` are twin rooms with image windows.
     `other`, `slow` and `blind` are other maps than all the rest, of which `copy` has another name.
     With `impatient` the localizer is soon taken for stuck. A file, where there is one, decides by
     its bytes whether it is the same.
@@ -112,6 +142,8 @@ def read(parameters):
             raise RuntimeError("out of memory")
         if name == "slow":
             time.sleep(SLEEP_S)
+        if name in ("twins", "weak_twins"):
+            return twin_rooms_map(parameters.window, weak=name == "weak_twins")
         if name in ("other", "slow", "blind"):
             return fake_map(
                 f"{name}.glace 89abcdef", OTHER_MAP_M, None if name == "blind" else VIEWS_V3

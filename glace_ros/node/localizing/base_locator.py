@@ -53,6 +53,8 @@ class ImageRejected(Exception):
 
     code: why.
     outcome: what the localizer said; None where it did not come to that.
+    places: map_from_base in the places that the image may be of, best first; none where it is not
+        for these that it is rejected.
     """
 
     def __init__(
@@ -61,13 +63,14 @@ class ImageRejected(Exception):
         outcome: PoseEstimate | Rejection | None = None,
         *,
         camera: str | None = None,
+        places: tuple[Pose, ...] = (),
     ) -> None:
         """camera: see IncomingImage, where it is the fix that is rejected; else None."""
         said_of = ""
         if camera is not None:
             said_of = f"Rejected fix of {camera}: " if camera else "Rejected fix: "
         super().__init__(said_of + rejection.reason)
-        self.code, self.outcome = rejection.code, outcome
+        self.code, self.outcome, self.places = rejection.code, outcome, places
 
     @property
     def kind(self) -> str:
@@ -91,6 +94,14 @@ class LocatedBase:
     covariance_66: NDArray[np.float64]
     odom_from_base: Pose | None
     exposure_ns: int | None = None
+
+    def places(self) -> tuple[Pose, ...]:
+        """map_from_base wherever the image may be of, best first; none where it is clear."""
+        estimate = self.estimate
+        if not estimate.ambiguous:
+            return ()
+        camera_from_base = estimate.map_from_camera.inverse() @ self.map_from_base
+        return (self.map_from_base, *(each @ camera_from_base for each in estimate.rivals))
 
 
 class BaseLocator:

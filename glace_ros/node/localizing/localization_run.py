@@ -54,6 +54,8 @@ class RunReport:
     """That the last fix was made of."""
     suggestion: str = ""
     """What would help, where the newest image may be of several places; else empty."""
+    places: tuple[Pose, ...] = ()
+    """map_from_base there, best first."""
 
 
 class LocalizationRun:
@@ -104,7 +106,7 @@ class LocalizationRun:
                 camera, ambiguous=estimate.ambiguous,
             )  # fmt: skip
             if isinstance(fix, Rejection):
-                raise ImageRejected(fix, estimate, camera=camera)
+                raise ImageRejected(fix, estimate, camera=camera, places=located.places())
             self._note_image(stamp_ns, latency_s, camera, _FIX, estimate)
             self._newest["reprojection_px"] = estimate.reprojection_px
             self._newest["fix_images"] = estimate.images
@@ -150,6 +152,7 @@ class LocalizationRun:
                 return
             kind = rejection.kind
             self._note_image(stamp_ns, latency_s, camera, kind, rejection.outcome)
+            self._newest["places"] = rejection.places
             self._note_rejection(stamp_ns, rejection.code, str(rejection))
             if rejection.code == RejectionCode.NO_CAMERA_INFO:
                 now_s = time.monotonic()
@@ -182,6 +185,7 @@ class LocalizationRun:
             image_stamp_ns=stamp_ns,
             accepted=kind == _FIX,
             suggestion="" if kind == _FIX else suggestion(outcome),
+            places=(),
             latency_s=latency_s,
             points=0 if outcome is None else outcome.points,
             inliers=0 if outcome is None else outcome.inliers,

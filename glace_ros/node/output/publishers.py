@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -27,6 +27,7 @@ class Publishers(NamedTuple):
     pose: of the base in the map, PoseWithCovarianceStamped, latched.
     status: LocalizationStatus, latched.
     diagnostics: DiagnosticArray.
+    places: of the base, where the newest image may be of several, PoseArray, latched.
     inliers_image: the image with its inliers.
     scene_points: the inliers' scene points in the map.
     coverage: where the mapping cameras were, latched.
@@ -35,6 +36,7 @@ class Publishers(NamedTuple):
     pose: Publisher
     status: Publisher
     diagnostics: Publisher
+    places: Publisher
     inliers_image: Publisher
     scene_points: Publisher
     coverage: Publisher
@@ -46,6 +48,7 @@ class Publishers(NamedTuple):
             node.create_publisher(PoseWithCovarianceStamped, "pose", LATCHED),
             node.create_publisher(LocalizationStatus, "~/status", LATCHED),
             node.create_publisher(DiagnosticArray, "/diagnostics", 10),
+            node.create_publisher(PoseArray, "~/places", LATCHED),
             node.create_publisher(Image, "~/inliers_image", 1),
             node.create_publisher(PointCloud2, "~/scene_points", 1),
             node.create_publisher(MarkerArray, "~/coverage", LATCHED),

@@ -6,10 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseArray
 
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.msg import LocalizationStatus
-from glace_ros.node.ros_interface.conversions import ns_to_stamp
+from glace_ros.node.ros_interface.conversions import ns_to_stamp, pose_to_message
 from glace_ros.node.ros_interface.parameters import FRAME_PARAMETERS
 from glace_ros.rejection import RejectionCode
 
@@ -72,6 +73,17 @@ def status_message(
         rejection_reason=report.rejection_reason,
     )
     message.header.frame_id, message.header.stamp = frame_id, ns_to_stamp(now_ns)
+    return message
+
+
+def places_message(report: RunReport, frame_id: str) -> PoseArray:
+    """~/places: where the base may have been at the exposure of the newest image.
+
+    frame_id: of the map, for the header.
+    """
+    message = PoseArray(poses=[pose_to_message(pose) for pose in report.places])
+    message.header.frame_id = frame_id
+    message.header.stamp = ns_to_stamp(report.image_stamp_ns)
     return message
 
 

@@ -10,6 +10,7 @@ from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.node.output.status import (
     diagnostic_array,
     frame_values,
+    places_message,
     run_tasks,
     status_message,
     task,
@@ -32,7 +33,7 @@ NO_FIX_PERIOD_S = 5.0  # of the warning before the first fix
 
 
 class LiveReports:
-    """`status` may be called from any thread, the rest from the executor's.
+    """`status` and `places` may be called from any thread, the rest from the executor's.
 
     node: whose log it writes to.
     parameters: of the node.
@@ -45,12 +46,23 @@ class LiveReports:
         self._publishers = publishers
         self._transitions = TransitionLog()
         self._warned_s = time.monotonic()
+        self._said_places = False
 
     def status(self, report: RunReport, loaded_map: LoadedMap, now_ns: int) -> None:
         """Publishes ~/status."""
         frame_id = self._parameters.global_frame_id
         message = status_message(report, loaded_map.map_id, frame_id, now_ns)
         self._publishers.status.publish(message)
+
+    def places(self, report: RunReport) -> None:
+        """Publishes ~/places, and once that there are none any more. From the thread that
+        localizes, or that begins a run.
+        """
+        if report.places or self._said_places:
+            self._publishers.places.publish(
+                places_message(report, self._parameters.global_frame_id)
+            )
+        self._said_places = bool(report.places)
 
     def diagnostics(
         self,
