@@ -29,6 +29,7 @@ from scipy.spatial.transform import Rotation
 
 from glace_ros.command_line.output_files import write_json
 from glace_ros.errors import GlaceError
+from glace_ros.evaluation.calibration import LEAST_BESIDE_LANDMARKS
 from glace_ros.fusion.localization_state import LocalizationState
 from glace_ros.fusion.odometry_fusion import Fix, OdometryFusion
 from glace_ros.geometry.covariance import base_covariance
@@ -313,7 +314,7 @@ def main() -> int:
     console = Console(width=200)
     folder = args.output / f"{args.rooms:02d}_{args.map.stem}"
     try:
-        localizer = Localizer(SceneMap.load(args.map), device="cpu")
+        localizer = localizer_of(args.map)
     except GlaceError as error:
         print(f"benchmark.kidnapping: {error}", file=sys.stderr)
         return error.exit_code
@@ -328,6 +329,15 @@ def main() -> int:
         results.append(json.loads(file.read_text(encoding="utf-8")))
     show(console, args.rooms, results)
     return 0
+
+
+def localizer_of(path: Path) -> Localizer:
+    """Of a map of benchmark.rooms, which does not validate maps: with the least inlier ratio that
+    build_map gives one with landmarks.
+    """
+    scene_map = SceneMap.load(path)
+    ratio = max(scene_map.metadata.min_inlier_ratio, LEAST_BESIDE_LANDMARKS)
+    return Localizer(scene_map.with_metadata(min_inlier_ratio=ratio), device="cpu")
 
 
 def show(console: Console, rooms: int, results: list[dict[str, Any]]) -> None:

@@ -28,7 +28,10 @@ _OTHER_NAMES = {
     "fisheye": "equidistant",
     "kannala_brandt": "equidistant",
     "kannala_brandt4": "equidistant",
+    "opencv": "plumb_bob",
     "pinhole": PINHOLE,
+    "pinhole_radtan": "plumb_bob",
+    "pinhole_equi": "equidistant",
 }
 
 _FOLDING_STEPS = 4096
@@ -105,7 +108,7 @@ class Camera:
         """
         k_33 = np.asarray(k_9, dtype=np.float64).reshape(3, 3)
         distortion = tuple(float(d) for d in np.asarray(d_n, dtype=np.float64).ravel())
-        model = distortion_model.strip().lower().replace("-", "_")
+        model = distortion_model.strip().lower().replace("-", "_").replace(" ", "_")
         model = _OTHER_NAMES.get(model, model)
         if model not in DISTORTION_MODELS:
             model = distortion_model  # as it was spelt, for the sentence

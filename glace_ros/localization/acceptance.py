@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 
-# by how much a similarity of 1 outweighs one of 0: e^0.5 times as many landmarks
 _SIMILARITY_WEIGHT = 0.5
+"""By how much a similarity of 1 outweighs one of 0: e^0.5 times as many landmarks."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,17 @@ def not_repeated(
     return None
 
 
-def agreement(result: PoseEstimate | Rejection, similarity: float) -> tuple[bool, float, int]:
+def agreement(
+    result: PoseEstimate | Rejection, similarity: float, weight: float = _SIMILARITY_WEIGHT
+) -> tuple[bool, float, int]:
     """Larger for what more of the map agrees with: landmarks, times how similar the image is to the
     place, then inliers.
+
+    weight: of the similarity: one of 1 counts as e^weight times as many landmarks as one of 0.
     """
     if isinstance(result, Rejection):
         return False, 0.0, result.inliers
-    return True, result.landmarks * math.exp(_SIMILARITY_WEIGHT * similarity), result.inliers
+    return True, result.landmarks * math.exp(weight * similarity), result.inliers
 
 
 def second_best_ratio(

@@ -55,7 +55,10 @@ class WindowConfig:
     images do not tell which it is: where one supports the best, two, ..., the last one for more.
     Less where the map asks for it (`max_rival`, `window_rivals`). It is less of one image than
     `max_rival`: while it is not known where the robot is, the next ones can be waited for."""
-    most_since: float = 1.1
+    similarity_weight: float = 1.0
+    """Of an image's similarity to a place, beside the landmarks that it sees there (`agreement` in
+    acceptance.py). It is worth more than of one image, as its errors even out."""
+    most_since: float = 1.25
     """The same of the newest images alone, however few: where another place has more, the robot may
     have been carried there."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)

@@ -93,7 +93,7 @@ class WindowPlaces:
                 if isinstance(each.result, PoseEstimate):
                     map_from_base = each.result.map_from_camera @ image.base_from_camera.inverse()
                     pose = map_from_base @ newest_from_base.inverse()
-                    found.append((_agreement(each.result, each.similarity), number, pose))
+                    found.append((self._agreement(each.result, each.similarity), number, pose))
         groups: list[tuple[Pose, dict[int, float]]] = []
         for value, number, pose in sorted(found, key=lambda each: each[0], reverse=True):
             for first, values in groups:
@@ -137,7 +137,7 @@ class WindowPlaces:
         """What the image says of its pose there; None where it does not see that place."""
         map_from_camera = map_from_base @ image.base_from_camera
         there = [
-            (_agreement(each.result, each.similarity), each.result)
+            (self._agreement(each.result, each.similarity), each.result)
             for each in image.hypotheses
             if isinstance(each.result, PoseEstimate)
             and self.are_same(each.result.map_from_camera, map_from_camera)
@@ -150,7 +150,7 @@ class WindowPlaces:
             result = self._looked_for(image, map_from_camera)
             if isinstance(result, Rejection):
                 return None
-            value, estimate = _agreement(result, similarity), result
+            value, estimate = self._agreement(result, similarity), result
         pose = estimate.map_from_camera @ image.base_from_camera.inverse()
         covariance_66 = base_covariance(estimate.covariance_66, estimate.map_from_camera, pose)
         return Support(
@@ -170,18 +170,17 @@ class WindowPlaces:
         image.tried.append((map_from_camera, result))
         return result
 
+    def _agreement(self, estimate: PoseEstimate, similarity: float) -> float:
+        """As of acceptance.py, in one number: inliers break ties of poses without landmarks."""
+        _, by_landmarks, inliers = agreement(estimate, similarity, self._config.similarity_weight)
+        return by_landmarks + 1e-3 * inliers
+
     def are_same(self, one: Pose, other: Pose) -> bool:
         """Whether two poses of one image are one hypothesis."""
         return (
             one.distance_m(other) < self._config.same_m
             and one.angle_rad(other) < self._config.same_rad
         )
-
-
-def _agreement(estimate: PoseEstimate, similarity: float) -> float:
-    """As of acceptance.py, in one number: inliers break a tie between poses without landmarks."""
-    _, by_landmarks, inliers = agreement(estimate, similarity)
-    return by_landmarks + 1e-3 * inliers
 
 
 def _floored(belief: PoseBelief) -> PoseBelief:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MANY_IN_GAPS = 0.1
 """Of all images; fewer are left out by a pause of the recording or two."""
+_IN_GAPS = "lie between poses that are too far apart"
 
 Reader = TypeVar("Reader", bound="PosedImageReader")
 
@@ -250,9 +251,9 @@ class PosedImageReader(ABC):
         in_gaps = self.left_out.get("no pose: gap between transforms", 0)
         if in_gaps > _MANY_IN_GAPS * self.info.image_count:
             self._note(
-                f"{in_gaps} of {self.info.image_count} images lie between poses that are too far "
-                "apart; record poses more often (AMCL publishes its own after motion alone: record "
-                "/tf too and take tf:map), or bridge longer gaps with --max-pose-gap SECONDS"
+                f"{in_gaps} of {self.info.image_count} images {_IN_GAPS}; record poses more often "
+                "(AMCL publishes its own after motion alone: record /tf too and take tf:map), or "
+                "bridge longer gaps with --max-pose-gap SECONDS"
             )
 
     def _end(self, used: int) -> None:
@@ -262,6 +263,7 @@ class PosedImageReader(ABC):
             return
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.left_out.most_common())
         notes = [note for note in self.notes if note.startswith(self.info.image_topic)]
+        notes += [note for note in self.notes if _IN_GAPS in note]
         details = [self._why_no_pose, *notes]
         sentence = f"None of the {self.info.image_count} {self._images_in_words()} can be used"
         raise RecordingError("; ".join([f"{sentence}: {reasons}", *filter(None, details)]))

@@ -16,7 +16,7 @@ from glace_ros.recording.counted import are, counted
 from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
 from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
-from glace_ros.recording.tf_topics import choose_tf_topics
+from glace_ros.recording.tf_topics import choose_tf_topics, twins_of
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
     choose_carrying_odometry,
@@ -26,6 +26,7 @@ from glace_ros.recording.topic_choice import (
 )
 from glace_ros.ros_messages.camera_info_file import read_camera_info
 from glace_ros.ros_messages.reading import (
+    ODOMETRY,
     image_frame,
     image_of,
     image_stamp_ns,
@@ -122,7 +123,9 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     given_file = request.camera_info_file is not None
     near = [image_topic, *([] if given_file else [cameras.topic]), *filter(None, [asked_pose])]
     tf_topics = choose_tf_topics(bag, near, request.tf_topic, request.tf_static_topic)
-    others = tf_topics.other_namespaces
+    # robots may share /tf, with frames of their own
+    odometries = [topic.name for topic in bag.topics.values() if topic.msgtype == ODOMETRY]
+    others = (*tf_topics.other_namespaces, *twins_of(image_topic, odometries))
     pose_topic = choose_pose_topic(bag, request.pose_source, others)
     track = PoseTrack(pose_topic, request.max_pose_gap_s) if pose_topic else None
     camera_frame, first_ns = image_frame(first), image_stamp_ns(first)

@@ -40,6 +40,19 @@ def in_namespace(topic: str, namespace: str) -> bool:
     return namespace == "" or topic.startswith(f"{namespace}/")
 
 
+def twins_of(topic: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Namespaces of robots that have the same topics as the one of this topic's first namespace.
+
+    others: topics of one type, such as all odometry.
+    """
+    own, _, _ = topic.lstrip("/").partition("/")
+    parts = [name.lstrip("/").partition("/") for name in others]
+    rests = {rest for robot, _, rest in parts if robot == own and rest}
+    return tuple(
+        sorted({f"/{robot}" for robot, _, rest in parts if robot != own and rest in rests})
+    )
+
+
 def choose_tf_topics(
     bag: BagFile, near: Sequence[str], timed: str | None, static: str | None
 ) -> TfTopics:

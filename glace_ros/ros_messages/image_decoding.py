@@ -51,7 +51,16 @@ _RAW_16_BIT: dict[str, tuple[int, str]] = {
     "bayer_grbg16": (1, "bayer_grbg8"),
 }
 _ENCODINGS = (*_RAW_8_BIT, *_RAW_16_BIT, *PLANAR_YUV)
-_BY_LOWER_CASE = {encoding.lower(): encoding for encoding in _ENCODINGS}
+_MOSAICS = ("rggb", "bggr", "gbrg", "grbg")
+_BY_LOWER_CASE = {
+    **{encoding.lower(): encoding for encoding in _ENCODINGS},
+    **dict.fromkeys(("y8", "gray", "grey", "gray8", "grey8"), "mono8"),
+    **dict.fromkeys(("y10", "y12", "y14", "y16", "gray16", "grey16"), "mono16"),
+    **{f"mono{bits}": "mono16" for bits in (10, 12, 14)},
+    **{f"bayer_{tiles}{bits}": f"bayer_{tiles}16" for tiles in _MOSAICS for bits in (10, 12, 14)},
+    **{name: f"{name}8" for name in ("rgb", "bgr", "rgba", "bgra")},
+}
+"""And what drivers call them that name them otherwise than sensor_msgs."""
 _MOSAIC = re.compile(r"bayer_(rggb|bggr|gbrg|grbg)(8|16)(?=;)")
 _MAX_PIXELS = 200_000_000
 """An image that claims more is rejected."""

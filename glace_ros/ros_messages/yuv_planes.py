@@ -18,7 +18,9 @@ class _Layout(NamedTuple):
     interleaved: bool
     """U and V of a pixel beside each other; else in a plane each."""
     halved: bool
-    """There is one U and V for two by two pixels; else one for each."""
+    """There is one U and V for two by two pixels; else one for each, or for each two of a row."""
+    of_two: bool = False
+    """There is one for each two of a row."""
 
 
 _NV12, _NV21 = _Layout(True, True, True), _Layout(False, True, True)
@@ -26,6 +28,8 @@ _I420, _YV12 = _Layout(True, False, True), _Layout(False, False, True)
 _LAYOUTS = {
     "nv12": _NV12,
     "nv21": _NV21,
+    "nv16": _Layout(True, True, False, of_two=True),
+    "nv61": _Layout(False, True, False, of_two=True),
     "nv24": _Layout(True, True, False),
     "nv42": _Layout(False, True, False),
     "i420": _I420,
@@ -52,7 +56,7 @@ def rgb_of_planes(
     Raises ValueError with a sentence, for sizes that do not fit together.
     """
     layout = _LAYOUTS[encoding]
-    if layout.halved and (height % 2 or width % 2):
+    if (layout.halved and (height % 2 or width % 2)) or (layout.of_two and width % 2):
         raise ValueError(f"an image of {width}x{height} cannot be {encoding}")
     if step < width:
         raise ValueError(
@@ -72,11 +76,15 @@ def rgb_of_planes(
         i420 = np.concatenate([y_hw.ravel(), u_hw.ravel(), v_hw.ravel()])
         picture = cv2.cvtColor(i420.reshape(height * 3 // 2, width), cv2.COLOR_YUV2RGB_I420)
         return np.asarray(picture, dtype=np.uint8)
+    if layout.of_two:
+        u_hw, v_hw = u_hw.repeat(2, axis=1), v_hw.repeat(2, axis=1)
     return _rgb_of_444(y_hw, u_hw, v_hw)
 
 
 def _colour_rows(layout: _Layout, height: int, step: int) -> tuple[int, int]:
     """Bytes of a row of colour, and how many rows there are in all planes together."""
+    if layout.of_two:
+        return step, height
     if not layout.halved:
         return 2 * step, height
     return (step, height // 2) if layout.interleaved else (step // 2, height)
@@ -88,7 +96,8 @@ def _colours(
     start = height * step
     rows, columns = (height // 2, width // 2) if layout.halved else (height, width)
     if layout.interleaved:
-        row_bytes = step if layout.halved else 2 * step
+        columns = width // 2 if layout.of_two else columns
+        row_bytes = step if layout.halved or layout.of_two else 2 * step
         both_hb = _plane(bytes_n, start, rows, 2 * columns, row_bytes)
         first_hw, second_hw = both_hb[:, 0::2], both_hb[:, 1::2]
     else:

@@ -263,6 +263,10 @@ def test_valid_pixels_are_those_of_the_resized_image_too():
     [
         ("radtan", "plumb_bob", 4),
         ("PLUMB_BOB", "plumb_bob", 5),
+        ("Plumb Bob", "plumb_bob", 5),
+        ("opencv", "plumb_bob", 5),
+        ("pinhole-radtan", "plumb_bob", 4),
+        ("pinhole-equi", "equidistant", 4),
         ("Brown-Conrady", "plumb_bob", 5),
         ("", "plumb_bob", 5),
         ("rational_polynomial", "rational_polynomial", 8),

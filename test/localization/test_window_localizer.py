@@ -146,8 +146,9 @@ def test_carried_to_the_same_spot_of_a_room_that_looks_alike_the_newest_images_c
             assert min(pose.distance_m(truth) for pose in places) < 0.1
 
 
-def test_while_tracking_an_ambiguous_image_confirms_by_itself_alone(rooms):
+def test_while_tracking_an_ambiguous_image_confirms_by_itself_alone():
     """Not by those before it, which are of the room where the robot was before it was carried."""
+    rooms = TwinRooms(config=WindowConfig(most_since=1.1))
     for seconds, yaw_rad in ((0.0, BEHIND), (0.3, 2.8), (0.6, 2.5), (0.9, 2.2), (1.2, 1.9)):
         rooms.look(yaw_rad, seconds)
     found = rooms.look(1.25, 1.5, room=1, tracking=True)

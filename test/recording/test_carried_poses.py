@@ -38,10 +38,11 @@ def wheels():
     return poses
 
 
-def write(path, odometry, elsewhere=None):
-    """A pose each 3 s. odometry: topic, other frame, tf or none.
+def write(path, odometry, elsewhere=None, every=POSE_EVERY, off=None):
+    """A pose each `every` steps. odometry: topic, other frame, tf or none.
 
     elsewhere: of the later poses, from where they are.
+    off: gives by how much each pose is.
     """
     with bag_writer(path) as bag:
         bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
@@ -57,9 +58,9 @@ def write(path, odometry, elsewhere=None):
                 bag.odometry("/odom", stamp, bag.pose(pose), child="base_footprint")
             elif odometry == "tf":
                 bag.tf("odom", "base_footprint", stamp, pose @ FOOTPRINT.inverse())
-            if step % POSE_EVERY == 0:
+            if step % every == 0:
                 later = elsewhere if elsewhere and step >= 3 * POSE_EVERY else Pose.identity()
-                right = bag.pose(later @ truth(step))
+                right = bag.pose(later @ truth(step) @ (off() if off else Pose.identity()))
                 bag.pose_stamped("/amcl_pose", stamp, right, covariance=True)
             if step % 5 == 2:
                 bag.camera_info("/camera/camera_info", stamp)
@@ -91,6 +92,23 @@ def test_poses_three_seconds_apart_are_carried_by_odometry(tmp_path, odometry):
     assert note.startswith("/amcl_pose: 5 gaps between its poses, up to 3.0 s long, are bridged")
     assert np.diff(stamps_n).max() < 0.2 * S  # of which images are held out
     assert HeldOutBlocks(stamps_n, 0.1).intervals_ns
+
+
+@pytest.mark.parametrize(("odometry", "seed"), [("topic", 0), ("topic", 1), ("tf", 2)])
+def test_small_corrections_of_amcl_are_silent(tmp_path, odometry, seed):
+    """After 0.3 m or a second, each off by 3 cm and 0.7 degrees or so."""
+    rng = np.random.default_rng(seed)
+
+    def off():
+        return Pose.from_planar(*rng.normal(0.0, [0.03, 0.03, np.radians(0.7)]))
+
+    path = write(tmp_path / "bag", odometry, every=30, off=off)
+    found, notes, _ = read(path)
+    assert len(found) > 145
+    assert np.median(errors_m(found)) < 0.06
+    assert not [note for note in notes if "jump" in note or "two nodes" in note]
+    with RecordingReader(path, pose_source="/amcl_pose", base_frame="base_link") as reader:
+        assert reader.pose_jumps() == []
 
 
 def test_straight_lines_would_be_off():

@@ -14,6 +14,7 @@ from support.bag_writing import (
 from glace_ros.errors import RecordingError
 from glace_ros.geometry.pose import Pose
 from glace_ros.recording.bag_reader import RecordingReader
+from glace_ros.recording.tf_topics import twins_of
 
 AWAY = Pose.from_rotation_vector([30.0, 0.0, 1.0], [0.0, 0.0, 1.0])
 
@@ -88,6 +89,33 @@ def test_where_no_namespace_fits_the_options_are_named_and_work(tmp_path):
         assert_is_of_the_cameras_robot(reader)
     with pytest.raises(RecordingError, match=r"--tf-topic can be one of: /robot1/tf, /robot2/tf"):
         RecordingReader(path, tf_topic="/robot3/tf")
+
+
+def test_robots_that_share_tf_with_frames_of_their_own(tmp_path):
+    """The odometry is that of the robot in whose namespace the camera is."""
+    with bag_writer(tmp_path / "bag") as bag:
+        for robot, away in (("robot1", Pose.identity()), ("robot2", AWAY)):
+            base = f"{robot}/base_link"
+            bag.tf(base, f"{robot}/camera", START_NS, away @ BASE_FROM_CAMERA, "/tf_static")
+            for step in range(11):
+                stamp = START_NS + step * 20_000_000
+                pose = away @ map_from_base(stamp)
+                bag.tf(f"{robot}/odom", base, stamp, pose)
+                bag.odometry(
+                    f"/{robot}/odom", stamp, bag.pose(pose), f"{robot}/odom", f"{robot}/base_link"
+                )
+        bag.camera_info("/robot1/camera/camera_info", START_NS)
+        bag.image("/robot1/camera/image_raw", START_NS + 1000, picture(0), "robot1/camera")
+    with RecordingReader(tmp_path / "bag") as reader:
+        assert reader.info.pose_source == "/robot1/odom"
+        assert_is_of_the_cameras_robot(reader)
+
+
+def test_who_has_the_same_topics_is_another_robot():
+    odometries = ["/a/odom", "/a/odometry/filtered", "/b/odom", "/zed/visual_odom", "/odom"]
+    assert twins_of("/a/camera/image_raw", odometries) == ("/b",)
+    assert twins_of("/zed/left/image_raw", odometries) == ()
+    assert twins_of("/camera/image_raw", odometries) == ()
 
 
 def test_two_static_topics_of_one_namespace_must_agree(tmp_path):

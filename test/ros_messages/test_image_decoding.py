@@ -99,10 +99,12 @@ def planes_of(rgb_hw3: np.ndarray, encoding: str, padding: int) -> tuple[int, by
     u = 128 - 0.148223 * red - 0.290993 * green + 0.439216 * blue
     v = 128 + 0.439216 * red - 0.367788 * green - 0.071427 * blue
     y, u, v = (np.rint(plane).astype(np.uint8) for plane in (y, u, v))
-    if not encoding.endswith(("24", "42")):
+    if encoding in ("nv16", "nv61"):
+        u, v = u[:, ::2], v[:, ::2]
+    elif not encoding.endswith(("24", "42")):
         u, v = u[::2, ::2], v[::2, ::2]
     if encoding.startswith("nv"):
-        first, second = (u, v) if encoding in ("nv12", "nv24") else (v, u)
+        first, second = (u, v) if encoding in ("nv12", "nv16", "nv24") else (v, u)
         colours = [np.stack([first, second], axis=-1).reshape(len(u), -1)]
     else:
         colours = [v, u] if encoding == "yv12" else [u, v]
@@ -115,7 +117,8 @@ def planes_of(rgb_hw3: np.ndarray, encoding: str, padding: int) -> tuple[int, by
 
 @pytest.mark.parametrize("padding", [0, 4])
 @pytest.mark.parametrize(
-    "encoding", ["nv12", "nv21", "nv24", "nv42", "i420", "yuv420", "yv12", "NV12"]
+    "encoding",
+    ["nv12", "nv21", "nv16", "nv61", "nv24", "nv42", "i420", "yuv420", "yv12", "NV12"],
 )
 def test_yuv_in_planes(encoding, padding):
     """Colours and places come back: each block of 2x2 has a colour of its own."""
@@ -125,6 +128,22 @@ def test_yuv_in_planes(encoding, padding):
     for form in (data, data[: len(data) - padding // 2]):
         rgb = decode_raw(encoding, 6, 8, step, False, form)
         np.testing.assert_allclose(rgb.astype(int), rgb_hw3, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("Y8", "mono8"), ("grey", "mono8"), ("mono10", "mono16"), ("mono12", "mono16"),
+        ("Y16", "mono16"), ("bayer_gbrg12", "bayer_gbrg16"), ("BGR", "bgr8"), ("rgba", "rgba8"),
+    ],
+)  # fmt: skip
+def test_encodings_as_drivers_call_them(name, encoding):
+    step = 8 * {"mono8": 1, "bgr8": 3, "rgba8": 4}.get(encoding, 2)
+    data = RNG.integers(0, 256, 6 * step, dtype=np.uint8).tobytes()
+    values = ValueRange(0, 4095) if encoding.endswith("16") else ValueRange(0, 65535)
+    read, expected = (decode_raw(n, 6, 8, step, 0, data, values) for n in (name, encoding))
+    np.testing.assert_array_equal(read, expected)
+    assert (raw_16_bit_values(name, 6, 8, step, 0, data) is None) == encoding.endswith("8")
 
 
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])

@@ -9,6 +9,8 @@ from support.drifting_drive import drifted, record, refined, room, rounds
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.loop_closures import Loop
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, loops_agreeing
+from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
+from glace_ros.mapping.pose_refinement.refinement_config import PoseRefinementConfig
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,21 @@ def test_a_loop_agrees_with_poses_that_are_nearly_where_it_says():
         assert loops_agreeing([Loop(0, 1, Pose.from_planar(1.0, off_m, off_rad), 40)], poses) == (
             agrees
         )
+
+
+def test_poses_of_amcl_fit_the_images_though_each_is_corrected_a_little():
+    """Off by 3 cm and 0.7 degrees, each by itself: neither bent nor adrift, as odometry is."""
+    rng = np.random.default_rng(4)
+    truth = rounds(64)
+    sigmas_3 = [0.03, 0.03, np.radians(0.7)]
+    corrected = [pose @ Pose.from_planar(*rng.normal(0.0, sigmas_3)) for pose in truth]
+    world = room(1)
+    for recorded, fits in ((corrected, True), (drifted(truth, rng, yaw_deg=4.0), False)):
+        views = record(world, truth, recorded, rng)
+        found, _ = PoseRefinement(views, ["drive"], PoseRefinementConfig()).as_recorded()
+        assert found.loops >= 10
+        assert found.fits == fits
+        assert bool(found.sentence()) != fits
 
 
 def test_after_refinement_agreeing_loops_are_some_of_all_loops():
