@@ -115,7 +115,7 @@ class WindowLocalizer:
         if tracking and _is_ambiguous(alone) and _is_ambiguous(together):
             # it may confirm where the robot is believed to be: by itself, for those before it may
             # be of where a robot was that has been carried since
-            together = alone
+            together = self._with_rivals(glance)
         return replace(together, seconds=alone.seconds + time.perf_counter() - start)
 
     def _with_rivals(self, glance: Glance) -> PoseEstimate | Rejection:
