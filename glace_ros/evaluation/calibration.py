@@ -63,6 +63,7 @@ LEAST_LEADS = 12
 
 
 _PASSING = 1e-3
+"""Ratio of windows that may pass a learned threshold with a wrong place."""
 
 
 SECOND_BEST_MARGIN = 0.95
