@@ -33,13 +33,15 @@ class Loop(NamedTuple):
 
     first, second: the views.
     first_from_second: of the cameras, by the first one's points; metres.
-    inliers: keypoints that agree.
+    points_m3: in the first camera, metres: what agrees with that.
+    pixels_m2: where the second one sees them.
     """
 
     first: int
     second: int
     first_from_second: Pose
-    inliers: int
+    points_m3: NDArray[np.float64]
+    pixels_m2: NDArray[np.float64]
 
 
 class ViewPoints(NamedTuple):
@@ -118,12 +120,13 @@ def _loop(
     good_m = (mutual_m & (best_m > keypoints.min_cosine)).numpy()
     if int(good_m.sum()) < loops.min_inliers:
         return None
-    pixels_m2 = other.pixels_n2[index_m.numpy()[good_m]]
+    points_m3, pixels_m2 = seen.points_m3[good_m], other.pixels_n2[index_m.numpy()[good_m]]
     options = _RANSAC | {"max_reproj_error": loops.reprojection_px}
     pose, result = poselib.estimate_absolute_pose(
-        pixels_m2, seen.points_m3[good_m], other.poselib_camera, options, {}
+        pixels_m2, points_m3, other.poselib_camera, options, {}
     )
     if result["num_inliers"] < loops.min_inliers:
         return None
     second_from_first = Pose(np.asarray(pose.R), np.asarray(pose.t))
-    return Loop(first, second, second_from_first.inverse(), int(result["num_inliers"]))
+    agree_m = np.asarray(result["inliers"])
+    return Loop(first, second, second_from_first.inverse(), points_m3[agree_m], pixels_m2[agree_m])

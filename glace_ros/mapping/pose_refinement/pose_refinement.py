@@ -143,7 +143,7 @@ class PoseRefinement:
         consistency = PoseConsistency(
             epipolar_ratio(self._views, self._recorded),
             len(graph.kept),
-            loops_agreeing(graph.kept, self._recorded),
+            loops_agreeing(graph.kept, self._views, self._recorded),
         )
         scene = _Scene(self._recorded, self._camera, [seen])
         intrinsics = self._intrinsics(scene, _SURE_OF_RECORDED)
@@ -393,7 +393,9 @@ class PoseRefinement:
             calibration=self._odometry.calibration,
         )  # fmt: skip
         consistency = PoseConsistency(
-            epipolar_ratio(self._views, refined), len(kept), loops_agreeing(kept, refined)
+            epipolar_ratio(self._views, refined),
+            len(kept),
+            loops_agreeing(kept, self._views, refined),
         )
         return RefinedPoses(refined, findings, consistency, self._intrinsics(scene, _SURE_OF_BOTH))
 

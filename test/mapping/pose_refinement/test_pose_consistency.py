@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.transform import Rotation
 from support.drifting_drive import drifted, record, refined, room, rounds
 
 from glace_ros.geometry.pose import Pose
@@ -11,6 +13,7 @@ from glace_ros.mapping.pose_refinement.loop_closures import Loop
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, loops_agreeing
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
 from glace_ros.mapping.pose_refinement.refinement_config import PoseRefinementConfig
+from glace_ros.mapping.pose_refinement.refinement_view import RefinementView
 
 
 @pytest.mark.parametrize(
@@ -31,12 +34,49 @@ def test_poses_fit_by_both(ratio, loops, agreeing, fits, need_nothing):
     assert bool(found.sentence()) != fits
 
 
-def test_a_loop_agrees_with_poses_that_are_nearly_where_it_says():
-    poses = [Pose.identity(), Pose.from_planar(1.0, 0.0, 0.0)]
-    for off_m, off_rad, agrees in ((0.0, 0.0, 1), (0.2, 0.0, 1), (0.3, 0.0, 0), (0.0, 0.2, 0)):
-        assert loops_agreeing([Loop(0, 1, Pose.from_planar(1.0, off_m, off_rad), 40)], poses) == (
-            agrees
-        )
+def seen_by(camera_from_map: Pose, points_m3: np.ndarray) -> np.ndarray:
+    in_camera_m3 = camera_from_map.transform(points_m3)
+    return FOCAL_PX * in_camera_m3[:, :2] / in_camera_m3[:, 2:] + CENTRE_PX
+
+
+def loop_and_views(first_from_second: Pose, points_m3: np.ndarray, truth: Pose) -> tuple:
+    """A loop that says so, of points of the first camera that the second sees from `truth`."""
+    view = RefinementView(
+        torch.zeros(0, 64), np.zeros((0, 2)), np.array([FOCAL_PX, FOCAL_PX, *CENTRE_PX]), 480.0,
+        Pose.identity(), Pose.identity(), 0, None,
+    )  # fmt: skip
+    pixels_m2 = seen_by(truth.inverse(), points_m3)
+    return [Loop(0, 1, first_from_second, points_m3, pixels_m2)], [view, view]
+
+
+FOCAL_PX, CENTRE_PX = 400.0, np.array([320.0, 240.0])
+FRONT = Pose(np.eye(3), np.array([0.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("off_m", "off_deg", "agrees"), [(0.0, 0.0, 1), (0.2, 0.0, 1), (0.3, 0.0, 0), (0.0, 11.0, 0)]
+)
+def test_a_loop_agrees_with_poses_that_are_nearly_where_it_says(off_m, off_deg, agrees):
+    """Its matches, near and all around, are as the loop says."""
+    points_m3 = np.random.default_rng(0).uniform([-1.0, -1.0, 1.5], [1.0, 1.0, 3.0], (60, 3))
+    says = FRONT @ Pose(Rotation.from_euler("y", off_deg, degrees=True).as_matrix(), [off_m, 0, 0])
+    loops, views = loop_and_views(says, points_m3, says)
+    assert loops_agreeing(loops, views, [Pose.identity(), FRONT]) == agrees
+
+
+def test_a_loop_that_its_matches_leave_open_agrees_where_they_do():
+    """A picture on a wall, seen from 3 m: a step aside and a turn to it look nearly the same."""
+    rng = np.random.default_rng(1)
+    points_m3 = np.array([0.0, 0.0, 3.0]) + rng.uniform(-0.3, 0.3, (40, 3)) * [1.0, 1.0, 0.03]
+    aside = Pose(Rotation.from_euler("y", -np.arctan2(0.5, 3.0)).as_matrix(), [0.5, 0.0, 0.0])
+    loops, views = loop_and_views(aside, points_m3, Pose.identity())
+    # what it stands on: the loop's own pose explains its matches as well
+    assert np.abs(seen_by(aside.inverse(), points_m3) - loops[0].pixels_m2).max() < 8.0
+    assert loops_agreeing(loops, views, [Pose.identity(), Pose.identity()]) == 1
+    turned = Pose(Rotation.from_euler("y", 3.0, degrees=True).as_matrix(), [0.0, 0.0, 0.0])
+    assert loops_agreeing(loops, views, [Pose.identity(), turned]) == 0
+    behind = Pose(np.eye(3), np.array([0.0, 0.0, 6.0]))  # where the points would be mirrored
+    assert loops_agreeing(loops, views, [Pose.identity(), behind]) == 0
 
 
 def test_poses_of_amcl_fit_the_images_though_each_is_corrected_a_little():
