@@ -104,14 +104,12 @@ def _most_agreed(placed: Sequence[Pose], centre_3: NDArray[np.float64]) -> tuple
     centre_3: of the stretch, in its frame: where it is placed there counts, not its origin.
     """
     centres_p3 = np.stack([pose.transform(centre_3[None])[0] for pose in placed])
-
-    def support(number: int) -> int:
-        near_p = np.linalg.norm(centres_p3 - centres_p3[number], axis=1) < _AGREE_M
-        return sum(
-            placed[number].angle_rad(placed[other]) < _AGREE_RAD
-            for other in np.flatnonzero(near_p).tolist()
-        )
-
-    supports = [support(number) for number in range(len(placed))]
+    rotations_p9 = np.stack([pose.rotation_33.ravel() for pose in placed])
+    supports = []
+    for here_3, rotation_9 in zip(centres_p3, rotations_p9, strict=True):
+        near_p = np.linalg.norm(centres_p3 - here_3, axis=1) < _AGREE_M
+        # the trace of the rotation from one to the other is 1 + 2 cos(angle)
+        alike_p = rotations_p9 @ rotation_9 > 1.0 + 2.0 * np.cos(_AGREE_RAD)
+        supports.append(int((near_p & alike_p).sum()))
     best = int(np.argmax(supports))
     return supports[best], placed[best]
