@@ -15,7 +15,12 @@ from glace_ros.recording.carried_poses import CarriedPoses
 from glace_ros.recording.counted import are, counted
 from glace_ros.recording.header_checks import clocks_sentence, frame_sentence
 from glace_ros.recording.recording_info import RecordingInfo
-from glace_ros.recording.stray_stamps import ONE_DAY_NS, leave_out_strays, recorded_span_ns
+from glace_ros.recording.stray_stamps import (
+    ONE_DAY_NS,
+    leave_out_strays,
+    recorded_span_ns,
+    silence_sentences,
+)
 from glace_ros.recording.tf_topics import choose_tf_topics, twins_of
 from glace_ros.recording.topic_choice import (
     choose_camera_info_topic,
@@ -138,6 +143,8 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     cameras.require_camera()
     _leave_out_strays(bag, transforms, track, [first_ns, *cameras.stamps_ns])
     start_ns, duration_s = _recorded_span(bag, transforms)
+    for sentence in silence_sentences(transforms.received_ns, start_ns):
+        bag.note(sentence)
     camera_frame = camera_frame or _frame_of_calibration(bag, cameras, image_topic)
     zero_ns = first_ns if abs(first_ns - start_ns) > ONE_DAY_NS else start_ns
     for note in transforms.notes() + transforms.parent_sentences(zero_ns) + cameras.notes():

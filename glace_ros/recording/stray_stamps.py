@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.recording.counted import are, counted
+from glace_ros.recording.recording_time import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ONE_DAY_NS = 86_400 * 1_000_000_000
 """Stamps further apart, with none between, are of different times."""
+_SILENCE_S = 600.0
+"""Without any message: no robot drives so long unseen."""
 
 
 def groups_of_stamps(stamps_n: NDArray[np.int64]) -> list[slice]:
@@ -70,6 +73,22 @@ def recorded_span_ns(received_ns: Sequence[int]) -> tuple[int, int, int]:
     most = max(groups_of_stamps(stamps_n), key=lambda group: group.stop - group.start)
     others = len(stamps_n) - (most.stop - most.start)
     return int(stamps_n[most.start]), int(stamps_n[most.stop - 1]), others
+
+
+def silence_sentences(received_ns: Sequence[int], start_ns: int) -> list[str]:
+    """Of each long time in which nothing was recorded.
+
+    received_ns: of messages, in any order.
+    start_ns: 0:00 of the recording.
+    """
+    stamps_n = np.sort(np.asarray(received_ns, np.int64))
+    gaps_s = np.diff(stamps_n) / 1e9
+    return [
+        f"nothing was recorded for {gaps_s[before] / 60:.0f} min from "
+        f"{clock((int(stamps_n[before]) - start_ns) / 1e9)} on: the recorder paused, or its clock "
+        "was set; poses count as going on from there, which is right unless the robot was carried"
+        for before in np.flatnonzero((gaps_s > _SILENCE_S) & (gaps_s < ONE_DAY_NS / 1e9)).tolist()
+    ]
 
 
 def _days_off(away_n: NDArray[np.int64], kept_ns: int) -> float:

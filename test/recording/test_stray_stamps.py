@@ -86,3 +86,23 @@ def test_held_out_blocks_do_not_grow_with_a_pause():
     alone_n = np.concatenate([[0], drive_n + years_ns])  # a single odd stamp holds out nothing
     ratio = np.mean([int(stamp) in HeldOutBlocks(alone_n, 0.1) for stamp in alone_n])
     assert ratio == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(("pause_min", "said"), [(9, []), (180, ["180 min from 0:01"])])
+def test_a_long_silence_is_said_and_both_sides_are_used(tmp_path, pause_min, said):
+    """As where a robot's clock is set on the way: poses go on, stamps jump."""
+    path = tmp_path / "bag"
+    with bag_writer(path) as bag:
+        bag.tf("base_link", "camera", START_NS, BASE_FROM_CAMERA, "/tf_static")
+        for step in range(101):
+            stamp = START_NS + step * 20_000_000 + (step > 50) * pause_min * 60 * 10**9
+            write_pose(bag, "odometry", stamp, map_from_base(START_NS + step * 20_000_000))
+            if step % 5 == 2:
+                bag.camera_info("/camera/camera_info", stamp)
+                bag.image("/camera/image_raw", stamp, picture(step))
+    with RecordingReader(path) as reader:
+        notes = [note for note in reader.notes if "nothing was recorded" in note]
+        assert [
+            note.split(" on: ")[0][len("nothing was recorded for ") :] for note in notes
+        ] == said
+        assert len(reader.pose_stamps_n()) == 101
