@@ -169,13 +169,19 @@ class TransformTrack:
                 frame = self.parents.get(frame, frame)
         return found
 
+    def unstamped_sentences(self) -> list[str]:
+        """Of transforms that belong to no time, a sentence for each edge."""
+        return [
+            f"/tf: {counted(n, 'transform')} {edge} without a time stamp; left out"
+            for edge, n in self.unstamped.items()
+        ]
+
     def notes(self) -> list[str]:
         """What was wrong, as sentences."""
         return [
             *(f"/tf: {counted(n, 'transform')} {edge} {are(n)} not finite or no rotation; left out"
               for edge, n in self.unusable.items()),
-            *(f"/tf: {counted(n, 'transform')} {edge} without a time stamp; left out"
-              for edge, n in self.unstamped.items()),
+            *self.unstamped_sentences(),
             *(f"/tf: {sentence} ({counted(n, 'transform')} left out)"
               for sentence, n in self.conflicts.items()),
             *self._of_strays,

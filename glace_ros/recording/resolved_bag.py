@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,6 +43,8 @@ from glace_ros.ros_messages.value_range import ValueRange, used_range
 from glace_ros.ros_messages.video import VideoStream, require_pyav
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from glace_ros.geometry.pose import Pose
     from glace_ros.geometry.transform_tree import TransformTree
     from glace_ros.recording.bag_file import BagFile
@@ -152,16 +154,18 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     tree, base_frame, carrier = transforms.tree, request.base_frame, camera_frame
     if request.base_from_camera is not None:
         base_frame = carrier = base_frame or _base_of_mount(transforms, track)
-    pose_source, why = choose_pose_source(bag, tree, carrier, request.pose_source, others)
-    if pose_source.startswith("tf:"):
-        track = None
-    frames = _frames(bag, tree, pose_source, track, camera_frame, base_frame)
-    base_from_camera = request.base_from_camera
-    if base_from_camera is None:
-        base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
-        # where the mount is given, what the frame means does not matter
-        if sentence := frame_sentence(image_topic, base_from_camera, frames.camera_frame):
-            bag.note(sentence)
+    with _naming_what_was_left_out(transforms):
+        pose_source, why = choose_pose_source(bag, tree, carrier, request.pose_source, others)
+        if pose_source.startswith("tf:"):
+            track = None
+        frames = _frames(bag, tree, pose_source, track, camera_frame, base_frame)
+        base_from_camera = request.base_from_camera
+        if base_from_camera is None:
+            base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
+    # where the mount is given, what the frame means does not matter
+    said = frame_sentence(image_topic, base_from_camera, frames.camera_frame)
+    if said and request.base_from_camera is None:
+        bag.note(said)
     ahead_ns = transforms.camera_ahead_ns, transforms.poses_ahead_ns
     if sentence := clocks_sentence(image_topic, *ahead_ns):
         bag.note(sentence)
@@ -188,6 +192,17 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
     for sentence in carried.sentences() if carried else []:
         bag.note(sentence)
     return ResolvedBag(info, tree, cameras, track, carried, codec)
+
+
+@contextmanager
+def _naming_what_was_left_out(transforms: TransformTrack) -> Iterator[None]:
+    """What is missing may have been there without a stamp."""
+    try:
+        yield
+    except RecordingError as error:
+        if not (left_out := transforms.unstamped_sentences()):
+            raise
+        raise RecordingError("; ".join([str(error), *left_out])) from error
 
 
 def _carried(

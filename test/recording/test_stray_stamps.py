@@ -13,6 +13,7 @@ from support.bag_writing import (
     write_pose,
 )
 
+from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.held_out import HeldOutBlocks
 from glace_ros.recording.recording_summary import describe, survey
@@ -58,6 +59,21 @@ def test_unstamped_transforms_are_left_out_and_said(tmp_path):
     with RecordingReader(path) as reader:
         assert "/tf: 2 transforms odom->base_link without a time stamp; left out" in reader.notes
         assert reader.pose_stamps_n()[0] == START_NS
+
+
+def test_a_mount_without_a_stamp_is_named_where_it_is_missing(tmp_path):
+    path = tmp_path / "bag"
+    with bag_writer(path) as bag:
+        for step in range(101):
+            stamp = START_NS + step * 20_000_000
+            write_pose(bag, "odometry", stamp)
+            if step % 5 == 2:
+                bag.tf("base_link", "camera", 0, BASE_FROM_CAMERA)
+                bag.camera_info("/camera/camera_info", stamp)
+                bag.image("/camera/image_raw", stamp, picture(step))
+    left_out = "; /tf: 20 transforms base_link->camera without a time stamp; left out$"
+    with pytest.raises(RecordingError, match=f"^It is unknown how the camera .*{left_out}"):
+        RecordingReader(path)
 
 
 def test_a_good_drive_says_nothing(tmp_path):
