@@ -33,7 +33,7 @@ def office_map(shared_data, tmp_path_factory):
     code = build_map(
         [
             "--bag", str(shared_data / "mapping"), "--output", str(map_path),
-            "--iterations", "1500", "--json", str(figures_path),
+            "--iterations", "1000", "--json", str(figures_path),
         ]
     )  # fmt: skip
     assert code == 0
@@ -85,7 +85,7 @@ def test_the_built_maps_figures(office_map):
     _, built = office_map
     assert built["frames"] >= 15  # held out
     assert built["recall"]["50cm_5deg"] >= 0.4
-    assert built["steps"] == 1500
+    assert built["steps"] == 1000
     assert 5_000 < built["landmarks"] <= 30_000
     assert built["points_share"] > 0.2
     assert built["codes"]["auc"] > 0.8

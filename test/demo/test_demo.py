@@ -112,7 +112,7 @@ def test_the_small_demo_localizes_in_a_live_graph(folder, start):
     """
     note = folder / "output" / "recording" / "recording.json"
     before = note.stat().st_mtime_ns if note.exists() else None
-    process = start("--minutes", "2")
+    process = start("--minutes", "1")
     code = process.wait(580)
     text = said(folder)
     assert code in (0, 3), text
