@@ -110,6 +110,8 @@ def validate_map(
     lenient = Localizer(lenient_map, device=device)
     head_alone = Localizer(lenient_map, LocalizerConfig(refinement=None), device)
     wrong_places = WrongPlaces(scene_map, device, is_gross_error)
+    # beside landmarks the bounds of the ratio leave nothing to learn of them
+    shown = 0 if scene_map.landmarks else WRONG_PLACES
     runs = WindowRuns(lenient, is_gross_error)
     frames, of_head = [], []
     for image in held_out:
@@ -123,7 +125,7 @@ def validate_map(
             on_result(image, result)
         result = head_alone.solve(regression, image.camera, start)
         of_head.append(localized_frame(result, image, base_from_camera))
-        if image.map_from_camera is not None and len(frames) <= WRONG_PLACES:
+        if image.map_from_camera is not None and len(frames) <= shown:
             wrong_places.learn_from(regression, image.camera, image.map_from_camera)
     if not frames:
         return MapValidation(scene_map, [], summarize_frames([]), None, lenient)

@@ -162,10 +162,9 @@ def resolve_bag(bag: BagFile, request: BagRequest) -> ResolvedBag:
         base_from_camera = request.base_from_camera
         if base_from_camera is None:
             base_from_camera = _base_from_camera(tree, frames, pose_source, image_topic, first_ns)
-    # where the mount is given, what the frame means does not matter
-    said = frame_sentence(image_topic, base_from_camera, frames.camera_frame)
-    if said and request.base_from_camera is None:
-        bag.note(said)
+            # where the mount is given, what the frame means does not matter
+            if sentence := frame_sentence(image_topic, base_from_camera, frames.camera_frame):
+                bag.note(sentence)
     ahead_ns = transforms.camera_ahead_ns, transforms.poses_ahead_ns
     if sentence := clocks_sentence(image_topic, *ahead_ns):
         bag.note(sentence)

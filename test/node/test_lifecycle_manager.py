@@ -1,5 +1,5 @@
-"""The node's process under a manager that behaves as Nav2's, with the bond's real times: commands,
-death, respawn, and Ctrl-C. What it asks for is in test_lifecycle_requests.py.
+"""The node's process under a manager that behaves as Nav2's, with the bond's times as docs/nav2.md
+has them: commands, death, respawn, and Ctrl-C. What it asks for is in test_lifecycle_requests.py.
 """
 
 from __future__ import annotations

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from support.drifting_drive import drifted, record, refined, room, rounds
+from support.drifting_drive import (
+    HEIGHT,
+    INTRINSICS_4,
+    drifted,
+    project,
+    record,
+    refined,
+    room,
+    rounds,
+)
 
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.loop_closures import Loop
@@ -34,22 +43,16 @@ def test_poses_fit_by_both(ratio, loops, agreeing, fits, need_nothing):
     assert bool(found.sentence()) != fits
 
 
-def seen_by(camera_from_map: Pose, points_m3: np.ndarray) -> np.ndarray:
-    in_camera_m3 = camera_from_map.transform(points_m3)
-    return FOCAL_PX * in_camera_m3[:, :2] / in_camera_m3[:, 2:] + CENTRE_PX
-
-
 def loop_and_views(first_from_second: Pose, points_m3: np.ndarray, truth: Pose) -> tuple:
     """A loop that says so, of points of the first camera that the second sees from `truth`."""
     view = RefinementView(
-        torch.zeros(0, 64), np.zeros((0, 2)), np.array([FOCAL_PX, FOCAL_PX, *CENTRE_PX]), 480.0,
-        Pose.identity(), Pose.identity(), 0, None,
+        torch.zeros(0, 64), np.zeros((0, 2)), INTRINSICS_4, float(HEIGHT), Pose.identity(),
+        Pose.identity(), 0, None,
     )  # fmt: skip
-    pixels_m2 = seen_by(truth.inverse(), points_m3)
+    pixels_m2 = project(truth.inverse().transform(points_m3))
     return [Loop(0, 1, first_from_second, points_m3, pixels_m2)], [view, view]
 
 
-FOCAL_PX, CENTRE_PX = 400.0, np.array([320.0, 240.0])
 FRONT = Pose(np.eye(3), np.array([0.0, 0.0, 1.0]))
 
 
@@ -71,12 +74,14 @@ def test_a_loop_that_its_matches_leave_open_agrees_where_they_do():
     aside = Pose(Rotation.from_euler("y", -np.arctan2(0.5, 3.0)).as_matrix(), [0.5, 0.0, 0.0])
     loops, views = loop_and_views(aside, points_m3, Pose.identity())
     # what it stands on: the loop's own pose explains its matches as well
-    assert np.abs(seen_by(aside.inverse(), points_m3) - loops[0].pixels_m2).max() < 8.0
+    assert np.abs(project(aside.inverse().transform(points_m3)) - loops[0].pixels_m2).max() < 8.0
     assert loops_agreeing(loops, views, [Pose.identity(), Pose.identity()]) == 1
     turned = Pose(Rotation.from_euler("y", 3.0, degrees=True).as_matrix(), [0.0, 0.0, 0.0])
     assert loops_agreeing(loops, views, [Pose.identity(), turned]) == 0
     behind = Pose(np.eye(3), np.array([0.0, 0.0, 6.0]))  # where the points would be mirrored
     assert loops_agreeing(loops, views, [Pose.identity(), behind]) == 0
+    on_axis = loop_and_views(Pose.identity(), points_m3 * [0.1, 0.1, 1.0], Pose.identity())
+    assert loops_agreeing(*on_axis, [Pose.identity(), behind]) == 0
 
 
 def test_poses_of_amcl_fit_the_images_though_each_is_corrected_a_little():
