@@ -40,14 +40,21 @@ cheaper than looking for these and their cosines one by one."""
 class RefinedPose(NamedTuple):
     """A pose by landmarks.
 
-    solution: of the matched landmarks.
-    points_m3: those m that agree, metres from the map's origin.
-    index_m: which of the map's landmarks they are.
+    solution: of the n matched landmarks.
+    pixels_n2: where these are seen, as a global shutter would have seen them.
+    points_n3: metres from the map's origin.
+    index_m: which of the map's landmarks those m are that agree.
     """
 
     solution: PoseSolution
-    points_m3: NDArray[np.float64]
+    pixels_n2: NDArray[np.float64]
+    points_n3: NDArray[np.float64]
     index_m: torch.Tensor
+
+    @property
+    def points_m3(self) -> NDArray[np.float64]:
+        """Of those that agree."""
+        return self.points_n3[self.solution.inlier_n]
 
 
 def refine_pose(
@@ -67,10 +74,7 @@ def refine_pose(
     config: radii and thresholds.
     shutter: of the image; None: all rows were exposed at once.
     """
-    solver = PoseSolverConfig(
-        ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,
-        refine_px=config.refine_px, seed=config.seed,
-    )  # fmt: skip
+    solver = refinement_solver(config)
 
     def solved(
         pose: Pose, radius_px: float, patches: int, *, near: bool = False
@@ -89,8 +93,8 @@ def refine_pose(
             solution = solve_pose(pixels_n2, points_n3, camera, solver)
         if solution is None or solution.inliers < config.min_inliers:
             return None
-        agree_n = solution.inlier_n
-        return RefinedPose(solution, points_n3[agree_n], index_n[torch.from_numpy(agree_n)])
+        index_m = index_n[torch.from_numpy(solution.inlier_n)]
+        return RefinedPose(solution, pixels_n2, points_n3, index_m)
 
     first, *narrower = zip(config.radii_px, config.patches, strict=True)
     # a wider ring has more wrong pairs, and takes several times as long
@@ -99,6 +103,14 @@ def refine_pose(
         if refined is not None:
             refined = solved(refined.solution.map_from_camera, radius_px, patches, near=True)
     return refined
+
+
+def refinement_solver(config: LandmarkRefinementConfig) -> PoseSolverConfig:
+    """How poses are solved from matched landmarks."""
+    return PoseSolverConfig(
+        ransac_px=config.inlier_px, min_iterations=50, max_iterations=config.max_iterations,
+        refine_px=config.refine_px, seed=config.seed,
+    )  # fmt: skip
 
 
 def _match(

@@ -59,7 +59,9 @@ class LandmarkRefinementConfig:
     max_iterations: int = 500
     """Of RANSAC."""
     seed: int = 0
-    """Of RANSAC."""
+    """Of RANSAC, and of the half samples."""
+    half_samples: int = 12
+    """Halves of the matches that a pose is solved from again, where no templates make it exact."""
 
 
 @dataclass(frozen=True)

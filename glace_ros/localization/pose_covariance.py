@@ -1,4 +1,5 @@
-"""Covariance of a solved pose: from the inliers' Jacobian and residuals.
+"""Covariance of a solved pose: from the inliers' Jacobian and residuals, and from how much it moves
+with the choice of the points.
 
 Convention (that of geometry_msgs/PoseWithCovariance): x y z in metres and small rotations about
 the *map's* fixed x y z axes in radians, of a stated point: p_true = p + dp, R_true = exp(dr) R.
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glace_ros.geometry.camera import projection_by_point
-from glace_ros.geometry.covariance import skew
+from glace_ros.geometry.covariance import pose_error, skew
+from glace_ros.localization.pose_solver import solve_near
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glace_ros.geometry.camera import Camera
     from glace_ros.geometry.pose import Pose
+    from glace_ros.localization.pose_solver import PoseSolverConfig
 
 
 def camera_covariance(
@@ -55,6 +58,36 @@ def camera_covariance(
     covariance_66 = inverse_66 @ scatter_66 @ inverse_66
     covariance_66 = 0.5 * (covariance_66 + covariance_66.T)
     return covariance_66 if np.isfinite(covariance_66).all() else None
+
+
+def half_sample_covariance(
+    map_from_camera: Pose,
+    pixels_n2: NDArray[np.float64],
+    points_n3: NDArray[np.float64],
+    camera: Camera,
+    solver: PoseSolverConfig,
+    halves: int,
+) -> NDArray[np.float64]:
+    """(6, 6) covariance of a pose by the poses that random halves of its points give, in metres
+    and radians: the delete-half jackknife (Shao and Wu, "A general theory for jackknife variance
+    estimation", Annals of Statistics 17, 1989). Zero where no half gives a pose.
+
+    It knows what `camera_covariance` cannot, which takes the inliers for given: where half of the
+    matches disagree, others of them would have made another pose.
+
+    map_from_camera: solved from all of the points.
+    pixels_n2, points_n3, camera, solver: as of `solve_near`; outliers among them.
+    halves: how many; from six on they span all directions.
+    """
+    rng = np.random.default_rng(solver.seed)
+    errors: list[NDArray[np.float64]] = [np.zeros(6)]
+    for _ in range(halves):
+        half_m = rng.permutation(len(pixels_n2))[: len(pixels_n2) // 2]
+        solution = solve_near(map_from_camera, pixels_n2[half_m], points_n3[half_m], camera, solver)
+        if solution is not None:
+            errors.append(pose_error(map_from_camera, solution.map_from_camera))
+    errors_h6 = np.array(errors)
+    return np.asarray(errors_h6.T @ errors_h6 / max(1, len(errors_h6) - 1))
 
 
 def projection_jacobian(

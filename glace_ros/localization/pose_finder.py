@@ -12,9 +12,9 @@ from glace_ros.geometry.covariance import CovarianceModel
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too_uncertain
 from glace_ros.localization.generalized_solver import solve_together
-from glace_ros.localization.landmark_refinement import refine_pose
+from glace_ros.localization.landmark_refinement import refine_pose, refinement_solver
 from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
-from glace_ros.localization.pose_covariance import camera_covariance
+from glace_ros.localization.pose_covariance import camera_covariance, half_sample_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, seen_from, solve_pose
 from glace_ros.localization.template_refinement import align_pose
@@ -95,6 +95,9 @@ class PoseFinder:
             refinement=replace(
                 refinement, most_oblique_deg=config.most_oblique_deg,
                 verifying_inliers=config.verifying_landmarks,
+                # of a blurred image, which is what is mostly looked for here, the best features
+                # are too few to begin with
+                patches=(self._config.points,) * len(refinement.patches),
             ),
             acceptance=replace(self._config.acceptance, max_sigma_m=config.max_sigma_m),
         )  # fmt: skip
@@ -157,21 +160,19 @@ class PoseFinder:
         config: what it takes to be trusted.
         """
         count, inliers_m3 = len(pixels_n2), points_n3[coarse.inlier_n]
-        solution, index_m, covariance_66 = self._refine(
+        solution, index_m, covariance_66, by_choice_66 = self._refine(
             coarse, inliers_m3, regression, config.refinement
         )
         landmarks = 0 if index_m is None else len(index_m)
         verified = (
             config.refinement is not None and landmarks >= config.refinement.verifying_inliers
         )
-        if covariance_66 is not None:
-            metadata = self._scene_map.metadata
-            by_head = CovarianceModel(metadata.covariance_scale)
-            covariance_66 = (metadata.landmark_covariance if landmarks else by_head).of(
-                covariance_66
-            )
+        metadata = self._scene_map.metadata
+        by_head = CovarianceModel(metadata.covariance_scale)
+        model = metadata.landmark_covariance if landmarks else by_head
+        by_inliers_66 = None if covariance_66 is None else model.of(covariance_66)
         rejection = self._doubt(
-            coarse.inliers, count, covariance_66, config.acceptance, verified=verified
+            coarse.inliers, count, by_inliers_66, config.acceptance, verified=verified
         )
         if rejection is not None:
             return replace(rejection, seconds=time.perf_counter() - start)
@@ -183,7 +184,7 @@ class PoseFinder:
         ]  # fmt: skip
         return PoseEstimate(
             map_from_camera=self._in_map(solution),
-            covariance_66=covariance_66,
+            covariance_66=model.of(covariance_66 + by_choice_66),
             inliers=coarse.inliers,
             points=count,
             reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
@@ -217,33 +218,42 @@ class PoseFinder:
         points_m3: NDArray[np.float64],
         regression: Regression,
         config: LandmarkRefinementConfig | None,
-    ) -> tuple[PoseSolution, torch.Tensor | None, NDArray[np.float64] | None]:
-        """The solution to publish, which landmarks it is made of, and its covariance.
+    ) -> tuple[PoseSolution, torch.Tensor | None, NDArray[np.float64] | None, NDArray[np.float64]]:
+        """The solution to publish, which landmarks it is made of, its covariance given its inliers,
+        and what comes on top since others could have been them.
 
         points_m3: that agree with the coarse one.
         """
-        landmarks = self._scene_map.landmarks
+        landmarks, templates = self._scene_map.landmarks, self._config.templates
         solution, index_m, refine_px = coarse, None, PoseSolverConfig.refine_px
+        by_choice_66: NDArray[np.float64] = np.zeros((6, 6))
+        refined = None
         if landmarks and config:
             refined = refine_pose(
                 coarse.map_from_camera, regression.features, landmarks, regression.camera, config,
                 regression.shutter(),
             )  # fmt: skip
-            if refined:
-                solution, points_m3 = refined.solution, refined.points_m3
-                index_m, refine_px = refined.index_m, config.refine_px
-            templates = self._config.templates
-            if refined and templates and regression.grey_hw is not None:
+        if landmarks and config and refined:
+            solution, points_m3 = refined.solution, refined.points_m3
+            index_m, refine_px = refined.index_m, config.refine_px
+            if landmarks.templates and templates and regression.grey_hw is not None:
                 aligned = align_pose(
                     solution.map_from_camera, regression.grey_hw, landmarks, regression.camera,
                     regression.shutter(), templates,
                 )  # fmt: skip
                 if aligned:
                     (solution, points_m3), refine_px = aligned, templates.refine_px
+                else:
+                    # nothing of the image looks as it should, mostly since it is blurred: which of
+                    # the matches agree is then half by chance
+                    by_choice_66 = half_sample_covariance(
+                        solution.map_from_camera, refined.pixels_n2, refined.points_n3,
+                        regression.camera, refinement_solver(config), config.half_samples,
+                    )  # fmt: skip
         covariance_66 = camera_covariance(
             points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
         )
-        return solution, index_m, covariance_66
+        return solution, index_m, covariance_66, by_choice_66
 
     def _solver_config(self) -> PoseSolverConfig:
         return PoseSolverConfig(

@@ -25,9 +25,14 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig, PlaceConfig
-from glace_ros.localization.pose_covariance import camera_covariance, projection_jacobian
+from glace_ros.localization.pose_covariance import (
+    camera_covariance,
+    half_sample_covariance,
+    projection_jacobian,
+)
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
-from glace_ros.localization.pose_solver import PoseSolverConfig, solve_pose
+from glace_ros.localization.pose_solver import PoseSolverConfig, solve_near, solve_pose
+from glace_ros.maps.landmark_templates import LandmarkTemplates
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.rejection import Rejection
@@ -257,6 +262,56 @@ def test_covariances_are_symmetric_and_positive_definite(monte_carlo):
     for covariance_66 in monte_carlo[1][:10]:
         assert np.array_equal(covariance_66, covariance_66.T)
         assert np.linalg.eigvalsh(covariance_66).min() > 0
+
+
+HALVES = PoseSolverConfig(ransac_px=3.0, refine_px=1.0)
+
+
+def solved_by_halves(pixels_n2, points_n3, near=TRUTH):
+    """(pose, covariance by its residuals, covariance by halves of the points)."""
+    found = solve_near(near, pixels_n2, points_n3, CAMERA, HALVES)
+    pose, inliers_m3 = found.map_from_camera, points_n3[found.inlier_n]
+    return (
+        pose,
+        camera_covariance(inliers_m3, found.residuals_m2, CAMERA, pose, HALVES.refine_px),
+        half_sample_covariance(pose, pixels_n2, points_n3, CAMERA, HALVES, 60),
+    )
+
+
+def test_halves_of_good_points_give_the_covariance_of_repeated_solutions():
+    rng = np.random.default_rng(0)
+    errors, by_halves = [], []
+    for _ in range(25):
+        pixels_n2, points_n3 = correspondences(rng, 100, pixel_noise=0.7)
+        pose, _, covariance_66 = solved_by_halves(pixels_n2, points_n3)
+        errors.append(pose_error(pose, TRUTH))
+        by_halves.append(covariance_66)
+    # so few halves overrate what their poses have in common: 60 / (60 - 7)
+    assert 0.6 < mean_nees(np.array(errors), np.array(by_halves)) < 1.8
+
+
+def test_halves_tell_that_the_points_are_of_two_minds():
+    """Two groups as large, each of which sees the camera elsewhere: the residuals of the one that
+    wins do not tell of the other.
+    """
+    rng = np.random.default_rng(0)
+    aside = TRUTH @ Pose.from_rotation_vector([0.08, 0.0, 0.0], [0.0, 0.0, 0.0])
+    groups = [correspondences(rng, 60, pixel_noise=0.3, pose=pose) for pose in (TRUTH, aside)]
+    pixels_n2, points_n3 = (np.concatenate(each) for each in zip(*groups, strict=True))
+    _, by_residuals_66, by_halves_66 = solved_by_halves(pixels_n2, points_n3)
+    apart_3 = aside.translation_3 - TRUTH.translation_3
+    along_3 = apart_3 / np.linalg.norm(apart_3)
+    sigma_m, sigma_by_halves_m = (
+        float(np.sqrt(along_3 @ covariance_66[:3, :3] @ along_3))
+        for covariance_66 in (by_residuals_66, by_halves_66)
+    )
+    assert sigma_m < 0.02
+    assert sigma_by_halves_m > 0.04  # half of what lies between the two
+
+
+def test_halves_of_too_few_points_tell_nothing():
+    pixels_n2, points_n3 = correspondences(np.random.default_rng(0), 6, pixel_noise=0.3)
+    assert not half_sample_covariance(TRUTH, pixels_n2, points_n3, CAMERA, HALVES, 12).any()
 
 
 def test_points_that_do_not_fix_the_pose_have_no_covariance():
@@ -509,6 +564,30 @@ def test_each_kind_of_pose_has_its_covariance_scale(weights_hash):
             for scene_map in (whole, once)
         )
         assert np.allclose(scaled, scale * unscaled + more_66)
+
+
+def test_where_no_template_is_found_halves_of_the_landmarks_widen_the_covariance(weights_hash):
+    regression = seeing(localizer_of(weights_hash)).regress(IMAGE, CAMERA)
+    points_n3 = torch.from_numpy(regression.points_n3())
+    away_n3 = torch.from_numpy(TRUTH.translation_3) - points_n3
+    plain = tiny_map(local_encoder_hash=weights_hash)
+    pictures_ntt = np.random.default_rng(0).uniform(0, 255, (200, 12, 12)).astype(np.float32)
+    templates = LandmarkTemplates.of(pictures_ntt, np.full(200, 0.01))
+    blank = regression._replace(grey_hw=np.full((96, 128), 128, np.uint8))
+
+    def covariance_of(templates, regression):
+        landmarks = Landmarks(points_n3, regression.features.descriptors_nC, away_n3, templates)
+        scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
+        found = Localizer(scene_map, LocalizerConfig(), "cpu").solve(regression, CAMERA, 0.0)
+        assert found.landmark_verified
+        return found.covariance_66
+
+    by_residuals_66 = covariance_of(None, blank)
+    widened_66 = covariance_of(templates, blank)
+    more_66 = widened_66 - by_residuals_66
+    assert np.linalg.eigvalsh(more_66).min() > 0
+    # where nobody has a picture, there is none to be missed
+    assert np.allclose(covariance_of(templates, regression), by_residuals_66)
 
 
 def test_a_map_of_other_weights_is_refused():
