@@ -280,9 +280,9 @@ class TransformTree:
         known = self.frames()
         for frame in (target, source):
             if frame not in known:
+                others = f"known: {', '.join(sorted(known))}" if known else "there are none at all"
                 raise TransformError(
-                    f"No transform has a frame '{frame}' (known: {', '.join(sorted(known))})",
-                    "unknown frame",
+                    f"No transform has a frame '{frame}' ({others})", "unknown frame"
                 )
         from_source = self.ancestors(source, stamp_ns)
         from_target = self.ancestors(target, stamp_ns)

@@ -125,6 +125,8 @@ def test_unknown_and_unconnected_frames_are_errors_and_never_the_identity():
     with pytest.raises(TransformError, match="'odom'") as caught:
         tree.lookup("odom", "camera", 0)
     assert caught.value.reason == "unknown frame"
+    with pytest.raises(TransformError, match=r"'odom' \(there are none at all\)"):
+        TransformTree().lookup("odom", "camera", 0)
     with pytest.raises(TransformError, match="world to camera") as caught:
         tree.lookup("world", "camera", 0)
     assert caught.value.reason == "not connected"
