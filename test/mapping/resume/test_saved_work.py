@@ -107,7 +107,7 @@ def test_a_build_that_is_killed_again_and_again_ends_in_the_same_map(wall, tmp_p
     rng = np.random.default_rng(0)
     words = arguments(wall, folder / "map.glace", "--resume", *as_recorded)
     stages, work_s = [], used_s - idle_s
-    for latest in np.linspace(0.05, 0.9, 9):
+    for latest in np.linspace(0.05, 0.9, 7):
         process = start(words)
         killed = killed_at(process, idle_s + rng.uniform(0.0, latest) * work_s)
         if not killed or (folder / "map.glace").exists():
