@@ -10,7 +10,11 @@ from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.localizer_config import LandmarkSearchConfig, LocalizerConfig
+from glace_ros.localization.localizer_config import (
+    LandmarkRefinementConfig,
+    LandmarkSearchConfig,
+    LocalizerConfig,
+)
 from glace_ros.localization.pose_estimate import PoseEstimate, Regression
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
@@ -86,6 +90,14 @@ def test_an_image_that_the_head_does_not_know_is_found_by_its_landmarks(beside_d
     # the same without the search: it is what finds the pose
     scene = Scene(beside_deg)
     assert isinstance(localized(scene, scene.landmarks(), LocalizerConfig(search=None)), Rejection)
+
+
+def test_where_the_best_features_are_too_few_all_of_the_image_count():
+    scene = Scene()
+    few_first = LocalizerConfig(refinement=LandmarkRefinementConfig(patches=(20, 1000)))
+    found = localized(scene, scene.landmarks(), few_first)
+    assert found.map_from_camera.distance_m(TRUTH) < 0.02
+    assert found.landmark_verified
 
 
 def test_what_two_places_show_alike_is_ambiguous():
