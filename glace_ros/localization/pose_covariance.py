@@ -80,14 +80,14 @@ def half_sample_covariance(
     halves: how many; from six on they span all directions.
     """
     rng = np.random.default_rng(solver.seed)
-    errors: list[NDArray[np.float64]] = [np.zeros(6)]
+    errors: list[NDArray[np.float64]] = []
     for _ in range(halves):
         half_m = rng.permutation(len(pixels_n2))[: len(pixels_n2) // 2]
         solution = solve_near(map_from_camera, pixels_n2[half_m], points_n3[half_m], camera, solver)
         if solution is not None:
             errors.append(pose_error(map_from_camera, solution.map_from_camera))
-    errors_h6 = np.array(errors)
-    return np.asarray(errors_h6.T @ errors_h6 / max(1, len(errors_h6) - 1))
+    errors_h6 = np.array(errors).reshape(-1, 6)
+    return np.asarray(errors_h6.T @ errors_h6 / max(1, len(errors)))
 
 
 def projection_jacobian(

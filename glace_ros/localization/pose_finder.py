@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.camera import Camera
     from glace_ros.localization.acceptance import AcceptanceConfig
     from glace_ros.localization.generalized_solver import RigImage
+    from glace_ros.localization.landmark_refinement import RefinedPose
     from glace_ros.localization.localizer_config import LandmarkRefinementConfig, LocalizerConfig
     from glace_ros.localization.pose_estimate import Regression
     from glace_ros.maps.scene_map import SceneMap
@@ -160,7 +161,7 @@ class PoseFinder:
         config: what it takes to be trusted.
         """
         count, inliers_m3 = len(pixels_n2), points_n3[coarse.inlier_n]
-        solution, index_m, covariance_66, by_choice_66 = self._refine(
+        solution, index_m, covariance_66, inexact = self._refine(
             coarse, inliers_m3, regression, config.refinement
         )
         landmarks = 0 if index_m is None else len(index_m)
@@ -177,6 +178,13 @@ class PoseFinder:
         if rejection is not None:
             return replace(rejection, seconds=time.perf_counter() - start)
         assert covariance_66 is not None, "a pose without one is rejected"
+        if inexact and config.refinement:
+            # nothing of the image looks as it should, mostly since it is blurred: which of the
+            # matches agree is then half by chance
+            covariance_66 = covariance_66 + half_sample_covariance(
+                solution.map_from_camera, inexact.pixels_n2, inexact.points_n3, regression.camera,
+                refinement_solver(config.refinement), config.refinement.half_samples,
+            )  # fmt: skip
         working_camera = regression.camera
         given_camera = working_camera.scaled_to(camera.width_px, camera.height_px)
         scale_2 = np.array([given_camera.fx_px, given_camera.fy_px]) / [
@@ -184,7 +192,7 @@ class PoseFinder:
         ]  # fmt: skip
         return PoseEstimate(
             map_from_camera=self._in_map(solution),
-            covariance_66=model.of(covariance_66 + by_choice_66),
+            covariance_66=model.of(covariance_66),
             inliers=coarse.inliers,
             points=count,
             reprojection_px=float(np.median(np.linalg.norm(solution.residuals_m2, axis=1))),
@@ -218,16 +226,15 @@ class PoseFinder:
         points_m3: NDArray[np.float64],
         regression: Regression,
         config: LandmarkRefinementConfig | None,
-    ) -> tuple[PoseSolution, torch.Tensor | None, NDArray[np.float64] | None, NDArray[np.float64]]:
+    ) -> tuple[PoseSolution, torch.Tensor | None, NDArray[np.float64] | None, RefinedPose | None]:
         """The solution to publish, which landmarks it is made of, its covariance given its inliers,
-        and what comes on top since others could have been them.
+        and its matches where templates should have made it exact and did not.
 
         points_m3: that agree with the coarse one.
         """
         landmarks, templates = self._scene_map.landmarks, self._config.templates
         solution, index_m, refine_px = coarse, None, PoseSolverConfig.refine_px
-        by_choice_66: NDArray[np.float64] = np.zeros((6, 6))
-        refined = None
+        refined, inexact = None, None
         if landmarks and config:
             refined = refine_pose(
                 coarse.map_from_camera, regression.features, landmarks, regression.camera, config,
@@ -244,16 +251,11 @@ class PoseFinder:
                 if aligned:
                     (solution, points_m3), refine_px = aligned, templates.refine_px
                 else:
-                    # nothing of the image looks as it should, mostly since it is blurred: which of
-                    # the matches agree is then half by chance
-                    by_choice_66 = half_sample_covariance(
-                        solution.map_from_camera, refined.pixels_n2, refined.points_n3,
-                        regression.camera, refinement_solver(config), config.half_samples,
-                    )  # fmt: skip
+                    inexact = refined
         covariance_66 = camera_covariance(
             points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
         )
-        return solution, index_m, covariance_66, by_choice_66
+        return solution, index_m, covariance_66, inexact
 
     def _solver_config(self) -> PoseSolverConfig:
         return PoseSolverConfig(
