@@ -100,14 +100,15 @@ def not_repeated(
 def agreement(
     result: PoseEstimate | Rejection, similarity: float, weight: float = _SIMILARITY_WEIGHT
 ) -> tuple[bool, float, int]:
-    """Larger for what more of the map agrees with: landmarks, times how similar the image is to the
-    place, then inliers.
+    """Larger for what more of the map agrees with: landmarks, times how many of those that should
+    be seen there are, times how similar the image is to the place, then inliers.
 
     weight: of the similarity: one of 1 counts as e^weight times as many landmarks as one of 0.
     """
     if isinstance(result, Rejection):
         return False, 0.0, result.inliers
-    return True, result.landmarks * math.exp(weight * similarity), result.inliers
+    by_landmarks = result.landmarks * result.seen_ratio() * math.exp(weight * similarity)
+    return True, by_landmarks, result.inliers
 
 
 def second_best_ratio(

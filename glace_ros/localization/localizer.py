@@ -250,6 +250,8 @@ class Localizer:
 
 def _best(hypotheses: list[Hypothesis]) -> Hypothesis:
     """What more of the map agrees with than with any other."""
+    if len(hypotheses) == 1:  # nothing to compare, which takes time
+        return hypotheses[0]
     return max(hypotheses, key=lambda each: agreement(each.result, each.similarity))
 
 

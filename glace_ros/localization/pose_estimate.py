@@ -106,6 +106,10 @@ class Regression(NamedTuple):
         return np.asarray(self.features.pixels_n2.cpu().numpy().astype(np.float64))
 
 
+def _all() -> float:
+    return 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class PoseEstimate:
     """An accepted pose of the camera (optical axes) in the map.
@@ -121,6 +125,8 @@ class PoseEstimate:
     landmarks: how many the pose was made exact with, 0 = none.
     landmark_index_m: which of the map's they are; None: none.
     landmark_verified: they are so many that the pose counts whatever the inliers.
+    seen_ratio: of the landmarks that the pose should show, those that the image does, in (0, 1]:
+    worked out where it is asked for.
     second_best_ratio: agreement of the best pose in another place, as a ratio of this one's.
     ambiguous: that is so much that it cannot be told which of both it is.
     images: how many images carry it: more than one where it is of an image window.
@@ -139,6 +145,7 @@ class PoseEstimate:
     landmarks: int = 0
     landmark_index_m: torch.Tensor | None = None
     landmark_verified: bool = False
+    seen_ratio: Callable[[], float] = _all
     second_best_ratio: float = 0.0
     ambiguous: bool = False
     images: int = 1

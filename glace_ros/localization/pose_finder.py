@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from glace_ros.localization.acceptance import not_repeated, too_few_inliers, too
 from glace_ros.localization.generalized_solver import solve_together
 from glace_ros.localization.landmark_refinement import refine_pose, refinement_solver
 from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
+from glace_ros.localization.landmark_visibility import seen_ratio
 from glace_ros.localization.pose_covariance import camera_covariance, half_sample_covariance
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, seen_from, solve_pose
@@ -21,7 +23,7 @@ from glace_ros.localization.template_refinement import align_pose
 from glace_ros.rejection import Rejection, RejectionCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -203,6 +205,7 @@ class PoseFinder:
             landmarks=landmarks,
             landmark_index_m=index_m,
             landmark_verified=verified,
+            seen_ratio=self._seen_ratio(solution.map_from_camera, index_m, working_camera),
         )
 
     def unrepeated(self, estimate: PoseEstimate, regression: Regression) -> Rejection | None:
@@ -215,6 +218,19 @@ class PoseFinder:
             solution, *_ = self._refine(again, inliers_m3, regression, self._config.refinement)
             map_from_camera = self._in_map(solution)
         return not_repeated(estimate, map_from_camera, self._config.acceptance)
+
+    def _seen_ratio(
+        self, map_from_camera: Pose, index_m: torch.Tensor | None, camera: Camera
+    ) -> Callable[[], float]:
+        """Of PoseEstimate. map_from_camera: from the map's origin; camera: of the encoded image."""
+        landmarks, config = self._scene_map.landmarks, self._config.refinement
+        if landmarks is None or config is None or index_m is None:
+            return lambda: 1.0
+        return functools.cache(
+            functools.partial(
+                seen_ratio, map_from_camera, index_m, landmarks, camera, config.most_oblique_deg
+            )
+        )
 
     def _in_map(self, solution: PoseSolution) -> Pose:
         pose = solution.map_from_camera

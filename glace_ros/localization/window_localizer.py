@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from glace_ros.localization.window_places import Place
     from glace_ros.rejection import Rejection
 
-_LEAST_M, _LEAST_RAD = 0.02, 0.005
-
 
 class Glance(NamedTuple):
     """An image by itself.

@@ -64,7 +64,7 @@ def test_walls_that_all_look_alike_stay_ambiguous_and_the_places_are_told(rooms)
     ],
 )
 def test_the_map_says_how_much_the_second_best_place_may_have(metadata, ambiguous):
-    """Of these four images two are of the walls that look alike: a ratio of 0.6."""
+    """Of these four images two are of the walls that look alike: a ratio of 0.55."""
     rooms = TwinRooms()
     scene_map = rooms.localizer.scene_map
     rooms.localizer.scene_map = scene_map.with_metadata(**metadata)
@@ -72,7 +72,7 @@ def test_the_map_says_how_much_the_second_best_place_may_have(metadata, ambiguou
     for seconds, yaw_rad in ((0.0, 2.4), (0.6, 1.6), (1.2, 0.6), (1.8, FRONT)):
         found = rooms.look(yaw_rad, seconds)
     assert found.images == 4
-    assert 0.58 < found.second_best_ratio < 0.65
+    assert 0.54 < found.second_best_ratio < 0.6
     assert found.ambiguous == ambiguous
 
 
@@ -151,9 +151,9 @@ def test_while_tracking_an_ambiguous_image_confirms_by_itself_alone():
     rooms = TwinRooms(config=WindowConfig(most_since=1.1))
     for seconds, yaw_rad in ((0.0, BEHIND), (0.3, 2.8), (0.6, 2.5), (0.9, 2.2), (1.2, 1.9)):
         rooms.look(yaw_rad, seconds)
-    found = rooms.look(1.25, 1.5, room=1, tracking=True)
+    found = rooms.look(1.2, 1.5, room=1, tracking=True)
     assert found.ambiguous
-    assert rooms.off_m(found, 1.25, room=1) < 0.05
+    assert rooms.off_m(found, 1.2, room=1) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -232,10 +232,10 @@ def test_standing_still_adds_nothing(rooms):
 
 
 def test_while_nothing_is_known_one_image_waits_for_the_next_ones_sooner(rooms):
-    """It has a ratio of 0.72: less than max_rival, which is what counts while tracking."""
-    assert rooms.look(1.4, 0.0).ambiguous
+    """It has a ratio of 0.75: less than max_rival, which is what counts while tracking."""
+    assert rooms.look(1.25, 0.0).ambiguous
     rooms.windows.clear()
-    alone = rooms.look(1.4, 0.4, tracking=True)
+    alone = rooms.look(1.25, 0.4, tracking=True)
     assert 0.7 < alone.second_best_ratio < 0.8
     assert not alone.ambiguous
 
