@@ -58,7 +58,7 @@ class WindowConfig:
     similarity_weight: float = 1.0
     """Of an image's similarity to a place, beside the landmarks that it sees there (`agreement` in
     acceptance.py). It is worth more than of one image, as its errors even out."""
-    most_since: float = 1.5
+    most_since: float = 1.25
     """The same of the newest images alone, however few: where another place has more, the robot may
     have been carried there."""
     odometry: OdometryNoise = field(default_factory=OdometryNoise)
