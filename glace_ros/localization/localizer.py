@@ -143,7 +143,9 @@ class Localizer:
             others = [(each.result, each.similarity) for each in hypotheses if each is not chosen]
             apart_m = self.config.places.apart_m if self.config.places else APART_M
             second_best = second_best_ratio(best, chosen.similarity, others, apart_m)
-            ambiguous = second_best > self.scene_map.metadata.max_rival
+            ambiguous = second_best > self.scene_map.metadata.max_rival or (
+                not second_best and self._finder.has_twin(best, looked_for=True)
+            )
             best = replace(best, second_best_ratio=second_best, ambiguous=ambiguous)
             if not best.landmark_verified:
                 best = self._finder.unrepeated(best, chosen.regression) or best
@@ -160,9 +162,12 @@ class Localizer:
         """
         return self._finder.verify(map_from_camera, regression, camera, landmarks)
 
-    def has_twin(self, estimate: PoseEstimate) -> bool:
-        """Whether many of the landmarks that made a pose exact look like others elsewhere."""
-        return self._finder.has_twin(estimate)
+    def has_twin(self, estimate: PoseEstimate, *, looked_for: bool = False) -> bool:
+        """Whether many of the landmarks that made a pose exact look like others elsewhere.
+
+        looked_for: nearly all of them.
+        """
+        return self._finder.has_twin(estimate, looked_for=looked_for)
 
     def solve_together(self, images: Sequence[RigImage]) -> Pose | None:
         """map_from_rig that the points of images agree on whose motion is known; None where there

@@ -110,6 +110,11 @@ class LandmarkSearchConfig:
     most_twins: float = 0.3
     """Ratio of the landmarks of a pose that look like others elsewhere, from which on a pose is
     looked for there too."""
+    most_unfound_twins: float = 0.75
+    """The same, from which on the pose is ambiguous though none was found there: the image shows
+    nothing of its own. Of right poses in rooms that look alike 0.44 are like that in the median and
+    0.77 at most (110 images), of wrong ones 0.8 to 0.97
+    (docs/experiments/2026-11-29-seen-landmarks.md)."""
 
 
 @dataclass(frozen=True)

@@ -141,11 +141,16 @@ class PoseFinder:
         found = solve_together(images, self._solver_config())
         return found and Pose(found.rotation_33, found.translation_3 + self._origin_3)
 
-    def has_twin(self, estimate: PoseEstimate) -> bool:
-        """Whether many of the landmarks that verify a pose look like others elsewhere."""
+    def has_twin(self, estimate: PoseEstimate, *, looked_for: bool = False) -> bool:
+        """Whether many of the landmarks that verify a pose look like others elsewhere.
+
+        looked_for: nearly all of them, so that it may be there though no pose was found there.
+        """
         if self._twins is None or estimate.landmark_index_m is None:
             return False
-        return self._twins.ratio(estimate.landmark_index_m) > self._twins.config.most_twins
+        config = self._twins.config
+        most = config.most_unfound_twins if looked_for else config.most_twins
+        return self._twins.ratio(estimate.landmark_index_m) > most
 
     def _judged(
         self,

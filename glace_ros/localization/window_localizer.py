@@ -219,13 +219,14 @@ class WindowLocalizer:
         )
 
     def _has_unseen_twin(self, best: Place, places: list[Place]) -> bool:
-        """Whether the place may have a twin that nobody looked at: images that are
-        landmark-verified by themselves look for one, and here there may be none.
+        """Whether the place may have a twin that nobody found. Images that are landmark-verified by
+        themselves have looked for one.
         """
-        supports = best.supports
-        if len(places) > 1 or any(s.is_own and s.estimate.landmark_verified for s in supports):
+        if len(places) > 1:
             return False
-        twins = sum(self._localizer.has_twin(support.estimate) for support in supports)
+        supports = best.supports
+        looked_for = any(s.is_own and s.estimate.landmark_verified for s in supports)
+        twins = sum(self._localizer.has_twin(s.estimate, looked_for=looked_for) for s in supports)
         return 2 * twins > len(supports)
 
     def _unless_contradicted(

@@ -15,6 +15,8 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.localization.generalized_solver import RigImage, solve_together
 from glace_ros.localization.image_window import ImageMotion
 from glace_ros.localization.image_window_config import ImageWindowConfig, WindowConfig
+from glace_ros.localization.localizer import Localizer
+from glace_ros.localization.localizer_config import LandmarkSearchConfig, LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolverConfig
 from glace_ros.localization.window_localizer import WindowLocalizer
@@ -238,6 +240,25 @@ def test_while_nothing_is_known_one_image_waits_for_the_next_ones_sooner(rooms):
     alone = rooms.look(1.25, 0.4, tracking=True)
     assert 0.7 < alone.second_best_ratio < 0.8
     assert not alone.ambiguous
+
+
+@pytest.mark.parametrize(("yaw_rad", "ambiguous"), [(FRONT, True), (1.4, False), (BEHIND, False)])
+def test_what_shows_nothing_of_its_own_is_ambiguous_though_no_other_place_is_found(
+    rooms, yaw_rad, ambiguous
+):
+    """The head knows one room, and the search finds nothing: from 1.4 rad on a part of the view is
+    in one room alone.
+    """
+    search = LandmarkSearchConfig(verifying_matches=10_000)
+    config = LocalizerConfig(search=search)
+    rooms.localizer = Localizer(rooms.localizer.scene_map, config, "cpu")
+    rooms.localizer.regress = lambda image, camera, motion=None: rooms._shown
+    rooms.windows = WindowLocalizer(rooms.localizer)
+    for seconds in (0.0, 0.4, 0.8):  # one image, then those before it, too
+        found = rooms.look(yaw_rad + 0.3 * seconds, seconds, known=10_000)
+        assert found.second_best_ratio == 0.0
+        assert found.rivals == ()
+        assert found.ambiguous == ambiguous
 
 
 def test_while_tracking_a_clear_image_costs_what_it_costs_alone(rooms, monkeypatch):
