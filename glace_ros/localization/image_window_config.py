@@ -50,7 +50,7 @@ class WindowConfig:
     """Nearer poses of the newest image, turned by less than same_rad, are one hypothesis."""
     same_rad: float = 0.35
     """As same_m."""
-    most_second_best: tuple[float, ...] = (0.7, 0.75, 0.8, 0.85, 0.88, 0.9)
+    most_second_best: tuple[float, ...] = (0.6, 0.65, 0.7, 0.75, 0.85, 0.9)
     """Agreement of the second-best hypothesis, as a ratio of the best one's, from which on the
     images do not tell which it is: where one supports the best, two, ..., the last one for more.
     Less where the map asks for it (`max_rival`, `window_rivals`). It is less of one image than
