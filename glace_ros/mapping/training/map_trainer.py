@@ -24,10 +24,10 @@ import torch
 
 from glace_ros.device import faster_dtype
 from glace_ros.errors import MappingError
+from glace_ros.mapping.training.adam_w import AdamW
 from glace_ros.mapping.training.batch_parts import BatchParts
 from glace_ros.mapping.training.batch_sampler import BatchSampler
 from glace_ros.mapping.training.feature_diffusion import sample_descriptors
-from glace_ros.mapping.training.optimizer_tensors import load_optimizer_tensors, optimizer_tensors
 from glace_ros.mapping.training.reprojection_loss import reprojection_loss
 from glace_ros.mapping.training.schedule import OpenEnd, TrainingProgress, one_cycle
 from glace_ros.maps.coordinate_head import CoordinateHead, CoordinateHeadConfig, head_input
@@ -93,10 +93,7 @@ class MapTrainer:
         self.head.centres_k3.copy_(centres_k3)
         self.head.to(device)
         self._generator = torch.Generator(device).manual_seed(config.seed + (ranks.rank << 32))
-        self._optimizer = torch.optim.AdamW(
-            self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
-            fused=True,
-        )  # fmt: skip
+        self._optimizer = AdamW(self.head.parameters(), config.weight_decay)
         self._batches = BatchSampler(buffer.samples, config.point_preference, of_view_v)
         if min(ranks.gather_number(len(self._batches))) == 0:
             raise MappingError(
@@ -161,7 +158,7 @@ class MapTrainer:
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
         """(tensors on the CPU, progress): all that the rest of the training depends on."""
         tensors = {f"head.{k}": v.detach().cpu() for k, v in self.head.state_dict().items()}
-        tensors |= optimizer_tensors(self._optimizer)
+        tensors |= self._optimizer.tensors()
         tensors["generator"] = self._generator.get_state()
         progress: dict[str, float] = {
             "step": self.step, "seconds": self.seconds, "done": self.done
@@ -176,7 +173,7 @@ class MapTrainer:
         that of another network.
         """
         self.head.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("head.")})
-        load_optimizer_tensors(self._optimizer, tensors)
+        self._optimizer.load(tensors)
         self._generator.set_state(tensors["generator"])
         self.step, self.seconds = int(progress["step"]), progress["seconds"]
         self.done = progress["done"]
@@ -196,8 +193,6 @@ class MapTrainer:
         """(mean loss, inlier ratio) of the batch."""
         # schedule: the learning rate of one cycle; the loss's clamp follows the same progress
         rate = one_cycle(self.done, self.config.learning_rate, self.config.warm_up)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         # sampling: several patches of the same point in a batch triangulate it (section 4.2)
         index_n = self._draw()
         # feature diffusion: new noise in each step, so that the network cannot tell co-visible
@@ -212,7 +207,7 @@ class MapTrainer:
             len(index_n), lambda parts: self._gradients(parts, index_n, descriptors_nG)
         )
         self._ranks.sum_gradients(self.head.parameters())
-        self._optimizer.step()
+        self._optimizer.step(rate)
         return loss, inlier_ratio
 
     def _gradients(
@@ -221,7 +216,7 @@ class MapTrainer:
         """(mean loss, inlier ratio) of this rank's samples, whose gradients are set to their part
         in those of the whole batch.
         """
-        self._optimizer.zero_grad(set_to_none=True)
+        self.head.zero_grad(set_to_none=True)
         loss, inlier_ratio = torch.zeros(2, device=self._device)
         for part in parts:
             part_loss, part_inliers = self._loss(
