@@ -11,7 +11,8 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 # Of the fast tests, which `make test` runs all, those of what an installation can get wrong: messages,
 # commands, and the files that come along. The others would compute the same once more.
 export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist worksteal" OMP_NUM_THREADS=1
-for computes in evaluation fusion geometry localization mapping protocols recording simulation; do
+for computes in evaluation fusion geometry localization mapping protocols recording simulation \
+    commands/test_{several_drives,refine_poses,trajectory_file}.py; do
     GLACE_ROS_PYTEST_ADDOPTS+=" --ignore=$PWD/test/$computes"
 done
 # Libraries of a ROS that is sourced, or of another environment's wheels whose Python started this.
@@ -26,10 +27,9 @@ set +u
 source "$install/setup.sh"
 set -u
 names=$(python -c 'from glace_ros.cli import SUBCOMMANDS; print(*SUBCOMMANDS)')
-for name in $names; do # what `ros2 run glace_ros NAME` starts
-    "$install/glace_ros/lib/glace_ros/$name" --help >/dev/null
-    echo "colcon: $name --help works"
-done
+# what `ros2 run glace_ros NAME` starts; each imports torch for seconds
+printf '%s\n' $names | xargs -P 2 -I NAME sh -c \
+    "'$install/glace_ros/lib/glace_ros/NAME' --help >/dev/null && echo 'colcon: NAME --help works'"
 # The node's process starts, declares its parameters and says what is wrong: exit code 4, no map.
 code=0
 "$install/glace_ros/lib/glace_ros/localize" --map "$build/no_such_map.glace" || code=$?

@@ -115,7 +115,9 @@ class PoseChoice:
         look = self.why or (self._may_refine and not self._required and len(set(parts)) == 1)
         if look and self._can_check:
             with progress_bar(console, "check poses", 1.0) as advance:
-                self.consistency, intrinsics = builder.as_recorded(encoded, motions, names, advance)
+                self.consistency, intrinsics = builder.as_recorded(
+                    encoded, motions, names, advance, saved.journal.cached
+                )
             if self.consistency.fit_along_way:
                 self._intrinsics = intrinsics
             if not self.why and self.consistency.need_nothing:
@@ -154,7 +156,7 @@ class PoseChoice:
             console.print(f"poses are used as recorded: {self.why}", highlight=False)
             return
         poses = self.refined.map_from_camera
-        self.consistency, self._intrinsics = self.refined.consistency, self.refined.intrinsics
+        self.consistency, self._intrinsics = self.refined.check
         self.way = refined_way(
             [motion.recorded for motion in motions], poses, [motion.stretch for motion in motions],
             self.refined.findings.loops,

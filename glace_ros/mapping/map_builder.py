@@ -22,6 +22,7 @@ from glace_ros.mapping.camera_groups import camera_groups, cluster_centres
 from glace_ros.mapping.global_descriptors import global_descriptors_of
 from glace_ros.mapping.landmark_selection import select_landmarks
 from glace_ros.mapping.landmark_tracks import ViewsShutter, place_landmarks, tracked_views
+from glace_ros.mapping.pose_refinement.pose_check import PoseCheck
 from glace_ros.mapping.pose_refinement.refined_poses import RefinedPoses
 from glace_ros.mapping.share_exchange import exchange_features, gather_triangulated
 from glace_ros.mapping.training.head_training import train_heads
@@ -47,9 +48,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.mapping.global_descriptors import GlobalDescriptors
     from glace_ros.mapping.map_builder_config import MapBuilderConfig
-    from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
     from glace_ros.mapping.pose_refinement.misfit_cause import MisfitCause
-    from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
     from glace_ros.mapping.pose_refinement.precise_keypoints import PreciseKeypoints
     from glace_ros.mapping.pose_refinement.refinement_view import RecordedMotion
     from glace_ros.mapping.resume.encoding_journal import Cached
@@ -169,13 +168,18 @@ class MapBuilder:
         motions: Sequence[RecordedMotion],
         names: Sequence[str],
         on_progress: Callable[[float, str], None] = lambda _, __: None,
-    ) -> tuple[PoseConsistency, IntrinsicsEstimate]:
+        cached: Cached = lambda _, make: make(),
+    ) -> PoseCheck:
         """Whether the recorded poses fit the images, and what camera does; arguments as of
         `refine`.
         """
         start, config = time.perf_counter(), self.config.refinement
-        steps = pose_refinement(encoded.views, motions, names, config, None, on_progress)
-        found = steps.as_recorded()
+
+        def check() -> dict[str, torch.Tensor]:
+            steps = pose_refinement(encoded.views, motions, names, config, None, on_progress)
+            return steps.as_recorded().tensors()
+
+        found = PoseCheck.of(cached("check", check))
         self.refine_s += time.perf_counter() - start
         return found
 

@@ -221,6 +221,27 @@ def test_a_build_that_is_resumed_after_refinement_has_the_same_poses(wall, tmp_p
     whole, resumed = tmp_path / "whole.glace", tmp_path / "resumed.glace"
     save = ("--checkpoint-every", 0)
     assert build_map(quick(wall, whole, *save)) in (0, 3)
+    interrupt_and_resume(quick(wall, resumed, *save), monkeypatch)
+    one, other = (
+        path.with_name(f"{path.stem}.trajectory.tum").read_text() for path in (whole, resumed)
+    )
+    assert one == other
+
+
+def test_a_build_that_is_resumed_does_not_check_its_poses_again(wall, tmp_path, monkeypatch):
+    pytest.importorskip("gtsam")
+    figures = tmp_path / "figures.json"
+    words = ("--checkpoint-every", 0, "--refine-poses", "off", "--json", figures)
+    interrupt_and_resume(quick(wall, tmp_path / "map.glace", *words), monkeypatch)
+    found = json.loads(figures.read_text())["pose_refinement"]
+    assert not found["refined"]
+    assert found["consistency"]["loops"] > 0
+    assert found["consistency"]["epipolar_ratio"] > 0.8
+    assert found["intrinsics"] is not None
+
+
+def interrupt_and_resume(words, monkeypatch):
+    """A build, interrupted when it is done with its poses; looking at them again would fail."""
     from glace_ros.mapping import map_builder
 
     def ctrl_c(*_, **__):
@@ -228,11 +249,7 @@ def test_a_build_that_is_resumed_after_refinement_has_the_same_poses(wall, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(map_builder.MapBuilder, "prepare", ctrl_c)
-        assert build_map(quick(wall, resumed, *save)) == 130
+        assert build_map(words) == 130
     with monkeypatch.context() as patch:
         patch.setattr(map_builder, "pose_refinement", ctrl_c)
-        assert build_map([*quick(wall, resumed, *save), "--resume"]) in (0, 3)
-    one, other = (
-        path.with_name(f"{path.stem}.trajectory.tum").read_text() for path in (whole, resumed)
-    )
-    assert one == other
+        assert build_map([*words, "--resume"]) in (0, 3)

@@ -12,6 +12,7 @@ from support.bag_writing import write_drive
 from support.small_builds import arguments, write_wall
 
 from glace_ros.cli import main as glace
+from glace_ros.commands import build_map_poses
 from glace_ros.commands.build_map import main as build_map
 from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.mapping.training import map_trainer
@@ -22,6 +23,12 @@ from glace_ros.maps.scene_map import SceneMap
 @pytest.fixture(autouse=True)
 def always_float32(monkeypatch):
     monkeypatch.setattr(map_trainer, "faster_dtype", lambda *_: torch.float32)
+
+
+@pytest.fixture
+def poses_unseen(monkeypatch):
+    """Whether poses fit the images, which takes half of such a build, other tests look at."""
+    monkeypatch.setattr(build_map_poses, "what_prevents", lambda *_: "it is not looked at here")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,9 @@ def test_two_drives_become_one_map(walls, tmp_path, capsys):
     assert SceneMap.load(output).metadata.bag_name == "monday"
 
 
-def test_an_interrupted_build_goes_on_in_the_second_drive(walls, tmp_path, monkeypatch):
+def test_an_interrupted_build_goes_on_in_the_second_drive(
+    walls, poses_unseen, tmp_path, monkeypatch
+):
     whole, resumed = tmp_path / "whole.glace", tmp_path / "resumed.glace"
     assert build_map(both(walls, whole)) in (0, 3)
     add = EncodedViews.add
@@ -86,7 +95,9 @@ def test_an_interrupted_build_goes_on_in_the_second_drive(walls, tmp_path, monke
     assert_same_heads(whole, resumed)
 
 
-def test_a_new_drive_costs_its_own_encoding_alone(walls, tmp_path, monkeypatch, capsys):
+def test_a_new_drive_costs_its_own_encoding_alone(
+    walls, poses_unseen, tmp_path, monkeypatch, capsys
+):
     """And the map is the one that is made without what was kept."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
     encode, encoded = XFeatEncoder.encode, []
@@ -115,7 +126,9 @@ def test_a_new_drive_costs_its_own_encoding_alone(walls, tmp_path, monkeypatch, 
     assert_same_heads(tmp_path / "kept.glace", tmp_path / "plain.glace")
 
 
-def test_features_that_are_damaged_on_disk_end_no_build(walls, tmp_path, monkeypatch, capsys):
+def test_features_that_are_damaged_on_disk_end_no_build(
+    walls, poses_unseen, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
     words = both(walls, tmp_path / "map.glace", "--features-cache-gb", 1)
     assert build_map(words) in (0, 3)

@@ -33,6 +33,7 @@ from glace_ros.mapping.pose_refinement.observations import (
 from glace_ros.mapping.pose_refinement.odometry_belief import OdometryBelief
 from glace_ros.mapping.pose_refinement.odometry_edges import way_until_v
 from glace_ros.mapping.pose_refinement.pair_matching import pairs_along_way, pairs_in_reach
+from glace_ros.mapping.pose_refinement.pose_check import PoseCheck
 from glace_ros.mapping.pose_refinement.pose_consistency import (
     PoseConsistency,
     epipolar_ratio,
@@ -124,7 +125,7 @@ class PoseRefinement:
         self._require_one_place(scene)
         return self._refined(scene, loops, graph.kept)
 
-    def as_recorded(self) -> tuple[PoseConsistency, IntrinsicsEstimate]:
+    def as_recorded(self) -> PoseCheck:
         """Whether the recorded poses fit the images as they are, and what camera does; adjusts no
         pose.
         """
@@ -148,7 +149,7 @@ class PoseRefinement:
         scene = _Scene(self._recorded, self._camera, [seen])
         intrinsics = self._intrinsics(scene, _SURE_OF_RECORDED)
         self._on_progress(1.0, "loops")
-        return consistency, intrinsics
+        return PoseCheck(consistency, intrinsics)
 
     def _say(self, step: str) -> None:
         self._on_progress(_SHARES[step], step)
@@ -397,7 +398,8 @@ class PoseRefinement:
             len(kept),
             loops_agreeing(kept, self._views, refined),
         )
-        return RefinedPoses(refined, findings, consistency, self._intrinsics(scene, _SURE_OF_BOTH))
+        check = PoseCheck(consistency, self._intrinsics(scene, _SURE_OF_BOTH))
+        return RefinedPoses(refined, findings, check)
 
     def _intrinsics(self, scene: _Scene, least_sigma: float) -> IntrinsicsEstimate:
         cameras = self._cameras(scene.map_from_camera, self._camera)

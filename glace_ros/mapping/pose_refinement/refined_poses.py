@@ -11,8 +11,7 @@ import torch
 
 from glace_ros.geometry.mount_correction import MountCorrection
 from glace_ros.geometry.pose import Pose, interpolate, stack
-from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
-from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
+from glace_ros.mapping.pose_refinement.pose_check import PoseCheck
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,36 +126,29 @@ class RefinedPoses:
 
     map_from_camera: list[Pose]
     findings: RefinementFindings
-    consistency: PoseConsistency
-    """Of these poses with the images."""
-    intrinsics: IntrinsicsEstimate
-    """By these poses."""
+    check: PoseCheck
+    """Of these poses."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For a file of unfinished work."""
-        told = {"findings": asdict(self.findings), "consistency": self.consistency._asdict()}
-        text = bytearray(json.dumps(told).encode())
+        text = bytearray(json.dumps(asdict(self.findings)).encode())
         return {
             "map_from_camera_v34": torch.from_numpy(stack(self.map_from_camera)),
-            "told": torch.frombuffer(text, dtype=torch.uint8),
-            "intrinsics": torch.from_numpy(np.hstack(self.intrinsics)),
+            "findings": torch.frombuffer(text, dtype=torch.uint8),
+            **self.check.tensors(),
         }
 
     @staticmethod
     def of(tensors: dict[str, torch.Tensor]) -> RefinedPoses:
         """What `tensors` gave."""
         matrices_v34 = tensors["map_from_camera_v34"].numpy()
-        told = json.loads(tensors["told"].numpy().tobytes())
-        found = told["findings"]
+        found = json.loads(tensors["findings"].numpy().tobytes())
         found["loops"] = [(first, second) for first, second in found["loops"]]
         found["moved_most"] = [(view, metres, deg) for view, metres, deg in found["moved_most"]]
-        intrinsics = tensors["intrinsics"].numpy()
-        values_4, sigmas_4, border_4 = np.split(intrinsics[:12], 3)
         return RefinedPoses(
             [Pose(matrix_34[:, :3], matrix_34[:, 3]) for matrix_34 in matrices_v34],
             RefinementFindings(**found),
-            PoseConsistency(**told["consistency"]),
-            IntrinsicsEstimate(values_4, sigmas_4, border_4, *intrinsics[12:].tolist()),
+            PoseCheck.of(tensors),
         )
 
 

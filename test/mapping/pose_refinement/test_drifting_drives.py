@@ -119,7 +119,7 @@ def test_a_wrong_focal_length_is_found(ratio):
     rng = np.random.default_rng(0)
     truth = rounds(VIEWS, 2.0)
     result = refined(record(room(1), truth, drifted(truth, rng), rng, focal_ratio=ratio))
-    correction = result.intrinsics.correction
+    correction = result.check.intrinsics.correction
     assert correction.focal_x == pytest.approx(ratio - 1, abs=0.003)
     assert correction.focal_y == pytest.approx(ratio - 1, abs=0.003)
     assert rmse_m(bases(result.map_from_camera), truth) < 0.006

@@ -106,5 +106,6 @@ def test_after_refinement_agreeing_loops_are_some_of_all_loops():
     truth = rounds(64)
     drive = record(room(1), truth, drifted(truth, rng), rng)
     found = refined(drive)
-    assert len(found.findings.loops) < found.consistency.loops  # most are there both ways round
-    assert found.consistency.loops_agreeing <= found.consistency.loops
+    consistency = found.check.consistency
+    assert len(found.findings.loops) < consistency.loops  # most are there both ways round
+    assert consistency.loops_agreeing <= consistency.loops

@@ -12,6 +12,7 @@ import pytest
 from glace_ros.commands.build_map_poses import PoseChoice
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.pose_refinement.intrinsics import IntrinsicsEstimate
+from glace_ros.mapping.pose_refinement.pose_check import PoseCheck
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency
 from glace_ros.mapping.pose_refinement.refined_poses import (
     RefinedPoses,
@@ -147,9 +148,11 @@ def test_images_get_their_poses_and_images_without_one_stay():
 def test_refined_poses_come_back_from_tensors():
     poses = [odometry(stamp_ns, FAR_3) for stamp_ns in STAMPS_NS]
     for findings in (FINDINGS, replace(FINDINGS, drift_ratio=None, drift_deg_per_m=None)):
-        back = RefinedPoses.of(RefinedPoses(poses, findings, CONSISTENCY, INTRINSICS).tensors())
-        assert (back.findings, back.consistency) == (findings, CONSISTENCY)
-        for kept, given in zip(back.intrinsics, INTRINSICS, strict=True):
+        back = RefinedPoses.of(
+            RefinedPoses(poses, findings, PoseCheck(CONSISTENCY, INTRINSICS)).tensors()
+        )
+        assert (back.findings, back.check.consistency) == (findings, CONSISTENCY)
+        for kept, given in zip(back.check.intrinsics, INTRINSICS, strict=True):
             assert np.array_equal(kept, given)
         for pose, other in zip(back.map_from_camera, poses, strict=True):
             assert (pose.matrix_44 == other.matrix_44).all()
