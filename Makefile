@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 DEPENDENCIES := $(VENV)/.dependencies$(OTHER_DISTRO)
 INSTALLED := $(VENV)/.installed
 # What the installed package has a copy of, and the subcommands' names; our modules are used where they lie.
-COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml glace_ros/cli.py \
+COPIED := CMakeLists.txt setup.py setup.cfg package.xml dev/fastdds_big_shm.xml dev/fastdds_discovery.xml glace_ros/cli.py \
   $(wildcard dev/*.cmake dev/*/*.* dev/*/msg/*) \
   $(wildcard msg/* launch/* config/*)
 

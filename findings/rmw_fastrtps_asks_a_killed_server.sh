@@ -9,7 +9,7 @@
 # Expected: the request is kept for the server that comes (its QoS is reliable), or fails.
 # Matters: a supervisor that asks without a limit of time (Nav2's lifecycle manager, of a node that is
 #   respawned) hangs for good, although all processes run.
-# We: the docs give the manager's bond_timeout enough time for the successor to be found first.
+# We: the docs have the successor found before the manager asks, by a profile or a longer bond_timeout.
 set -euo pipefail
 unset PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID=$((RANDOM % 100 + 1))

@@ -6,6 +6,7 @@ import fcntl
 import gc
 import os
 import signal
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Linux gives the ports of higher domains to outgoing connections.
 DOMAINS = range(1, 100)
+
+REPO = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -39,6 +42,9 @@ def unused_ros_domain() -> Iterator[int]:
 def pytest_configure() -> None:
     """Before anything can import rclpy: nothing that a test sends leaves this machine."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # as docs/nav2.md has it: else half of what is started waits for 3 s to be found
+    name = "FASTDDS" if Path(sys.prefix, "share", "fastdds").is_dir() else "FASTRTPS"
+    os.environ[f"{name}_DEFAULT_PROFILES_FILE"] = str(REPO / "dev" / "fastdds_discovery.xml")
     # a shell's background job ignores Ctrl-C, and so would every program that a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(20_000, 20, 100)  # imports leave no garbage behind
@@ -179,7 +185,7 @@ def driven(unconfigured: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real `office` recordings: `mapping` and `query`, both bags."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "office"
+    folder = REPO.parent / "shared" / "data" / "office"
     if not folder.is_dir():
         pytest.skip("the office recordings are not here (../shared/data/office beside the repo)")
     return folder

@@ -266,7 +266,9 @@ def test_fast_dds_reads_the_variable_that_the_benchmark_sets() -> None:
 
 
 def test_the_documents_name_both_variables_of_fast_dds() -> None:
-    for path in (REPO / "README.md", REPO / "dev" / "fastdds_big_shm.xml"):
+    profiles = sorted((REPO / "dev").glob("fastdds_*.xml"))
+    assert len(profiles) == 2
+    for path in (REPO / "README.md", REPO / "docs" / "nav2.md", *profiles):
         text = path.read_text(encoding="utf-8")
         for variable in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
             assert variable in text, path
