@@ -112,7 +112,7 @@ class LandmarkSearchConfig:
     looked for there too."""
     most_unfound_twins: float = 0.75
     """The same, from which on the pose is ambiguous though none was found there: the image shows
-    nothing of its own. Of right poses in rooms that look alike 0.44 are like that in the median and
+    nothing of its own. Of right poses in rooms that look alike 0.45 are like that in the median and
     0.77 at most (110 images), of wrong ones 0.8 to 0.97
     (docs/experiments/2026-11-29-seen-landmarks.md)."""
 

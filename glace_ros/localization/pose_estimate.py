@@ -106,7 +106,8 @@ class Regression(NamedTuple):
         return np.asarray(self.features.pixels_n2.cpu().numpy().astype(np.float64))
 
 
-def _all() -> float:
+def all_seen() -> float:
+    """Where no landmarks tell otherwise."""
     return 1.0
 
 
@@ -145,7 +146,7 @@ class PoseEstimate:
     landmarks: int = 0
     landmark_index_m: torch.Tensor | None = None
     landmark_verified: bool = False
-    seen_ratio: Callable[[], float] = _all
+    seen_ratio: Callable[[], float] = all_seen
     second_best_ratio: float = 0.0
     ambiguous: bool = False
     images: int = 1

@@ -17,7 +17,7 @@ from glace_ros.localization.landmark_refinement import refine_pose, refinement_s
 from glace_ros.localization.landmark_search import LandmarkTwins, elsewhere, matched_landmarks
 from glace_ros.localization.landmark_visibility import seen_ratio
 from glace_ros.localization.pose_covariance import camera_covariance, half_sample_covariance
-from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.localization.pose_estimate import PoseEstimate, all_seen
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, seen_from, solve_pose
 from glace_ros.localization.template_refinement import align_pose
 from glace_ros.rejection import Rejection, RejectionCode
@@ -230,7 +230,7 @@ class PoseFinder:
         """Of PoseEstimate. map_from_camera: from the map's origin; camera: of the encoded image."""
         landmarks, config = self._scene_map.landmarks, self._config.refinement
         if landmarks is None or config is None or index_m is None:
-            return lambda: 1.0
+            return all_seen
         return functools.cache(
             functools.partial(
                 seen_ratio, map_from_camera, index_m, landmarks, camera, config.most_oblique_deg
