@@ -11,6 +11,9 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 # Of the fast tests, which `make test` runs all, those of what an installation can get wrong: messages,
 # commands, and the files that come along. The others would compute the same once more.
 export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist worksteal" OMP_NUM_THREADS=1
+# Of the packages little is imported here: that is compiled then, and not all of them by pip.
+export PIP_COMPILE=0
+unset PYTHONDONTWRITEBYTECODE
 for computes in evaluation fusion geometry localization mapping protocols recording simulation \
     commands/test_{several_drives,refine_poses,trajectory_file}.py; do
     GLACE_ROS_PYTEST_ADDOPTS+=" --ignore=$PWD/test/$computes"

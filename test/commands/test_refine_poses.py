@@ -192,7 +192,8 @@ def test_a_robot_that_stands_still_is_not_refined(tmp_path):
 
 
 def quick(bag, output, *more):
-    words = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "on", *more)
+    words = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "on",
+             "--landmarks", 0, *more)  # fmt: skip
     return arguments(bag, output, *words)
 
 

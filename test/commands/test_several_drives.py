@@ -39,7 +39,8 @@ def walls(tmp_path_factory) -> list[Path]:
 
 
 def both(walls, output: Path, *more: object) -> list[str]:
-    quick = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "off", *more)
+    quick = ("--iterations", 3, "--sigma", 0.1, "--buffer-gb", 1, "--refine-poses", "off",
+             "--landmarks", 0, *more)  # fmt: skip
     return arguments(walls[0], output, "--bag", walls[1], *quick)
 
 
@@ -111,7 +112,7 @@ def test_a_new_drive_costs_its_own_encoding_alone(
         assert build_map(words) == 0
         return len(encoded), capsys.readouterr().err
 
-    quick = ("--iterations", 3, "--buffer-gb", 1, *kept)
+    quick = ("--iterations", 3, "--buffer-gb", 1, "--landmarks", 0, *kept)
     assert built(arguments(walls[0], tmp_path / "monday.glace", *quick))[0] == 2 * 24
     times, stderr = built(both(walls, tmp_path / "kept.glace", *kept))
     assert times == 2 * 30
