@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from glace_ros.mapping.pose_refinement.tracks import Tracks
 
 _RANSAC = {"max_iterations": 300, "min_iterations": 30, "seed": 0}
+_VIEWS_OF_PASS = 100
+"""At least, from which loops are looked for at once where some suffice."""
 
 
 class Loop(NamedTuple):
@@ -75,11 +77,14 @@ def find_loops(
     descriptors_vG: torch.Tensor,
     loops: LoopConfig,
     keypoints: KeypointConfig,
+    enough: int | None = None,
 ) -> list[Loop]:
-    """Loops of all views, in the order of the views.
+    """Loops from each view to any others, in the order of the views.
 
     seen: what each view sees.
     descriptors_vG: global ones, unit norm.
+    enough: so many suffice: they are looked for from evenly spread views, then from those between;
+        None: from all views.
     """
     stretches_v = np.array([view.stretch for view in views])
 
@@ -98,7 +103,14 @@ def find_loops(
         ]
         return [loop for loop in found if loop]
 
-    return [loop for of_view in in_parallel(loops_of, range(len(views))) for loop in of_view]
+    passes = 1 if enough is None else max(1, len(views) // _VIEWS_OF_PASS)
+    found: list[Loop] = []
+    for offset in range(passes):
+        firsts = range(offset, len(views), passes)
+        found += [loop for of_view in in_parallel(loops_of, firsts) for loop in of_view]
+        if enough is not None and len(found) >= enough:
+            break
+    return sorted(found, key=lambda loop: loop.first)
 
 
 def _loop(

@@ -18,6 +18,7 @@ from support.drifting_drive import (
 )
 
 from glace_ros.geometry.pose import Pose
+from glace_ros.mapping.pose_refinement import loop_closures, pose_refinement
 from glace_ros.mapping.pose_refinement.loop_closures import Loop
 from glace_ros.mapping.pose_refinement.pose_consistency import PoseConsistency, loops_agreeing
 from glace_ros.mapping.pose_refinement.pose_refinement import PoseRefinement
@@ -97,6 +98,31 @@ def test_poses_of_amcl_fit_the_images_though_each_is_corrected_a_little():
         assert found.loops >= 10
         assert found.fits == fits
         assert bool(found.sentence()) != fits
+
+
+def test_some_loops_suffice_and_are_of_the_whole_way(monkeypatch):
+    views = record(room(1), truth := rounds(64), truth, np.random.default_rng(3))
+    monkeypatch.setattr(loop_closures, "_VIEWS_OF_PASS", 16)
+
+    def found(enough: int | None) -> list[tuple[int, int]]:
+        ends = []
+
+        def find_loops(*words):
+            loops = loop_closures.find_loops(*words)
+            ends.extend((loop.first, loop.second) for loop in loops)
+            return loops
+
+        monkeypatch.setattr(pose_refinement, "_CHECKED_LOOPS", enough)
+        monkeypatch.setattr(pose_refinement, "find_loops", find_loops)
+        check = PoseRefinement(views, ["drive"], PoseRefinementConfig()).as_recorded()
+        assert check.consistency.loops_agreeing == check.consistency.loops > 0
+        return ends
+
+    every, some = found(None), found(1)
+    assert found(10**6) == every
+    assert set(some) < set(every)
+    assert {first % 4 for first, _ in some} == {0}
+    assert np.ptp([first for first, _ in some]) > 40
 
 
 def test_after_refinement_agreeing_loops_are_some_of_all_loops():
