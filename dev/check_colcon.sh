@@ -8,12 +8,12 @@ distro=${1:-jazzy} venv=.venv-colcon build=build install=install log=log
 [ "$distro" = jazzy ] ||
     venv=$venv-$distro build=.colcon-$distro/build install=.colcon-$distro/install log=.colcon-$distro/log
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
-# Of the fast tests, which `make test` runs all, those of what an installation can get wrong: messages,
-# commands, and the files that come along. The others would compute the same once more.
-export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist worksteal" OMP_NUM_THREADS=1
 # Of the packages little is imported here: that is compiled then, and not all of them by pip.
 export PIP_COMPILE=0
 unset PYTHONDONTWRITEBYTECODE
+# Of the fast tests, which `make test` runs all, those of what an installation can get wrong: messages,
+# commands, and the files that come along. The others would compute the same once more.
+export GLACE_ROS_PYTEST_ADDOPTS="-n 2 --dist worksteal" OMP_NUM_THREADS=1
 for computes in evaluation fusion geometry localization mapping protocols recording simulation \
     commands/test_{several_drives,refine_poses,trajectory_file}.py; do
     GLACE_ROS_PYTEST_ADDOPTS+=" --ignore=$PWD/test/$computes"
@@ -30,7 +30,7 @@ set +u
 source "$install/setup.sh"
 set -u
 names=$(python -c 'from glace_ros.cli import SUBCOMMANDS; print(*SUBCOMMANDS)')
-# what `ros2 run glace_ros NAME` starts; each imports torch for seconds
+# what `ros2 run glace_ros NAME` starts; most import torch, which takes seconds
 printf '%s\n' $names | xargs -P 2 -I NAME sh -c \
     "'$install/glace_ros/lib/glace_ros/NAME' --help >/dev/null && echo 'colcon: NAME --help works'"
 # The node's process starts, declares its parameters and says what is wrong: exit code 4, no map.

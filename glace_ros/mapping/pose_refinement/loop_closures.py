@@ -17,7 +17,7 @@ from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.parallel import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -77,12 +77,14 @@ def find_loops(
     descriptors_vG: torch.Tensor,
     loops: LoopConfig,
     keypoints: KeypointConfig,
+    counts: Callable[[Loop], bool] = lambda _: True,
     enough: int | None = None,
 ) -> list[Loop]:
     """Loops from each view to any others, in the order of the views.
 
     seen: what each view sees.
     descriptors_vG: global ones, unit norm.
+    counts: of a loop: the others are left out.
     enough: so many suffice: they are looked for from evenly spread views, then from those between;
         None: from all views.
     """
@@ -101,7 +103,7 @@ def find_loops(
             _loop(first, second, views, seen[first], loops, keypoints)
             for second in nearest[similarity_v[nearest] > -np.inf].tolist()
         ]
-        return [loop for loop in found if loop]
+        return [loop for loop in found if loop and counts(loop)]
 
     passes = 1 if enough is None else max(1, len(views) // _VIEWS_OF_PASS)
     found: list[Loop] = []

@@ -132,13 +132,13 @@ class PoseRefinement:
         pose.
         """
         seen = self._all_observed(self._recorded, self._camera, self._matched_along_way())
-        loops = [
-            loop
-            for loop in self._loops(_Scene(self._recorded, self._camera, [seen]), _CHECKED_LOOPS)
-            if self._stretches_v[loop.first] == self._stretches_v[loop.second]
-            and self._odometry_allows(loop, self._recorded)
-        ]
-        # between rooms that look alike many loops are wrong: those count that odometry allows
+
+        def counts(loop: Loop) -> bool:  # between rooms that look alike many loops are wrong
+            same_stretch = self._stretches_v[loop.first] == self._stretches_v[loop.second]
+            return bool(same_stretch) and self._odometry_allows(loop, self._recorded)
+
+        scene = _Scene(self._recorded, self._camera, [seen])
+        loops = self._loops(scene, counts, _CHECKED_LOOPS)
         graph = optimize_pose_graph(
             self._recorded, self._odometry.modelled_edges, loops, self._fix_each_stretch,
             self._config.loops,
@@ -148,7 +148,6 @@ class PoseRefinement:
             len(graph.kept),
             loops_agreeing(graph.kept, self._views, self._recorded),
         )
-        scene = _Scene(self._recorded, self._camera, [seen])
         intrinsics = self._intrinsics(scene, _SURE_OF_RECORDED)
         self._on_progress(1.0, "loops")
         return PoseCheck(consistency, intrinsics)
@@ -215,9 +214,14 @@ class PoseRefinement:
 
         return most_likely_readout_s(cost) if len(seen.points_k3) else 0.0
 
-    def _loops(self, scene: _Scene, enough: int | None = None) -> list[Loop]:
-        """Views that see what another one saw, along the way of each by itself; enough as of
-        `find_loops`.
+    def _loops(
+        self,
+        scene: _Scene,
+        counts: Callable[[Loop], bool] = lambda _: True,
+        enough: int | None = None,
+    ) -> list[Loop]:
+        """Views that see what another one saw, along the way of each by itself; counts and enough
+        as of `find_loops`.
         """
         features = [
             LocalFeatures(
@@ -232,7 +236,9 @@ class PoseRefinement:
         (along_way,) = scene.observations
         seen = points_of_views(along_way.tracks, along_way.points_k3, scene.map_from_camera)
         config = self._config
-        return find_loops(self._views, seen, descriptors_vG, config.loops, config.keypoints, enough)
+        return find_loops(
+            self._views, seen, descriptors_vG, config.loops, config.keypoints, counts, enough
+        )
 
     def _in_one_frame(self, poses: Sequence[Pose], loops: Sequence[Loop]) -> list[Pose]:
         return join_stretches(

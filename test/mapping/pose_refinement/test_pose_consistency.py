@@ -123,6 +123,14 @@ def test_some_loops_suffice_and_are_of_the_whole_way(monkeypatch):
     assert set(some) < set(every)
     assert {first % 4 for first, _ in some} == {0}
     assert np.ptp([first for first, _ in some]) > 40
+    # what odometry does not allow does not count: the views between are looked from as well
+    allows = PoseRefinement._odometry_allows
+    monkeypatch.setattr(
+        PoseRefinement,
+        "_odometry_allows",
+        lambda self, loop, poses: loop.first % 4 != 0 and allows(self, loop, poses),
+    )
+    assert {first % 4 for first, _ in found(1)} == {1}
 
 
 def test_after_refinement_agreeing_loops_are_some_of_all_loops():

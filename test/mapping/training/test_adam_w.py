@@ -26,10 +26,8 @@ def backward(model: torch.nn.Sequential, step: int) -> None:
 
 def test_it_steps_as_torch_s_own_does():
     model, theirs = network(), network()
-    own, reference = (
-        AdamW(model.parameters(), 0.1),
-        torch.optim.AdamW(theirs.parameters(), weight_decay=0.1, fused=True),
-    )
+    own = AdamW(model.parameters(), 0.1)
+    reference = torch.optim.AdamW(theirs.parameters(), weight_decay=0.1, fused=True)
     for step, rate in enumerate(RATES):
         backward(model, step)
         own.step(rate)
