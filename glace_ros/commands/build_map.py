@@ -112,7 +112,8 @@ def _build(request: BuildRequest) -> int:
             poses.refine(builder, encoded, saved, console)
             prepared = _prepare(builder, encoded, saved, console)
             prepared = _place_landmarks(builder, encoded, prepared, poses, reader, saved, console)
-            reserve_s = _after_training_s(builder, encoded, len(held_out), record, request)
+            validated = len(held_out) + len(held_out.some_non_keyframes)
+            reserve_s = _after_training_s(builder, encoded, validated, record, request)
             described = _described(reader, recording_name(request.recording), bag_hash)
 
             def map_of(trained: Trained) -> SceneMap:
@@ -220,10 +221,14 @@ def _place_landmarks(
 
 
 def _after_training_s(
-    builder: MapBuilder, encoded: Encoded, held_out: int, record: BuildRecord, request: BuildRequest
+    builder: MapBuilder,
+    encoded: Encoded,
+    validated: int,
+    record: BuildRecord,
+    request: BuildRequest,
 ) -> float:
     """How much of the minutes what comes after training is likely to take."""
-    localized = held_out + (len(record.mapping_images) if request.report else 0)
+    localized = validated + (len(record.mapping_images) if request.report else 0)
     of_all_heads = localized * builder.config.ensemble
     reserve_s = 2.0 + 1.5 * encoded.image_s * of_all_heads
     return reserve_s + (REPORT_S if request.report else 0.0)
@@ -280,8 +285,9 @@ def _validate(
     poses: PoseChoice,
 ) -> MapValidation:
     validation = validate_map(
-        scene_map, map(poses.of_image, held_out),
+        scene_map, map(poses.of_image, held_out.with_non_keyframes()),
         poses.base_from_camera(reader.info.base_from_camera), request.device, record.add_held_out,
+        held_out.some_non_keyframes,
     )  # fmt: skip
     if request.report:
         record.mapping_images[:] = map(poses.of_image, record.mapping_images)

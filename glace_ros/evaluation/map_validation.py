@@ -17,7 +17,11 @@ from glace_ros.evaluation.calibration import (
     second_best_threshold,
     window_thresholds,
 )
-from glace_ros.evaluation.localized_frame import LocalizedFrame, localized_frame
+from glace_ros.evaluation.localized_frame import (
+    LocalizedFrame,
+    localize_frame,
+    localized_frame,
+)
 from glace_ros.evaluation.metrics import summarize_frames
 from glace_ros.evaluation.window_runs import WindowRuns
 from glace_ros.evaluation.wrong_places import WrongPlaces
@@ -26,7 +30,7 @@ from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from glace_ros.geometry.pose import Pose
     from glace_ros.localization.pose_estimate import PoseEstimate
@@ -89,6 +93,7 @@ def validate_map(
     base_from_camera: Pose,
     device: str,
     on_result: Callable[[PosedImage, PoseEstimate | Rejection], None] | None = None,
+    non_keyframes: Container[tuple[int, int]] = (),
 ) -> MapValidation:
     """Localizes the held-out images, whatever their ratio of inliers.
 
@@ -99,6 +104,8 @@ def validate_map(
     base_from_camera: the camera on the robot; errors are those of the base.
     device: auto, cpu or cuda.
     on_result: is handed every image with its result.
+    non_keyframes: (drive, stamp in ns) of those of the images that were taken between mapped ones:
+        they tell what poses by landmarks err by, as the others do, and nothing else.
     """
     lenient_map = scene_map.with_metadata(
         min_inlier_ratio=0.0,
@@ -113,8 +120,12 @@ def validate_map(
     # beside landmarks the bounds of the ratio leave nothing to learn of them
     shown = 0 if scene_map.landmarks else WRONG_PLACES
     runs = WindowRuns(lenient, is_gross_error)
-    frames, of_head = [], []
+    frames, of_head, between = [], [], []
     for image in held_out:
+        if (image.drive, image.stamp_ns) in non_keyframes:
+            if scene_map.landmarks:
+                between.append(localize_frame(lenient, image, base_from_camera))
+            continue
         start = time.perf_counter()
         regression = lenient.regress(image.image_rgb_hwc, image.camera, image.moved)
         hypotheses = lenient.hypotheses(regression, image.camera, start)
@@ -133,7 +144,7 @@ def validate_map(
     threshold = acceptance_threshold(frames, wrong_places.ratios, least)
     frames = [frame.accepted_from(threshold) for frame in frames]
     scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
-    by_landmarks = covariance_model([frame for frame in frames if frame.landmarks])
+    by_landmarks = covariance_model([frame for frame in (*frames, *between) if frame.landmarks])
     by_head = CovarianceModel(scale)
     frames = [
         frame.with_covariance_of(by_landmarks if frame.landmarks else by_head) for frame in frames

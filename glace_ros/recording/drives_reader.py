@@ -47,6 +47,8 @@ class DrivesReader:
         """Frames that the latest pass left out, by reason, once it is over."""
         self.position: dict[str, Any] = {}
         """JSON: where `posed_images` stands, for its `resume`."""
+        self.non_keyframe_ns: int | None = None
+        """As of `PosedImageReader`, of the drive that `posed_images` is reading."""
 
     def __enter__(self) -> DrivesReader:
         return self
@@ -115,6 +117,7 @@ class DrivesReader:
                 continue
             images = drive.posed_images(selection, within if number == first else None)
             for image in self._of_drive(number, images):
+                self.non_keyframe_ns = drive.non_keyframe_ns
                 self.position = {
                     "drive": number, "within": drive.position, "left_out": dict(left_out),
                 }  # fmt: skip

@@ -68,15 +68,22 @@ class HeldOutBlocks:
 class HeldOutImages:
     """The images that validate the map, by their stamps: read from the drives again when iterated,
     since a tenth of a long one would fill the memory.
+
+    Beside the blocks it notes images between keyframes, which nothing is mapped from either: what
+    poses err by is then told of more than the few that a short drive can spare.
     """
 
     MOST_VALIDATED = 500
     """Of more images, as many are read, evenly spread: they tell a ratio to about 2 %."""
+    MOST_NON_KEYFRAMES = 50
+    """As many besides; what a covariance is short of needs no more."""
 
     def __init__(self, reader: DrivesReader) -> None:
         """reader: of the drives that they are from."""
         self.noted: list[tuple[int, int]] = []
         """(drive, stamp in ns) of all images noted, in order of recording."""
+        self.non_keyframes: list[tuple[int, int]] = []
+        """(drive, stamp in ns) of images between keyframes, outside of the blocks, likewise."""
         self._reader = reader
 
     def append(self, image: PosedImage) -> None:
@@ -91,9 +98,23 @@ class HeldOutImages:
 
     def some(self, most: int) -> Iterator[PosedImage]:
         """The images, of more than `most` as many, evenly spread."""
-        count = min(len(self.noted), most)
-        picks = np.linspace(0, len(self.noted) - 1, count).round().astype(int)
-        return self._reader.images_at({self.noted[pick] for pick in picks})
+        return self._reader.images_at(_spread(self.noted, most))
+
+    @property
+    def some_non_keyframes(self) -> set[tuple[int, int]]:
+        """(drive, stamp in ns) of those that are read."""
+        return _spread(self.non_keyframes, self.MOST_NON_KEYFRAMES)
+
+    def with_non_keyframes(self) -> Iterator[PosedImage]:
+        """The images and `some_non_keyframes`, in one pass."""
+        held_out = _spread(self.noted, self.MOST_VALIDATED)
+        return self._reader.images_at(held_out | self.some_non_keyframes)
+
+
+def _spread(places: Sequence[tuple[int, int]], most: int) -> set[tuple[int, int]]:
+    """Of more than `most` as many, evenly spread."""
+    picks = np.linspace(0, len(places) - 1, min(len(places), most)).round().astype(int)
+    return {places[pick] for pick in picks}
 
 
 def blocks_of(reader: DrivesReader, fraction: float) -> list[HeldOutBlocks]:
@@ -112,11 +133,15 @@ def mapping_images(
 
     selection: what makes a keyframe.
     blocks: of each drive.
-    held_out: the keyframes in the blocks are noted in it.
+    held_out: the keyframes in the blocks are noted in it, and an image of those between each two
+        outside of them.
     position: where an earlier pass stopped (`DrivesReader.position`); None: from the start.
     Raises RecordingError at the end of a drive where there was not one keyframe.
     """
     for image in reader.posed_images(selection, position):
+        between_ns = reader.non_keyframe_ns
+        if between_ns is not None and between_ns not in blocks[image.drive]:
+            held_out.non_keyframes.append((image.drive, between_ns))
         if image.stamp_ns in blocks[image.drive]:
             held_out.append(image)
         else:

@@ -58,6 +58,11 @@ class PosedImageReader(ABC):
         """Frames that the latest iteration gave; None before its end."""
         self.position: dict[str, Any] = {}
         """JSON: where in the recording `posed_images` stands, for its `resume`."""
+        self.non_keyframe_ns: int | None = None
+        """Stamp of the frame midway among those between the two keyframes that `posed_images` gave
+        last; None where there was none that has a pose and is no repetition.
+        """
+        self._since_keyframe_ns: list[int] = []
         self._why_no_pose = ""
 
     def __enter__(self: Reader) -> Reader:
@@ -92,6 +97,8 @@ class PosedImageReader(ABC):
             if image is None:
                 continue
             used += 1
+            between_ns, self._since_keyframe_ns = self._since_keyframe_ns, []
+            self.non_keyframe_ns = between_ns[len(between_ns) // 2] if between_ns else None
             self.position = {
                 "frames": number, "used": used, "selector": selector.state(),
                 "left_out": dict(self.left_out),
@@ -195,6 +202,7 @@ class PosedImageReader(ABC):
 
     def _begin(self) -> None:
         self.left_out.clear()
+        self._since_keyframe_ns = []
         self.frames_used = None
         self._why_no_pose = ""
 
@@ -204,17 +212,24 @@ class PosedImageReader(ABC):
         pose = self._pose_or_none(frame.stamp_ns)
         if pose is None:
             return None
-        if why_not := repeated or selector.too_close(pose):
-            self.left_out[why_not] += 1
+        if repeated:
+            self.left_out[repeated] += 1
+            return None
+        if why_not := selector.too_close(pose):
+            self._leave_out(frame, why_not)
             return None
         image = self._decoded(frame, pose)
         if image is None:
             return None
         if why_not := selector.blurred(image.image_rgb_hwc):
-            self.left_out[why_not] += 1
+            self._leave_out(frame, why_not)
             return None
         selector.keep(pose)
         return image
+
+    def _leave_out(self, frame: RecordedFrame, why_not: str) -> None:
+        self.left_out[why_not] += 1
+        self._since_keyframe_ns.append(frame.stamp_ns)
 
     def _pose_or_none(self, at_ns: int) -> Pose | None:
         try:

@@ -14,6 +14,7 @@ from glace_ros.evaluation.calibration import (
     window_thresholds,
 )
 from glace_ros.evaluation.window_runs import Lead, WindowRuns
+from glace_ros.geometry.pose import Pose
 from glace_ros.localization.localizer import Localizer
 from glace_ros.recording.posed_images import PosedImage
 
@@ -111,3 +112,37 @@ def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
     assert len(in_front) > 4
     assert in_front[1:] == pytest.approx([WINDOW_BOUNDS[1]] * (len(in_front) - 1), abs=0.02)
     assert behind is None
+
+
+def test_images_between_mapped_ones_tell_what_poses_err_by_and_nothing_else(monkeypatch):
+    """Twelve are held out, told without an error; those between are told to be 5 cm elsewhere."""
+    rooms, heard = TwinRooms(), []
+
+    def that_is_shown(*arguments, **more):
+        localizer = Localizer(*arguments, **more)
+        localizer.regress = lambda image, camera, motion=None: rooms._shown
+        return localizer
+
+    def turn():
+        for index in range(24):
+            truth = rooms.base(2.6 + 0.04 * index)
+            rooms.show(truth)
+            if index % 2:
+                truth = Pose.from_planar(*rooms.rng.normal(0.0, 0.05, 2), 0.0) @ truth
+            yield PosedImage(300_000_000 * index, IMAGE, CAMERA, truth @ BASE_FROM_CAMERA)
+
+    def validated(non_keyframes):
+        return map_validation.validate_map(
+            rooms.localizer.scene_map, turn(), BASE_FROM_CAMERA, "cpu",
+            lambda image, _: heard.append(image.stamp_ns), non_keyframes,
+        )  # fmt: skip
+
+    monkeypatch.setattr(map_validation, "Localizer", that_is_shown)
+    between = {(0, 300_000_000 * index) for index in range(1, 24, 2)}
+    validation = validated(between)
+    assert heard == [300_000_000 * index for index in range(0, 24, 2)]
+    assert validation.metrics["frames"] == validation.metrics["localized"] == 12
+    assert validation.metrics["median_translation_m"] < 0.01
+    model = validation.scene_map.metadata
+    told_m = np.sqrt(model.landmark_sigma_m**2 + model.landmark_covariance_scale * 0.001**2)
+    assert 0.02 < told_m < 0.1

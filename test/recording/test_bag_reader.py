@@ -296,7 +296,8 @@ def write_troubled_drive(path: Path) -> Path:
         at = iter(range(START_NS + 1, START_NS + 3 * 10**9, IMAGE_PERIOD_NS * 2))
         for i in range(7):
             bag.image("/camera/image_raw", next(at), picture(i))
-        bag.image("/camera/image_raw", next(at), picture(6))  # frozen
+        for _ in range(2):
+            bag.image("/camera/image_raw", next(at), picture(6))  # frozen
         bag.image("/camera/image_raw", 0, picture(20), received_ns=START_NS)
         bag.image("/camera/image_raw", next(at), picture(21), frame="rear_camera")
         bag.image("/camera/image_raw", next(at), picture(22)[:40])
@@ -312,7 +313,7 @@ def test_frames_of_no_use_are_counted(tmp_path):
     with RecordingReader(tmp_path / "drive") as reader:
         assert len(list(reader.posed_images())) == 8
         assert reader.left_out == {
-            "repeated image": 1,
+            "repeated image": 2,
             "no time stamp": 1,
             "of another camera frame": 1,
             "cannot be decoded": 1,
@@ -320,6 +321,10 @@ def test_frames_of_no_use_are_counted(tmp_path):
             "too close to the last keyframe": 1,
         }
         assert any("64x40" in note and "64x48" in note for note in reader.notes)
+        between_ns = [reader.non_keyframe_ns for _ in reader.posed_images()]
+        # of all these what could be localized in: neither repeated nor damaged
+        blurred_ns = START_NS + 1 + 11 * 2 * IMAGE_PERIOD_NS
+        assert between_ns == [None] * 7 + [blurred_ns]
         summary = summarize(reader)
         assert summary.frames_used == 8
         assert sum(summary.left_out.values()) + summary.frames_used == summary.info.image_count

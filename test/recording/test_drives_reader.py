@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from glace_ros.errors import RecordingError
 from glace_ros.recording.bag_reader import RecordingReader
 from glace_ros.recording.drives_reader import DrivesReader
 from glace_ros.recording.frame_selection import FrameSelection
-from glace_ros.recording.held_out import HeldOutImages, blocks_of, mapping_images
+from glace_ros.recording.held_out import (
+    HeldOutBlocks,
+    HeldOutImages,
+    blocks_of,
+    mapping_images,
+)
 
 EVERY_FRAME = FrameSelection(0.0, 0.0, min_sharpness=0.0)
 SOME = FrameSelection(0.2, 90.0)
@@ -102,6 +108,45 @@ def test_held_out_blocks_are_of_each_drive_and_read_again(bags):
         shown = 100 * image.drive + round((image.stamp_ns - again[0].stamp_ns) / 1e8)
         first = round((again[0].stamp_ns - mapped[0].stamp_ns) / 1e8)
         np.testing.assert_array_equal(image.image_rgb_hwc, picture(shown + first))
+
+
+def test_of_the_images_between_two_keyframes_the_middle_one_is_noted(bags, monkeypatch):
+    """It is no neighbour of what is held out, and a robot that stands notes one in all."""
+    with opened(bags) as reader:
+        every = [of(image) for image in reader.posed_images(EVERY_FRAME)]
+        kept = [every.index(of(image)) for image in reader.posed_images(SOME)]
+        # a block of the second drive, with the frames on both sides of a keyframe in it
+        begin, end = every[kept[-3] - 1][1], every[kept[-3] + 2][1]
+        blocks = [HeldOutBlocks(np.array([0]), 0.0) for _ in bags]
+        blocks[1].intervals_ns.append((begin, end))
+        middles = [
+            every[first + 1 + (last - first - 1) // 2]
+            for first, last in pairwise(kept)
+            if last - first > 1 and every[first][0] == every[last][0]
+        ]
+        expected = [
+            (drive, stamp) for drive, stamp in middles if drive == 0 or not begin <= stamp < end
+        ]
+        assert {drive for drive, _ in expected} == {0, 1}
+        assert len(expected) < len(middles)
+
+        held_out = HeldOutImages(reader)
+        list(mapping_images(reader, SOME, blocks, held_out))
+        assert held_out.non_keyframes == expected
+        assert held_out.noted == [every[kept[-3]]]
+        both = [of(image) for image in held_out.with_non_keyframes()]
+        assert both == sorted([*expected, *held_out.noted])
+        assert held_out.some_non_keyframes == set(expected)
+        monkeypatch.setattr(HeldOutImages, "MOST_NON_KEYFRAMES", 2)
+        assert held_out.some_non_keyframes == {expected[0], expected[-1]}
+        assert len(list(held_out.with_non_keyframes())) == 3
+
+        resumed = HeldOutImages(reader)
+        images = mapping_images(reader, SOME, blocks, resumed)
+        for _ in range(4):
+            next(images)
+        list(mapping_images(reader, SOME, blocks, resumed, reader.position))
+        assert resumed.non_keyframes == expected
 
 
 def test_what_is_told_of_all_of_them(bags, tmp_path):

@@ -56,7 +56,11 @@ class SavedWork:
             output.with_name(f"{output.name}.encoded{part}"),
             f"{fingerprint} {ranks.rank} of {ranks.count}",
             encoded,
-            lambda: {"position": reader.position, "held_out": held_out.noted},
+            lambda: {
+                "position": reader.position,
+                "held_out": held_out.noted,
+                "non_keyframes": held_out.non_keyframes,
+            },
             every_s,
         )
 
@@ -70,7 +74,10 @@ class SavedWork:
         if not self._resume:
             self.journal.remove()
         saved = self.journal.restore() if self._resume else {}
-        self._held_out.noted[:] = [(drive, stamp) for drive, stamp in saved.get("held_out", [])]
+        for noted, name in (
+            (self._held_out.noted, "held_out"), (self._held_out.non_keyframes, "non_keyframes"),
+        ):  # fmt: skip
+            noted[:] = [(drive, stamp) for drive, stamp in saved.get(name, [])]
         return saved.get("position")
 
     def before_training(self, seconds: float) -> None:

@@ -313,13 +313,20 @@ def test_replaced_weights_of_global_codes_are_noticed(tmp_path):
 
 
 def work_beside(
-    output: Path, resume: bool, held_out: list[tuple[int, int]], encoded=None
+    output: Path,
+    resume: bool,
+    held_out: list[tuple[int, int]],
+    encoded=None,
+    non_keyframes: list[tuple[int, int]] | None = None,
 ) -> SavedWork:
     """Of a reader that stands at the seventh image; no patch is encoded."""
     encoded = encoded or SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
     return SavedWork(
         output, "mine", SimpleNamespace(position={"image": 7}), encoded,
-        SimpleNamespace(noted=held_out), Ranks(), resume=resume, every_s=0.0,
+        SimpleNamespace(
+            noted=held_out, non_keyframes=[] if non_keyframes is None else non_keyframes
+        ),
+        Ranks(), resume=resume, every_s=0.0,
     )  # fmt: skip
 
 
@@ -359,14 +366,17 @@ def test_a_resumed_start_goes_on_where_the_files_end(tmp_path):
     encoded = SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
     patches = LocalFeatures(torch.rand(3, 64), torch.rand(3, 2), torch.rand(3))
     encoded.views.append(MappingView(patches, Pose.from_planar(1.0, 2.0, 0.5), torch.rand(4)))
-    work_beside(tmp_path / "map.glace", False, [(0, 9), (1, 5)], encoded).journal.save()
-    held_out, again = (
+    before = work_beside(tmp_path / "map.glace", False, [(0, 9), (1, 5)], encoded, [(1, 8)])
+    before.journal.save()
+    held_out, non_keyframes, again = (
         [(0, 3)],
+        [(0, 4)],
         SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0),
     )
-    work = work_beside(tmp_path / "map.glace", True, held_out, again)
+    work = work_beside(tmp_path / "map.glace", True, held_out, again, non_keyframes)
     assert work.start() == {"image": 7}
     assert held_out == [(0, 9), (1, 5)]
+    assert non_keyframes == [(1, 8)]
     assert torch.equal(again.views.samples.pixels_n2, patches.pixels_n2)
 
 
