@@ -1,12 +1,14 @@
 #!/bin/bash
 # `colcon build` and `colcon test` on the wheels, as docs/installation.md tells it, in an
-# environment of its own: one that has glace_ros from pip must never see it from colcon too.
+# environment without glace_ros: one that has it from pip must never see it from colcon too. That is
+# .venv before `make setup`, or else one of its own.
 #   dev/check_colcon.sh [kilted]    on Jazzy's wheels, or on Kilted's in folders of their own
 set -eu
 cd "$(dirname "$0")/.."
-distro=${1:-jazzy} venv=.venv-colcon build=build install=install log=log
+distro=${1:-jazzy} venv=.venv build=build install=install log=log
+[ ! -e .venv/.installed ] || venv=.venv-colcon
 [ "$distro" = jazzy ] ||
-    venv=$venv-$distro build=.colcon-$distro/build install=.colcon-$distro/install log=.colcon-$distro/log
+    venv=.venv-colcon-$distro build=.colcon-$distro/build install=.colcon-$distro/install log=.colcon-$distro/log
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 # Of the packages little is imported here: that is compiled then, and not all of them by pip.
 export PIP_COMPILE=0
