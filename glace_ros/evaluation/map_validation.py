@@ -142,7 +142,9 @@ def validate_map(
         return MapValidation(scene_map, [], summarize_frames([]), None, lenient)
     least = LEAST_BESIDE_LANDMARKS if scene_map.landmarks else RATIO_BOUNDS[0]
     threshold = acceptance_threshold(frames, wrong_places.ratios, least)
-    frames = [frame.accepted_from(threshold) for frame in frames]
+    frames, between = (
+        [frame.accepted_from(threshold) for frame in some] for some in (frames, between)
+    )
     scale = covariance_scale([frame.accepted_from(threshold) for frame in of_head])
     by_landmarks = covariance_model([frame for frame in (*frames, *between) if frame.landmarks])
     by_head = CovarianceModel(scale)

@@ -102,8 +102,10 @@ class HeldOutImages:
 
     @property
     def some_non_keyframes(self) -> set[tuple[int, int]]:
-        """(drive, stamp in ns) of those that are read."""
-        return _spread(self.non_keyframes, self.MOST_NON_KEYFRAMES)
+        """(drive, stamp in ns) of those that are read; none where nothing is held out, as the map
+        is not validated then.
+        """
+        return _spread(self.non_keyframes if self.noted else [], self.MOST_NON_KEYFRAMES)
 
     def with_non_keyframes(self) -> Iterator[PosedImage]:
         """The images and `some_non_keyframes`, in one pass."""

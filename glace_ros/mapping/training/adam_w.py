@@ -1,7 +1,7 @@
 """AdamW (Loshchilov and Hutter, ICLR 2019) with a state that a safetensors file can hold.
 
-The update is torch's own. `torch.optim.AdamW` itself imports torch's compiler in its first step,
-which no build uses: 1.3 to 2.9 s of a processor, as long as a small map trains.
+The update is torch's own. `torch.optim.AdamW` itself imports torch's compiler, which no build uses:
+1.3 to 2.9 s of a processor, as long as a small map trains.
 """
 
 from __future__ import annotations
