@@ -110,6 +110,29 @@ def test_the_next_job_is_due_one_period_after_a_hurried_one():
     assert times[2] - times[0] < 1.9  # nor as if the hurried one had waited for its turn
 
 
+def test_after_a_slow_job_those_that_come_at_its_rate_do_not_wait():
+    """The slow one ends just before the next comes: that one's turn was in the past by then."""
+    period_s, begun = 0.2, {}
+
+    def work(job):
+        begun[job] = time.monotonic()
+        if job == 0:
+            time.sleep(2.9 * period_s)
+
+    worker = NewestFirstWorker(work, print, 1.0 / period_s)
+    worker.start()
+    start_s, waited_s = time.monotonic(), []
+    for job in range(12):
+        time.sleep(max(0.0, start_s + job * period_s - time.monotonic()))  # a camera's rate
+        worker.offer(job)
+        offered_s = time.monotonic()
+        if job > 2:
+            wait_until(lambda: job in begun)  # noqa: B023
+            waited_s.append(begun[job] - offered_s)
+    worker.stop()
+    assert np.median(waited_s) < 0.3 * period_s
+
+
 class FakeNode:
     """As much of a node as TF needs."""
 

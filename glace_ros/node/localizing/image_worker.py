@@ -89,9 +89,12 @@ class NewestFirstWorker(Generic[Job]):
     def _run(self) -> None:
         due = time.monotonic()
         while (job := self._next(due)) is not None:
-            # counted from when it was due, or jitter in the arrivals would lower the rate
-            late_s = time.monotonic() - due
-            due += self._period_s + (0.0 if 0.0 <= late_s <= self._period_s else late_s)
+            # counted from when it was due, or jitter in the arrivals would lower the rate; of a
+            # delay over a period one period, or images that come as often as this rate would each
+            # wait for their turn from the first slow one on
+            begun_s = time.monotonic()
+            late_s = begun_s - due
+            due = begun_s + self._period_s - min(max(late_s, 0.0), self._period_s)
             self.begun += 1
             try:
                 self._work(job)
