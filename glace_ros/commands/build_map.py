@@ -102,6 +102,11 @@ def _build(request: BuildRequest) -> int:
             output, fingerprint(request, bag_hash, weights), reader, collected, held_out, ranks,
             resume=request.resume, every_s=config.trainer.checkpoint_every_s,
         )  # fmt: skip
+        if request.resume and not saved.is_there:
+            console.print(
+                f"note: nothing of an earlier run lies beside {output}: --resume begins anew",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
         position = saved.start()
         with saved.resumable():
             images = record.watch(mapping_images(reader, selection, blocks, held_out, position))
@@ -135,6 +140,7 @@ def _build(request: BuildRequest) -> int:
         seconds["total"] = time.perf_counter() - started
         metrics = map_metrics(validation, prepared, trained)
         metrics |= {"left_out": left_out, "seconds": seconds}
+        metrics["non_keyframes"] = len(held_out.some_non_keyframes)
         metrics["training_looks"] = [look._asdict() for look in gain.looks] if gain else []
         metrics["pose_refinement"] = poses.as_json()
         metrics["pose_jumps"] = [

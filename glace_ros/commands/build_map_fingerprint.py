@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from glace_ros.maps.coordinate_head import CoordinateHeadConfig
     from glace_ros.recording.frame_selection import FrameSelection
 
-VERSION = 2
+VERSION = 3
 """To be raised when a key below changes its meaning, or when files of unfinished work that older
 code left can no longer be gone on from though no value changed."""
 

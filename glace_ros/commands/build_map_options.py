@@ -82,7 +82,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         default="auto",
         choices=("auto", "on", "off"),
         help="correct the recorded poses by what the images show: auto does so where they are "
-        "odometry, which drifts, and leaves those of a map frame (SLAM, AMCL) as they are",
+        "odometry that does not fit the images as it is, and leaves those of a map frame (SLAM, "
+        "AMCL) as they are where views that see a place again do not say that they drift",
     )
     parser.add_argument(
         "--calibrate",

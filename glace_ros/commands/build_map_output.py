@@ -10,6 +10,7 @@ from rich.table import Table
 from glace_ros.command_line.notes import print_notes
 from glace_ros.commands.dry_run_poses import PoseSample
 from glace_ros.evaluation.metrics_table import map_size, metrics_table
+from glace_ros.maps.validation import NOT_VALIDATED
 from glace_ros.recording.recording_summary import describe, survey
 from glace_ros.report.map_report_files import report_paths
 from glace_ros.report.words import place, why_weak
@@ -78,14 +79,17 @@ def print_left_out(
     """
     print_notes(console, reader.notes, said)
     left_out = ", ".join(f"{count} {reason}" for reason, count in reader.left_out.items())
-    few = len(held_out) < len(held_out.noted)
+    few, between = len(held_out) < len(held_out.noted), len(held_out.some_non_keyframes)
     console.print(
         f"frames: {reader.info.image_count} recorded, {mapping} to map from, "
         f"{len(held_out.noted)} held out"
         + (f" ({len(held_out)} of them to judge it)" if few else "")
+        + (f", {between} between keyframes for what poses err by" if between else "")
         + (f"; left out: {left_out}" if left_out else ""),
         highlight=False,
     )
+    if not held_out.noted:
+        print_notes(console, [f"no image is held out. The map: {NOT_VALIDATED}"])
 
 
 def map_metrics(validation: MapValidation, prepared: Prepared, trained: Trained) -> dict[str, Any]:

@@ -579,7 +579,7 @@ def test_glace_hands_the_rest_to_the_subcommand(sentence, bag, capsys, tmp_path)
 # --- Ctrl-C ---
 
 
-def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch):
+def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch, capsys):
     output = tmp_path / "x.glace"
     arguments = ("--bag", bag, *QUICK, "--holdout", "0", "--output", output)
     take_step = MapTrainer._take_step
@@ -611,6 +611,10 @@ def test_an_interrupted_training_is_resumed(sentence, bag, tmp_path, monkeypatch
     assert steps == [1, 2]
     assert output.is_file()
     assert not checkpoint.exists()
+    assert "begins anew" not in capsys.readouterr().err
+    # a name that is not quite that of the work would cost it all again without a word
+    assert build_map([str(word) for word in (*arguments, "--resume")]) == 0
+    assert f"beside {output}: --resume begins anew" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_an_evaluation(sentence, built, bag, monkeypatch):

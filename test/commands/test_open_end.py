@@ -34,7 +34,10 @@ def test_a_build_ends_when_the_images_held_out_gain_nothing_more(tmp_path, capfd
     assert f"{last['verified']} of {last['images']} held out verified" in capfd.readouterr().err
 
 
-def test_where_nothing_is_held_out_it_takes_its_minutes(tmp_path):
+def test_where_nothing_is_held_out_it_takes_its_minutes_and_says_what_is_not_known(tmp_path, capfd):
     metrics = built(tmp_path, images=30, minutes="0.2", holdout="0")
     assert metrics["training_looks"] == []
+    said = " ".join(capfd.readouterr().err.split())
+    assert "no image is held out. The map: it was never judged" in said
+    assert metrics["non_keyframes"] == 0
     assert metrics["seconds"]["total"] > 9.0

@@ -64,6 +64,13 @@ class SavedWork:
             every_s,
         )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether an earlier run left work."""
+        return self.journal.folder.exists() or bool(
+            self.checkpoint and self.checkpoint.path.exists()
+        )
+
     def start(self) -> dict[str, Any] | None:
         """Put views and held-out images where an interrupted run left them; where to go on reading.
 
