@@ -102,7 +102,7 @@ def _build(request: BuildRequest) -> int:
             output, fingerprint(request, bag_hash, weights), reader, collected, held_out, ranks,
             resume=request.resume, every_s=config.trainer.checkpoint_every_s,
         )  # fmt: skip
-        if request.resume and not saved.is_there:
+        if request.resume and saved.latest is None:
             console.print(
                 f"note: nothing of an earlier run lies beside {output}: --resume begins anew",
                 highlight=False, soft_wrap=True,
@@ -117,7 +117,9 @@ def _build(request: BuildRequest) -> int:
             poses.refine(builder, encoded, saved, console)
             prepared = _prepare(builder, encoded, saved, console)
             prepared = _place_landmarks(builder, encoded, prepared, poses, reader, saved, console)
-            validated = len(held_out) + len(held_out.some_non_keyframes)
+            # of a map without landmarks they would tell nothing
+            between = held_out.some_non_keyframes if prepared.landmarks else set()
+            validated = len(held_out) + len(between)
             reserve_s = _after_training_s(builder, encoded, validated, record, request)
             described = _described(reader, recording_name(request.recording), bag_hash)
 
@@ -129,7 +131,10 @@ def _build(request: BuildRequest) -> int:
             seconds = seconds_of(encoded, builder.refine_s, prepared, trained)
             if ranks.rank == 0:
                 start = time.perf_counter()
-                validation = _validate(map_of(trained), reader, held_out, record, request, poses)
+                scene_map = map_of(trained)
+                validation = _validate(
+                    scene_map, reader, held_out, between, record, request, poses
+                )  # fmt: skip
                 seconds["judge"] = time.perf_counter() - start
                 validation.scene_map.save(output)
                 poses.write(trajectory_path(output))
@@ -140,7 +145,7 @@ def _build(request: BuildRequest) -> int:
         seconds["total"] = time.perf_counter() - started
         metrics = map_metrics(validation, prepared, trained)
         metrics |= {"left_out": left_out, "seconds": seconds}
-        metrics["non_keyframes"] = len(held_out.some_non_keyframes)
+        metrics["non_keyframes"] = len(between)
         metrics["training_looks"] = [look._asdict() for look in gain.looks] if gain else []
         metrics["pose_refinement"] = poses.as_json()
         metrics["pose_jumps"] = [
@@ -286,14 +291,15 @@ def _validate(
     scene_map: SceneMap,
     reader: DrivesReader,
     held_out: HeldOutImages,
+    non_keyframes: set[tuple[int, int]],
     record: BuildRecord,
     request: BuildRequest,
     poses: PoseChoice,
 ) -> MapValidation:
     validation = validate_map(
-        scene_map, map(poses.of_image, held_out.with_non_keyframes()),
+        scene_map, map(poses.of_image, held_out.together_with(non_keyframes)),
         poses.base_from_camera(reader.info.base_from_camera), request.device, record.add_held_out,
-        held_out.some_non_keyframes,
+        non_keyframes,
     )  # fmt: skip
     if request.report:
         record.mapping_images[:] = map(poses.of_image, record.mapping_images)

@@ -84,7 +84,7 @@ def print_left_out(
         f"frames: {reader.info.image_count} recorded, {mapping} to map from, "
         f"{len(held_out.noted)} held out"
         + (f" ({len(held_out)} of them to judge it)" if few else "")
-        + (f", {between} between keyframes for what poses err by" if between else "")
+        + (f", {between} between keyframes for what poses by landmarks err by" if between else "")
         + (f"; left out: {left_out}" if left_out else ""),
         highlight=False,
     )

@@ -102,15 +102,14 @@ class HeldOutImages:
 
     @property
     def some_non_keyframes(self) -> set[tuple[int, int]]:
-        """(drive, stamp in ns) of those that are read; none where nothing is held out, as the map
-        is not validated then.
+        """(drive, stamp in ns) of those that may be read; none where nothing is held out, as the
+        map is not validated then.
         """
         return _spread(self.non_keyframes if self.noted else [], self.MOST_NON_KEYFRAMES)
 
-    def with_non_keyframes(self) -> Iterator[PosedImage]:
-        """The images and `some_non_keyframes`, in one pass."""
-        held_out = _spread(self.noted, self.MOST_VALIDATED)
-        return self._reader.images_at(held_out | self.some_non_keyframes)
+    def together_with(self, non_keyframes: set[tuple[int, int]]) -> Iterator[PosedImage]:
+        """The images and those of `some_non_keyframes` that are asked for, in one pass."""
+        return self._reader.images_at(_spread(self.noted, self.MOST_VALIDATED) | non_keyframes)
 
 
 def _spread(places: Sequence[tuple[int, int]], most: int) -> set[tuple[int, int]]:

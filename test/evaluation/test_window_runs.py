@@ -86,13 +86,19 @@ def test_runs_know_twins_from_places_that_are_not_alike():
     assert [lead.images for lead in runs.leads] == [1]
 
 
-def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
-    rooms = TwinRooms()
+def validate_what_is_shown(rooms, monkeypatch):
+    """validate_map's localizers regress what the rooms show, whatever the image."""
 
     def that_is_shown(*arguments, **more):
         localizer = Localizer(*arguments, **more)
         localizer.regress = lambda image, camera, motion=None: rooms._shown
         return localizer
+
+    monkeypatch.setattr(map_validation, "Localizer", that_is_shown)
+
+
+def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
+    rooms = TwinRooms()
 
     def turn(begin_rad):
         for index in range(2 * LEAST_LEADS):
@@ -100,7 +106,7 @@ def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
             rooms.show(truth)
             yield PosedImage(300_000_000 * index, IMAGE, CAMERA, truth @ BASE_FROM_CAMERA)
 
-    monkeypatch.setattr(map_validation, "Localizer", that_is_shown)
+    validate_what_is_shown(rooms, monkeypatch)
     scene_map = rooms.localizer.scene_map
     taught = [
         map_validation.validate_map(scene_map, turn(begin_rad), BASE_FROM_CAMERA, "cpu")
@@ -118,11 +124,6 @@ def test_images_between_mapped_ones_tell_what_poses_err_by_and_nothing_else(monk
     """Twelve are held out, told without an error; those between are told to be 5 cm elsewhere."""
     rooms, heard = TwinRooms(), []
 
-    def that_is_shown(*arguments, **more):
-        localizer = Localizer(*arguments, **more)
-        localizer.regress = lambda image, camera, motion=None: rooms._shown
-        return localizer
-
     def turn():
         for index in range(24):
             truth = rooms.base(2.6 + 0.04 * index)
@@ -131,15 +132,12 @@ def test_images_between_mapped_ones_tell_what_poses_err_by_and_nothing_else(monk
                 truth = Pose.from_planar(*rooms.rng.normal(0.0, 0.05, 2), 0.0) @ truth
             yield PosedImage(300_000_000 * index, IMAGE, CAMERA, truth @ BASE_FROM_CAMERA)
 
-    def validated(non_keyframes):
-        return map_validation.validate_map(
-            rooms.localizer.scene_map, turn(), BASE_FROM_CAMERA, "cpu",
-            lambda image, _: heard.append(image.stamp_ns), non_keyframes,
-        )  # fmt: skip
-
-    monkeypatch.setattr(map_validation, "Localizer", that_is_shown)
+    validate_what_is_shown(rooms, monkeypatch)
     between = {(0, 300_000_000 * index) for index in range(1, 24, 2)}
-    validation = validated(between)
+    validation = map_validation.validate_map(
+        rooms.localizer.scene_map, turn(), BASE_FROM_CAMERA, "cpu",
+        lambda image, _: heard.append(image.stamp_ns), between,
+    )  # fmt: skip
     assert heard == [300_000_000 * index for index in range(0, 24, 2)]
     assert validation.metrics["frames"] == validation.metrics["localized"] == 12
     assert validation.metrics["median_translation_m"] < 0.01

@@ -134,14 +134,14 @@ def test_of_the_images_between_two_keyframes_the_middle_one_is_noted(bags, monke
         list(mapping_images(reader, SOME, blocks, held_out))
         assert held_out.non_keyframes == expected
         assert held_out.noted == [every[kept[-3]]]
-        both = [of(image) for image in held_out.with_non_keyframes()]
+        both = [of(image) for image in held_out.together_with(held_out.some_non_keyframes)]
         assert both == sorted([*expected, *held_out.noted])
         assert held_out.some_non_keyframes == set(expected)
         monkeypatch.setattr(HeldOutImages, "MOST_NON_KEYFRAMES", 2)
         assert held_out.some_non_keyframes == {expected[0], expected[-1]}
-        assert len(list(held_out.with_non_keyframes())) == 3
+        assert len(list(held_out.together_with(held_out.some_non_keyframes))) == 3
         held_out.noted.clear()  # such a map is not validated
-        assert list(held_out.with_non_keyframes()) == []
+        assert list(held_out.together_with(held_out.some_non_keyframes)) == []
 
         resumed = HeldOutImages(reader)
         images = mapping_images(reader, SOME, blocks, resumed)

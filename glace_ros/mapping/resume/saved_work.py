@@ -65,11 +65,10 @@ class SavedWork:
         )
 
     @property
-    def is_there(self) -> bool:
-        """Whether an earlier run left work."""
-        return self.journal.folder.exists() or bool(
-            self.checkpoint and self.checkpoint.path.exists()
-        )
+    def latest(self) -> Path | None:
+        """What `--resume` would go on from; None where nothing is saved."""
+        paths = [self.checkpoint.path] if self.checkpoint else []
+        return next((path for path in (*paths, self.journal.folder) if path.exists()), None)
 
     def start(self) -> dict[str, Any] | None:
         """Put views and held-out images where an interrupted run left them; where to go on reading.
@@ -96,11 +95,8 @@ class SavedWork:
         """Ctrl-C and SIGTERM say what was saved until then."""
 
         def words() -> str:
-            paths = [self.checkpoint.path] if self.checkpoint else []
-            for path in (*paths, self.journal.folder):
-                if path.exists():
-                    return f"; --resume goes on from {path}"
-            return "; nothing was saved yet"
+            path = self.latest
+            return f"; --resume goes on from {path}" if path else "; nothing was saved yet"
 
         return interruption_says(words)
 

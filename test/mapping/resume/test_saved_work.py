@@ -366,7 +366,7 @@ def test_a_resumed_start_deletes_nothing_it_cannot_read(left_behind, tmp_path):
 
 def test_a_resumed_start_goes_on_where_the_files_end(tmp_path):
     nothing = work_beside(tmp_path / "map.glace", True, [])
-    assert not nothing.is_there
+    assert nothing.latest is None
     assert nothing.start() is None
     encoded = SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0)
     patches = LocalFeatures(torch.rand(3, 64), torch.rand(3, 2), torch.rand(3))
@@ -379,7 +379,7 @@ def test_a_resumed_start_goes_on_where_the_files_end(tmp_path):
         SimpleNamespace(views=MappingViews(64, 1, 10, 10_000), triangulated=0),
     )
     work = work_beside(tmp_path / "map.glace", True, held_out, again, non_keyframes)
-    assert work.is_there
+    assert work.latest == tmp_path / "map.glace.encoded"
     assert work.start() == {"image": 7}
     assert held_out == [(0, 9), (1, 5)]
     assert non_keyframes == [(1, 8)]
