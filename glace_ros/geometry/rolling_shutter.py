@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 _LEAST_DEPTH_M = 1e-6
-_SPANS_NS = ((-20_000_000, 20_000_000), (-50_000_000, 0))
-"""About an exposure; the second where what comes after it is not known. A robot waits for the
-first: the wider it is, the longer.
-"""
+_SPAN_NS = 50_000_000
+"""Before an exposure: what comes after it a robot would have to wait for."""
 _MOST_MPS, _MOST_RADPS = 10.0, 10.0
 """Faster, the poses jump, and the camera does something else."""
 
@@ -44,17 +42,16 @@ class CameraMotion(NamedTuple):
 
     @staticmethod
     def at(exposed_ns: int, frame_from_camera: Callable[[int], Pose | None]) -> CameraMotion | None:
-        """Of a camera whose poses about an exposure are known; None where they are not, or jump.
+        """Of a camera whose poses until an exposure are known; None where they are not, or jump.
 
         frame_from_camera: its pose at a time, ns; None: unknown.
         """
-        for from_ns, to_ns in _SPANS_NS:
-            before = frame_from_camera(exposed_ns + from_ns)
-            after = before and frame_from_camera(exposed_ns + to_ns)
-            if before and after:
-                motion = CameraMotion.between(before, after, 1e-9 * (to_ns - from_ns))
-                return motion if motion.is_likely else None
-        return None
+        after = frame_from_camera(exposed_ns)
+        before = after and frame_from_camera(exposed_ns - _SPAN_NS)
+        if after is None or before is None:
+            return None
+        motion = CameraMotion.between(before, after, 1e-9 * _SPAN_NS)
+        return motion if motion.is_likely else None
 
     @property
     def is_likely(self) -> bool:
@@ -63,6 +60,9 @@ class CameraMotion(NamedTuple):
         return bool(turning < _MOST_RADPS and moving < _MOST_MPS)
 
 
+_STILL = CameraMotion(np.zeros(3), np.zeros(3))
+_OF_ROBOTS = 0.5, 0.4
+"""rad/s and m/s about each axis, of a robot of which nothing else is known."""
 MotionSource = Callable[[], "CameraMotion | None"]
 """Says how a camera moved at an exposure, when it is asked; None: that is not known."""
 
@@ -77,10 +77,31 @@ class Shutter(NamedTuple):
 
     motion: of its camera.
     readout_s: from the first row to the last; negative where rows are read from below.
+    turning_sigma, moving_sigma: standard deviations of the motion, rad/s and m/s, about each axis.
     """
 
     motion: CameraMotion
     readout_s: float
+    turning_sigma: float = 0.1
+    moving_sigma: float = 0.1
+
+    @staticmethod
+    def of(motion: CameraMotion | None, readout_s: float) -> Shutter | None:
+        """Of an image whose camera moves as odometry says, or, None, as robots do; None where all
+        rows are exposed at once.
+        """
+        if not readout_s:
+            return None
+        if motion is None:
+            return Shutter(_STILL, readout_s, *_OF_ROBOTS)
+        return Shutter(motion, readout_s)
+
+    def late(self, pixels_n2: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
+        """How much later than the middle row those of pixels (n, 2) are exposed (n,), s.
+
+        camera: the pinhole of the image.
+        """
+        return self.readout_s * (pixels_n2[:, 1] / camera.height_px - 0.5)
 
     def at_middle(
         self, pixels_n2: NDArray[np.float64], depth_n: NDArray[np.float64], camera: Camera
@@ -92,11 +113,10 @@ class Shutter(NamedTuple):
         """
         count = len(pixels_n2)
         intrinsics_4 = np.array([camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px])
-        late_n = self.readout_s * (pixels_n2[:, 1] / camera.height_px - 0.5)
         return moved_pixels(
             pixels_n2, depth_n, np.broadcast_to(intrinsics_4, (count, 4)),
             np.broadcast_to(self.motion.turning_3, (count, 3)),
-            np.broadcast_to(self.motion.moving_3, (count, 3)), late_n,
+            np.broadcast_to(self.motion.moving_3, (count, 3)), self.late(pixels_n2, camera),
         )  # fmt: skip
 
     def as_exposed(

@@ -223,8 +223,7 @@ class Localizer:
 
         @functools.cache
         def shutter() -> Shutter | None:
-            moved = motion() if readout_s else None
-            return Shutter(moved, readout_s) if moved else None
+            return Shutter.of(motion(), readout_s) if readout_s else None
 
         return regression._replace(grey_hw=grey_hw, shutter=shutter)
 

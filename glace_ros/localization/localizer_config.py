@@ -79,6 +79,9 @@ class TemplateConfig:
     """From which a template does not agree with the pose."""
     refine_px: float = 1.0
     """Scale of the Cauchy loss of the refinement."""
+    pixel_sigma: float = 0.4
+    """Standard deviation of aligned templates about their pose: what odometry says of the camera's
+    turning is worth as much beside them as its own standard deviation says."""
     most: int = 800
     """Templates that are aligned, evenly of those in view: more cost time and change little."""
     min_inliers: int = 30

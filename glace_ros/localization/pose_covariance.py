@@ -7,7 +7,7 @@ the *map's* fixed x y z axes in radians, of a stated point: p_true = p + dp, R_t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,12 +23,26 @@ if TYPE_CHECKING:
     from glace_ros.localization.pose_solver import PoseSolverConfig
 
 
+class Nuisance(NamedTuple):
+    """What was estimated beside a pose, and is known before to some standard deviation.
+
+    jacobian_m2k: d (projected - observed) / d of these k quantities, of the m inliers.
+    certainty_k: (pixel_sigma / standard deviation known before) ** 2.
+    pixel_sigma: px, of what agrees, as the estimate took it.
+    """
+
+    jacobian_m2k: NDArray[np.float64]
+    certainty_k: NDArray[np.float64]
+    pixel_sigma: float
+
+
 def camera_covariance(
     points_m3: NDArray[np.float64],
     residuals_m2: NDArray[np.float64],
     camera: Camera,
     map_from_camera: Pose,
     refine_px: float,
+    nuisance: Nuisance | None = None,
 ) -> NDArray[np.float64] | None:
     """(6, 6) covariance of a camera's pose, in metres and radians; None where the points do not fix
     the pose.
@@ -41,21 +55,29 @@ def camera_covariance(
     camera: the pinhole in whose pixels the residuals are.
     map_from_camera: the solved pose.
     refine_px: px, scale of the Cauchy loss.
+    nuisance: what else was estimated of the same points.
     """
     if len(points_m3) < 3:
         return None
-    jacobian_m26 = projection_jacobian(points_m3, camera, map_from_camera)
+    jacobian_m2k = projection_jacobian(points_m3, camera, map_from_camera)
+    if nuisance:
+        jacobian_m2k = np.concatenate([jacobian_m2k, nuisance.jacobian_m2k], axis=2)
     weight_m = 1.0 / (1.0 + (residuals_m2**2).sum(axis=1) / refine_px**2)
     # the loss bends as w - 2 w^2 r r^T / c^2, over all directions of r: as w^2. With w alone, the
     # matrix of the reweighted least squares, errors of 1 px would look 1.3 times too certain.
-    hessian_66 = np.einsum("m,mki,mkj->ij", weight_m**2, jacobian_m26, jacobian_m26)
-    score_m6 = weight_m[:, None] * np.einsum("mki,mk->mi", jacobian_m26, residuals_m2)
+    hessian_kk = np.einsum("m,mki,mkj->ij", weight_m**2, jacobian_m2k, jacobian_m2k)
+    score_mk = weight_m[:, None] * np.einsum("mki,mk->mi", jacobian_m2k, residuals_m2)
     degrees = max(1, 2 * len(points_m3) - 6)
-    scatter_66 = score_m6.T @ score_m6 * (2 * len(points_m3) / degrees)
-    if np.linalg.cond(hessian_66) > 1e14:
+    scatter_kk = score_mk.T @ score_mk * (2 * len(points_m3) / degrees)
+    if nuisance:
+        # what is known before pulls by certainty * error, whose variance is this
+        own = np.arange(6, len(hessian_kk))
+        hessian_kk[own, own] += nuisance.certainty_k
+        scatter_kk[own, own] += nuisance.certainty_k * nuisance.pixel_sigma**2
+    if np.linalg.cond(hessian_kk) > 1e14:
         return None
-    inverse_66 = np.linalg.inv(hessian_66)
-    covariance_66 = inverse_66 @ scatter_66 @ inverse_66
+    inverse_kk = np.linalg.inv(hessian_kk)
+    covariance_66 = (inverse_kk @ scatter_kk @ inverse_kk)[:6, :6]
     covariance_66 = 0.5 * (covariance_66 + covariance_66.T)
     return covariance_66 if np.isfinite(covariance_66).all() else None
 

@@ -255,7 +255,7 @@ class PoseFinder:
         """
         landmarks, templates = self._scene_map.landmarks, self._config.templates
         solution, index_m, refine_px = coarse, None, PoseSolverConfig.refine_px
-        refined, inexact = None, None
+        refined, inexact, nuisance = None, None, None
         if landmarks and config:
             refined = refine_pose(
                 coarse.map_from_camera, regression.features, landmarks, regression.camera, config,
@@ -270,12 +270,13 @@ class PoseFinder:
                     regression.shutter(), templates,
                 )  # fmt: skip
                 if aligned:
-                    (solution, points_m3), refine_px = aligned, templates.refine_px
+                    (solution, points_m3, nuisance), refine_px = aligned, templates.refine_px
                 else:
                     inexact = refined
         covariance_66 = camera_covariance(
-            points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera, refine_px
-        )
+            points_m3, solution.residuals_m2, regression.camera, solution.map_from_camera,
+            refine_px, nuisance,
+        )  # fmt: skip
         return solution, index_m, covariance_66, inexact
 
     def _solver_config(self) -> PoseSolverConfig:

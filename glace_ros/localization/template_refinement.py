@@ -13,6 +13,7 @@ import numpy as np
 from glace_ros.features.template_alignment import align_templates
 from glace_ros.geometry.camera import projection_by_point
 from glace_ros.localization.pose_solver import PoseSolution, PoseSolverConfig, solve_near
+from glace_ros.localization.rolling_shutter_solver import solve_moving
 from glace_ros.maps.landmark_templates import image_from_template
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
     from glace_ros.geometry.rolling_shutter import Shutter
     from glace_ros.localization.localizer_config import TemplateConfig
+    from glace_ros.localization.pose_covariance import Nuisance
     from glace_ros.maps.landmarks import Landmarks
 
 _BORDER_PX = -4.0
@@ -33,10 +35,12 @@ class AlignedPose(NamedTuple):
 
     solution: of the aligned ones.
     points_m3: those m that agree, metres from the map's origin.
+    nuisance: what was estimated beside it; None: nothing.
     """
 
     solution: PoseSolution
     points_m3: NDArray[np.float64]
+    nuisance: Nuisance | None
 
 
 def align_pose(
@@ -85,11 +89,14 @@ def align_pose(
     good_m = (aligned.likeness_n > config.min_likeness) & (moved_m < config.most_moved_px)
     if good_m.sum() < config.min_inliers:
         return None
-    found_m2 = aligned.pixels_n2[good_m]
-    if shutter:
-        found_m2 = shutter.at_middle(found_m2, in_camera_m3[good_m, 2], camera)
     solver = PoseSolverConfig(ransac_px=config.inlier_px, refine_px=config.refine_px)
-    solution = solve_near(map_from_camera, found_m2, points_m3[good_m], camera, solver)
+    seen = aligned.pixels_n2[good_m], points_m3[good_m], camera
+    nuisance = None
+    if shutter:
+        found = solve_moving(map_from_camera, *seen, shutter, solver, config.pixel_sigma)
+        solution, nuisance = (found.solution, found.nuisance) if found else (None, None)
+    else:
+        solution = solve_near(map_from_camera, *seen, solver)
     if solution is None or solution.inliers < config.min_inliers:
         return None
-    return AlignedPose(solution, points_m3[good_m][solution.inlier_n])
+    return AlignedPose(solution, points_m3[good_m][solution.inlier_n], nuisance)

@@ -59,12 +59,18 @@ def test_a_pose_that_is_off_by_two_centimetres_becomes_exact():
 def test_rows_that_are_exposed_one_after_the_other():
     motion = CameraMotion(np.array([0.2, 0.5, -0.3]), np.array([0.4, 0.1, -0.2]))
     image_hw = WALL.seen_from(TRUTH, motion, 0.02)
-    known, unknown = (
+    wrong = CameraMotion(np.array([0.1, 0.4, -0.2]), np.array([0.3, 0.2, -0.1]))
+    known, off, unknown, ignored, kept = (
         aligned(known_landmarks(), image_hw, TRUTH @ NEAR, shutter).solution.map_from_camera
-        for shutter in (Shutter(motion, 0.02), None)
-    )
-    assert known.distance_m(TRUTH) < 0.003
-    assert known.distance_m(TRUTH) < 0.3 * unknown.distance_m(TRUTH)
+        for shutter in (
+            *(Shutter.of(said, 0.02) for said in (motion, wrong, None)),
+            None, Shutter(wrong, 0.02, 1e-4, 1e-4),
+        )
+    )  # fmt: skip
+    assert known.distance_m(TRUTH) < 0.001
+    assert off.distance_m(TRUTH) < 0.003 < kept.distance_m(TRUTH)
+    assert unknown.distance_m(TRUTH) < 0.006
+    assert ignored.distance_m(TRUTH) > 0.02
 
 
 @pytest.mark.parametrize(

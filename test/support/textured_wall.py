@@ -63,3 +63,19 @@ def moved(motion: CameraMotion, seconds: float) -> Pose:
     """Of a camera after a time."""
     turned_33 = Rotation.from_rotvec(motion.turning_3 * seconds).as_matrix()
     return Pose(turned_33, motion.moving_3 * seconds)
+
+
+def seen_by_rows(
+    map_from_camera: Pose, points_n3: np.ndarray, motion: CameraMotion, readout_s: float
+) -> np.ndarray:
+    """Pixels (n, 2): each point by the pose at which the row was exposed that shows it.
+
+    map_from_camera: when the middle row is exposed.
+    """
+    pixels_n2 = CAMERA.project(map_from_camera.inverse().transform(points_n3))
+    for _ in range(20):  # which row that is, depends on where it is seen
+        for number, point_3 in enumerate(points_n3):
+            late_s = readout_s * (pixels_n2[number, 1] / CAMERA.height_px - 0.5)
+            pose = map_from_camera @ moved(motion, late_s)
+            pixels_n2[number] = CAMERA.project(pose.inverse().transform(point_3[None]))[0]
+    return pixels_n2
