@@ -101,6 +101,7 @@ class Run:
             minutes=self.minutes,
             seed=self.seed,
             head=CoordinateHeadConfig(width=self.width, clusters=self.clusters),
+            narrow_head=None,
             landmarks=LandmarkConfig(most=self.landmarks),
             trainer=MapTrainerConfig(iterations=self.iterations // self.ensemble),
             ensemble=self.ensemble,

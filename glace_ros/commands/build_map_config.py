@@ -122,7 +122,7 @@ def map_builder_config(args: argparse.Namespace) -> MapBuilderConfig:
     if args.clusters:
         head = replace(head, clusters=args.clusters)
     if args.width:
-        head = replace(head, width=args.width)
+        head, config = replace(head, width=args.width), replace(config, narrow_head=None)
     if args.landmarks is not None:
         landmarks = replace(config.landmarks, most=args.landmarks, per_view=0)
         config = replace(config, landmarks=landmarks)

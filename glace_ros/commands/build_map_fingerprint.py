@@ -133,6 +133,7 @@ def _of_config(config: MapBuilderConfig) -> dict[str, Any]:
         **_of_landmarks(config.landmarks),
         **{f"tracks.{name}": value for name, value in vars(config.tracks).items()},
         **_of_head(config.head),
+        "narrow_head": config.narrow_head and asdict(config.narrow_head),
         **_of_trainer(config.trainer),
     }
 

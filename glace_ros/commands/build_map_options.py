@@ -9,7 +9,7 @@ from glace_ros.command_line.arguments import finite, not_negative, positive, sha
 from glace_ros.command_line.recording_options import add_recording_arguments
 from glace_ros.errors import GlaceError
 from glace_ros.features.encoder_names import GlobalEncoderName, LocalEncoderName
-from glace_ros.mapping.map_builder_config import MapBuilderConfig
+from glace_ros.mapping.map_builder_config import MapBuilderConfig, NarrowHeadConfig
 from glace_ros.mapping.presets import PRESETS
 from glace_ros.recording.frame_selection import FrameSelection
 
@@ -37,6 +37,7 @@ def local_encoder_name(text: str) -> str:
 def build_map_parser(description: str | None) -> argparse.ArgumentParser:
     """All that `build_map` can be told."""
     defaults, frames = MapBuilderConfig(), FrameSelection()
+    narrow = NarrowHeadConfig()
     parser = argparse.ArgumentParser(
         prog="build_map",
         description=description,
@@ -125,7 +126,10 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         help="K of the position decoder, instead of the preset's",
     )
     parser.add_argument(
-        "--width", type=whole_number(8), help="of the network's layers, instead of the preset's"
+        "--width",
+        type=whole_number(8),
+        help="of the network's layers, instead of the preset's "
+        f"({defaults.head.width}, or {narrow.width} for at most {narrow.most_views} views)",
     )
     parser.add_argument(
         "--ensemble",

@@ -217,11 +217,9 @@ class MapBuilder:
         )
         if ranks.count > 1:
             exchange_features(views, ranks, config.buffer.max_bytes)
+        triangulation = config.triangulation if self._encoder.finds_keypoints else None
         buffer = encoded.collected.buffer(
-            positions_v3.mean(axis=0),
-            config.triangulation if self._encoder.finds_keypoints else None,
-            self._device,
-            on_view,
+            positions_v3.mean(axis=0), triangulation, self._device, on_view
         )
         triangulated_ratio = float(buffer.samples.has_point_n.float().mean())
         triangulated = gather_triangulated(
@@ -236,7 +234,8 @@ class MapBuilder:
             learned = global_descriptors_of(views, descriptors_vG, buffer.origin_3, config, cached)
         descriptors = ranks.from_first(learned)
         sigma = descriptors.sigma(config.sigma) if descriptors else 0.0
-        head = self._head_config(descriptors, group_v)
+        by_landmarks = triangulation is not None and config.landmarks.most > 0
+        head = self._head_config(descriptors, group_v, by_landmarks=by_landmarks)
         views.forget_lent()
         seconds = time.perf_counter() - start
         return Prepared(
@@ -351,10 +350,18 @@ class MapBuilder:
         return Landmarks.from_tensors(tensors, self._encoder.channels) if tensors else None
 
     def _head_config(
-        self, descriptors: GlobalDescriptors | None, group_v: NDArray[np.int64]
+        self,
+        descriptors: GlobalDescriptors | None,
+        group_v: NDArray[np.int64],
+        *,
+        by_landmarks: bool,
     ) -> CoordinateHeadConfig:
+        narrow, width = self.config.narrow_head, self.config.head.width
+        if narrow and by_landmarks and len(group_v) <= narrow.most_views:
+            width = min(width, narrow.width)
         return replace(
             self.config.head,
+            width=width,
             local_channels=self._encoder.channels,
             global_channels=descriptors.channels if descriptors else 0,
             clusters=min(self.config.head.clusters, int(np.bincount(group_v).min())),

@@ -16,6 +16,19 @@ from glace_ros.maps.coordinate_head import CoordinateHeadConfig
 
 
 @dataclass(frozen=True)
+class NarrowHeadConfig:
+    """Of a map with landmarks: these make poses exact and find what the head does not, so that of
+    few views a narrow head does, which trains in half the time
+    (docs/experiments/2026-11-30-narrow-head.md).
+    """
+
+    width: int = 128
+    """Of the layers."""
+    most_views: int = 300
+    """So many views are few."""
+
+
+@dataclass(frozen=True)
 class MapBuilderConfig:
     """What a map is made with. A new field also goes into commands/build_map_fingerprint.py."""
 
@@ -38,6 +51,8 @@ class MapBuilderConfig:
     """Of everything that is random."""
     head: CoordinateHeadConfig = field(default_factory=CoordinateHeadConfig)
     """Its channels are the encoders', whatever it says."""
+    narrow_head: NarrowHeadConfig | None = field(default_factory=NarrowHeadConfig)
+    """How wide it is at most, of few views; None: as `head` has it."""
     vlad: VladConfig = field(default_factory=VladConfig)
     """Of the global encoder "vlad" and "kmeans:K"."""
     buffer: FeatureBufferConfig = field(default_factory=FeatureBufferConfig)

@@ -43,6 +43,7 @@ def preset(name: str) -> MapBuilderConfig:
             config,
             minutes=15.0,
             head=replace(config.head, width=384),
+            narrow_head=None,
             augmentation=replace(config.augmentation, views=2),
         )
     batch, iterations, blocks, mlp_ratio, clusters = PAPER[name]
@@ -50,6 +51,7 @@ def preset(name: str) -> MapBuilderConfig:
         config,
         minutes=0.0,
         head=CoordinateHeadConfig(width=768, blocks=blocks, mlp_ratio=mlp_ratio, clusters=clusters),
+        narrow_head=None,
         augmentation=AugmentationConfig(even_scale=True),
         # each process has its own: 64 million of four, 128 million of eight
         buffer=FeatureBufferConfig(

@@ -178,20 +178,43 @@ def wall():
     return rgb(patchwork(128, 96)), Camera(128, 96, 110.0, 110.0, 63.5, 47.5)
 
 
-def built(config):
-    """A map of 12 pictures of one wall."""
+def wall_images():
+    """12 pictures of it."""
     picture_hwc, camera = wall()
-    builder = MapBuilder(config, CPU)
-    images = (
+    return (
         PosedImage(stamp, np.roll(picture_hwc, -2 * stamp, axis=1), camera,
                    Pose(np.eye(3), np.array([0.05 * stamp, 0.0, 0.0])))
         for stamp in range(12)
     )  # fmt: skip
-    prepared = builder.prepare(builder.encode(images, builder.no_views(12)))
+
+
+def built(config):
+    """A map of 12 pictures of one wall."""
+    _, camera = wall()
+    builder = MapBuilder(config, CPU)
+    prepared = builder.prepare(builder.encode(wall_images(), builder.no_views(12)))
     description = RecordingDescription(
         "map", "base", "camera", "/image", "/info", camera, "bag", "0" * 64
     )
     return builder.scene_map(prepared, builder.train(prepared), description)
+
+
+@pytest.mark.parametrize(
+    ("words", "most_views", "width"),
+    [
+        ([], 12, 128), ([], 11, 256), (["--width", "200"], 12, 200), (["--width", "48"], 12, 48),
+        (["--landmarks", "0"], 12, 256), (["--preset", "quality"], 12, 384),
+        (["--preset", "fast"], 12, 128), (["--preset", "paper-7scenes"], 12, 768),
+    ],
+)  # fmt: skip
+def test_a_map_with_landmarks_and_few_views_has_a_narrow_head(words, most_views, width):
+    config = map_builder_config(build_map_parser(None).parse_args(["--bag", "x", *words]))
+    if config.narrow_head:
+        config = replace(config, narrow_head=replace(config.narrow_head, most_views=most_views))
+    small = replace(config.buffer, patches=20, short_side_px=96, samples=0, max_bytes=2**20)
+    builder = MapBuilder(replace(config, sigma=0.1, buffer=small), CPU)
+    encoded = builder.encode(wall_images(), builder.no_views(12))
+    assert builder.prepare(encoded).head.width == width
 
 
 def test_the_papers_diffusion_goes_with_the_papers_codes():
