@@ -28,6 +28,7 @@ from glace_ros.evaluation.wrong_places import WrongPlaces
 from glace_ros.geometry.covariance import CovarianceModel
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
+from glace_ros.mapping.parallel import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -47,6 +48,8 @@ _HELD_OUT_METRICS = (
     "median_rotation_deg",
     "recall",
 )
+_AT_ONCE = 8
+"""Non-keyframes in memory, worked on together: how long one takes is not asked of them."""
 WRONG_PLACES = 30
 """Held-out frames that also show what wrong places give; no more, as RANSAC takes longest there."""
 USABLE_RECALL = 0.3
@@ -120,10 +123,20 @@ def validate_map(
     # beside landmarks the bounds of the ratio leave nothing to learn of them
     shown = 0 if scene_map.landmarks else WRONG_PLACES
     runs = WindowRuns(lenient, is_gross_error)
-    frames, of_head, between = [], [], []
+    frames, of_head = [], []
+    waiting: list[PosedImage] = []
+    between: list[LocalizedFrame] = []
+
+    def localize_waiting() -> None:
+        of_each = in_parallel(lambda each: localize_frame(lenient, each, base_from_camera), waiting)
+        between.extend(of_each)
+        waiting.clear()
+
     for image in held_out:
         if (image.drive, image.stamp_ns) in non_keyframes:
-            between.append(localize_frame(lenient, image, base_from_camera))
+            waiting.append(image)
+            if len(waiting) == _AT_ONCE:
+                localize_waiting()
             continue
         start = time.perf_counter()
         regression = lenient.regress(image.image_rgb_hwc, image.camera, image.moved)
@@ -137,6 +150,7 @@ def validate_map(
         of_head.append(localized_frame(result, image, base_from_camera))
         if image.map_from_camera is not None and len(frames) <= shown:
             wrong_places.learn_from(regression, image.camera, image.map_from_camera)
+    localize_waiting()
     if not frames:
         return MapValidation(scene_map, [], summarize_frames([]), None, lenient)
     least = LEAST_BESIDE_LANDMARKS if scene_map.landmarks else RATIO_BOUNDS[0]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from glace_ros.evaluation.calibration import is_gross_error
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LocalizerConfig
 from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.mapping.parallel import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,22 +123,34 @@ class TrainingGain:
                 for image in self._images
                 if image.map_from_camera is not None
             ]
-        verified, ratio, alike = 0, 0.0, 0
-        for each in self._held_out:
-            encoded = each.regression
-            regression = localizer.regressed(
-                encoded.features, encoded.descriptor_G, encoded.camera
-            ).seen_in(encoded)
-            start = time.perf_counter()
-            hypotheses = localizer.hypotheses(regression, each.camera, start)
-            result = localizer.decide(hypotheses, start)
-            alike += len(hypotheses) > 1
-            if not isinstance(result, PoseEstimate) or is_gross_error(
-                result.map_from_camera, each.map_from_camera
-            ):
-                continue
-            verified += result.landmark_verified
-            ratio += result.inlier_ratio
-        count = max(1, len(self._held_out))
-        steps = scene_map.metadata.training["steps"]
-        return Look(int(steps), len(self._held_out), verified, ratio / count, alike / count)
+        seen = in_parallel(partial(_seen, localizer), self._held_out)
+        count = max(1, len(seen))
+        return Look(
+            int(scene_map.metadata.training["steps"]), len(seen),
+            sum(each.verified for each in seen),
+            sum(each.inlier_ratio for each in seen) / count,
+            sum(each.places > 1 for each in seen) / count,
+        )  # fmt: skip
+
+
+class _Seen(NamedTuple):
+    """What a half-trained map does with an image: as of Look."""
+
+    verified: bool
+    inlier_ratio: float
+    places: int
+
+
+def _seen(localizer: Localizer, image: _HeldOut) -> _Seen:
+    encoded = image.regression
+    regression = localizer.regressed(
+        encoded.features, encoded.descriptor_G, encoded.camera
+    ).seen_in(encoded)
+    start = time.perf_counter()
+    hypotheses = localizer.hypotheses(regression, image.camera, start)
+    result = localizer.decide(hypotheses, start)
+    if not isinstance(result, PoseEstimate) or is_gross_error(
+        result.map_from_camera, image.map_from_camera
+    ):
+        return _Seen(verified=False, inlier_ratio=0.0, places=len(hypotheses))
+    return _Seen(result.landmark_verified, result.inlier_ratio, len(hypotheses))

@@ -87,14 +87,22 @@ def test_runs_know_twins_from_places_that_are_not_alike():
 
 
 def validate_what_is_shown(rooms, monkeypatch):
-    """validate_map's localizers regress what the rooms show, whatever the image."""
+    """validate_map's localizers regress what the rooms showed when the image was taken: images,
+    each of one colour, are made by the function that this gives.
+    """
+    shown = []
 
-    def that_is_shown(*arguments, **more):
+    def take():
+        shown.append(rooms._shown)
+        return np.full_like(IMAGE, len(shown) - 1)
+
+    def that_was_shown(*arguments, **more):
         localizer = Localizer(*arguments, **more)
-        localizer.regress = lambda image, camera, motion=None: rooms._shown
+        localizer.regress = lambda image_hwc, camera, motion=None: shown[int(image_hwc[0, 0, 0])]
         return localizer
 
-    monkeypatch.setattr(map_validation, "Localizer", that_is_shown)
+    monkeypatch.setattr(map_validation, "Localizer", that_was_shown)
+    return take
 
 
 def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
@@ -104,9 +112,9 @@ def test_a_validated_map_keeps_what_its_windows_taught(monkeypatch):
         for index in range(2 * LEAST_LEADS):
             truth = rooms.base(begin_rad + 0.08 * abs(index - LEAST_LEADS))
             rooms.show(truth)
-            yield PosedImage(300_000_000 * index, IMAGE, CAMERA, truth @ BASE_FROM_CAMERA)
+            yield PosedImage(300_000_000 * index, take(), CAMERA, truth @ BASE_FROM_CAMERA)
 
-    validate_what_is_shown(rooms, monkeypatch)
+    take = validate_what_is_shown(rooms, monkeypatch)
     scene_map = rooms.localizer.scene_map
     taught = [
         map_validation.validate_map(scene_map, turn(begin_rad), BASE_FROM_CAMERA, "cpu")
@@ -130,9 +138,9 @@ def test_images_between_mapped_ones_tell_what_poses_err_by_and_nothing_else(monk
             rooms.show(truth)
             if index % 2:
                 truth = Pose.from_planar(*rooms.rng.normal(0.0, 0.05, 2), 0.0) @ truth
-            yield PosedImage(300_000_000 * index, IMAGE, CAMERA, truth @ BASE_FROM_CAMERA)
+            yield PosedImage(300_000_000 * index, take(), CAMERA, truth @ BASE_FROM_CAMERA)
 
-    validate_what_is_shown(rooms, monkeypatch)
+    take = validate_what_is_shown(rooms, monkeypatch)
     between = {(0, 300_000_000 * index) for index in range(1, 24, 2)}
     validation = map_validation.validate_map(
         rooms.localizer.scene_map, turn(), BASE_FROM_CAMERA, "cpu",
