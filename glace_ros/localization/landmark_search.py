@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from glace_ros.features.descriptor_matching import best_of_rows
 from glace_ros.maps.landmarks import COARSE
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _best(
     for number in set(part_n.tolist()):
         of_part_n, part_p = part_n == number, parts[number]
         cosine_op = descriptors_nC[of_part_n] @ landmarks.descriptors_lC[part_p].T
-        cosine_n[of_part_n], place_o = cosine_op.max(dim=1)
+        cosine_n[of_part_n], place_o = best_of_rows(cosine_op)
         best_n[of_part_n] = part_p[place_o]
     return cosine_n, best_n
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn import functional
 
+from glace_ros.features.descriptor_matching import best_of_rows
 from glace_ros.localization.localizer_config import PlaceConfig
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _best(
     """
     best_nk, place_nk = (
         torch.stack(values, dim=1)
-        for values in zip(*(cosine_np.max(dim=1) for cosine_np, _ in parts), strict=True)
+        for values in zip(*(best_of_rows(cosine_np) for cosine_np, _ in parts), strict=True)
     )
     best_n, part_n = best_nk.max(dim=1)
     index_n = part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]

@@ -13,6 +13,7 @@ import numpy as np
 import poselib
 import torch
 
+from glace_ros.features.descriptor_matching import mutual_matches
 from glace_ros.geometry.pose import Pose
 from glace_ros.mapping.parallel import in_parallel
 
@@ -129,8 +130,7 @@ def _loop(
         return None
     known_mC = views[first].descriptors_nC[torch.from_numpy(seen.patch_m)].float()
     similarity_mn = known_mC @ other.descriptors_nC.float().T
-    best_m, index_m = similarity_mn.max(dim=1)
-    mutual_m = similarity_mn.argmax(dim=0)[index_m] == torch.arange(len(index_m))
+    best_m, index_m, mutual_m = mutual_matches(similarity_mn)
     good_m = (mutual_m & (best_m > keypoints.min_cosine)).numpy()
     if int(good_m.sum()) < loops.min_inliers:
         return None

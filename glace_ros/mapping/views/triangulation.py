@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from glace_ros.features.descriptor_matching import mutual_matches
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -129,10 +131,9 @@ def match_views(
     view: View, other: View, config: TriangulationConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(index (n,) into the other's patches, whether to believe it): mutual, similar, epipolar."""
-    similarity_nm = view.descriptors_nC.float() @ other.descriptors_nC.float().T
-    best_n, index_n = similarity_nm.max(dim=1)
-    back_m = similarity_nm.argmax(dim=0)
-    mutual_n = back_m[index_n] == torch.arange(len(index_n), device=index_n.device)
+    best_n, index_n, mutual_n = mutual_matches(
+        view.descriptors_nC.float() @ other.descriptors_nC.float().T
+    )
     # epipolar test: how far the other's pixel is from the plane of baseline and own ray
     baseline_3 = view.centre_3 - other.centre_3
     normal_n3 = torch.linalg.cross(baseline_3.expand(len(index_n), 3), view.rays(), dim=1)

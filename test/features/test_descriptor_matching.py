@@ -1,0 +1,44 @@
+"""Best and mutual matches, beside a search by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glace_ros.features.descriptor_matching import best_of_rows, mutual_matches
+
+
+@given(st.integers(0, 40), st.integers(1, 40), st.integers(0, 2**31), st.booleans())
+@settings(max_examples=60)
+def test_best_of_rows_is_that_of_a_search_by_hand(rows, columns, seed, contiguous):
+    cosine_nm = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns))).float()
+    given_nm = cosine_nm if contiguous else cosine_nm.T.contiguous().T
+    best_n, index_n = best_of_rows(given_nm)
+    for row, values_m in enumerate(cosine_nm.tolist()):
+        assert float(best_n[row]) == max(values_m)
+        assert int(index_n[row]) == values_m.index(max(values_m))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31), st.integers(1, 5))
+@settings(max_examples=60)
+def test_mutual_matches_are_each_others_best(rows, columns, seed, looks):
+    """With few looks many are equally alike: no column is matched twice all the same."""
+    rng = np.random.default_rng(seed)
+    first_nC, second_mC = (rng.integers(0, looks, (count, 3)) for count in (rows, columns))
+    cosine_nm = torch.from_numpy(-np.abs(first_nC[:, None] - second_mC).sum(axis=2)).float()
+    best_n, index_n, mutual_n = mutual_matches(cosine_nm)
+    matched = index_n[mutual_n].tolist()
+    assert len(set(matched)) == len(matched)
+    for row in range(rows):
+        column = int(index_n[row])
+        assert float(cosine_nm[row, column]) == float(best_n[row]) == float(cosine_nm[row].max())
+        among = [other for other in range(rows) if int(index_n[other]) == column]
+        is_best = float(best_n[row]) == float(cosine_nm[:, column].max())
+        first = min((o for o in among if best_n[o] == cosine_nm[:, column].max()), default=None)
+        assert bool(mutual_n[row]) == (is_best and row == first)
+
+
+def test_a_row_without_columns_has_no_best():
+    with pytest.raises((IndexError, RuntimeError, ValueError)):
+        best_of_rows(torch.empty(3, 0))
