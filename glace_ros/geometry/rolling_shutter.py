@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from glace_ros.geometry.pose import Pose
 
 _LEAST_DEPTH_M = 1e-6
-_SPAN_NS = 50_000_000
-"""Before an exposure: what comes after it a robot would have to wait for."""
+_SPANS_NS = ((-20_000_000, 20_000_000), (-50_000_000, 0))
+"""About an exposure; the second where what comes after it is not known."""
 _MOST_MPS, _MOST_RADPS = 10.0, 10.0
 """Faster, the poses jump, and the camera does something else."""
 
@@ -42,16 +42,17 @@ class CameraMotion(NamedTuple):
 
     @staticmethod
     def at(exposed_ns: int, frame_from_camera: Callable[[int], Pose | None]) -> CameraMotion | None:
-        """Of a camera whose poses until an exposure are known; None where they are not, or jump.
+        """Of a camera whose poses about an exposure are known; None where they are not, or jump.
 
         frame_from_camera: its pose at a time, ns; None: unknown.
         """
-        after = frame_from_camera(exposed_ns)
-        before = after and frame_from_camera(exposed_ns - _SPAN_NS)
-        if after is None or before is None:
-            return None
-        motion = CameraMotion.between(before, after, 1e-9 * _SPAN_NS)
-        return motion if motion.is_likely else None
+        for from_ns, to_ns in _SPANS_NS:
+            before = frame_from_camera(exposed_ns + from_ns)
+            after = before and frame_from_camera(exposed_ns + to_ns)
+            if before and after:
+                motion = CameraMotion.between(before, after, 1e-9 * (to_ns - from_ns))
+                return motion if motion.is_likely else None
+        return None
 
     @property
     def is_likely(self) -> bool:

@@ -182,15 +182,16 @@ class BaseLocator:
         correction: MountCorrection | None,
     ) -> CameraMotion | None:
         """How the camera moved at an exposure; waits for odometry, where there is to be any, as for
-        that of the exposure.
+        that of the exposure, but for none of after it: that is mostly here once it is asked.
         """
         parameters = self._parameters
         odom, base_frame = parameters.odom_frame_id, parameters.base_frame_id
         timeout_s = parameters.transform_timeout if parameters.tf_broadcast else 0.0
 
         def odom_from_camera(at_ns: int) -> Pose | None:
+            wait_s = timeout_s if at_ns <= exposed_ns else 0.0
             try:
-                odom_from_base = self._tf.lookup(odom, base_frame, at_ns, timeout_s)
+                odom_from_base = self._tf.lookup(odom, base_frame, at_ns, wait_s)
                 base_from_camera = parameters.camera_pose_of(image.camera)
                 if base_from_camera is None:
                     base_from_camera = self._tf.lookup(base_frame, camera_frame, at_ns)
