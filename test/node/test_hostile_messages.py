@@ -171,9 +171,13 @@ def test_images_and_camera_infos():
 class Moving:
     """TF of a robot that drives 1 m/s along x."""
 
+    def __init__(self):
+        self.waited_for = {}
+
     def lookup(self, target, source, stamp_ns, timeout_s=0.0):
         if source == "camera" or target == "camera":
             return Pose.identity()
+        self.waited_for[stamp_ns - NOW_NS] = timeout_s
         return Pose.from_planar(1e-9 * (stamp_ns - NOW_NS), 0.0, 0.0)
 
 
@@ -186,9 +190,9 @@ def test_what_a_calibrated_map_knows_of_the_camera_is_applied():
             asked.append(motion())
             return super().localize(image_rgb_hwc, camera)
 
-    correction = MountCorrection.of(Pose.from_planar(0.03, 0.0, 0.1), -0.04)
+    correction, tf = MountCorrection.of(Pose.from_planar(0.03, 0.0, 0.1), -0.04), Moving()
     locator = BaseLocator(
-        LocalizeParameters(max_image_age=0.5, odom_frame_id="odom"), Asking(), Moving(),
+        LocalizeParameters(max_image_age=0.5, odom_frame_id="odom"), Asking(), tf,
         lambda frame: correction if frame == "camera" else None,
     )  # fmt: skip
     message = Image(width=32, height=24, encoding="rgb8", step=96, data=bytes([200]) * (24 * 96))
@@ -206,6 +210,10 @@ def test_what_a_calibrated_map_knows_of_the_camera_is_applied():
     moving_3 = correction.pose.rotation_33.T @ [1.0, 0.0, 0.0]
     assert asked[-1].moving_3 == pytest.approx(moving_3, abs=1e-6)
     assert asked[-1].turning_3 == pytest.approx(np.zeros(3), abs=1e-6)
+    # by what odometry said before and after; for what is still to come no image waits
+    assert {at_ns: wait_s > 0.0 for at_ns, wait_s in tf.waited_for.items()} == {
+        -60_000_000: True, -40_000_000: True, -20_000_000: False,
+    }  # fmt: skip
     message.header.frame_id = "other"
     other = BaseLocator(
         LocalizeParameters(max_image_age=0.5), Accepting(), Moving(), lambda _: None
