@@ -137,7 +137,10 @@ class Localizer:
         hypotheses: as the method of that name gives them; one at least.
         start: as of `solve`.
         """
-        chosen = _best(hypotheses)
+        # the search knows no similarity of its place: by agreement alone a pose that it verified
+        # loses to one beside it that nothing verifies
+        verified = [each for each in hypotheses if _is_verified(each.result)]
+        chosen = _best(verified or hypotheses)
         best = chosen.result
         if isinstance(best, PoseEstimate):
             others = [(each.result, each.similarity) for each in hypotheses if each is not chosen]

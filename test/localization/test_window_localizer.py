@@ -1,5 +1,7 @@
 """Images and the odometry between them tell what one image cannot, and never pretend."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.core_scenes import CAMERA
@@ -17,7 +19,7 @@ from glace_ros.localization.image_window import ImageMotion
 from glace_ros.localization.image_window_config import ImageWindowConfig, WindowConfig
 from glace_ros.localization.localizer import Localizer
 from glace_ros.localization.localizer_config import LandmarkSearchConfig, LocalizerConfig
-from glace_ros.localization.pose_estimate import PoseEstimate
+from glace_ros.localization.pose_estimate import Hypothesis, PoseEstimate
 from glace_ros.localization.pose_solver import PoseSolverConfig
 from glace_ros.localization.window_localizer import WindowLocalizer
 from glace_ros.rejection import Rejection
@@ -302,3 +304,26 @@ def test_a_few_points_of_each_image_give_the_pose_of_all():
     assert solve_together(images[:0], PoseSolverConfig()) is None
     nowhere = images[0]._replace(points_n3=np.full((12, 3), np.nan))
     assert solve_together([nowhere], PoseSolverConfig()) is None
+
+
+def test_a_pose_that_the_search_verified_wins_over_one_that_nothing_verifies(rooms):
+    """Beside each other; of the search's the similarity to its place is not known. An unverified
+    one in another place makes it ambiguous.
+    """
+    rooms.show(rooms.base(BEHIND))
+    found = rooms.localizer.solve(rooms._shown, CAMERA, 0.0)
+    searched = replace(found, landmarks=45, landmark_verified=True)
+    beside = replace(
+        found, landmarks=50, landmark_verified=False,
+        map_from_camera=found.map_from_camera @ Pose.from_planar(0.1, 0.0, 0.0),
+    )  # fmt: skip
+    there = Hypothesis(searched, rooms._shown)
+    chosen = rooms.localizer.decide([Hypothesis(beside, rooms._shown, 1.0), there], 0.0)
+    assert chosen.landmark_verified
+    assert not chosen.ambiguous
+    elsewhere = replace(
+        beside, map_from_camera=found.map_from_camera @ Pose.from_planar(APART_M, 0.0, 0.0)
+    )
+    chosen = rooms.localizer.decide([Hypothesis(elsewhere, rooms._shown, 1.0), there], 0.0)
+    assert chosen.landmark_verified
+    assert chosen.ambiguous
