@@ -129,7 +129,8 @@ def build_map_parser(description: str | None) -> argparse.ArgumentParser:
         "--width",
         type=whole_number(8),
         help="of the network's layers, instead of the preset's "
-        f"({defaults.head.width}, or {narrow.width} for at most {narrow.most_views} views)",
+        f"({defaults.head.width}, or {narrow.width} of at most {narrow.most_views} views with "
+        "landmarks)",
     )
     parser.add_argument(
         "--ensemble",
