@@ -137,10 +137,7 @@ class Localizer:
         hypotheses: as the method of that name gives them; one at least.
         start: as of `solve`.
         """
-        # the search knows no similarity of its place: by agreement alone a pose that it verified
-        # loses to one beside it that nothing verifies
-        verified = [each for each in hypotheses if _is_verified(each.result)]
-        chosen = _best(verified or hypotheses)
+        chosen = _best(hypotheses)
         best = chosen.result
         if isinstance(best, PoseEstimate):
             others = [(each.result, each.similarity) for each in hypotheses if each is not chosen]
@@ -256,10 +253,17 @@ class Localizer:
 
 
 def _best(hypotheses: list[Hypothesis]) -> Hypothesis:
-    """What more of the map agrees with than with any other."""
+    """What landmarks verify, and of that what more of the map agrees with than with any other.
+
+    The search knows no similarity of its place: by agreement alone a pose that it verified loses to
+    one beside it that nothing verifies.
+    """
     if len(hypotheses) == 1:  # nothing to compare, which takes time
         return hypotheses[0]
-    return max(hypotheses, key=lambda each: agreement(each.result, each.similarity))
+    return max(
+        hypotheses,
+        key=lambda each: (_is_verified(each.result), agreement(each.result, each.similarity)),
+    )
 
 
 def _is_verified(result: PoseEstimate | Rejection) -> bool:

@@ -77,10 +77,10 @@ def solve_moving(
     certainty_6 = (pixel_sigma / sigma_6) ** 2
     focal_2, late_n = np.array([camera.fx_px, camera.fy_px]), shutter.late(exposed_n2, camera)
     for _ in range(_ITERATIONS):
-        points_c3 = (points_n3 - pose.translation_3) @ pose.rotation_33
-        in_front_n = points_c3[:, 2] > _LEAST_DEPTH_M
-        points_c3[~in_front_n, 2] = 1.0
-        by_motion_n26, rows_n3 = _by_motion(points_c3, late_n, motion_6, focal_2)
+        in_camera_n3 = (points_n3 - pose.translation_3) @ pose.rotation_33
+        in_front_n = in_camera_n3[:, 2] > _LEAST_DEPTH_M
+        in_camera_n3[~in_front_n, 2] = 1.0
+        by_motion_n26, rows_n3 = _by_motion(in_camera_n3, late_n, motion_6, focal_2)
         residuals_n2 = camera.project(rows_n3) - exposed_n2
         # a camera that turns and moves before the exposure: the same, but not by row
         by_all_n212 = np.concatenate([by_motion_n26, late_n[:, None, None] * by_motion_n26], axis=2)
@@ -99,13 +99,13 @@ def solve_moving(
         if np.abs(step[:6]).max() < _STILL:
             break
     shutter = shutter._replace(motion=CameraMotion(motion_6[:3], motion_6[3:]))
-    points_c3 = (points_n3 - pose.translation_3) @ pose.rotation_33
-    at_middle_n2 = shutter.at_middle(exposed_n2, points_c3[:, 2], camera)
+    in_camera_n3 = (points_n3 - pose.translation_3) @ pose.rotation_33
+    at_middle_n2 = shutter.at_middle(exposed_n2, in_camera_n3[:, 2], camera)
     solution = seen_from(pose, at_middle_n2, points_n3, camera, config.ransac_px)
     if solution is None:
         return None
     inlier_n = solution.inlier_n
-    by_motion_m26, _ = _by_motion(points_c3[inlier_n], late_n[inlier_n], motion_6, focal_2)
+    by_motion_m26, _ = _by_motion(in_camera_n3[inlier_n], late_n[inlier_n], motion_6, focal_2)
     by_motion_m26 *= late_n[inlier_n, None, None]
     return MovingSolution(solution, shutter, Nuisance(by_motion_m26, certainty_6, pixel_sigma))
 
