@@ -45,8 +45,9 @@ class Look(NamedTuple):
 
     steps: that it was trained for.
     images: how many there are.
-    verified: poses in the right place that landmarks verify, found from the head's points.
-    inlier_ratio: mean over all images, of the head's points; 0 where the pose is wrong.
+    verified: poses in the right place that landmarks verify, found without the head or from its
+        points.
+    inlier_ratio: mean over the images that need the head, of its points; 0 where the pose is wrong.
     alike: ratio of images that were tried in several places.
     """
 
@@ -78,7 +79,8 @@ class TrainingGain:
         self.config = config or TrainingGainConfig()
         self.looks: list[Look] = []
         self._images, self._device = images, device
-        self._held_out: list[_HeldOut] = []
+        self._need_head: list[_HeldOut] | None = None
+        self._found_without = 0
 
     def sentence(self) -> str:
         """What training waits for."""
@@ -109,28 +111,35 @@ class TrainingGain:
     def _look(self, scene_map: SceneMap) -> Look:
         # what training improves: the search among all landmarks does without it
         config = LocalizerConfig(search=None)
-        localizer = Localizer(scene_map.with_metadata(min_inlier_ratio=0.0), config, self._device)
-        if not self._held_out:
-            self._held_out = [
-                _HeldOut(
-                    # by keypoints alone: templates do not change what training gains
-                    localizer.regress(image.image_rgb_hwc, image.camera, image.moved)._replace(
-                        grey_hw=None
-                    ),
-                    image.camera,
-                    image.map_from_camera,
-                )
-                for image in self._images
-                if image.map_from_camera is not None
-            ]
-        seen = in_parallel(partial(_seen, localizer), self._held_out)
-        count = max(1, len(seen))
+        scene_map = scene_map.with_metadata(min_inlier_ratio=0.0)
+        if self._need_head is None:
+            self._need_head = self._without_head(Localizer(scene_map, device=self._device))
+        localizer = Localizer(scene_map, config, self._device)
+        seen = in_parallel(partial(_seen, localizer), self._need_head)
+        images = self._found_without + len(seen)
         return Look(
-            int(scene_map.metadata.training["steps"]), len(seen),
-            sum(each.verified for each in seen),
-            sum(each.inlier_ratio for each in seen) / count,
-            sum(each.places > 1 for each in seen) / count,
+            int(scene_map.metadata.training["steps"]), images,
+            self._found_without + sum(each.verified for each in seen),
+            sum(each.inlier_ratio for each in seen) / max(1, len(seen)),
+            sum(each.places > 1 for each in seen) / max(1, images),
         )  # fmt: skip
+
+    def _without_head(self, localizer: Localizer) -> list[_HeldOut]:
+        """The images that are not found without a head; of the others, counts them."""
+        need_head = []
+        for image in self._images:
+            if image.map_from_camera is None:
+                continue
+            # by keypoints alone: templates do not change what training gains
+            regression = localizer.regress(image.image_rgb_hwc, image.camera, image.moved)._replace(
+                grey_hw=None
+            )
+            found = localizer.found_without_head(regression, image.camera, time.perf_counter())
+            if found and not is_gross_error(found.map_from_camera, image.map_from_camera):
+                self._found_without += 1
+            else:
+                need_head.append(_HeldOut(regression, image.camera, image.map_from_camera))
+        return need_head
 
 
 class _Seen(NamedTuple):

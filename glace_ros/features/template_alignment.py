@@ -63,11 +63,12 @@ def align_templates(
     window = _Windows.of(shown_nk[going], seen_nk[going])
     firm_m = window.least_curvature_m > _LEAST_CURVATURE
     going, window = going[firm_m], window.only(firm_m)
-    grid_k2 = _grid(_WINDOW_PX)
+    across_k, down_k = _grid(_WINDOW_PX)
     for _ in range(_ITERATIONS):
         if not len(going):
             break
-        image_mk = _sampled(grey_hw, found_n2[going, None] + grid_k2)
+        at_2m1 = found_n2[going].T[:, :, None]
+        image_mk = _sampled(grey_hw, at_2m1[0] + across_k, at_2m1[1] + down_k)
         likeness_m, step_m2 = window.compared(image_mk)
         found_n2[going] -= np.clip(step_m2, -_MOST_STEP_PX, _MOST_STEP_PX)
         still_m = np.abs(step_m2).max(axis=1) < _STILL_PX
@@ -82,8 +83,9 @@ def cut_templates(
     image_from_template_n22: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """Templates (n, 12, 12) of what the image shows about pixels."""
-    offsets_nm2 = np.matmul(_grid(TEMPLATE_PX), image_from_template_n22.transpose(0, 2, 1))
-    cut_nm = _sampled(grey_hw, (pixels_n2[:, None] + offsets_nm2).astype(np.float32))
+    across_nm, down_nm = _turned(image_from_template_n22, TEMPLATE_PX)
+    at_2n1 = pixels_n2.astype(np.float32).T[:, :, None]
+    cut_nm = _sampled(grey_hw, at_2n1[0] + across_nm, at_2n1[1] + down_nm)
     return cut_nm.reshape(-1, TEMPLATE_PX, TEMPLATE_PX)
 
 
@@ -160,16 +162,16 @@ def _shown(
     """
     count, side = len(templates_ntt), _WINDOW_PX + 2
     middle = np.float32((TEMPLATE_PX - 1) / 2)
-    template_from_image_n22 = np.linalg.inv(image_from_template_n22).astype(np.float32)
-    at_nm2 = np.matmul(_grid(side), template_from_image_n22.transpose(0, 2, 1))
-    seen_nss = (np.abs(at_nm2) <= middle).all(axis=2).reshape(count, side, side)
-    at_nm2 = np.clip(at_nm2 + middle, 0, TEMPLATE_PX - 1)
+    at_nm = _turned(np.linalg.inv(image_from_template_n22), side)
+    seen_nm = (np.abs(at_nm[0]) <= middle) & (np.abs(at_nm[1]) <= middle)
+    seen_nss = seen_nm.reshape(count, side, side)
+    across_nm, down_nm = (np.clip(each_nm + middle, 0, TEMPLATE_PX - 1) for each_nm in at_nm)
     shown_nm = np.empty((count, side * side), np.float32)
-    at_nm2[..., 1] += np.float32(TEMPLATE_PX) * (np.arange(count) % _ATLAS)[:, None]
+    down_nm += np.float32(TEMPLATE_PX) * (np.arange(count, dtype=np.float32) % _ATLAS)[:, None]
     for start in range(0, count, _ATLAS):
         part = slice(start, start + _ATLAS)
         atlas_hw = templates_ntt[part].reshape(-1, TEMPLATE_PX)
-        shown_nm[part] = _sampled(atlas_hw, at_nm2[part])
+        shown_nm[part] = _sampled(atlas_hw, across_nm[part], down_nm[part])
     inside = slice(1, -1)
     known_nss = (
         seen_nss[:, inside, 2:] & seen_nss[:, inside, :-2]
@@ -202,17 +204,31 @@ def _normalised(
     return values_mk / length_m1, length_m1
 
 
-def _grid(side: int) -> NDArray[np.float32]:
-    """Offsets (side * side, 2) from the middle of a square."""
+def _grid(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Offsets (side * side,) across and down from the middle of a square, row by row."""
+    # not in one array: an innermost axis of two numbers takes NumPy several times as long
     offsets = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
-    return np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
+    return np.tile(offsets, side), np.repeat(offsets, side)
 
 
-def _sampled(grey_hw: NDArray[np.float32], pixels_nm2: NDArray[np.float32]) -> NDArray[np.float32]:
+def _turned(
+    to_from_n22: NDArray[np.float64], side: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The same, each by its own matrix (n, side * side)."""
+    across_k, down_k = _grid(side)
+    by_22n1 = to_from_n22.astype(np.float32).transpose(1, 2, 0)[..., None]
+    return (
+        by_22n1[0, 0] * across_k + by_22n1[0, 1] * down_k,
+        by_22n1[1, 0] * across_k + by_22n1[1, 1] * down_k,
+    )
+
+
+def _sampled(
+    grey_hw: NDArray[np.float32], across_nm: NDArray[np.float32], down_nm: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Between the pixels, linearly; beyond the border as at it."""
     return np.asarray(
         cv2.remap(
-            grey_hw, pixels_nm2[..., 0], pixels_nm2[..., 1], cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+            grey_hw, across_nm, down_nm, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ), np.float32,
     )  # fmt: skip

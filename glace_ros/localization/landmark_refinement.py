@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from glace_ros.features.descriptor_matching import entries_above
 from glace_ros.localization.localizer_config import LandmarkRefinementConfig
 from glace_ros.localization.pose_solver import (
     PoseSolution,
@@ -135,7 +136,7 @@ def _match(
         # coarse cosines: those of the few are made anew
         coarse_mC = landmarks.coarse_lC[index_m]
         coarse_nm = descriptors_nC.to(coarse_mC.dtype) @ coarse_mC.T
-        patch_p, landmark_p = torch.nonzero(coarse_nm > min_cosine - COARSE, as_tuple=True)
+        patch_p, landmark_p = entries_above(coarse_nm, min_cosine - COARSE)
         off_p2 = features.pixels_n2[patch_p] - pixels_m2[landmark_p]
         near_p = (off_p2 * off_p2).sum(dim=1) <= radius_px**2
         patch_p, landmark_p = patch_p[near_p], landmark_p[near_p]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from glace_ros.features.descriptor_matching import best_of_rows
+from glace_ros.features.descriptor_matching import best_of_rows, entries_above
 from glace_ros.maps.landmarks import COARSE
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from glace_ros.localization.localizer_config import LandmarkSearchConfig
     from glace_ros.maps.landmarks import Landmarks
 
-_AT_ONCE = 2048
-"""Landmarks that all local features are held against in one product, which stays in the cache."""
+_AT_ONCE = 8192
+"""Landmarks that all local features are held against in one product: bounds the memory."""
 _NEAR_AT_ONCE = 128
 """Landmarks of a pose that all landmarks are measured from at once: bounds the memory."""
 _SAMPLED = 64
@@ -60,21 +60,19 @@ def _best(
 
     index_m: the landmarks that count.
     """
-    # where the best is takes several times as long as how good it is: first among coarse ones
     coarse_nC = descriptors_nC.to(landmarks.coarse_lC.dtype)
     parts = torch.split(index_m, _AT_ONCE)
-    best_nk = torch.stack(
-        [(coarse_nC @ landmarks.coarse_lC[part_p].T).amax(dim=1) for part_p in parts], dim=1
+    # of two that are alike to COARSE either will do
+    coarse_nk, place_nk = (
+        torch.stack(of_parts, dim=1)
+        for of_parts in zip(
+            *(best_of_rows(coarse_nC @ landmarks.coarse_lC[part_p].T) for part_p in parts),
+            strict=True,
+        )
     )
-    part_n = best_nk.argmax(dim=1)
-    cosine_n = descriptors_nC.new_empty(len(descriptors_nC))
-    best_n = torch.empty_like(part_n)
-    for number in set(part_n.tolist()):
-        of_part_n, part_p = part_n == number, parts[number]
-        cosine_op = descriptors_nC[of_part_n] @ landmarks.descriptors_lC[part_p].T
-        cosine_n[of_part_n], place_o = best_of_rows(cosine_op)
-        best_n[of_part_n] = part_p[place_o]
-    return cosine_n, best_n
+    _, part_n = best_of_rows(coarse_nk)
+    best_n = index_m[part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]]
+    return (descriptors_nC * landmarks.descriptors_lC[best_n]).sum(dim=1), best_n
 
 
 def elsewhere(landmarks: Landmarks, index_m: torch.Tensor, apart_m: float) -> torch.Tensor:
@@ -110,8 +108,7 @@ class LandmarkTwins:
         points_l3, descriptors_lC = self._landmarks.points_l3, self._landmarks.descriptors_lC
         index_p = index_p.to(points_l3.device)
         coarse_lC, twin_cosine = self._landmarks.coarse_lC, self.config.twin_cosine
-        may_be_pl = coarse_lC[index_p] @ coarse_lC.T > twin_cosine - COARSE
-        row_r, alike_r = torch.nonzero(may_be_pl, as_tuple=True)
+        row_r, alike_r = entries_above(coarse_lC[index_p] @ coarse_lC.T, twin_cosine - COARSE)
         own_r = index_p[row_r]
         cosine_r = (descriptors_lC[own_r] * descriptors_lC[alike_r]).sum(dim=1)
         off_r = (points_l3[own_r] - points_l3[alike_r]).norm(dim=1)

@@ -111,6 +111,8 @@ class Localizer:
 
     def hypotheses(self, regression: Regression, camera: Camera, start: float) -> list[Hypothesis]:
         """What becomes of the image in each place that it is tried in. Arguments as of `solve`."""
+        if found := self.found_without_head(regression, camera, start):
+            return [Hypothesis(found, regression)]
         results: list[Hypothesis] = []
         for attempt in self._attempts(regression):
             result = self._finder.find(attempt.regression, camera, start)
@@ -130,6 +132,15 @@ class Localizer:
             if beside:
                 results.append(best._replace(result=beside))
         return results
+
+    def found_without_head(
+        self, regression: Regression, camera: Camera, start: float
+    ) -> PoseEstimate | None:
+        """The pose by landmarks that look like others nowhere else; None where it takes a head to
+        find one. Arguments as of `solve`.
+        """
+        found = self._finder.search_first(regression, camera, start)
+        return found if found and not self._finder.has_twin(found) else None
 
     def decide(self, hypotheses: list[Hypothesis], start: float) -> PoseEstimate | Rejection:
         """The pose of an image, by what it gave in each place.

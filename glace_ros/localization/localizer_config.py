@@ -98,6 +98,12 @@ class LandmarkSearchConfig:
     """In the encoded image, from which a landmark does not agree with the pose."""
     most_oblique_deg: float = 80.0
     """As of LandmarkRefinementConfig: whatever is seen here was found whatever its direction."""
+    first_features: int = 300
+    """Of the image, the best, that are looked for before a head is asked."""
+    first_matches: int = 30
+    """So many of these agree, or the heads are asked."""
+    most_searched_first: int = 40_000
+    """Landmarks; among more a search takes longer than asking a head."""
     verifying_matches: int = 60
     """So many different landmarks agree by chance nowhere, found among all of the map: at most 17
     do in images of elsewhere."""

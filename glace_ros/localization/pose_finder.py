@@ -76,6 +76,36 @@ class PoseFinder:
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
         return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, self._config)
 
+    def search_first(
+        self, regression: Regression, camera: Camera, start: float
+    ) -> PoseEstimate | None:
+        """The pose by the landmarks that the image's best features look most like, before any head
+        is asked; None where landmarks do not verify it. Arguments as of `find`.
+        """
+        config, refinement = self._config.search, self._config.refinement
+        landmarks = self._scene_map.landmarks
+        if landmarks is None or config is None or refinement is None:
+            return None
+        if len(landmarks) > config.most_searched_first:
+            return None
+        matched = matched_landmarks(
+            regression.features.head(config.first_features), landmarks, config
+        )
+        solver = replace(self._solver_config(), ransac_px=config.ransac_px, min_iterations=50)
+        coarse = solve_pose(*matched, regression.camera, solver)
+        if coarse is None or coarse.inliers < config.first_matches:
+            return None
+        # right to some pixels already
+        nearest = replace(
+            refinement, radii_px=refinement.radii_px[-1:], patches=refinement.patches[-1:]
+        )
+        found = self._judged(
+            coarse, *matched, regression, camera, start, replace(self._config, refinement=nearest)
+        )
+        if isinstance(found, PoseEstimate) and found.landmark_verified:
+            return found
+        return self.search(regression, camera, start)  # blurred: all features count
+
     def search(
         self,
         regression: Regression,

@@ -13,7 +13,7 @@ class OpenEndConfig:
 
     warm_up_steps: int = 250
     """Until the learning rate is at its peak."""
-    first_look: int = 400
+    first_look: int = 250
     """When validation is looked at first."""
     look_growth: float = 1.5
     """At how many times the steps so far it is looked at again: looks stay few, and what is trained
