@@ -153,7 +153,7 @@ class _Seen(NamedTuple):
 def _seen(localizer: Localizer, image: _HeldOut) -> _Seen:
     encoded = image.regression
     regression = localizer.regressed(
-        encoded.features, encoded.descriptor_G, encoded.camera
+        encoded.features, encoded.global_descriptor, encoded.camera
     ).seen_in(encoded)
     start = time.perf_counter()
     hypotheses = localizer.hypotheses(regression, image.camera, start)

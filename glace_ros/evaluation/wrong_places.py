@@ -85,4 +85,6 @@ class WrongPlaces:
         if len(far_n) == 0:
             return None
         descriptor_G = encoder.views_vG[int(self._rng.choice(far_n))]
-        return self._localizer.regressed(regression.features, descriptor_G, regression.camera)
+        return self._localizer.regressed(
+            regression.features, lambda: descriptor_G, regression.camera
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,12 +37,12 @@ def entries_above(cosine_nm: torch.Tensor, least: float) -> tuple[torch.Tensor, 
     bound = torch.tensor(least, dtype=cosine_nm.dtype)
     if float(bound) > least:  # rounded up: the number below it
         bound = torch.nextafter(bound, torch.zeros_like(bound))
-    (entry_p,) = np.nonzero((_in_numpy(cosine_nm) > _in_numpy(bound)).ravel())
-    row_p, column_p = np.divmod(entry_p, max(1, cosine_nm.shape[1]))
-    return torch.from_numpy(row_p), torch.from_numpy(column_p)
+    entry_p = torch.from_numpy(np.flatnonzero(_in_numpy(cosine_nm) > _in_numpy(bound)))
+    columns = max(1, cosine_nm.shape[1])
+    return entry_p // columns, entry_p % columns
 
 
-def _in_numpy(cosine: torch.Tensor) -> NDArray[np.generic]:
+def _in_numpy(cosine: torch.Tensor) -> NDArray[Any]:
     """In the same order, but for negative numbers of bfloat16, which NumPy lacks: read as int16,
     they come before all others, and the largest first.
     """

@@ -7,7 +7,7 @@ Brightness and contrast may differ.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -212,7 +212,7 @@ def _grid(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _turned(
-    to_from_n22: NDArray[np.float64], side: int
+    to_from_n22: NDArray[np.floating[Any]], side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The same, each by its own matrix (n, side * side)."""
     across_k, down_k = _grid(side)

@@ -98,8 +98,10 @@ def refine_pose(
         return RefinedPose(solution, pixels_n2, points_n3, index_m)
 
     first, *narrower = zip(config.radii_px, config.patches, strict=True)
-    # a wider ring has more wrong pairs, and takes several times as long
-    refined = solved(map_from_camera, *first) or solved(map_from_camera, config.wide_px, first[1])
+    refined = solved(map_from_camera, *first, near=config.begins_near)
+    if refined is None and not config.begins_near:
+        # a wider ring has more wrong pairs, and takes several times as long
+        refined = solved(map_from_camera, config.wide_px, first[1])
     for radius_px, patches in narrower:
         if refined is not None:
             refined = solved(refined.solution.map_from_camera, radius_px, patches, near=True)

@@ -40,39 +40,35 @@ def matched_landmarks(
 
     elsewhere_l: bool (l,), the landmarks that count; None: all.
     """
-    index_m = torch.arange(len(landmarks), device=landmarks.points_l3.device)
+    coarse_mC, index_m = landmarks.coarse_lC, None
     if elsewhere_l is not None:
-        index_m = index_m[elsewhere_l]
-    if not len(index_m) or not len(features.pixels_n2):
+        (index_m,) = torch.nonzero(elsewhere_l, as_tuple=True)
+        coarse_mC = coarse_mC[index_m]
+    if not len(coarse_mC) or not len(features.pixels_n2):
         return np.empty((0, 2)), np.empty((0, 3))
-    cosine_n, best_n = _best(features.descriptors_nC.float(), landmarks, index_m)
-    good_n = cosine_n > config.min_cosine
+    descriptors_nC = features.descriptors_nC.float()
+    best_n = _most_alike(descriptors_nC, coarse_mC)
+    if index_m is not None:
+        best_n = index_m[best_n]
+    good_n = (descriptors_nC * landmarks.descriptors_lC[best_n]).sum(dim=1) > config.min_cosine
     return (
         features.pixels_n2[good_n].cpu().numpy().astype(np.float64),
         landmarks.points_l3[best_n[good_n]].cpu().numpy().astype(np.float64),
     )
 
 
-def _best(
-    descriptors_nC: torch.Tensor, landmarks: Landmarks, index_m: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(cosine (n,), number of the landmark (n,)) of the one that looks most like each feature.
-
-    index_m: the landmarks that count.
-    """
-    coarse_nC = descriptors_nC.to(landmarks.coarse_lC.dtype)
-    parts = torch.split(index_m, _AT_ONCE)
-    # of two that are alike to COARSE either will do
-    coarse_nk, place_nk = (
+def _most_alike(descriptors_nC: torch.Tensor, coarse_mC: torch.Tensor) -> torch.Tensor:
+    """Number (n,) of the one that looks most like each feature; of two alike to COARSE, either."""
+    coarse_nC = descriptors_nC.to(coarse_mC.dtype)
+    cosine_nk, place_nk = (
         torch.stack(of_parts, dim=1)
         for of_parts in zip(
-            *(best_of_rows(coarse_nC @ landmarks.coarse_lC[part_p].T) for part_p in parts),
+            *(best_of_rows(coarse_nC @ part_pC.T) for part_pC in torch.split(coarse_mC, _AT_ONCE)),
             strict=True,
         )
     )
-    _, part_n = best_of_rows(coarse_nk)
-    best_n = index_m[part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]]
-    return (descriptors_nC * landmarks.descriptors_lC[best_n]).sum(dim=1), best_n
+    _, part_n = best_of_rows(cosine_nk)
+    return part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]
 
 
 def elsewhere(landmarks: Landmarks, index_m: torch.Tensor, apart_m: float) -> torch.Tensor:

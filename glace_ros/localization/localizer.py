@@ -26,7 +26,7 @@ from glace_ros.localization.pose_estimate import HeadPoints, Hypothesis, PoseEst
 from glace_ros.localization.pose_finder import PoseFinder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -194,8 +194,10 @@ class Localizer:
         """
         encoder, config = self.scene_map.global_encoder, self.config.places
         heads = [_Attempt(of_head) for of_head in regression.by_head()]
-        features, descriptor_G = regression.features, regression.descriptor_G
-        if config is None or encoder is None or descriptor_G is None:
+        if config is None or encoder is None:
+            return heads
+        features, descriptor_G = regression.features, regression.global_descriptor()
+        if descriptor_G is None:
             return heads
         if len(heads) > 1 and (place_3 := certain_place(descriptor_G, encoder, config)) is not None:
             first = heads.pop(self.scene_map.head_of(place_3))
@@ -205,7 +207,9 @@ class Localizer:
 
     def _attempt_at(self, place: PlaceCandidate, regression: Regression) -> _Attempt:
         head = self.scene_map.head_of(place.position_3)
-        there = self.regressed(regression.features, place.descriptor_G, regression.camera, head)
+        there = self.regressed(
+            regression.features, lambda: place.descriptor_G, regression.camera, head
+        )
         return _Attempt(there.seen_in(regression), place.similarity)
 
     def regress(
@@ -219,17 +223,22 @@ class Localizer:
             self._encoder, image_rgb_hwc, camera,
             self.scene_map.metadata.short_side_px, self.config.points,
         )  # fmt: skip
-        encoder, descriptor_G = self.scene_map.global_encoder, None
-        if self._r2former:
-            descriptor_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
-        if isinstance(encoder, VladEncoder):
-            descriptor_G = encoder.encode(features)
-        elif encoder and descriptor_G is not None:
-            descriptor_G = encoder.nearest(descriptor_G)
+
+        @functools.cache
+        def global_descriptor() -> torch.Tensor | None:
+            encoder, descriptor_G = self.scene_map.global_encoder, None
+            if self._r2former:
+                descriptor_G = self._r2former.encode(camera.undistort(image_rgb_hwc))
+            if isinstance(encoder, VladEncoder):
+                return encoder.encode(features)
+            if encoder and descriptor_G is not None:
+                return encoder.nearest(descriptor_G)
+            return descriptor_G
+
         metadata = self.scene_map.metadata
         regression = self.regressed(
-            features, descriptor_G, metadata.true_pinhole(working_camera)
-        )  # fmt: skip
+            features, global_descriptor, metadata.true_pinhole(working_camera)
+        )
         readout_s = metadata.readout_of(working_camera)
 
         @functools.cache
@@ -241,14 +250,14 @@ class Localizer:
     def regressed(
         self,
         features: LocalFeatures,
-        descriptor_G: torch.Tensor | None,
+        global_descriptor: Callable[[], torch.Tensor | None],
         camera: Camera,
         head: int | None = None,
     ) -> Regression:
         """What the map, or one head of it, predicts of these local features.
 
         features: of a pinhole's image.
-        descriptor_G: the image's global descriptor; None where the map has none.
+        global_descriptor: of the image; None where the map has none.
         camera: that pinhole.
         head: None = all of them.
         """
@@ -256,11 +265,11 @@ class Localizer:
         def predict(index: int, which: slice) -> NDArray[np.float64]:
             descriptors_nC = features.descriptors_nC[which]
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
-                points_n3 = self.scene_map.points(descriptors_nC, descriptor_G, index)[0]
+                points_n3 = self.scene_map.points(descriptors_nC, global_descriptor(), index)[0]
             return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]
-        return Regression(features, HeadPoints(predict, heads), camera, descriptor_G)
+        return Regression(features, HeadPoints(predict, heads), camera, global_descriptor)
 
 
 def _best(hypotheses: list[Hypothesis]) -> Hypothesis:

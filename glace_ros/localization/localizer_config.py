@@ -43,6 +43,8 @@ class LandmarkRefinementConfig:
     """How many of the image's local features, best first, are matched in each round."""
     wide_px: float = 80.0
     """In place of the first radius where that finds too few."""
+    begins_near: bool = False
+    """The pose to begin with is right to some pixels: there is neither RANSAC nor a wider ring."""
     min_cosine: float = 0.7
     """Of descriptors that are matched."""
     inlier_px: float = 3.0

@@ -65,7 +65,7 @@ class Regression(NamedTuple):
     features: n local features of the encoded image.
     points_hn3: by each head (n, 3), metres from the map's origin.
     camera: the pinhole in whose pixels the features are.
-    descriptor_G: the image's global descriptor; None where the map has none.
+    global_descriptor: of the image, asked once it is needed; None where the map has none.
     grey_hw: the encoded image; None: templates are not looked for in it.
     shutter: how its rows were exposed, asked once it is needed; None: at once, as far as is known.
     """
@@ -73,7 +73,7 @@ class Regression(NamedTuple):
     features: LocalFeatures
     points_hn3: HeadPoints | Sequence[NDArray[np.float64]]
     camera: Camera
-    descriptor_G: torch.Tensor | None = None
+    global_descriptor: Callable[[], torch.Tensor | None] = lambda: None
     grey_hw: NDArray[np.uint8] | None = None
     shutter: Callable[[], Shutter | None] = lambda: None
 

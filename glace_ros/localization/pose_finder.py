@@ -95,10 +95,10 @@ class PoseFinder:
         coarse = solve_pose(*matched, regression.camera, solver)
         if coarse is None or coarse.inliers < config.first_matches:
             return None
-        # right to some pixels already
         nearest = replace(
-            refinement, radii_px=refinement.radii_px[-1:], patches=refinement.patches[-1:]
-        )
+            refinement, radii_px=refinement.radii_px[-1:], patches=refinement.patches[-1:],
+            begins_near=True,
+        )  # fmt: skip
         found = self._judged(
             coarse, *matched, regression, camera, start, replace(self._config, refinement=nearest)
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from glace_ros.localization.pose_solver import PoseSolverConfig
 
 _ITERATIONS = 10
-_STILL = 1e-5
+_STILL = 1e-4
 """Metres and radians, by less than which a pose that has arrived moves."""
 _LEAST_DEPTH_M = 0.05
 

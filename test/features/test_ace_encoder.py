@@ -232,7 +232,7 @@ def test_a_map_of_cells_is_built_saved_and_localizes(tmp_path, weights_path):
     assert result.points == 48
     # the same features meet the same network, as they are
     regression = localizer.regress(picture(48, 64, 3), camera)
-    code_nG = regression.descriptor_G.expand(48, -1)
+    code_nG = regression.global_descriptor().expand(48, -1)
     expected_n3 = scene_map.heads[0](
         torch.cat([code_nG, regression.features.descriptors_nC], dim=1)
     )

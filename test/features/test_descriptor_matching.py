@@ -6,18 +6,38 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.features.descriptor_matching import best_of_rows, mutual_matches
+from glace_ros.features.descriptor_matching import best_of_rows, entries_above, mutual_matches
+
+KINDS = st.sampled_from([torch.float32, torch.bfloat16])
 
 
-@given(st.integers(0, 40), st.integers(1, 40), st.integers(0, 2**31), st.booleans())
-@settings(max_examples=60)
-def test_best_of_rows_is_that_of_a_search_by_hand(rows, columns, seed, contiguous):
-    cosine_nm = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns))).float()
+@given(st.integers(0, 40), st.integers(1, 40), st.integers(0, 2**31), st.booleans(), KINDS)
+@settings(max_examples=100)
+def test_best_of_rows_is_that_of_a_search_by_hand(rows, columns, seed, contiguous, kind):
+    """Of negative cosines, too."""
+    cosine_nm = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns))).to(kind)
     given_nm = cosine_nm if contiguous else cosine_nm.T.contiguous().T
     best_n, index_n = best_of_rows(given_nm)
     for row, values_m in enumerate(cosine_nm.tolist()):
         assert float(best_n[row]) == max(values_m)
         assert int(index_n[row]) == values_m.index(max(values_m))
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 2**31), st.floats(0.0, 1.0), KINDS)
+@settings(max_examples=100)
+def test_entries_above_are_those_of_a_search_by_hand(rows, columns, seed, least, kind):
+    cosine_nm = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (rows, columns)))
+    cosine_nm = cosine_nm.to(kind)
+    numbers = sorted(cosine_nm.abs().flatten().tolist())
+    for bound in (least, *numbers[::100]):  # a cosine is not larger than itself
+        found = [each.tolist() for each in entries_above(cosine_nm, bound)]
+        above = [
+            (row, column)
+            for row, values_m in enumerate(cosine_nm.tolist())
+            for column, value in enumerate(values_m)
+            if value > bound
+        ]
+        assert list(zip(*found, strict=True)) == above
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31), st.integers(1, 5))

@@ -146,7 +146,7 @@ def test_every_image_has_one_code_in_mapping_and_localization(tmp_path, monkeypa
         centres_kG = loaded.global_encoder.centres_kG
         assert centres_kG.shape == (clusters, 4)
         expected_G = centres_kG[torch.cdist(expected_vG, centres_kG)[3].argmin()]
-    assert torch.equal(regression.descriptor_G, expected_G)
+    assert torch.equal(regression.global_descriptor(), expected_G)
     (expected_n3,) = loaded.points(regression.features.descriptors_nC, expected_G)
     assert np.array_equal(regression.points_n3(), expected_n3.numpy())
 

@@ -15,7 +15,7 @@ from glace_ros.localization.localizer_config import (
     LandmarkSearchConfig,
     LocalizerConfig,
 )
-from glace_ros.localization.pose_estimate import PoseEstimate, Regression
+from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
 from glace_ros.rejection import Rejection
@@ -65,18 +65,77 @@ class Scene:
         )
 
 
-def localized(
-    scene: Scene, landmarks: Landmarks, config=None, points_n3=None
-) -> PoseEstimate | Rejection:
-    """By a map whose head predicts these points, or nothing but noise."""
+def localizer_of(landmarks: Landmarks, config: LocalizerConfig | None = None) -> Localizer:
+    """With an untrained head, which the scene's regressions do not ask."""
     plain = tiny_map(
         local_encoder_hash=XFeatEncoder(torch.device("cpu")).weights_hash, max_rival=0.8
     )
     scene_map = SceneMap(plain.metadata, plain.heads, None, landmarks)
+    return Localizer(scene_map, config or LocalizerConfig(), "cpu")
+
+
+def localized(
+    scene: Scene, landmarks: Landmarks, config=None, points_n3=None
+) -> PoseEstimate | Rejection:
+    """By a map whose head predicts these points, or nothing but noise."""
     if points_n3 is None:
         points_n3 = scene.rng.uniform(-9, 9, (CORNERS, 3))
     regression = Regression(scene.features, [points_n3], WORKING)
-    return Localizer(scene_map, config or LocalizerConfig(), "cpu").solve(regression, CAMERA, 0.0)
+    return localizer_of(landmarks, config).solve(regression, CAMERA, 0.0)
+
+
+class AskedHead(Exception):
+    """A head was asked."""
+
+
+def without_head(scene: Scene) -> Regression:
+    """Of an image whose heads, and whose global descriptor, nobody may ask for."""
+
+    def asked(*_):
+        raise AskedHead
+
+    return Regression(scene.features, HeadPoints(asked, [0]), WORKING, asked)
+
+
+def test_what_looks_like_nothing_else_is_found_before_any_head_is_asked():
+    scene = Scene()
+    localizer = localizer_of(scene.landmarks())
+    found = localizer.solve(without_head(scene), CAMERA, 0.0)
+    assert found.map_from_camera.distance_m(TRUTH) < 0.02
+    assert found.landmarks > 120
+    assert found.landmark_verified
+    assert not found.ambiguous
+    assert localizer.found_without_head(without_head(scene), CAMERA, 0.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("moved_m", "count", "config"),
+    [
+        ([(30.0, 0.0, 0.0)], CORNERS, LandmarkSearchConfig()),  # may be of two places
+        ([], 50, LandmarkSearchConfig()),  # too few to verify a pose
+        ([], 20, LandmarkSearchConfig()),  # too few to begin with
+        ([], CORNERS, LandmarkSearchConfig(most_searched_first=CORNERS + 1999)),
+        ([], CORNERS, None),
+    ],
+    ids=["twins", "few landmarks", "fewer", "more than are searched", "no search"],
+)
+def test_a_head_is_asked_where_landmarks_alone_do_not_tell(moved_m, count, config):
+    scene = Scene()
+    localizer = localizer_of(scene.landmarks(*moved_m, count=count), LocalizerConfig(search=config))
+    assert localizer.found_without_head(without_head(scene), CAMERA, 0.0) is None
+    with pytest.raises(AskedHead):
+        localizer.solve(without_head(scene), CAMERA, 0.0)
+
+
+def test_a_blurred_image_is_found_by_all_of_its_features():
+    """Of the best few match, but not so many that they verify a pose."""
+    scene = Scene()
+    few = LandmarkSearchConfig(first_features=50)
+    nearest = LandmarkRefinementConfig(patches=(50, 50))
+    config = LocalizerConfig(search=few, refinement=nearest)
+    found = localizer_of(scene.landmarks(), config).solve(without_head(scene), CAMERA, 0.0)
+    assert found.map_from_camera.distance_m(TRUTH) < 0.02
+    assert found.landmarks > 120
 
 
 @pytest.mark.parametrize("beside_deg", [0.0, 70.0])

@@ -525,7 +525,7 @@ def test_of_two_rooms_that_look_alike_the_one_with_more_landmarks_is_taken(weigh
     localizer.scene_map.points = lambda descriptors_nC, descriptor_G, head=None: torch.from_numpy(
         here_n3 + (0.0 if descriptor_G @ right_G > descriptor_G @ wrong_G else apart_3)
     )[None]
-    wrong = regression._replace(points_hn3=[here_n3 + apart_3], descriptor_G=own_G)
+    wrong = regression._replace(points_hn3=[here_n3 + apart_3], global_descriptor=lambda: own_G)
     localizer.regress = lambda image, camera, motion=None: wrong
     found = localizer.localize(IMAGE, CAMERA)
     distance_m = found.map_from_camera.distance_m(TRUTH)

@@ -32,7 +32,11 @@ from glace_ros.features.xfeat_encoder import XFeatEncoder
 from glace_ros.geometry.pose import Pose
 from glace_ros.localization.acceptance import AcceptanceConfig
 from glace_ros.localization.localizer import Localizer
-from glace_ros.localization.localizer_config import LandmarkRefinementConfig, LocalizerConfig
+from glace_ros.localization.localizer_config import (
+    LandmarkRefinementConfig,
+    LandmarkSearchConfig,
+    LocalizerConfig,
+)
 from glace_ros.mapping.camera_groups import camera_groups
 from glace_ros.mapping.map_builder import MapBuilder
 from glace_ros.mapping.presets import preset
@@ -111,7 +115,10 @@ class TwoRooms:
         landmarks = self.landmarks() if verifying_inliers else None
         return Localizer(
             SceneMap(metadata, heads, None, landmarks),
-            LocalizerConfig(acceptance=acceptance, refinement=refinement), "cpu",
+            LocalizerConfig(
+                acceptance=acceptance, refinement=refinement,
+                search=LandmarkSearchConfig(most_searched_first=0),  # the heads are asked
+            ), "cpu",
         )  # fmt: skip
 
     def landmarks(self) -> Landmarks:
@@ -146,7 +153,9 @@ class TwoRooms:
         rng = np.random.default_rng(1)
         seen = seen_points(self.points[room], self.codes[room], truth, rng, pixel_noise=0.2)
         descriptor_G = OWN_CODE if localizer.scene_map.global_encoder else None
-        return localizer.solve(localizer.regressed(seen, descriptor_G, CAMERA), CAMERA, 0.0), truth
+        return localizer.solve(
+            localizer.regressed(seen, lambda: descriptor_G, CAMERA), CAMERA, 0.0
+        ), truth
 
 
 @pytest.fixture(scope="module")
