@@ -215,6 +215,7 @@ def _of_trainer(trainer: MapTrainerConfig) -> dict[str, Any]:
         "trainer.iterations": trainer.iterations,
         "trainer.open_end.warm_up_steps": trainer.open_end.warm_up_steps,
         "trainer.open_end.first_look": trainer.open_end.first_look,
+        "trainer.open_end.second_look": trainer.open_end.second_look,
         "trainer.open_end.look_growth": trainer.open_end.look_growth,
         "trainer.open_end.cool_down": trainer.open_end.cool_down,
         "loss.tau_max_px": trainer.loss.tau_max_px,

@@ -263,9 +263,10 @@ class Localizer:
         """
 
         def predict(index: int, which: slice) -> NDArray[np.float64]:
-            descriptors_nC = features.descriptors_nC[which]
+            # not below: what is asked for the first time would be worked out in bfloat16
+            descriptors_nC, descriptor_G = features.descriptors_nC[which], global_descriptor()
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
-                points_n3 = self.scene_map.points(descriptors_nC, global_descriptor(), index)[0]
+                points_n3 = self.scene_map.points(descriptors_nC, descriptor_G, index)[0]
             return np.asarray(points_n3.cpu().numpy().astype(np.float64))
 
         heads = range(len(self.scene_map.heads)) if head is None else [head]

@@ -647,3 +647,17 @@ def test_wrong_places_show_what_a_wrong_pose_finds(weights_hash):
     assert elsewhere("there", other_heads=2).ratios[1] == pytest.approx(0.6, abs=0.05)
     # where the head knows better than the code, the pose is right and says nothing
     assert len(elsewhere("here").ratios) == 1
+
+
+def test_a_global_descriptor_that_a_head_asks_for_is_of_full_precision(weights_hash):
+    """The head computes in half of it where the processor is faster so."""
+    localizer = localizer_of(weights_hash)
+    localizer._half = True
+    asked = []
+
+    def global_descriptor() -> None:
+        asked.append(torch.is_autocast_enabled("cpu"))
+
+    features = localizer.regress(IMAGE, CAMERA).features
+    assert len(localizer.regressed(features, global_descriptor, CAMERA).points_n3()) > 0
+    assert asked == [False]

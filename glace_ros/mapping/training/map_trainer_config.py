@@ -14,10 +14,12 @@ class OpenEndConfig:
     warm_up_steps: int = 250
     """Until the learning rate is at its peak."""
     first_look: int = 250
-    """When validation is looked at first."""
+    """When validation is looked at first: often no image of it needs the head."""
+    second_look: int = 600
+    """When it is looked at again: before, what it gains is within what chance gives."""
     look_growth: float = 1.5
-    """At how many times the steps so far it is looked at again: looks stay few, and what is trained
-    in vain is a third."""
+    """At how many times the steps so far it is looked at after that: looks stay few, and what is
+    trained in vain is a third."""
     cool_down: float = 0.5
     """In how many times the steps so far the rate goes to nothing then."""
 

@@ -84,7 +84,9 @@ class OpenEnd:
             ends = elapsed_s * (1.0 + self.config.cool_down) > self.seconds
             if not ends and step >= self.next_look:
                 ends = not self.still_gains()
-                self.next_look = math.ceil(self.config.look_growth * step)
+                self.next_look = max(
+                    self.config.second_look, math.ceil(self.config.look_growth * step)
+                )
             if not ends:
                 return self.warm_up * min(1.0, step / self.config.warm_up_steps)
             self.cooling_from, self.cooling_at_s = step, elapsed_s

@@ -123,18 +123,18 @@ def gains_until(looks: int, asked: list[int], trainer: MapTrainer):
 
 
 def test_training_ends_when_validation_no_longer_gains(world):
-    """Looks at 10, 15, 23, 35: the last one finds nothing more, and half as many steps follow."""
-    steps = OpenEndConfig(warm_up_steps=5, first_look=10)
+    """Looks at 10, 20, 30, 45: the last one finds nothing more, and half as many steps follow."""
+    steps = OpenEndConfig(warm_up_steps=5, first_look=10, second_look=20)
     trainer, asked, rates = world.trainer(open_end=steps), [], []
     step = trainer._optimizer.step
     trainer._optimizer.step = lambda rate: (step(rate), rates.append(rate))[0]
     trainer.train(3600.0, still_gains=gains_until(3, asked, trainer))
-    assert asked == [10, 15, 23, 35]
-    assert trainer.step == 53
+    assert asked == [10, 20, 30, 45]
+    assert trainer.step == 68
     assert trainer.done == 1.0
     peak = trainer.config.learning_rate
-    assert rates[5:35] == pytest.approx([peak] * 30)
-    assert np.all(np.diff(rates[35:]) < 0)
+    assert rates[5:45] == pytest.approx([peak] * 40)
+    assert np.all(np.diff(rates[45:]) < 0)
     assert rates[-1] < 0.05 * peak
 
 
@@ -161,7 +161,7 @@ def test_progress_of_an_open_end_is_of_what_it_takes_at_least():
 
 def test_an_interrupted_training_with_an_open_end_goes_on_to_the_same_end(world, tmp_path):
     """Also while it cools down; a look that was taken is not taken again."""
-    steps = OpenEndConfig(warm_up_steps=5, first_look=30)
+    steps = OpenEndConfig(warm_up_steps=5, first_look=30, second_look=45)
     whole, asked = world.trainer(open_end=steps), []
     whole.train(3600.0, still_gains=gains_until(1, asked, whole))
     assert (asked, whole.step) == ([30, 45], 68)
