@@ -25,7 +25,7 @@ def test_a_build_ends_when_the_images_held_out_gain_nothing_more(tmp_path, capfd
     """60 minutes are asked for."""
     metrics = built(tmp_path, images=60, minutes="60", holdout="0.2")
     looks = metrics["training_looks"]
-    assert looks[0]["steps"] == 400
+    assert looks[0]["steps"] == 250
     assert all(look["images"] >= 8 for look in looks)
     # the last look found no more than the one before it, or all; then half as many steps
     last, before = looks[-1], looks[-2] if len(looks) > 1 else looks[-1]
