@@ -1,7 +1,8 @@
 """Landmark search: what an image shows of all landmarks of the map, wherever the head puts it.
 
-A second way to a first pose, for images in which the head does not know its way: blurred ones, and
-views from beside the mapped way.
+The first way to a pose in a map that is not too large, by the image's best features; and the last,
+by all of them, where the head does not know its way either: in blurred images, and views from
+beside the mapped way.
 """
 
 from __future__ import annotations
