@@ -104,6 +104,8 @@ class LandmarkSearchConfig:
     """Of the image, the best, that are looked for before a head is asked."""
     first_matches: int = 30
     """So many of these agree, or the heads are asked."""
+    first_landmarks: int = 80
+    """With fewer, as of a view from beside, they are looked for in a wider ring, too."""
     most_searched_first: int = 40_000
     """Landmarks; among more a search takes longer than asking a head."""
     verifying_matches: int = 60

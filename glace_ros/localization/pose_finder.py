@@ -99,12 +99,18 @@ class PoseFinder:
             refinement, radii_px=refinement.radii_px[-1:], patches=refinement.patches[-1:],
             begins_near=True,
         )  # fmt: skip
-        found = self._judged(
-            coarse, *matched, regression, camera, start, replace(self._config, refinement=nearest)
-        )
-        if isinstance(found, PoseEstimate) and found.landmark_verified:
-            return found
-        return self.search(regression, camera, start)  # blurred: all features count
+        verified: list[PoseEstimate] = []
+        for each in (nearest, refinement):
+            found = self._judged(
+                coarse, *matched, regression, camera, start, replace(self._config, refinement=each)
+            )
+            if isinstance(found, PoseEstimate) and found.landmark_verified:
+                verified.append(found)
+                if found.landmarks >= config.first_landmarks:
+                    break
+        if not verified:
+            return self.search(regression, camera, start)  # blurred: all features count
+        return min(verified, key=lambda each: float(np.trace(each.covariance_66[:3, :3])))
 
     def search(
         self,

@@ -1,5 +1,7 @@
 """Where the head is lost, all landmarks are looked through; what they show twice stays in doubt."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -125,6 +127,39 @@ def test_a_head_is_asked_where_landmarks_alone_do_not_tell(moved_m, count, confi
     assert localizer.found_without_head(without_head(scene), CAMERA, 0.0) is None
     with pytest.raises(AskedHead):
         localizer.solve(without_head(scene), CAMERA, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("landmarks_and_sigmas", "expected", "refined"),
+    [
+        ([(80, 0.03), (150, 0.01)], 0.03, 1),  # many: that is enough
+        ([(79, 0.03), (65, 0.01)], 0.01, 2),  # few: the surest of both
+        ([(79, 0.01), (65, 0.03)], 0.01, 2),
+        ([(79, 0.01), (59, 0.001)], 0.01, 2),  # which nothing verifies
+        ([(59, 0.001), (65, 0.03)], 0.03, 2),
+    ],
+)
+def test_few_landmarks_are_looked_for_farther_off_too(
+    monkeypatch, landmarks_and_sigmas, expected, refined
+):
+    """As of a view from beside the mapped way, where the first pose is off at the image's edge."""
+    scene = Scene()
+    localizer = localizer_of(scene.landmarks())
+    whole = localizer.solve(without_head(scene), CAMERA, 0.0)
+    radii = []
+
+    def judged(*arguments) -> PoseEstimate:
+        landmarks, sigma_m = landmarks_and_sigmas[len(radii)]
+        radii.append(arguments[-1].refinement.radii_px)
+        return replace(
+            whole, landmarks=landmarks, landmark_verified=landmarks >= 60,
+            covariance_66=sigma_m**2 * np.eye(6),
+        )  # fmt: skip
+
+    monkeypatch.setattr(localizer._finder, "_judged", judged)
+    found = localizer.solve(without_head(scene), CAMERA, 0.0)
+    assert found.covariance_66[0, 0] == pytest.approx(expected**2)
+    assert radii == [(12.0,), (48.0, 12.0)][:refined]
 
 
 def test_a_blurred_image_is_found_by_all_of_its_features():
