@@ -139,8 +139,7 @@ class Localizer:
         """The pose by landmarks that look like others nowhere else; None where it takes a head to
         find one. Arguments as of `solve`.
         """
-        found = self._finder.search_first(regression, camera, start)
-        return found if found and not self._finder.has_twin(found) else None
+        return self._finder.search_first(regression, camera, start)
 
     def decide(self, hypotheses: list[Hypothesis], start: float) -> PoseEstimate | Rejection:
         """The pose of an image, by what it gave in each place.

@@ -106,6 +106,10 @@ class LandmarkSearchConfig:
     """So many of these agree, or the heads are asked."""
     first_landmarks: int = 80
     """With fewer, as of a view from beside, they are looked for in a wider ring, too."""
+    first_twins: float = 0.1
+    """Ratio of them that look like others elsewhere, up to which no other place is thought of: of
+    right poses of the office 0.09 at most, in rooms that look alike 0.45 in the median
+    (docs/experiments/2026-11-30-landmarks-first.md, 2026-11-29-seen-landmarks.md)."""
     most_searched_first: int = 40_000
     """Landmarks; among more a search takes longer than asking a head."""
     verifying_matches: int = 60

@@ -117,7 +117,8 @@ class PoseEstimate:
 
     map_from_camera: the pose, metres.
     covariance_66: metres and radians, axes as in pose_covariance.
-    inliers, points: of the predicted points those that agree, and all.
+    inliers, points: of the points that the pose was first solved from, predicted by a head or of
+    landmarks that were looked for everywhere, those that agree, and all.
     reprojection_px: px, median over what the pose was solved from.
     seconds: s, spent in the localizer.
     pixels_m2: the inliers in the *given* image's undistorted pixels.
@@ -154,7 +155,7 @@ class PoseEstimate:
 
     @property
     def inlier_ratio(self) -> float:
-        """Ratio of the predicted points that agree with the pose."""
+        """Ratio of the points, predicted or of landmarks, that agree with the pose."""
         return self.inliers / self.points
 
 

@@ -80,11 +80,12 @@ class PoseFinder:
         self, regression: Regression, camera: Camera, start: float
     ) -> PoseEstimate | None:
         """The pose by the landmarks that the image's best features look most like, before any head
-        is asked; None where landmarks do not verify it. Arguments as of `find`.
+        is asked; None where landmarks do not verify it, or look like others elsewhere. Arguments
+        as of `find`.
         """
         config, refinement = self._config.search, self._config.refinement
         landmarks = self._scene_map.landmarks
-        if landmarks is None or config is None or refinement is None:
+        if landmarks is None or config is None or refinement is None or self._twins is None:
             return None
         if len(landmarks) > config.most_searched_first:
             return None
@@ -108,9 +109,14 @@ class PoseFinder:
                 verified.append(found)
                 if found.landmarks >= config.first_landmarks:
                     break
-        if not verified:
-            return self.search(regression, camera, start)  # blurred: all features count
-        return min(verified, key=lambda each: float(np.trace(each.covariance_66[:3, :3])))
+        best = min(
+            verified, key=lambda each: float(np.trace(each.covariance_66[:3, :3])), default=None
+        )
+        if best is None:
+            best = self.search(regression, camera, start)  # blurred: all features count
+        if best is None or best.landmark_index_m is None:
+            return None
+        return best if self._twins.ratio(best.landmark_index_m) <= config.first_twins else None
 
     def search(
         self,

@@ -162,6 +162,21 @@ def test_few_landmarks_are_looked_for_farther_off_too(
     assert radii == [(12.0,), (48.0, 12.0)][:refined]
 
 
+@pytest.mark.parametrize(("twins", "is_found"), [(6, True), (24, False)])
+def test_few_landmarks_that_look_like_others_elsewhere_do_not_matter(twins, is_found):
+    """Of 150: up to a tenth."""
+    scene = Scene()
+    own = scene.landmarks()
+    every = CORNERS // twins
+    landmarks = Landmarks(
+        torch.cat([own.points_l3, own.points_l3[:CORNERS:every] + torch.tensor([30.0, 0.0, 0.0])]),
+        torch.cat([own.descriptors_lC, own.descriptors_lC[:CORNERS:every]]),
+        torch.cat([own.directions_l3, own.directions_l3[:CORNERS:every]]),
+    )
+    found = localizer_of(landmarks).found_without_head(without_head(scene), CAMERA, 0.0)
+    assert (found is not None) == is_found
+
+
 def test_a_blurred_image_is_found_by_all_of_its_features():
     """Of the best few match, but not so many that they verify a pose."""
     scene = Scene()
