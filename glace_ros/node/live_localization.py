@@ -228,8 +228,9 @@ class LiveLocalization:
         inputs = input_values(self._cameras, self._worker.dropped)
         published = self._parameters.tf_broadcast and self._map_from_odom() is not None
         self._reports.diagnostics(
-            report, self._run.counts, self._map, problem, inputs, now_ns, tf_published=published
-        )
+            report, self._run.counts, self._map, problem, inputs, now_ns,
+            received=self._received() > 0, tf_published=published,
+        )  # fmt: skip
         self._reports.say_what_is_missing(report, problem, self._cameras)
 
     # In the thread that localizes

@@ -371,14 +371,15 @@ def test_compressed_images_are_found(live):
 def test_silence_is_said_by_topic(robot, start):
     node = start("--image-topic", "/nope", autostart="true", wait=False)
     node.wait_for("Nothing is published on /nope or /nope/compressed", 150.0)
-    input_task = wait_until(
-        lambda: (
-            robot.diagnostics
-            and next(t for t in robot.diagnostics[-1].status if t.name.endswith(": input"))
-        )
+    tasks = wait_until(
+        lambda: [
+            task
+            for diagnostics in robot.diagnostics
+            for task in diagnostics.status
+            if task.name.endswith(": input") and "/nope" in task.message
+        ]
     )
-    assert "/nope" in input_task.message
-    assert input_task.level == b"\x01"
+    assert tasks[0].level == b"\x01"
     assert robot.transition(Transition.TRANSITION_ACTIVE_SHUTDOWN)
     assert robot.state() == "finalized"
     assert node.interrupt() == 0

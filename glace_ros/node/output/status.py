@@ -88,9 +88,14 @@ def places_message(report: RunReport, frame_id: str) -> PoseArray:
 
 
 def run_tasks(
-    report: RunReport, counts: Mapping[str, int], input_problem: str | None
+    report: RunReport, counts: Mapping[str, int], input_problem: str | None, *, received: bool
 ) -> dict[str, DiagnosticStatus]:
-    """The tasks localization, input, inference and tf. counts: images by what became of them."""
+    """The tasks localization, input, inference and tf.
+
+    counts: images by what became of them.
+    input_problem: what keeps images from coming.
+    received: whether one has come.
+    """
     rejected = RejectionCode.NONE if report.accepted else report.rejection_code
     reason = report.rejection_reason
 
@@ -117,7 +122,11 @@ def run_tasks(
     }
     return {
         "localization": localization,
-        "input": _problem_task(input_problem or problem("input"), "Images come", {}),
+        "input": _problem_task(
+            input_problem or problem("input"),
+            "Images come" if received else "No image has come yet",
+            {},
+        ),
         "inference": _problem_task(
             problem("inference"),
             "Runs",

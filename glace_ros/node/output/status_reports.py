@@ -73,6 +73,7 @@ class LiveReports:
         input_values: Sequence[KeyValue],
         now_ns: int,
         *,
+        received: bool,
         tf_published: bool,
     ) -> None:
         """Publishes /diagnostics.
@@ -83,9 +84,10 @@ class LiveReports:
         input_problem: what keeps images from coming; None where they come.
         input_values: what has come.
         now_ns: on the node's clock.
+        received: whether an image has come.
         tf_published: whether there is a map->odom now.
         """
-        tasks = run_tasks(report, counts, input_problem)
+        tasks = run_tasks(report, counts, input_problem, received=received)
         tasks["input"].values += input_values
         tasks["tf"].values += frame_values(self._parameters, published=tf_published)
         tasks["map"] = task(loaded_map.map_id, {"made in frame": loaded_map.map_frame})

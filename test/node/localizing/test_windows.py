@@ -71,7 +71,7 @@ class Robot:
 
     def diagnosed(self):
         """The values of the task `localization`."""
-        task = run_tasks(self.run.report(101 * S), {}, None)["localization"]
+        task = run_tasks(self.run.report(101 * S), {}, None, received=True)["localization"]
         return {value.key: value.value for value in task.values}
 
 

@@ -90,7 +90,7 @@ def test_a_status_says_all_that_is_known():
 )
 def test_the_level_of_each_state(state, level):
     report = RunReport(LocalizationState[state], 1.0, None, accepted=True)
-    tasks = run_tasks(report, {}, None)
+    tasks = run_tasks(report, {}, None, received=True)
     assert (tasks["localization"].level, tasks["localization"].message) == (level, state)
     assert {tasks[name].level for name in ("input", "inference", "tf")} == {OK}
 
@@ -112,13 +112,21 @@ def test_what_keeps_an_image_from_giving_a_fix_is_a_warning_of_its_task(code, ki
         LocalizationState.TRACKING, 1.0, None, rejection_code=RejectionCode[code],
         rejection_reason="Why.",
     )  # fmt: skip
-    tasks = run_tasks(rejected, {}, None)
+    tasks = run_tasks(rejected, {}, None, received=True)
     assert tasks["localization"].message == "TRACKING. Why."
     for name in ("input", "inference", "tf"):
         assert tasks[name].level == (WARN if name == task else OK)
         assert (tasks[name].message == "Why.") == (name == task)
-    silent = run_tasks(rejected, {}, "Nothing is published on /image.")["input"]
-    assert (silent.level, silent.message) == (WARN, "Nothing is published on /image.")
+    nothing = "Nothing is published on /image."
+    silent = run_tasks(rejected, {}, nothing, received=False)["input"]
+    assert (silent.level, silent.message) == (WARN, nothing)
+
+
+def test_images_come_once_one_has_come():
+    report = RunReport(LocalizationState.UNLOCALIZED, 1.0, None)
+    for received, message in ((False, "No image has come yet"), (True, "Images come")):
+        task = run_tasks(report, {}, None, received=received)["input"]
+        assert (task.level, task.message) == (OK, message)
 
 
 class Graph:
