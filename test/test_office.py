@@ -8,8 +8,10 @@ with bfloat16 rounds otherwise than one without; README.md has what five minutes
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
+import statistics
 
 import cv2
 import numpy as np
@@ -137,9 +139,12 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
     )  # fmt: skip
     # the node waits for odometry on both sides of an image: the bag's ends have none
     assert len(live.fixes) >= 0.8 * len(offline) > 10
-    for stamp_ns, map_from_base in live.fixes.items():
-        assert map_from_base.distance_m(offline[stamp_ns]) < 1e-3
-        assert map_from_base.angle_rad(offline[stamp_ns]) < 0.05 * 3.14159 / 180
+    off_m = {stamp: pose.distance_m(offline[stamp]) for stamp, pose in live.fixes.items()}
+    off_rad = {stamp: pose.angle_rad(offline[stamp]) for stamp, pose in live.fixes.items()}
+    # how the camera moved after an exposure counts where it is known once the image is encoded
+    assert statistics.median(off_m.values()) < 1e-5
+    assert max(off_m.values()) < 0.01
+    assert max(off_rad.values()) < math.radians(0.3)
 
 
 def test_readme_s_python_example_prints_the_pose(
