@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 
@@ -23,6 +25,19 @@ def best_of_rows(cosine_nm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if cosine_nm.dtype == torch.bfloat16 and negative_n.any():
         best_n[negative_n], index_n[negative_n] = cosine_nm[negative_n].max(dim=1)
     return best_n, index_n
+
+
+def best_in_parts(parts: Iterable[torch.Tensor], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `best_of_rows`, of all parts side by side, without all of them in memory at once.
+
+    parts: cosines (n, columns), the last one may be narrower; one at least.
+    """
+    best_nk, column_nk = (
+        torch.stack(of_parts, dim=1)
+        for of_parts in zip(*(best_of_rows(cosine_np) for cosine_np in parts), strict=True)
+    )
+    best_n, part_n = best_of_rows(best_nk)
+    return best_n, part_n * columns + column_nk.gather(1, part_n[:, None])[:, 0]
 
 
 def entries_above(cosine_nm: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from glace_ros.features.descriptor_matching import best_of_rows, entries_above
+from glace_ros.features.descriptor_matching import best_in_parts, entries_above
 from glace_ros.maps.landmarks import COARSE
 
 if TYPE_CHECKING:
@@ -61,15 +61,8 @@ def matched_landmarks(
 def _most_alike(descriptors_nC: torch.Tensor, coarse_mC: torch.Tensor) -> torch.Tensor:
     """Number (n,) of the one that looks most like each feature; of two alike to COARSE, either."""
     coarse_nC = descriptors_nC.to(coarse_mC.dtype)
-    cosine_nk, place_nk = (
-        torch.stack(of_parts, dim=1)
-        for of_parts in zip(
-            *(best_of_rows(coarse_nC @ part_pC.T) for part_pC in torch.split(coarse_mC, _AT_ONCE)),
-            strict=True,
-        )
-    )
-    _, part_n = best_of_rows(cosine_nk)
-    return part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]
+    parts = (coarse_nC @ part_pC.T for part_pC in torch.split(coarse_mC, _AT_ONCE))
+    return best_in_parts(parts, _AT_ONCE)[1]
 
 
 def elsewhere(landmarks: Landmarks, index_m: torch.Tensor, apart_m: float) -> torch.Tensor:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn import functional
 
-from glace_ros.features.descriptor_matching import best_of_rows
+from glace_ros.features.descriptor_matching import best_in_parts
 from glace_ros.localization.localizer_config import PlaceConfig
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def _votes(
             strict=True,
         )
     ]
-    best_n, points_n3 = _best(parts)
+    best_n, index_n = best_in_parts((cosine_np for cosine_np, _ in parts), _AT_ONCE)
+    points_n3 = landmarks.points_l3[index_n]
     runner_up_n = torch.stack(
         [
             cosine_np.masked_fill(torch.cdist(points_n3, points_p3) <= config.apart_m, -1.0).amax(1)
@@ -132,19 +133,3 @@ def _votes(
     vote_n = (best_n - runner_up_n) ** 2
     near_vn = torch.cdist(positions_v3, points_n3) < config.apart_m
     return (near_vn * vote_n).sum(dim=1) / (vote_n.sum() + len(vote_n) * _NO_VOTE**2)
-
-
-def _best(
-    parts: list[tuple[torch.Tensor, torch.Tensor]],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(cosine (n,), point (n, 3)) of the landmark that is most similar to each feature.
-
-    parts: of the landmarks, (cosines (n, p), points (p, 3)).
-    """
-    best_nk, place_nk = (
-        torch.stack(values, dim=1)
-        for values in zip(*(best_of_rows(cosine_np) for cosine_np, _ in parts), strict=True)
-    )
-    best_n, part_n = best_nk.max(dim=1)
-    index_n = part_n * _AT_ONCE + place_nk.gather(1, part_n[:, None])[:, 0]
-    return best_n, torch.cat([points_p3 for _, points_p3 in parts])[index_n]

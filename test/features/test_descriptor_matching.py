@@ -6,7 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glace_ros.features.descriptor_matching import best_of_rows, entries_above, mutual_matches
+from glace_ros.features.descriptor_matching import (
+    best_in_parts,
+    best_of_rows,
+    entries_above,
+    mutual_matches,
+)
 
 KINDS = st.sampled_from([torch.float32, torch.bfloat16])
 
@@ -21,6 +26,15 @@ def test_best_of_rows_is_that_of_a_search_by_hand(rows, columns, seed, contiguou
     for row, values_m in enumerate(cosine_nm.tolist()):
         assert float(best_n[row]) == max(values_m)
         assert int(index_n[row]) == values_m.index(max(values_m))
+
+
+@given(st.integers(0, 20), st.integers(1, 40), st.integers(1, 15), st.integers(0, 2**31), KINDS)
+@settings(max_examples=60)
+def test_the_best_in_parts_is_that_of_all_side_by_side(rows, columns, width, seed, kind):
+    cosine_nm = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns))).to(kind)
+    found = best_in_parts(iter(torch.split(cosine_nm, width, dim=1)), width)
+    for of_parts, of_all in zip(found, best_of_rows(cosine_nm), strict=True):
+        assert torch.equal(of_parts, of_all)
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 2**31), st.floats(0.0, 1.0), KINDS)
