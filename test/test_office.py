@@ -8,16 +8,15 @@ with bfloat16 rounds otherwise than one without; README.md has what five minutes
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
-import statistics
 
 import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
+from support.bag_writing import bag_writer
 from support.readme import run_example
 
 from glace_ros.commands.build_map import main as build_map
@@ -127,7 +126,7 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
         offline[int(whole) * 10**9 + int(fraction)] = Pose.from_quaternion(values[:3], values[3:])
     images = "/camera/image_raw/compressed"
     live = play_to_localizer(
-        shared_data / "query",
+        with_late_images(shared_data / "query", images, 10**8, tmp_path / "late"),
         [images, "/camera/camera_info", "/tf", "/tf_static", "/odom"],
         images,
         {
@@ -139,12 +138,22 @@ def test_the_live_node_publishes_what_evaluate_computes(office_map, shared_data,
     )  # fmt: skip
     # the node waits for odometry on both sides of an image: the bag's ends have none
     assert len(live.fixes) >= 0.8 * len(offline) > 10
-    off_m = {stamp: pose.distance_m(offline[stamp]) for stamp, pose in live.fixes.items()}
-    off_rad = {stamp: pose.angle_rad(offline[stamp]) for stamp, pose in live.fixes.items()}
-    # how the camera moved after an exposure counts where it is known once the image is encoded
-    assert statistics.median(off_m.values()) < 1e-5
-    assert max(off_m.values()) < 0.01
-    assert max(off_rad.values()) < math.radians(0.3)
+    for stamp_ns, map_from_base in live.fixes.items():
+        assert map_from_base.distance_m(offline[stamp_ns]) < 1e-3
+        assert map_from_base.angle_rad(offline[stamp_ns]) < 0.05 * 3.14159 / 180
+
+
+def with_late_images(bag, topic, late_ns, output):
+    """The bag, of which images come later than they did: odometry of after each exposure is there,
+    however soon the node asks for it.
+    """
+    types = get_typestore(Stores.LATEST)
+    with AnyReader([bag], default_typestore=types) as reader, bag_writer(output) as writer:
+        for connection, received_ns, content in reader.messages():
+            late = late_ns if connection.topic == topic else 0
+            message = reader.deserialize(content, connection.msgtype)
+            writer.write(connection.topic, message, received_ns + late)
+    return output
 
 
 def test_readme_s_python_example_prints_the_pose(
