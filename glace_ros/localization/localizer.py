@@ -84,6 +84,17 @@ class Localizer:
             )
         self._finder = PoseFinder(self.scene_map, self.config)
 
+    def warm_up(self, camera: Camera) -> None:
+        """Makes ready what the first image would have to wait for: the kernels of all sizes that
+        most images need.
+
+        camera: of the images to come.
+        """
+        blank_hwc = np.zeros((camera.height_px, camera.width_px, 3), np.uint8)
+        regression = self.regress(blank_hwc, camera)
+        self.found_without_head(regression, camera, time.perf_counter())
+        regression.points_n3(self.config.first_points)
+
     def localize(
         self, image_rgb_hwc: NDArray[np.uint8], camera: Camera, motion: MotionSource = unknown
     ) -> PoseEstimate | Rejection:
@@ -111,17 +122,24 @@ class Localizer:
 
     def hypotheses(self, regression: Regression, camera: Camera, start: float) -> list[Hypothesis]:
         """What becomes of the image in each place that it is tried in. Arguments as of `solve`."""
-        if found := self.found_without_head(regression, camera, start):
-            return [Hypothesis(found, regression)]
+        first = self._finder.search_first(regression, camera, start)
+        if first.estimate and first.unmistakable:
+            return [Hypothesis(first.estimate, regression)]
         results: list[Hypothesis] = []
         for attempt in self._attempts(regression):
-            result = self._finder.find(attempt.regression, camera, start)
+            result = self._finder.find(
+                attempt.regression, camera, start,
+                # what landmarks do not know is mostly unknown to the head's best points, too
+                best_first=first.estimate is not None or not first.made,
+            )  # fmt: skip
             results.append(Hypothesis(result, attempt.regression, attempt.similarity))
             if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:
                 break
         best, searched = _best(results), None
         if not any(_is_verified(each.result) for each in results):
-            searched = self._finder.search(regression, camera, start)
+            searched = first.estimate
+            if not first.exhausted:
+                searched = self._finder.search(regression, camera, start)
             if searched:
                 best = Hypothesis(searched, regression)
                 results.append(best)
@@ -139,7 +157,8 @@ class Localizer:
         """The pose by landmarks that look like others nowhere else; None where it takes a head to
         find one. Arguments as of `solve`.
         """
-        return self._finder.search_first(regression, camera, start)
+        first = self._finder.search_first(regression, camera, start)
+        return first.estimate if first.unmistakable else None
 
     def decide(self, hypotheses: list[Hypothesis], start: float) -> PoseEstimate | Rejection:
         """The pose of an image, by what it gave in each place.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,21 @@ if TYPE_CHECKING:
     from glace_ros.maps.scene_map import SceneMap
 
 
+class FirstSearch(NamedTuple):
+    """What landmarks say of an image before any head is asked.
+
+    estimate: that they verify; None: there is none.
+    unmistakable: few of its landmarks look like others elsewhere.
+    made: the map is small enough to be searched.
+    exhausted: all of the image's features were looked for, not the best alone.
+    """
+
+    estimate: PoseEstimate | None = None
+    unmistakable: bool = False
+    made: bool = False
+    exhausted: bool = False
+
+
 class PoseFinder:
     """Solves poses of a map's points, makes them exact by its landmarks, and doubts them.
 
@@ -52,16 +67,18 @@ class PoseFinder:
             self._twins = LandmarkTwins(scene_map.landmarks, config.search)
 
     def find(
-        self, regression: Regression, camera: Camera, start: float
+        self, regression: Regression, camera: Camera, start: float, *, best_first: bool = True
     ) -> PoseEstimate | Rejection:
         """The pose by the first head of what the map predicts.
 
         regression: of the encoded image.
         camera: of the image as it was given.
         start: perf_counter() from which the result's seconds count.
+        best_first: whether the best features are tried alone before all of them, which is quicker
+            where landmarks verify the pose.
         """
         solver, pixels_n2 = self._solver_config(), regression.pixels_n2
-        if self._scene_map.landmarks and self._config.refinement:
+        if best_first and self._scene_map.landmarks and self._config.refinement:
             best = self._config.first_points
             seen = pixels_n2[:best], regression.points_n3(best)
             coarse = solve_pose(*seen, regression.camera, solver)
@@ -76,26 +93,23 @@ class PoseFinder:
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
         return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, self._config)
 
-    def search_first(
-        self, regression: Regression, camera: Camera, start: float
-    ) -> PoseEstimate | None:
+    def search_first(self, regression: Regression, camera: Camera, start: float) -> FirstSearch:
         """The pose by the landmarks that the image's best features look most like, before any head
-        is asked; None where landmarks do not verify it, or look like others elsewhere. Arguments
-        as of `find`.
+        is asked. Arguments as of `find`.
         """
         config, refinement = self._config.search, self._config.refinement
         landmarks = self._scene_map.landmarks
         if landmarks is None or config is None or refinement is None or self._twins is None:
-            return None
+            return FirstSearch()
         if len(landmarks) > config.most_searched_first:
-            return None
+            return FirstSearch()
         matched = matched_landmarks(
             regression.features.head(config.first_features), landmarks, config
         )
         solver = replace(self._solver_config(), ransac_px=config.ransac_px, min_iterations=50)
         coarse = solve_pose(*matched, regression.camera, solver)
         if coarse is None or coarse.inliers < config.first_matches:
-            return None
+            return FirstSearch(made=True)
         nearest = replace(
             refinement, radii_px=refinement.radii_px[-1:], patches=refinement.patches[-1:],
             begins_near=True,
@@ -112,11 +126,13 @@ class PoseFinder:
         best = min(
             verified, key=lambda each: float(np.trace(each.covariance_66[:3, :3])), default=None
         )
+        exhausted = best is None
         if best is None:
             best = self.search(regression, camera, start)  # blurred: all features count
-        if best is None or best.landmark_index_m is None:
-            return None
-        return best if self._twins.ratio(best.landmark_index_m) <= config.first_twins else None
+        return FirstSearch(
+            best, made=True, exhausted=exhausted,
+            unmistakable=best is not None and not self._has_twin(best, config.first_twins),
+        )  # fmt: skip
 
     def search(
         self,
@@ -188,10 +204,16 @@ class PoseFinder:
 
         looked_for: nearly all of them, so that it may be there though no pose was found there.
         """
-        if self._twins is None or estimate.landmark_index_m is None:
+        if self._twins is None:
             return False
         config = self._twins.config
-        most = config.most_unfound_twins if looked_for else config.most_twins
+        return self._has_twin(
+            estimate, config.most_unfound_twins if looked_for else config.most_twins
+        )
+
+    def _has_twin(self, estimate: PoseEstimate, most: float) -> bool:
+        if self._twins is None or estimate.landmark_index_m is None:
+            return False
         return self._twins.ratio(estimate.landmark_index_m) > most
 
     def _judged(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from glace_ros.node.ros_interface.parameters import LocalizeParameters
 
 _ANY_CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
-"""For a blank first image where the map does not say what its camera was: its pose is not used."""
+"""Where the map does not say what its camera was."""
 
 
 def read_map(parameters: LocalizeParameters) -> CheckedMap:
@@ -51,8 +51,7 @@ def read_map(parameters: LocalizeParameters) -> CheckedMap:
         if parameters.threads:
             torch.set_num_threads(parameters.threads)
         localizer = Localizer(scene_map, parameters.localizer, device=parameters.device)
-        camera = metadata.camera or _ANY_CAMERA
-        localizer.localize(np.zeros((camera.height_px, camera.width_px, 3), np.uint8), camera)
+        localizer.warm_up(metadata.camera or _ANY_CAMERA)
         return LoadedMap(
             localizer, map_id, metadata.map_frame, metadata.base_frame, metadata.origin_m,
             _views(scene_map), metadata.held_out is not None,
