@@ -71,17 +71,18 @@ def test_without_a_name_it_is_the_newest_map(tmp_path, weights_hash, monkeypatch
 
 
 def test_a_blank_image_of_the_map_s_camera_warms_the_localizer(tmp_path, weights_hash, monkeypatch):
-    path, localized = tmp_path / "plain.glace", []
+    path, encoded, regress = tmp_path / "plain.glace", [], Localizer.regress
     scene_map = tiny_map().with_metadata(local_encoder_hash=weights_hash)
     scene_map.save(path)
     monkeypatch.setattr(
-        Localizer, "localize", lambda _, image_rgb_hwc, camera: localized.append(image_rgb_hwc)
-    )
+        Localizer, "regress",
+        lambda self, image, camera: encoded.append(image) or regress(self, image, camera),
+    )  # fmt: skip
     checked = read_map(parameters_of(path))
-    assert localized == []
+    assert encoded == []
     checked.make_ready()
     camera = scene_map.metadata.camera
-    assert [image.shape for image in localized] == [(camera.height_px, camera.width_px, 3)]
+    assert [image.shape for image in encoded] == [(camera.height_px, camera.width_px, 3)]
 
 
 def test_a_map_without_views_has_none(tmp_path, weights_hash):
