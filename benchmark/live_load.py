@@ -243,6 +243,7 @@ def table(measured: Measured, minutes: float) -> tuple[Table, bool]:
     for name, samples, statistic, unit in (
         ("latency, p50", measured.latency_ms, lambda v: np.percentile(v, 50), "ms"),
         ("latency, p95", measured.latency_ms, lambda v: np.percentile(v, 95), "ms"),
+        ("localizer, p50", measured.localizer_ms, lambda v: np.percentile(v, 50), "ms"),
         ("localizer, p95", measured.localizer_ms, lambda v: np.percentile(v, 95), "ms"),
         ("processors", measured.processors, np.mean, ""),
         ("memory, median", measured.memory_mb, np.median, "MB"),

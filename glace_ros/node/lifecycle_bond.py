@@ -19,6 +19,8 @@ try:
 except ImportError:  # a ROS without Nav2
     Status = None
 
+from glace_ros.node.ros_interface.unwatched import UNWATCHED_PUBLISHER, UNWATCHED_SUBSCRIPTION
+
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.publisher import Publisher
@@ -59,8 +61,12 @@ class LifecycleBond:
         if self._beating:
             return
         self._instance_id, self._manager = str(uuid.uuid4()), ""
-        self._publisher = self._node.create_publisher(Status, "bond", 5)
-        self._subscription = self._node.create_subscription(Status, "bond", self._on_status, 100)
+        self._publisher = self._node.create_publisher(
+            Status, "bond", 5, event_callbacks=UNWATCHED_PUBLISHER
+        )
+        self._subscription = self._node.create_subscription(
+            Status, "bond", self._on_status, 100, event_callbacks=UNWATCHED_SUBSCRIPTION
+        )
         # not by the ROS clock: a paused simulation is alive
         self._timer = self._node.create_timer(
             PERIOD_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME)

@@ -51,10 +51,10 @@ class RecordingNode:
         self.standing.append(thing)
         return thing
 
-    def create_subscription(self, _type, topic, *_):
+    def create_subscription(self, _type, topic, *_, **__):
         return self._make("subscription", topic)
 
-    def create_publisher(self, _type, topic, *_):
+    def create_publisher(self, _type, topic, *_, **__):
         return self._make("publisher", topic)
 
     def create_service(self, _type, name, *_, **__):

@@ -15,6 +15,7 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import CompressedImage, Image
 
+from glace_ros.node.ros_interface.unwatched import UNWATCHED_SUBSCRIPTION
 from glace_ros.ros_messages.reading import FFMPEG_PACKET, FOXGLOVE_VIDEO, image_stamp_ns
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ class WatchedTopic:
         if self._subscription is None:
             self._last_s = time.monotonic()
             self._subscription = self._node.create_subscription(
-                self._message_type, self._name, self._on_message, self._qos
-            )
+                self._message_type, self._name, self._on_message, self._qos,
+                event_callbacks=UNWATCHED_SUBSCRIPTION,
+            )  # fmt: skip
 
     def stop(self) -> None:
         """Listens no more."""

@@ -9,6 +9,7 @@ from tf2_msgs.msg import TFMessage
 
 from glace_ros.node.input.transform_listener import TF_QOS
 from glace_ros.node.ros_interface.conversions import ns_to_stamp, pose_to_transform
+from glace_ros.node.ros_interface.unwatched import UNWATCHED_PUBLISHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,9 @@ class MapOdomBroadcaster:
     def start(self) -> None:
         """Publishes from now on."""
         if self._wanted and self._publisher is None:
-            self._publisher = self._node.create_publisher(TFMessage, "/tf", TF_QOS)
+            self._publisher = self._node.create_publisher(
+                TFMessage, "/tf", TF_QOS, event_callbacks=UNWATCHED_PUBLISHER
+            )
             self._timer = self._node.create_timer(self._period_s, self._publish)
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -11,6 +12,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from glace_ros.msg import LocalizationStatus
+from glace_ros.node.ros_interface.unwatched import UNWATCHED_PUBLISHER
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -44,12 +46,13 @@ class Publishers(NamedTuple):
     @staticmethod
     def create(node: Node) -> Publishers:
         """On the topics of the README."""
+        create = partial(node.create_publisher, event_callbacks=UNWATCHED_PUBLISHER)
         return Publishers(
-            node.create_publisher(PoseWithCovarianceStamped, "pose", LATCHED),
-            node.create_publisher(LocalizationStatus, "~/status", LATCHED),
-            node.create_publisher(DiagnosticArray, "/diagnostics", 10),
-            node.create_publisher(PoseArray, "~/places", LATCHED),
-            node.create_publisher(Image, "~/inliers_image", 1),
-            node.create_publisher(PointCloud2, "~/scene_points", 1),
-            node.create_publisher(MarkerArray, "~/coverage", LATCHED),
+            create(PoseWithCovarianceStamped, "pose", LATCHED),
+            create(LocalizationStatus, "~/status", LATCHED),
+            create(DiagnosticArray, "/diagnostics", 10),
+            create(PoseArray, "~/places", LATCHED),
+            create(Image, "~/inliers_image", 1),
+            create(PointCloud2, "~/scene_points", 1),
+            create(MarkerArray, "~/coverage", LATCHED),
         )
