@@ -50,16 +50,11 @@ def highest_within(score_HW: torch.Tensor, radius_px: int) -> torch.Tensor:
     score_HW: not negative.
     radius_px: 0 = the pixel itself.
     """
-    # max_pool2d does the same, but takes 20 times as long on a CPU where windows overlap
-    if score_HW.device.type == "cpu":
-        window = np.ones((2 * radius_px + 1,) * 2, np.uint8)
-        return torch.from_numpy(cv2.dilate(score_HW.numpy(), window))
-    for axis, pad in ((0, [0, 0, radius_px, radius_px]), (1, [radius_px, radius_px])):
-        padded, length = functional.pad(score_HW, pad), score_HW.shape[axis]
-        for offset in range(2 * radius_px + 1):
-            shifted = padded.narrow(axis, offset, length)
-            score_HW = torch.maximum(score_HW, shifted) if offset else shifted
-    return score_HW
+    side_px = 2 * radius_px + 1
+    if not score_HW.is_cpu:
+        return functional.max_pool2d(score_HW[None, None], side_px, 1, radius_px)[0, 0]
+    # where it is, that takes 20 times as long
+    return torch.from_numpy(cv2.dilate(score_HW.numpy(), np.ones((side_px, side_px), np.uint8)))
 
 
 def unfold_cells(per_pixel_1khw: torch.Tensor, cell_px: int) -> torch.Tensor:

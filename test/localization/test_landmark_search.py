@@ -20,7 +20,7 @@ from glace_ros.localization.localizer_config import (
 from glace_ros.localization.pose_estimate import HeadPoints, PoseEstimate, Regression
 from glace_ros.maps.landmarks import Landmarks
 from glace_ros.maps.scene_map import SceneMap
-from glace_ros.rejection import Rejection
+from glace_ros.rejection import Rejection, RejectionCode
 
 TRUTH = Pose.from_rotation_vector([3.0, -2.0, 1.0], [0.4, -1.1, 0.8])
 WORKING = CAMERA.scaled_to(128, 96)
@@ -127,6 +127,41 @@ def test_a_head_is_asked_where_landmarks_alone_do_not_tell(moved_m, count, confi
     assert localizer.found_without_head(without_head(scene), CAMERA, 0.0) is None
     with pytest.raises(AskedHead):
         localizer.solve(without_head(scene), CAMERA, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("moved_m", "count", "most_searched", "best_first", "searches"),
+    [
+        ([(30.0, 0.0, 0.0)], CORNERS, 40_000, True, 2),  # in two places
+        ([], 50, 40_000, False, 1),  # by all features already, before a head was asked
+        ([], 20, 40_000, False, 1),  # afterwards
+        ([], CORNERS, CORNERS + 1999, True, 2),  # afterwards, and then elsewhere
+    ],
+    ids=["twins", "few landmarks", "fewer", "more than are searched"],
+)
+def test_nothing_is_looked_for_twice(
+    monkeypatch, moved_m, count, most_searched, best_first, searches
+):
+    scene = Scene()
+    config = LocalizerConfig(search=LandmarkSearchConfig(most_searched_first=most_searched))
+    localizer = localizer_of(scene.landmarks(*moved_m, count=count), config)
+    finder, search = localizer._finder, localizer._finder.search
+    asked, searched = [], []
+
+    def find(*_, best_first: bool) -> Rejection:
+        asked.append(best_first)
+        return Rejection(RejectionCode.NO_POSE)
+
+    def counted(*arguments) -> PoseEstimate | None:
+        searched.append(arguments)
+        return search(*arguments)
+
+    monkeypatch.setattr(finder, "find", find)
+    monkeypatch.setattr(finder, "search", counted)
+    regression = Regression(scene.features, [np.zeros((CORNERS, 3))], WORKING)
+    localizer.solve(regression, CAMERA, 0.0)
+    assert asked == [best_first]
+    assert len(searched) == searches
 
 
 @pytest.mark.parametrize(
