@@ -129,17 +129,19 @@ class Localizer:
         for attempt in self._attempts(regression):
             result = self._finder.find(
                 attempt.regression, camera, start,
-                # what landmarks do not know is mostly unknown to the head's best points, too
-                best_first=first.estimate is not None or not first.made,
+                # with all features in vain: the best of the head's points will not do either
+                best_first=first.estimate is not None or not first.exhausted,
             )  # fmt: skip
             results.append(Hypothesis(result, attempt.regression, attempt.similarity))
             if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:
                 break
         best, searched = _best(results), None
         if not any(_is_verified(each.result) for each in results):
-            searched = first.estimate
-            if not first.exhausted:
-                searched = self._finder.search(regression, camera, start)
+            searched = (
+                first.estimate
+                if first.exhausted
+                else self._finder.search(regression, camera, start)
+            )
             if searched:
                 best = Hypothesis(searched, regression)
                 results.append(best)

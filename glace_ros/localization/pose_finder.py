@@ -42,13 +42,11 @@ class FirstSearch(NamedTuple):
 
     estimate: that they verify; None: there is none.
     unmistakable: few of its landmarks look like others elsewhere.
-    made: the map is small enough to be searched.
     exhausted: all of the image's features were looked for, not the best alone.
     """
 
     estimate: PoseEstimate | None = None
     unmistakable: bool = False
-    made: bool = False
     exhausted: bool = False
 
 
@@ -109,7 +107,7 @@ class PoseFinder:
         solver = replace(self._solver_config(), ransac_px=config.ransac_px, min_iterations=50)
         coarse = solve_pose(*matched, regression.camera, solver)
         if coarse is None or coarse.inliers < config.first_matches:
-            return FirstSearch(made=True)
+            return FirstSearch()
         nearest = replace(
             refinement, radii_px=refinement.radii_px[-1:], patches=refinement.patches[-1:],
             begins_near=True,
@@ -130,7 +128,7 @@ class PoseFinder:
         if best is None:
             best = self.search(regression, camera, start)  # blurred: all features count
         return FirstSearch(
-            best, made=True, exhausted=exhausted,
+            best, exhausted=exhausted,
             unmistakable=best is not None and not self._has_twin(best, config.first_twins),
         )  # fmt: skip
 

@@ -134,7 +134,7 @@ def test_a_head_is_asked_where_landmarks_alone_do_not_tell(moved_m, count, confi
     [
         ([(30.0, 0.0, 0.0)], CORNERS, 40_000, True, 2),  # in two places
         ([], 50, 40_000, False, 1),  # by all features already, before a head was asked
-        ([], 20, 40_000, False, 1),  # afterwards
+        ([], 20, 40_000, True, 1),  # afterwards
         ([], CORNERS, CORNERS + 1999, True, 2),  # afterwards, and then elsewhere
     ],
     ids=["twins", "few landmarks", "fewer", "more than are searched"],
