@@ -233,7 +233,7 @@ class FakeNode:
     def __init__(self):
         self.said = []
 
-    def create_subscription(self, kind, topic, callback, qos):
+    def create_subscription(self, kind, topic, callback, qos, **_):
         return SimpleNamespace(topic_name="/" + topic.lstrip("/"))
 
     def create_service(self, *_):

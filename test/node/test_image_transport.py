@@ -28,7 +28,7 @@ class Graph:
     def __init__(self):
         self.published, self.heard = set(), {}
 
-    def create_subscription(self, message_type, topic, callback, _qos):
+    def create_subscription(self, message_type, topic, callback, _qos, **_):
         assert message_type is TYPES[topic]
         self.heard[topic] = callback
         return topic

@@ -140,10 +140,10 @@ class FakeNode:
         self.callbacks, self.published, self.now_ns = {}, [], 0
         self.timer = None
 
-    def create_subscription(self, _type, topic, callback, _qos):
+    def create_subscription(self, _type, topic, callback, _qos, **_):
         self.callbacks[topic] = callback
 
-    def create_publisher(self, _type, _topic, _qos):
+    def create_publisher(self, _type, _topic, _qos, **_):
         return SimpleNamespace(publish=lambda message: self.published.extend(message.transforms))
 
     def create_timer(self, _period_s, callback):

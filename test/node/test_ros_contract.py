@@ -122,6 +122,18 @@ def test_topics_types_and_qos_in_every_state(unconfigured):
         assert (ends(node.publishers), ends(node.subscriptions)) == ({}, {})
 
 
+def test_the_executor_waits_for_qos_events_of_transforms_and_initial_poses_alone(unconfigured):
+    """It goes through each of them, in Python, whenever a message of any topic comes."""
+    node = unconfigured().node
+    node.autostart()
+    published, heard = (
+        {end.topic_name for end in endpoints if end.event_handlers}
+        for endpoints in (node.publishers, node.subscriptions)
+    )
+    assert published == {"/parameter_events"}  # rclpy's own
+    assert heard - {"/clock"} == {"/tf", "/tf_static", "/initialpose"}
+
+
 def test_parameters_choose_the_image_s_topic_qos_and_the_rate_of_tf(driven):
     node = driven(image_transport="compressed", image_qos="reliable", tf_publish_rate=50.0).node
     heard = ends(node.subscriptions)

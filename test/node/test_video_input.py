@@ -37,7 +37,7 @@ class Graph:
     def __init__(self):
         self.heard, self.published = {}, {}
 
-    def create_subscription(self, _type, topic, callback, qos):
+    def create_subscription(self, _type, topic, callback, qos, **_):
         self.heard["/" + topic.removeprefix("/")] = callback
         return topic
 

@@ -135,7 +135,7 @@ class Graph:
     def __init__(self, publishers):
         self._publishers = publishers
 
-    def create_subscription(self, _type, topic, _callback, _qos):
+    def create_subscription(self, _type, topic, _callback, _qos, **_):
         return None
 
     def resolve_topic_name(self, topic):
