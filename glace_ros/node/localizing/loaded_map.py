@@ -94,8 +94,8 @@ class CheckedMap:
     """A map's file that was read and can be used.
 
     contents: equal to those of another where nothing differs, the file's name included.
-    make_ready: what takes longer: to bring it to the device and warm it up by a blank image, so that
-        the first real one is not slow. Raises GlaceError for a device that is not there.
+    make_ready: what takes longer: to bring it to the device and warm it up by a blank image, so
+        that the first real one is not slow. Raises GlaceError for a device that is not there.
     """
 
     contents: object
