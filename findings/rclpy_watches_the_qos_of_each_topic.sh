@@ -4,7 +4,7 @@
 # Surprising: each publisher and each subscription brings two more things that the executor waits for:
 #   default callbacks, which log a warning where another node's QoS or type does not fit. The executor
 #   goes through all of them, in Python, whenever anything is ready. Of a node with 10 publishers and 8
-#   subscriptions a turn takes two to three times as long as with use_default_callbacks=False.
+#   subscriptions a turn takes three times as long as with use_default_callbacks=False.
 # Expected: that what happens when nodes find each other costs nothing for each message of a topic; and
 #   that publishers, of which no executor knows, do not slow down what it does for subscriptions.
 # Matters: a node that listens to /tf and /clock, hundreds of messages a second, and publishes ten
