@@ -129,8 +129,7 @@ class Localizer:
         for attempt in self._attempts(regression):
             result = self._finder.find(
                 attempt.regression, camera, start,
-                # with all features in vain: the best of the head's points will not do either
-                best_first=first.estimate is not None or not first.exhausted,
+                by_landmarks=first.estimate is not None or not first.exhausted,
             )  # fmt: skip
             results.append(Hypothesis(result, attempt.regression, attempt.similarity))
             if attempt.suffices and isinstance(result, PoseEstimate) and result.landmark_verified:

@@ -65,18 +65,18 @@ class PoseFinder:
             self._twins = LandmarkTwins(scene_map.landmarks, config.search)
 
     def find(
-        self, regression: Regression, camera: Camera, start: float, *, best_first: bool = True
+        self, regression: Regression, camera: Camera, start: float, *, by_landmarks: bool = True
     ) -> PoseEstimate | Rejection:
         """The pose by the first head of what the map predicts.
 
         regression: of the encoded image.
         camera: of the image as it was given.
         start: perf_counter() from which the result's seconds count.
-        best_first: whether the best features are tried alone before all of them, which is quicker
-            where landmarks verify the pose.
+        by_landmarks: whether landmarks may verify a pose that few of the head's points agree with;
+            where all features were looked for among them in vain, that is not tried.
         """
         solver, pixels_n2 = self._solver_config(), regression.pixels_n2
-        if best_first and self._scene_map.landmarks and self._config.refinement:
+        if by_landmarks and self._scene_map.landmarks and self._config.refinement:
             best = self._config.first_points
             seen = pixels_n2[:best], regression.points_n3(best)
             coarse = solve_pose(*seen, regression.camera, solver)
@@ -89,6 +89,13 @@ class PoseFinder:
         if coarse is None:
             seconds = time.perf_counter() - start
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
+        if not by_landmarks:
+            ratio = self._scene_map.metadata.min_inlier_ratio
+            rejection = too_few_inliers(
+                coarse.inliers, len(pixels_n2), ratio, self._config.acceptance
+            )
+            if rejection is not None:
+                return replace(rejection, seconds=time.perf_counter() - start)
         return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, self._config)
 
     def search_first(self, regression: Regression, camera: Camera, start: float) -> FirstSearch:

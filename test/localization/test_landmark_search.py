@@ -1,5 +1,6 @@
 """Where the head is lost, all landmarks are looked through; what they show twice stays in doubt."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_a_head_is_asked_where_landmarks_alone_do_not_tell(moved_m, count, confi
 
 
 @pytest.mark.parametrize(
-    ("moved_m", "count", "most_searched", "best_first", "searches"),
+    ("moved_m", "count", "most_searched", "by_landmarks", "searches"),
     [
         ([(30.0, 0.0, 0.0)], CORNERS, 40_000, True, 2),  # in two places
         ([], 50, 40_000, False, 1),  # by all features already, before a head was asked
@@ -140,7 +141,7 @@ def test_a_head_is_asked_where_landmarks_alone_do_not_tell(moved_m, count, confi
     ids=["twins", "few landmarks", "fewer", "more than are searched"],
 )
 def test_nothing_is_looked_for_twice(
-    monkeypatch, moved_m, count, most_searched, best_first, searches
+    monkeypatch, moved_m, count, most_searched, by_landmarks, searches
 ):
     scene = Scene()
     config = LocalizerConfig(search=LandmarkSearchConfig(most_searched_first=most_searched))
@@ -148,8 +149,8 @@ def test_nothing_is_looked_for_twice(
     finder, search = localizer._finder, localizer._finder.search
     asked, searched = [], []
 
-    def find(*_, best_first: bool) -> Rejection:
-        asked.append(best_first)
+    def find(*_, by_landmarks: bool) -> Rejection:
+        asked.append(by_landmarks)
         return Rejection(RejectionCode.NO_POSE)
 
     def counted(*arguments) -> PoseEstimate | None:
@@ -160,8 +161,28 @@ def test_nothing_is_looked_for_twice(
     monkeypatch.setattr(finder, "search", counted)
     regression = Regression(scene.features, [np.zeros((CORNERS, 3))], WORKING)
     localizer.solve(regression, CAMERA, 0.0)
-    assert asked == [best_first]
+    assert asked == [by_landmarks]
     assert len(searched) == searches
+
+
+@pytest.mark.parametrize(
+    ("right", "by_landmarks", "is_found"),
+    [(30, True, True), (30, False, False), (60, False, True)],
+)
+def test_where_landmarks_were_of_no_use_the_head_s_points_have_to_do(right, by_landmarks, is_found):
+    """Of 150 points 50 have to agree by themselves."""
+    scene = Scene()
+    points_n3 = scene.rng.uniform(-9, 9, (CORNERS, 3))
+    points_n3[:right] = scene.points_n3[:right]
+    regression = Regression(scene.features, [points_n3], WORKING)
+    finder = localizer_of(scene.landmarks())._finder
+    found = finder.find(regression, CAMERA, time.perf_counter(), by_landmarks=by_landmarks)
+    if is_found:
+        assert found.map_from_camera.distance_m(TRUTH) < 0.02
+    else:
+        assert found.code == RejectionCode.FEW_INLIERS
+        assert found.inliers >= right
+        assert found.seconds > 0.0
 
 
 @pytest.mark.parametrize(
