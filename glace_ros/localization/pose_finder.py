@@ -90,10 +90,7 @@ class PoseFinder:
             seconds = time.perf_counter() - start
             return Rejection(RejectionCode.NO_POSE, points=len(pixels_n2), seconds=seconds)
         if not by_landmarks:
-            ratio = self._scene_map.metadata.min_inlier_ratio
-            rejection = too_few_inliers(
-                coarse.inliers, len(pixels_n2), ratio, self._config.acceptance
-            )
+            rejection = self._too_few(coarse.inliers, len(pixels_n2), self._config.acceptance)
             if rejection is not None:
                 return replace(rejection, seconds=time.perf_counter() - start)
         return self._judged(coarse, pixels_n2, points_n3, regression, camera, start, self._config)
@@ -209,10 +206,8 @@ class PoseFinder:
 
         looked_for: nearly all of them, so that it may be there though no pose was found there.
         """
-        if self._twins is None:
-            return False
-        config = self._twins.config
-        return self._has_twin(
+        config = self._config.search
+        return config is not None and self._has_twin(
             estimate, config.most_unfound_twins if looked_for else config.most_twins
         )
 
@@ -365,9 +360,13 @@ class PoseFinder:
         verified: bool,
     ) -> Rejection | None:
         """The rejection of a pose that is not to be trusted, else None."""
-        ratio = self._scene_map.metadata.min_inlier_ratio
         if not verified:
-            rejection = too_few_inliers(inliers, count, ratio, acceptance)
+            rejection = self._too_few(inliers, count, acceptance)
             if rejection is not None:
                 return rejection
         return too_uncertain(covariance_66, inliers, count, acceptance)
+
+    def _too_few(self, inliers: int, count: int, acceptance: AcceptanceConfig) -> Rejection | None:
+        """The rejection of a pose that the head's points do not carry by themselves, else None."""
+        ratio = self._scene_map.metadata.min_inlier_ratio
+        return too_few_inliers(inliers, count, ratio, acceptance)
